@@ -1,0 +1,1 @@
+"""Everything that flows: readers, batcher, translator, background, detector and sinks."""

@@ -1,0 +1,1 @@
+"""The training method: losses, data, night simulation, trainer and evaluation."""
