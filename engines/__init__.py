@@ -1,3 +1,6 @@
 """The ground floor: the night-to-day generator with its colour invariant in the graph, and what compiles it."""
 
-__version__ = "0.1.0"
+from engines.backends import Backend, Engine, EngineError, Precision, load_engine
+from engines.checkpoint import CheckpointError
+
+__all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]
