@@ -1,0 +1,72 @@
+"""One newest-wins slot a camera, between its reader and the batcher."""
+
+from __future__ import annotations
+
+import threading
+
+from pipeline.frame import Frame
+from pipeline.stats import CameraStats
+
+CANCEL_CHECK = (
+    0.1  # seconds; an Event cannot wake a waiter on another one, so a blocked put looks at it this often
+)
+
+
+class LatestSlot:
+    """Holds at most one frame: the newest that nobody has taken yet.
+
+    All slots of a pipeline share ``ready``, a condition with a re-entrant lock (the default), notified
+    whenever any of them receives a frame. The batcher waits on all cameras at once with it::
+
+        with ready:
+            ready.wait_for(lambda: stop.is_set() or any(slot.pending for slot in slots), timeout=window)
+            frames = [frame for slot in slots if (frame := slot.take()) is not None]
+
+    One thread puts, any thread takes.
+    """
+
+    def __init__(self, *, ready: threading.Condition, stats: CameraStats) -> None:
+        self._ready = ready
+        self._stats = stats
+        self._frame: Frame | None = None
+        self._emptied = threading.Event()
+
+    def put(self, frame: Frame) -> None:
+        """Hold ``frame`` at once; an older one that nobody took is dropped and counted as "overload"."""
+        with self._ready:
+            replaced, self._frame = self._frame, frame
+            self._ready.notify_all()
+        if replaced is not None:
+            self._stats.count_dropped("overload")
+
+    def put_wait(self, frame: Frame, *, cancelled: threading.Event) -> bool:
+        """Hold ``frame`` once the older one has been taken: nothing is lost.
+
+        Returns False, with the frame not put, if ``cancelled`` is set first (seen within ``CANCEL_CHECK``).
+        """
+        while not cancelled.is_set():
+            with self._ready:
+                if self._frame is None:
+                    self._frame = frame
+                    self._ready.notify_all()
+                    return True
+                self._emptied.clear()
+            self._emptied.wait(CANCEL_CHECK)
+        return False
+
+    def take(self) -> Frame | None:
+        """The held frame, which leaves the slot; None if there is none."""
+        with self._ready:
+            frame, self._frame = self._frame, None
+            self._emptied.set()
+        return frame
+
+    @property
+    def pending(self) -> bool:
+        """Whether a frame waits to be taken."""
+        return self._frame is not None
+
+    def peek_age(self, now: float) -> float | None:
+        """Seconds from the held frame's decoding to ``now`` (monotonic clock); None if there is none."""
+        frame = self._frame
+        return None if frame is None else now - frame.decoded_at
