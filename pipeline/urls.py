@@ -1,0 +1,207 @@
+"""Camera and output addresses that keep their secrets: ``CameraUrl`` and ``redact``.
+
+Users paste passwords with ``@``, ``/`` and ``?`` in them unescaped, cameras take ``?pwd=`` in the query or in
+the path, and FFmpeg quotes any of it in its errors. So masking errs on the side of too much: whatever stands
+before the last ``@`` of an address is hidden once a colon or an ``@`` makes it look like a login.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote
+
+MASK = "***"
+SHORTEST_SECRET = 4  # shorter ones would blot out ordinary words and numbers of a log line
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
+_HOST_PORT = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:[0-9]{0,5})?")
+_ADDRESS = re.compile(
+    r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]|localhost|[^:/?#\[\]@]+\.[^:/?#\[\]@]+)(:\d+)?"
+)
+_SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
+_SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)([^&\s]*)", re.IGNORECASE)
+_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+_secrets: set[str] = set()
+_secrets_lock = threading.Lock()
+
+
+class CameraUrl:
+    """The address of a camera or an output: a network URL, ``device:0``, ``hls:…`` or a local path.
+
+    ``str``, ``repr`` and f-strings show it with login and secret-looking parameters as ``***``; ``reveal()``
+    is the only way to the text itself. Two are equal when their texts are. Immutable; copying gives the same
+    object; pickling raises ``TypeError``, since a pickle would hold the secret.
+    """
+
+    __slots__ = ("__text",)
+    __text: str
+
+    def __init__(self, text: str) -> None:
+        object.__setattr__(self, "_CameraUrl__text", text)
+        for secret in _secrets_of(text):
+            register_secret(secret)
+
+    def reveal(self) -> str:
+        """The real URL, secrets included, fit for FFmpeg.
+
+        It is the text as given, save that a ``/``, ``?``, ``#`` or ``@`` left raw in the password is
+        percent-encoded: FFmpeg would otherwise end the host name there, and look the password up in the DNS.
+        """
+        head, userinfo, rest = _split(self.__text)
+        if not userinfo:
+            return self.__text
+        return head + re.sub(r"[/?#@]", lambda hit: f"%{ord(hit[0]):02X}", userinfo) + "@" + rest
+
+    @property
+    def scheme(self) -> str:
+        """Lower-case scheme, e.g. ``"rtsp"`` or ``"device"``; ``"file"`` for a local path."""
+        found = _SCHEME.match(self.__text)
+        return found[1].lower() if found else "file"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a local path (``clip.mp4``, ``./odd:name.mp4``, ``file:///srv/clip.mp4``)."""
+        return self.scheme == "file"
+
+    @property
+    def path(self) -> Path:
+        """The local path of a file. Raises ``ValueError`` for anything else."""
+        if not self.is_file:
+            raise ValueError(f"{self} is not a local file")
+        found = _SCHEME.match(self.__text)
+        if not found:
+            return Path(self.__text)
+        rest = self.__text[found.end() :]
+        return Path(unquote(rest) if found[2] else rest)
+
+    def __str__(self) -> str:
+        """The address with its secrets masked."""
+        return _mask_url(self.__text)
+
+    def __repr__(self) -> str:
+        """The masked address, said to be one."""
+        return f"CameraUrl({str(self)!r})"
+
+    def __format__(self, spec: str) -> str:
+        """The masked address."""
+        return format(str(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same address."""
+        return self.__text == other.__text if isinstance(other, CameraUrl) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Equal addresses hash alike."""
+        return hash(self.__text)
+
+    def __copy__(self) -> CameraUrl:
+        """Itself: it cannot change."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> CameraUrl:
+        """Itself: it cannot change."""
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse: a pickle would hold the secret."""
+        raise TypeError(
+            "a CameraUrl cannot be pickled: it may hold a password; send reveal() where that is meant"
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse: it is a value."""
+        raise AttributeError(f"a CameraUrl cannot change: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Refuse: it is a value."""
+        raise AttributeError(f"a CameraUrl cannot change: {name}")
+
+
+def redact(text: str) -> str:
+    """``text`` with logins and secret parameters of the URLs in it, and every registered secret, as ``***``.
+
+    For log lines and error messages. A password with blanks in it is found only if it was registered, which
+    making a ``CameraUrl`` does.
+    """
+    with _secrets_lock:
+        known = sorted(_secrets, key=len, reverse=True)
+    # Registered secrets go first: they may hold blanks or quotes, which end a URL in free text.
+    for secret in known:
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    starts = [hit.start() for hit in _URL_IN_TEXT.finditer(text)]
+    if not starts:
+        return _SECRET_PAIR.sub(_mask_pair, text)
+    parts = [_SECRET_PAIR.sub(_mask_pair, text[: starts[0]])]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        url, blank, tail = re.fullmatch(r"(\S*)(\s?)(.*)", text[start:end], re.DOTALL).groups()  # type: ignore[union-attr]
+        parts += [_mask_url(url), blank, _SECRET_PAIR.sub(_mask_pair, tail)]
+    return "".join(parts)
+
+
+def register_secret(secret: str) -> None:
+    """Have ``redact`` hide ``secret`` wherever it stands alone, unless it is shorter than 4 characters."""
+    if len(secret) >= SHORTEST_SECRET:
+        with _secrets_lock:
+            _secrets.update((secret, unquote(secret)))
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """``scheme://``, the login or "", and what follows its ``@``: the reading FFmpeg is to be given.
+
+    RFC 3986 ends the login at the last ``@`` before the first ``/?#``. Where that reading leaves no possible
+    host, or leaves a bare word while a proper address stands behind a later ``@``, the login goes on to the
+    last ``@``.
+    """
+    found = _SCHEME.match(text)
+    if not found or not found[2]:
+        return "", "", text
+    head, rest = text[: found.end()], text[found.end() :]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    last = rest.rfind("@")
+    proper = authority.rfind("@")
+    if last == -1:
+        return head, "", rest
+    host = authority[proper + 1 :]
+    plausible = _HOST_PORT.fullmatch(host) is not None and (host != "" or proper == -1)
+    if last > proper:
+        beyond = re.split(r"[/?#]", rest[last + 1 :], maxsplit=1)[0]
+        word = proper != -1 and not _ADDRESS.fullmatch(host)
+        if not plausible or (word and _ADDRESS.fullmatch(beyond)):
+            proper = last
+    return (head, rest[:proper], rest[proper + 1 :]) if proper != -1 else (head, "", rest)
+
+
+def _secrets_of(text: str) -> list[str]:
+    """The password of a URL, and the values of its secret-looking parameters but for names of users."""
+    _, userinfo, _ = _split(text)
+    _, colon, password = userinfo.partition(":")
+    secrets = [password if colon else userinfo]
+    secrets += [
+        hit[3]
+        for hit in _SECRET_PAIR.finditer(text)
+        if not re.search("user|usr|login", hit[1], re.IGNORECASE)
+    ]
+    return secrets
+
+
+def _mask_url(text: str) -> str:
+    found = _SCHEME.match(text)
+    if not found or not found[2]:
+        return _SECRET_PAIR.sub(_mask_pair, text)
+    head, rest = text[: found.end()], text[found.end() :]
+    before, at, after = rest.rpartition("@")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if at and ("@" in authority or ":" in before):
+        rest = f"{MASK}@{after}"
+    if found[1].lower() in ("rtmp", "rtmps", "rtmpt"):  # the last part of an RTMP path is its stream key
+        rest = re.sub(r"^([^/]*/[^/]*/)[^\s'\"]+", rf"\1{MASK}", rest)
+    return head + _SECRET_PAIR.sub(_mask_pair, rest)
+
+
+def _mask_pair(hit: re.Match[str]) -> str:
+    return f"{hit[1]}={MASK}"

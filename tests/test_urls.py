@@ -1,0 +1,133 @@
+"""Camera addresses keep their secrets, whatever is done to them."""
+
+import copy
+import pickle
+import string
+from pathlib import Path
+
+import pytest
+
+from pipeline.urls import CameraUrl, redact, register_secret
+
+LOGINS = [
+    "rtsp://viewer:{secret}@10.0.0.5/stream1",
+    "rtsp://first.last:{secret}@cam.local:554/x",
+    "rtsp://user%40dom:{secret}@host/stream",
+    "rtsp://:{secret}@host/stream",
+    "rtsp://{secret}@host/stream",
+    "rtsp://u:{secret}@[fe80::1%25eth0]:554/stream",
+    "rtsps://u:p@{secret}@host/s",
+    "rtsp://u:a/{secret}@host/s",
+    "rtsp://u:a?{secret}#b@host/s",
+    "rtsp://u:p@ss/{secret}@10.0.0.5/stream",
+    "rtsp://u/x:{secret}@host/s",
+    "http://host/video?user=admin&pwd={secret}&channel=1",
+    "http://host/video?PassWord={secret}",
+    "rtsp://10.0.0.1:554/user=admin_password={secret}_channel=1_stream=0.sdp?real_stream",
+    "srt://host:9000?mode=caller&passphrase={secret}",
+    "srt://host:9000?streamid=publish:gate:user:{secret}",
+    "rtmp://live.example/app/{secret}",
+    "https://host/live.m3u8?access_token={secret}",
+    "hls:out/live.m3u8?token={secret}",
+]
+SECRET = "Zk9q7Wx2"
+
+
+@pytest.mark.parametrize("template", LOGINS)
+def test_the_secret_shows_nowhere_but_in_reveal(template: str) -> None:
+    url = CameraUrl(template.format(secret=SECRET))
+    shown = [str(url), repr(url), f"{url}", f"{url:>80}", f"{url!r}", "%s" % url, f"{[url]} { ({'u': url}) }"]  # noqa: UP031
+    assert not [text for text in shown if SECRET in text]
+    assert SECRET in url.reveal()
+    for line in (f"cannot open '{url.reveal()}': 401", f"{url.reveal()} then {url.reveal()}", f"[{SECRET}]"):
+        assert SECRET not in redact(line)
+
+
+@pytest.mark.parametrize("template", LOGINS)
+def test_free_text_needs_no_registered_secret(template: str) -> None:
+    """A URL nobody made a CameraUrl of, e.g. one a camera redirects to; two in a line."""
+    unknown = "Hq3vR8pL"
+    line = f"moved from {template.format(secret=unknown)} to '{template.format(secret=unknown)}' (302)"
+    assert unknown not in redact(line)
+    assert redact(line).startswith("moved from ")
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("rtsp://u:a/b@host/s", "rtsp://u:a%2Fb@host/s"),
+        ("rtsp://u:a?b#c@d@host/s", "rtsp://u:a%3Fb%23c%40d@host/s"),
+        ("rtsp://u:p@ss/w@10.0.0.5/s", "rtsp://u:p%40ss%2Fw@10.0.0.5/s"),
+        ("rtsp://user%40dom:s%2Ft@host/s", "rtsp://user%40dom:s%2Ft@host/s"),
+        ("rtsp://:x@host", "rtsp://:x@host"),
+        ("rtsp://u:x@[fe80::1]:554/s@1", "rtsp://u:x@[fe80::1]:554/s@1"),
+        ("rtsp://cam:554/stream@1", "rtsp://cam:554/stream@1"),
+        ("rtsp://u:x@cam.local/stream@main", "rtsp://u:x@cam.local/stream@main"),
+        ("out/%Y%m%d.mp4", "out/%Y%m%d.mp4"),
+    ],
+)
+def test_reveal_gives_the_host_that_was_meant(text: str, given: str) -> None:
+    assert CameraUrl(text).reveal() == given
+
+
+def test_value_semantics_and_no_leak_through_them() -> None:
+    url, same, other = (CameraUrl(f"rtsp://u:{SECRET}{tail}@h/s") for tail in ("", "", "x"))
+    assert url == same
+    assert hash(url) == hash(same)
+    assert url != other
+    assert url != f"rtsp://u:{SECRET}@h/s"
+    assert copy.copy(url) is url
+    assert copy.deepcopy({"a": [url]})["a"][0] is url
+    with pytest.raises(AssertionError) as failed:
+        assert url == other
+    with pytest.raises(TypeError) as pickled:
+        pickle.dumps(url)
+    with pytest.raises(AttributeError) as changed:
+        url.anything = SECRET  # type: ignore[attr-defined]
+    with pytest.raises(TypeError) as ordered:
+        url < other  # type: ignore[operator]  # noqa: B015
+    for error in (failed, pickled, changed, ordered):
+        assert SECRET not in str(error.value)
+    assert not hasattr(url, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "is_file"),
+    [
+        ("RTSP://h/s", "rtsp", False),
+        ("device:0", "device", False),
+        ("hls:out/a.m3u8", "hls", False),
+        ("clip.mp4", "file", True),
+        ("./odd:name.mp4", "file", True),
+        ("/srv/a@b:c.mp4", "file", True),
+        ("file:///srv/a%20b.mp4", "file", True),
+        ("concat:a|b", "concat", False),
+    ],
+)
+def test_scheme(text: str, scheme: str, is_file: bool) -> None:
+    url = CameraUrl(text)
+    assert (url.scheme, url.is_file) == (scheme, is_file)
+
+
+def test_path_of_files_only() -> None:
+    assert CameraUrl("clips/a.mp4").path == Path("clips/a.mp4")
+    assert CameraUrl("file:///srv/a%20b.mp4").path == Path("/srv/a b.mp4")
+    with pytest.raises(ValueError, match=r"rtsp://\*\*\*@h/s is not a local file"):
+        _ = CameraUrl("rtsp://u:pass@h/s").path
+
+
+def test_plain_text_stays_as_it_is() -> None:
+    for line in (
+        "12:30 gate up, 25.0 fps",
+        "see out/gate/2026.mp4",
+        "mail a@b.c",
+        "",
+        "rtsp://10.0.0.5/stream1: refused",
+    ):
+        assert redact(line) == line
+
+
+def test_registered_secrets_go_alone_and_short_ones_stay() -> None:
+    register_secret("p w'" + string.ascii_lowercase)
+    register_secret("abc")
+    assert redact(f"said p w'{string.ascii_lowercase}, abc") == "said ***, abc"
