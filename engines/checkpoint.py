@@ -1,5 +1,79 @@
 """Checkpoints: a file that alone is enough to load a model."""
 
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.generator import GeneratorSettings, NightToDay
+
+FORMAT = "nightday-checkpoint"
+VERSION = 1
+
 
 class CheckpointError(ValueError):
     """A file is missing or is not a checkpoint of this project. The message is one line and names the file."""
+
+
+def save_checkpoint(path: str | Path, model: NightToDay, *, training: dict[str, Any] | None = None) -> None:
+    """Write ``model`` with its settings to ``path``, atomically, as contiguous float32 CPU tensors.
+
+    Args:
+        path: the file; its folder is made.
+        model: any device.
+        training: what the model card says of its training: plain numbers, strings, lists and dicts.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": asdict(model.settings),
+        "state": state,
+        "training": training or {},
+    }
+    part = path.with_name(path.name + ".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The checked content of a checkpoint: format, version, settings, state, training. No code in it is run.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; train one with nightday-train, or correct `model`")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load raises whatever its unpickler met; the class is all that is fit for one line.
+        raise CheckpointError(f"{path}: not a checkpoint ({type(error).__name__} while reading it)") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: a PyTorch file, but not a {FORMAT}; give one made by nightday-train")
+    if content.get("version") != VERSION:
+        raise CheckpointError(f"{path}: version {content.get('version')!r}, this program reads {VERSION}")
+    return content
+
+
+def load_checkpoint(path: str | Path) -> NightToDay:
+    """The model of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, not a checkpoint, or its settings and weights do not fit.
+    """
+    content = read_checkpoint(path)
+    try:
+        model = NightToDay(GeneratorSettings(**content["settings"]))
+        model.load_state_dict(content["state"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: settings and weights do not fit: {reason}") from None
+    return model.eval()

@@ -1,0 +1,153 @@
+"""The ResNet generator and the model around it: uint8 night frames in, uint8 day frames out, one graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engines.color_invariant import INVARIANTS, ColorInvariant
+
+InputMode = Literal["concat", "replace"]
+Norm = Literal["instance", "batch"]
+Upsample = Literal["resize", "transposed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings:
+    """Everything that fixes the graph's shape; stored in every checkpoint.
+
+    Attributes:
+        blocks: residual blocks (paper 9, compact 6).
+        width: channels of the first layer, ngf (paper 64, compact 16).
+        input: what the generator sees: RGB and the invariant (``concat``) or the invariant alone (``replace``,
+            the literal reading of the paper).
+        norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
+            brightness of the single frame.
+        upsample: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is the classic.
+        invariant_radius: half-width of the invariant's kernels, pixels.
+    """
+
+    blocks: int = 9
+    width: int = 64
+    input: InputMode = "concat"
+    norm: Norm = "instance"
+    upsample: Upsample = "resize"
+    invariant_radius: int = 6
+
+    def __post_init__(self) -> None:
+        for name, least in (("blocks", 1), ("width", 4), ("invariant_radius", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r}: must be a whole number ≥ {least}")
+        for name, allowed in (
+            ("input", ("concat", "replace")),
+            ("norm", ("instance", "batch")),
+            ("upsample", ("resize", "transposed")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+
+
+PAPER = GeneratorSettings(blocks=9, width=64)
+COMPACT = GeneratorSettings(blocks=6, width=16, norm="batch")
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.BatchNorm2d(channels)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv-norm-relu-conv-norm(x), 3×3, reflection padding."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, C, H, W) → the same shape."""
+        return x + self.body(x)
+
+
+class ResnetGenerator(nn.Module):
+    """The CycleGAN/CUT ResNet: 7×7 stem, two strided convolutions, residual blocks, two upsamplings, 7×7, tanh.
+
+    Float (N, channels, H, W) → (N, 3, H, W) in [-1, 1]; H and W multiples of 4.
+    """
+
+    def __init__(self, channels: int, settings: GeneratorSettings) -> None:
+        super().__init__()
+        w, norm = settings.width, settings.norm
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels, w, 7),
+            _norm(norm, w),
+            nn.ReLU(inplace=True),
+        ]
+        for c in (w, 2 * w):
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), _norm(norm, 2 * c), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(4 * w, norm) for _ in range(settings.blocks)]
+        for c in (4 * w, 2 * w):
+            if settings.upsample == "resize":
+                layers += [
+                    nn.Upsample(scale_factor=2, mode="nearest"),
+                    nn.ReflectionPad2d(1),
+                    nn.Conv2d(c, c // 2, 3),
+                ]
+            else:
+                layers.append(nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1))
+            layers += [_norm(norm, c // 2), nn.ReLU(inplace=True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, channels, H, W) → float (N, 3, H, W) in [-1, 1]."""
+        return self.layers(x)
+
+
+class NightToDay(nn.Module):
+    """The whole translation, invariant included, as one module that backends compile.
+
+    ``forward`` takes and gives uint8 (N, H, W, 3) RGB; ``translate`` is its differentiable middle.
+    """
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.invariant = ColorInvariant(radius=settings.invariant_radius)
+        channels = len(INVARIANTS) + (3 if settings.input == "concat" else 0)
+        self.generator = ResnetGenerator(channels, settings)
+
+    def translate(self, rgb: Tensor) -> Tensor:
+        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity."""
+        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+        # The two strided convolutions want multiples of 4: grow to the right and below, crop at the end.
+        grow = (0, -width % 4, 0, -height % 4)
+        if any(grow):
+            rgb = F.pad(rgb, grow, mode="replicate")
+        seen = self.invariant(rgb)
+        if self.settings.input == "concat":
+            seen = torch.cat((rgb * 2 - 1, seen), dim=1)
+        day = self.generator(seen) * 0.5 + 0.5
+        return day[..., :height, :width] if any(grow) else day
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""
+        rgb = frames.permute(0, 3, 1, 2).float() / 255
+        day = self.translate(rgb).float()
+        return (day * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
