@@ -48,7 +48,7 @@ class RollingMedian:
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
-        """Median (H, W, 3) uint8, read-only, as of the last time it was settled; None before the first time."""
+        """Median (H, W, 3) uint8, read-only, as of the last time it was settled; None before that."""
         return self._picture
 
     def push(self, rgb: NDArray[np.uint8]) -> None:
@@ -125,7 +125,7 @@ class Background:
         return self._median.picture
 
     def observe(self, rgb: NDArray[np.uint8], *, seconds: float) -> None:
-        """Give a day view (H, W, 3) and its time on the camera's clock, so that a file played fast counts alike."""
+        """Show it a day view (H, W, 3) at ``seconds`` of the camera's clock, so that a fast file counts alike."""
         due = self._last is None or seconds - self._last >= self._every
         if due and self._median.settled:
             self._median.push(rgb)
