@@ -55,7 +55,7 @@ def draw_detections(rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> 
 def _mark(height: int, width: int) -> NDArray[np.uint8]:
     """The mark for a picture of this size, (h, w, 3): white on nearly black, legible whatever lies under it."""
     (text_width, text_height), below = cv2.getTextSize(MARK, FONT, 3.0, 7)
-    edge = text_height // 3
+    edge = text_height // 5
     big = np.full((text_height + below + 2 * edge, text_width + 2 * edge, 3), 16, np.uint8)
     cv2.putText(big, MARK, (edge, edge + text_height), FONT, 3.0, (255, 255, 255), 7, cv2.LINE_AA)
     tall = min(max(MARK_LEAST, round(height * MARK_HEIGHT)), height)
