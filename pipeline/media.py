@@ -1,0 +1,137 @@
+"""Opening video sources with FFmpeg: what each kind of address may do, why it failed, and how to call it back.
+
+FFmpeg and PyAV put the URL, password and all, into exceptions and log lines. So nothing of theirs leaves this
+package: failures become a ``Reason`` and FFmpeg's own text for the error number, which holds no URL.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import av
+import av.container.core
+import av.error
+from av.container import InputContainer
+
+from pipeline.urls import CameraUrl, redact
+
+Reason = Literal[
+    "refused",
+    "unauthorised",
+    "not_found",
+    "timeout",
+    "stall",
+    "end_of_stream",
+    "decode",
+    "unreachable",
+    "unsupported",
+    "failed",
+]
+
+# What a source may open in turn: an HLS play list on the network must not read a local file, nor the reverse.
+_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,tcp,udp",
+    "rtsps": "rtsps,rtsp,rtp,tcp,udp,tls",
+    "http": "http,https,tcp,tls,crypto",
+    "https": "https,http,tcp,tls,crypto",
+    "rtmp": "rtmp,rtmpt,tcp,http,ffrtmphttp",
+    "rtmps": "rtmps,tcp,tls",
+    "srt": "srt",
+    "file": "file",
+}
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], Reason], ...] = (
+    ((av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError), "unauthorised"),
+    ((av.error.HTTPNotFoundError, FileNotFoundError), "not_found"),
+    ((ConnectionRefusedError,), "refused"),
+    ((av.error.ExitError, TimeoutError), "timeout"),
+    ((EOFError, ConnectionError), "end_of_stream"),
+    ((av.error.InvalidDataError, av.error.DecoderNotFoundError, av.error.PatchWelcomeError), "decode"),
+    ((av.error.ProtocolNotFoundError, av.error.DemuxerNotFoundError), "unsupported"),
+)
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The typed reason of an exception from FFmpeg or the operating system."""
+    for kinds, reason in _REASONS:
+        if isinstance(error, kinds):
+            return reason
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE:
+        return "unreachable"
+    return "failed"
+
+
+def detail_of(error: BaseException) -> str:
+    """One line on an exception, without the address it may hold."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return redact(" ".join(str(text).split()))
+
+
+def input_arguments(source: CameraUrl) -> tuple[str, str | None, dict[str, str]]:
+    """What ``av.open`` is given for ``source``: address (with its secrets), format or None, options."""
+    scheme = source.scheme
+    if source.is_file:
+        return f"file:{source.path}", None, {"protocol_whitelist": _PROTOCOLS["file"]}
+    if scheme == "device":
+        return f"/dev/video{source.reveal().partition(':')[2]}", "video4linux2", {}
+    # Frame-rate probing is what makes FFmpeg hold a live stream back for a second at the start: 1.13 s against
+    # 0.32 s until the first frame of a 25 fps camera. The parameter sets are still waited for.
+    options = {"fpsprobesize": "0"}
+    if scheme in _PROTOCOLS:
+        options["protocol_whitelist"] = _PROTOCOLS[scheme]
+    if scheme in ("rtsp", "rtsps"):
+        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
+    return source.reveal(), None, options
+
+
+def open_input(source: CameraUrl, *, open_timeout: float, stall_timeout: float) -> InputContainer:
+    """Open ``source`` for reading; both timeouts in seconds.
+
+    Raises what PyAV raises: the caller turns it into a reason at once and lets nothing of it out.
+    """
+    address, format_name, options = input_arguments(source)
+    return av.open(address, format=format_name, options=options, timeout=(open_timeout, stall_timeout))
+
+
+class _InterruptibleTime:
+    """Stands for the ``time`` module in PyAV's interrupt callback, which asks it whether a timeout is over.
+
+    FFmpeg asks that callback about every 100 ms while it is blocked, in the thread that is blocked, and PyAV has
+    no other way to end a blocked call early. For a thread inside ``interruptible`` whose event is set, the
+    time asked for lies further in the future with each question, so that whatever runs is over its limit.
+    """
+
+    def __init__(self) -> None:
+        self.local = threading.local()
+        self._far = itertools.count(1)
+
+    def monotonic(self) -> float:
+        """``time.monotonic()``, unless the asking thread has been told to end."""
+        event: threading.Event | None = getattr(self.local, "event", None)
+        return time.monotonic() if event is None or not event.is_set() else math.ldexp(next(self._far), 32)
+
+
+_time = _InterruptibleTime()
+if getattr(av.container.core, "time", None) is time:  # elsewhere a blocked call ends at its timeout
+    av.container.core.time = _time  # type: ignore[attr-defined]
+
+
+@contextmanager
+def interruptible(event: threading.Event) -> Iterator[None]:
+    """End FFmpeg's blocking reads in this thread once ``event`` is set: they fail within about 0.1 s.
+
+    It reaches sockets while connecting and reading, not the name look-up before.
+    """
+    _time.local.event = event
+    try:
+        yield
+    finally:
+        _time.local.event = None

@@ -1,0 +1,284 @@
+"""One camera's input: a thread that opens it, decodes it, and opens it again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from pipeline.backoff import Backoff
+from pipeline.clock import Clock, SystemClock
+from pipeline.frame import Frame
+from pipeline.media import Reason, detail_of, interruptible, open_input, reason_of
+from pipeline.slot import LatestSlot
+from pipeline.stats import CameraStats
+from pipeline.timeline import Timeline
+from pipeline.urls import CameraUrl
+
+log = logging.getLogger(__name__)
+
+ReaderState = Literal["starting", "playing", "retrying", "finished", "failed", "stopped"]
+
+GOOD_RUN = 30.0  # seconds of pictures after which a loss is a new fault and the back-off starts afresh
+CORRUPT_RUN = 100  # containers' read errors without a packet between them until the connection is given up
+# A camera that refuses the login gets few tries: many lock an account after a handful in a row.
+UNAUTHORISED_BACKOFF = Backoff(first=60.0, cap=600.0, floor=20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderEvent:
+    """A camera's change of state. ``reason`` and ``detail`` say why, None and "" while all is well.
+
+    States: ``starting`` (first try), ``playing``, ``retrying`` (lost or not there yet; tried again),
+    ``finished`` (a file's end), ``failed`` (a file that cannot be read), ``stopped`` (asked to).
+    """
+
+    camera: str
+    state: ReaderState
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why a connection ended, and whether any frame came."""
+
+    reason: Reason
+    detail: str
+    frames: int
+
+
+class Reader(threading.Thread):
+    """Reads one camera for as long as it lives and puts its frames into its slot.
+
+    A network source or device that is down or lost is tried again for ever, with back-off. A file is not:
+    it ends ``finished``, or ``failed`` where it cannot be read. The thread ends within about 0.2 s of ``stop``,
+    even while FFmpeg waits for the network; only a name look-up that hangs is waited for (it is a daemon thread).
+
+    A packet that cannot be decoded, and a frame out of order, are dropped and counted as "decode_error".
+
+    Args:
+        camera: its name, for frames, events and the log.
+        source: its address; never logged but masked.
+        slot: where the frames go.
+        stats: its counters.
+        stop: set to end the thread.
+        pace: for a file, ``realtime`` plays it at its own pace and drops what nobody takes in time, ``fast``
+            goes as fast as frames are taken and loses none. Other sources set their own pace.
+        loop: play a file again and again.
+        open_timeout: seconds until a connection that does not come about is given up.
+        stall_timeout: seconds without data, or without one frame that can be decoded, until it is lost.
+        on_event: called in this thread at each change of state; must not block.
+        backoff: waiting times between tries.
+        unauthorised_backoff: those after a refused login.
+        rng: draws their jitter.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        *,
+        camera: str,
+        source: CameraUrl,
+        slot: LatestSlot,
+        stats: CameraStats,
+        stop: threading.Event,
+        pace: Literal["realtime", "fast"] = "realtime",
+        loop: bool = False,
+        open_timeout: float = 10.0,
+        stall_timeout: float = 10.0,
+        on_event: Callable[[ReaderEvent], None] | None = None,
+        backoff: Backoff = Backoff(),  # noqa: B008 - immutable
+        unauthorised_backoff: Backoff = UNAUTHORISED_BACKOFF,
+        rng: random.Random | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(name=f"reader-{camera}", daemon=True)
+        self._camera = camera
+        self._source = source
+        self._slot = slot
+        self._stats = stats
+        self._stopping = stop
+        self._lossless = source.is_file and pace == "fast"
+        self._paced = source.is_file and pace == "realtime"
+        self._loop = loop
+        self._open_timeout = open_timeout
+        self._stall_timeout = stall_timeout
+        self._on_event = on_event
+        self._backoff = backoff
+        self._unauthorised_backoff = unauthorised_backoff
+        self._rng = rng or random.Random()
+        self._clock = clock or SystemClock()
+        self._timeline = Timeline()
+        self._origin: tuple[float, int] | None = None  # when the first frame was played, and its PTS
+        self._playing_since = 0.0
+        self._event = ReaderEvent(camera, "starting")
+
+    @property
+    def event(self) -> ReaderEvent:
+        """The camera's present state, with its reason."""
+        return self._event
+
+    def run(self) -> None:
+        """Read until stopped or, for a file, until its end."""
+        attempt = 0
+        with interruptible(self._stopping):
+            while not self._stopping.is_set():
+                end = self._connect_and_play()
+                self._stats.set_up(False)
+                if self._stopping.is_set():
+                    break
+                if self._source.is_file:
+                    if end.reason == "end_of_stream" and end.frames:
+                        if self._loop:
+                            continue
+                        self._change("finished")
+                    else:
+                        self._change("failed", end.reason, end.detail)
+                    return
+                if end.frames and self._clock.monotonic() - self._playing_since >= GOOD_RUN:
+                    attempt = 0
+                self._stats.count_reconnect(end.reason)
+                self._change("retrying", end.reason, end.detail)
+                backoff = self._unauthorised_backoff if end.reason == "unauthorised" else self._backoff
+                self._clock.wait(self._stopping, backoff.delay(attempt, self._rng))
+                attempt += 1
+        self._change("stopped")
+
+    def _connect_and_play(self) -> _End:
+        """Open the source and play it to the connection's end; nothing FFmpeg raises gets past here."""
+        frames = 0
+        opened = False
+        began = self._clock.monotonic()
+        try:
+            with open_input(
+                self._source, open_timeout=self._open_timeout, stall_timeout=self._stall_timeout
+            ) as container:
+                opened = True
+                if not container.streams.video:
+                    return _End("decode", "there is no video in it", frames)
+                for frame in self._frames(container, container.streams.video[0]):
+                    if not self._deliver(frame):
+                        break
+                    frames += 1
+                    if frames == 1:
+                        self._playing_since = self._clock.monotonic()
+                        self._stats.set_up(True)
+                        self._change("playing")
+            return _End("end_of_stream", "the source ended it", frames)
+        except _UndecodableError as error:
+            return _End("decode", str(error), frames)
+        except Exception as error:  # a fault in one source, whatever it is, must not end its camera
+            reason, detail = reason_of(error), detail_of(error)
+            if opened:
+                reason = "stall" if reason == "timeout" else reason
+            elif self._clock.monotonic() - began >= self._open_timeout:
+                reason, detail = "timeout", f"no answer within {self._open_timeout:g} s"
+            if reason == "stall":
+                detail = f"no data for {self._stall_timeout:g} s"
+            return _End(reason, detail, frames)
+
+    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        """Decode packet by packet. Raises _UndecodableError when data keeps coming but no picture does."""
+        context = stream.codec_context
+        # Slices in two threads: frame threading would hold frames back (one for each thread more), and no
+        # camera gets more than two cores' worth of the machine.
+        context.thread_type = "SLICE"
+        context.thread_count = 2
+        rate = stream.average_rate or stream.guessed_rate
+        self._timeline.begin(
+            time_base=stream.time_base or context.time_base,
+            live=not self._source.is_file,
+            frame_seconds=float(1 / rate) if rate else 0.04,
+        )
+        picture_at = self._clock.monotonic()
+        for packet in self._packets(container, stream):
+            if self._stopping.is_set():
+                return
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self._stats.count_dropped("decode_error")
+                frames = []
+            for frame in frames:
+                picture_at = self._clock.monotonic()
+                if frame.is_corrupt:
+                    self._stats.count_dropped("decode_error")
+                else:
+                    yield frame
+            if not self._source.is_file and self._clock.monotonic() - picture_at > self._stall_timeout:
+                raise _UndecodableError(f"data came but no picture for {self._stall_timeout:g} s")
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+        """Demux, over errors in the data that the next read may leave behind."""
+        errors = 0
+        while True:
+            try:
+                for packet in container.demux(stream):
+                    errors = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError:
+                errors += 1
+                self._stats.count_dropped("decode_error")
+                if errors >= CORRUPT_RUN:
+                    raise
+
+    def _deliver(self, video: av.VideoFrame) -> bool:
+        """Place one decoded frame in time and in the slot; False when stopped meanwhile."""
+        pts = self._timeline.place(video.pts, now=self._clock.monotonic())
+        if pts is None:
+            self._stats.count_dropped("decode_error")
+            return True
+        self._stats.count_decoded()
+        if self._paced and not self._wait_until_due(pts):
+            return False
+        frame = Frame(
+            camera=self._camera,
+            video=video,
+            pts=pts,
+            time_base=self._timeline.time_base,
+            decoded_at=self._clock.monotonic(),
+            wall_time=self._clock.time(),
+        )
+        if self._lossless:
+            return self._slot.put_wait(frame, cancelled=self._stopping)
+        self._slot.put(frame)
+        return True
+
+    def _wait_until_due(self, pts: int) -> bool:
+        """Wait for a file's frame to be due, counted from the first one so that errors do not add up."""
+        if self._origin is None:
+            self._origin = (self._clock.monotonic(), pts)
+        began, first = self._origin
+        due = began + float((pts - first) * self._timeline.time_base)
+        while (early := due - self._clock.monotonic()) > 0:
+            if self._clock.wait(self._stopping, early):
+                return False
+        return True
+
+    def _change(self, state: ReaderState, reason: Reason | None = None, detail: str = "") -> None:
+        """Log and tell a change of state or of its reason, once."""
+        before, self._event = self._event, ReaderEvent(self._camera, state, reason, detail)
+        if (before.state, before.reason) == (state, reason):
+            return
+        text = f"{self._camera}: {state}"
+        if reason is not None:
+            text += f" ({reason}: {detail})"
+        level = logging.WARNING if reason is not None else logging.INFO
+        extra = {"event": f"camera_{state}", "camera": self._camera, "reason": reason}
+        log.log(level, "%s %s", text, self._source, extra=extra)
+        if self._on_event is not None:
+            self._on_event(self._event)
+
+
+class _UndecodableError(Exception):
+    """Packets keep coming and none gives a picture."""

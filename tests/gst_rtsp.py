@@ -1,0 +1,208 @@
+"""A real RTSP server for the tests, run by the system's Python: ``/usr/bin/python3 tests/gst_rtsp.py --help``.
+
+It serves one H.264 clip at ``/cam`` as a live camera would and takes what clients RECORD at ``/day``, writing
+each recording to a Matroska file with RTP's own time stamps. Every event is one JSON line on stdout (``ready``,
+``playing``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``, ``error``). Commands are lines on
+stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while connections stay open,
+``quit`` (or the end of stdin) ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+
+APT = (
+    "apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
+    "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav"
+)
+ELEMENTS = ("qtdemux", "h264parse", "rtph264pay", "rtph264depay", "matroskamux", "appsrc", "appsink")
+
+
+def say(event: str, **details: object) -> None:
+    """Print one event for the process that started this one."""
+    print(json.dumps({"event": event, **details}), flush=True)
+
+
+try:
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstApp", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstApp, GstRtspServer
+
+    Gst.init(None)
+    missing = [name for name in ELEMENTS if Gst.ElementFactory.find(name) is None]
+    if missing:
+        raise ImportError(f"no GStreamer element {', '.join(missing)}")
+except (ImportError, ValueError) as error:
+    say("error", message=f"GStreamer's RTSP server is not installed ({error}): {APT}")
+    sys.exit(3)
+
+
+def access_units(clip: str) -> tuple[Gst.Caps, list[tuple[bytes, int, bool]]]:
+    """The caps of a clip's H.264 stream and its access units as (bytes, duration in ns, is a keyframe)."""
+    pipeline = Gst.parse_launch(
+        f'filesrc location="{clip}" ! qtdemux ! h264parse config-interval=-1 '
+        "! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
+    )
+    sink, units, caps = pipeline.get_by_name("out"), [], None
+    pipeline.set_state(Gst.State.PLAYING)
+    while (sample := sink.emit("pull-sample")) is not None:
+        buffer, caps = sample.get_buffer(), sample.get_caps()
+        key = not buffer.has_flags(Gst.BufferFlags.DELTA_UNIT)
+        units.append((buffer.extract_dup(0, buffer.get_size()), buffer.duration, key))
+    pipeline.set_state(Gst.State.NULL)
+    if caps is None:
+        raise SystemExit(f"no H.264 video in {clip}")
+    return caps, units
+
+
+class Camera(GstRtspServer.RTSPMediaFactory):
+    """``/cam``: every client gets the clip from its first frame, at its own pace, ``loops`` times (0: for ever)."""
+
+    def __init__(self, clip: str, loops: int) -> None:
+        super().__init__()
+        self.caps, self.units = access_units(clip)
+        self.loops = loops
+        self.stalled = threading.Event()
+        self.set_launch(
+            "( appsrc name=src is-live=true format=time ! h264parse ! rtph264pay name=pay0 pt=96 )"
+        )
+        self.connect("media-configure", self.configure)
+
+    def configure(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
+        """Feed a new client's pipeline."""
+        position = {"number": 0, "pts": 0}
+        source = media.get_element().get_by_name("src")
+        source.set_property("caps", self.caps)
+
+        def feed(source: GstApp.AppSrc, _length: int) -> None:
+            number = position["number"]
+            if self.loops and number >= self.loops * len(self.units):
+                source.emit("end-of-stream")
+                return
+            if self.stalled.is_set():
+                return
+            data, duration, key = self.units[number % len(self.units)]
+            buffer = Gst.Buffer.new_wrapped(data)
+            buffer.pts = buffer.dts = position["pts"]
+            buffer.duration = duration
+            if not key:
+                buffer.set_flags(Gst.BufferFlags.DELTA_UNIT)
+            position["number"] += 1
+            position["pts"] += duration
+            source.emit("push-buffer", buffer)
+
+        source.connect("need-data", feed)
+        say("playing")
+
+
+class RecordedMedia(GstRtspServer.RTSPMedia):
+    """A recording whose time stamps are the sender's, not smoothed against the time of arrival."""
+
+    def do_setup_rtpbin(self, rtpbin: Gst.Element) -> bool:
+        """Take RTP's time stamps as they are."""
+        Gst.util_set_object_arg(rtpbin, "buffer-mode", "none")
+        return True
+
+
+class Recorder(GstRtspServer.RTSPMediaFactory):
+    """``/day``: writes what a client RECORDs to ``{prefix}{n}.mkv`` and says after every 25 frames how many came."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix, self.sessions = prefix, 0
+        self.set_media_gtype(RecordedMedia.__gtype__)
+        self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
+        self.set_launch(
+            "( rtph264depay name=depay0 ! h264parse name=parse "
+            "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered )"
+        )
+        self.connect("media-configure", self.configure)
+
+    def configure(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
+        """Give a new recording its file and count its frames."""
+        path, frames = f"{self.prefix}{self.sessions}.mkv", 0
+        self.sessions += 1
+        element = media.get_element()
+        element.get_by_name("file").set_property("location", path)
+
+        def count(_pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+            nonlocal frames
+            frames += 1
+            if frames % 25 == 0:
+                say("recorded", path=path, frames=frames)
+            return Gst.PadProbeReturn.OK
+
+        element.get_by_name("parse").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, count)
+        media.connect("unprepared", lambda _media: say("closed", path=path, frames=frames))
+        say("recording", path=path)
+
+
+def protect(
+    server: GstRtspServer.RTSPServer, factories: list[GstRtspServer.RTSPMediaFactory], login: str
+) -> None:
+    """Let only ``login`` ("user:password") in."""
+    user, _, password = login.partition(":")
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "member")
+    auth = GstRtspServer.RTSPAuth()
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    server.set_auth(auth)
+    role = "member, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
+    for factory in factories:
+        factory.add_role_from_structure(Gst.Structure.new_from_string(role))
+
+
+def main() -> None:
+    """Serve until told to quit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clip", required=True, help="MP4 file with one H.264 stream")
+    parser.add_argument("--record", required=True, help="prefix of the files recordings go to")
+    parser.add_argument("--port", default="0", help="0: any free one")
+    parser.add_argument("--loops", type=int, default=0, help="0: for ever")
+    parser.add_argument("--login", default="", help="user:password; without it everybody may")
+    arguments = parser.parse_args()
+
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(arguments.port)
+    camera, recorder = Camera(arguments.clip, arguments.loops), Recorder(arguments.record)
+    server.get_mount_points().add_factory("/cam", camera)
+    server.get_mount_points().add_factory("/day", recorder)
+    if arguments.login:
+        protect(server, [camera, recorder], arguments.login)
+    if not server.attach(None):
+        say("error", message=f"port {arguments.port} cannot be bound")
+        sys.exit(3)
+    loop = GLib.MainLoop()
+
+    def drop() -> bool:
+        clients = server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REF)
+        for client in clients:
+            client.close()
+        say("dropped", clients=len(clients))
+        return False
+
+    def obey() -> None:
+        for line in sys.stdin:
+            if line.strip() == "drop":
+                GLib.idle_add(drop)
+            elif line.strip() == "stall":
+                camera.stalled.set()
+                say("stalled")
+            elif line.strip() == "quit":
+                break
+        GLib.idle_add(loop.quit)
+
+    threading.Thread(target=obey, daemon=True).start()
+    say("ready", port=server.get_bound_port())
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""A real RTSP server on a free loopback port, for tests: GStreamer's, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("gst_rtsp.py")
+CLIP = Path(__file__).parents[1] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
+WAIT = 20.0  # seconds until a server that says nothing fails the test
+
+
+class RtspServer:
+    """Serves ``clip`` at ``/cam`` and records ``/day``; a context manager, ready once entered.
+
+    Args:
+        record: folder the recordings go to, as ``day0.mkv``, ``day1.mkv`` and so on.
+        clip: H.264 MP4 that ``/cam`` plays.
+        loops: how often a client gets it, 0 for ever.
+        login: ``user:password`` that clients must have; "" lets everybody in.
+        port: 0 takes a free one. After ``kill``, entering again takes the same one.
+
+    Raises RuntimeError, which says what to install, when GStreamer's server is not there.
+    """
+
+    def __init__(
+        self, *, record: Path, clip: Path = CLIP, loops: int = 0, login: str = "", port: int = 0
+    ) -> None:
+        self.port = port
+        self._arguments = ["--clip", str(clip), "--record", str(record / "day"), "--loops", str(loops)]
+        self._login = login
+        self._process: subprocess.Popen[str] | None = None
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def __enter__(self) -> RtspServer:
+        command = ["/usr/bin/python3", str(SCRIPT), *self._arguments, "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [*command, "--login", self._login], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._events = queue.Queue()
+        threading.Thread(target=self._listen, args=(self._process, self._events), daemon=True).start()
+        self.port = self.expect("ready")["port"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def url(self, path: str, *, login: str = "") -> str:
+        """The address of ``path`` (``/cam`` or ``/day``), with ``login`` in it if given."""
+        return f"rtsp://{login + '@' if login else ''}127.0.0.1:{self.port}{path}"
+
+    def expect(self, event: str) -> dict[str, Any]:
+        """Wait for the server's next ``event``, passing over others. Raises RuntimeError if none comes."""
+        while True:
+            try:
+                heard = self._events.get(timeout=WAIT)
+            except queue.Empty:
+                raise RuntimeError(f"the RTSP server did not say {event!r} within {WAIT:g} s") from None
+            if heard["event"] == event:
+                return heard
+            if heard["event"] in ("error", "gone"):
+                raise RuntimeError(f"the RTSP server failed: {heard.get('message', 'it ended')}")
+
+    def command(self, word: str) -> None:
+        """Send ``drop`` or ``stall``; the server answers with ``dropped`` or ``stalled``."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """End the server at once, connections and all, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(WAIT)
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process = None
+
+    @staticmethod
+    def _listen(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any]]) -> None:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                events.put(json.loads(line))
+        except ValueError:  # the pipe was closed by kill(), or a line is not the script's
+            pass
+        events.put({"event": "gone"})
