@@ -23,6 +23,7 @@ _ADDRESS = re.compile(
 )
 _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
 _SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)([^&\s]*)", re.IGNORECASE)
+_BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")  # viewer:secret@10.0.0.5
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _secrets: set[str] = set()
@@ -80,7 +81,7 @@ class CameraUrl:
 
     def __str__(self) -> str:
         """The address with its secrets masked."""
-        return _mask_url(self.__text)
+        return _mask_url(_hide_registered(self.__text))
 
     def __repr__(self) -> str:
         """The masked address, said to be one."""
@@ -127,19 +128,14 @@ def redact(text: str) -> str:
     For log lines and error messages. A password with blanks in it is found only if it was registered, which
     making a ``CameraUrl`` does.
     """
-    with _secrets_lock:
-        known = sorted(_secrets, key=len, reverse=True)
-    # Registered secrets go first: they may hold blanks or quotes, which end a URL in free text.
-    for secret in known:
-        if secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    text = _hide_registered(text)  # first, since they may hold blanks or quotes, which end a URL in free text
     starts = [hit.start() for hit in _URL_IN_TEXT.finditer(text)]
     if not starts:
-        return _SECRET_PAIR.sub(_mask_pair, text)
-    parts = [_SECRET_PAIR.sub(_mask_pair, text[: starts[0]])]
+        return _mask_bare(text)
+    parts = [_mask_bare(text[: starts[0]])]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         url, blank, tail = re.fullmatch(r"(\S*)(\s?)(.*)", text[start:end], re.DOTALL).groups()  # type: ignore[union-attr]
-        parts += [_mask_url(url), blank, _SECRET_PAIR.sub(_mask_pair, tail)]
+        parts += [_mask_url(url), blank, _mask_bare(tail)]
     return "".join(parts)
 
 
@@ -148,6 +144,15 @@ def register_secret(secret: str) -> None:
     if len(secret) >= SHORTEST_SECRET:
         with _secrets_lock:
             _secrets.update((secret, unquote(secret)))
+
+
+def _hide_registered(text: str) -> str:
+    with _secrets_lock:
+        known = sorted(_secrets, key=len, reverse=True)
+    for secret in known:
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return text
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -179,28 +184,31 @@ def _split(text: str) -> tuple[str, str, str]:
 def _secrets_of(text: str) -> list[str]:
     """The password of a URL, and the values of its secret-looking parameters but for names of users."""
     _, userinfo, _ = _split(text)
+    if "://" not in text:  # a URL whose scheme was forgotten: viewer:secret@10.0.0.5/stream1
+        userinfo = text.rpartition("@")[0]
     _, colon, password = userinfo.partition(":")
-    secrets = [password if colon else userinfo]
-    secrets += [
-        hit[3]
-        for hit in _SECRET_PAIR.finditer(text)
-        if not re.search("user|usr|login", hit[1], re.IGNORECASE)
-    ]
+    secrets = [password if colon else userinfo if "://" in text else ""]
+    for hit in _SECRET_PAIR.finditer(text):
+        if not re.search("user|usr|login", hit[1], re.IGNORECASE):
+            secrets.append(hit[3])
     return secrets
 
 
 def _mask_url(text: str) -> str:
     found = _SCHEME.match(text)
-    if not found or not found[2]:
-        return _SECRET_PAIR.sub(_mask_pair, text)
-    head, rest = text[: found.end()], text[found.end() :]
+    head, rest = (text[: found.end()], text[found.end() :]) if found and found[2] else ("", text)
     before, at, after = rest.rpartition("@")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if at and ("@" in authority or ":" in before):
+    if at and ((head and "@" in authority) or ":" in before):
         rest = f"{MASK}@{after}"
-    if found[1].lower() in ("rtmp", "rtmps", "rtmpt"):  # the last part of an RTMP path is its stream key
+    if head and found and found[1].lower() in ("rtmp", "rtmps", "rtmpt"):  # its path ends in the stream key
         rest = re.sub(r"^([^/]*/[^/]*/)[^\s'\"]+", rf"\1{MASK}", rest)
     return head + _SECRET_PAIR.sub(_mask_pair, rest)
+
+
+def _mask_bare(text: str) -> str:
+    """Text with no ``scheme://`` in it."""
+    return _SECRET_PAIR.sub(_mask_pair, _BARE_LOGIN.sub(f"{MASK}@", text))
 
 
 def _mask_pair(hit: re.Match[str]) -> str:

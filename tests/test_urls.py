@@ -29,6 +29,7 @@ LOGINS = [
     "rtmp://live.example/app/{secret}",
     "https://host/live.m3u8?access_token={secret}",
     "hls:out/live.m3u8?token={secret}",
+    "viewer:{secret}@10.0.0.5/stream1",
 ]
 SECRET = "Zk9q7Wx2"
 
