@@ -50,7 +50,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; train one with nightday-train, or correct `model`")
+        raise CheckpointError(
+            f"{path}: no such checkpoint; train one with nightday-train, or correct `model`"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -1,0 +1,105 @@
+"""Crops of a scene, and day frames with more moving things in them than the camera happened to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.data import Image, Scene
+from train.night import foreground_mask
+
+PASTES = 2  # at most this many other frames give their foreground to one
+SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A rectangle of the frame, flipped or not; the night, its x_ref and its day must share one.
+
+    Attributes:
+        top, left, height, width: pixels.
+        flip: mirror left and right.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+    def __call__(self, image: NDArray[np.generic]) -> NDArray:
+        """The crop of an array (H, W, ...), contiguous."""
+        out = image[self.top : self.top + self.height, self.left : self.left + self.width]
+        return np.ascontiguousarray(out[:, ::-1] if self.flip else out)
+
+
+class Augmenter:
+    """Draws crops, and day crops with foreground copied in from other times, moved and recoloured.
+
+    Ten seconds of a camera show a handful of cars in a handful of places. Moving them, and changing their
+    brightness and hue, keeps the generator from learning which car stands where.
+
+    Args:
+        scene: day frames and x_ref.
+        crop: (height, width), no larger than the frame.
+    """
+
+    def __init__(self, scene: Scene, crop: tuple[int, int]) -> None:
+        self.size = crop
+        self.frames = scene.day
+        self.masks = [foreground_mask(frame, scene.background) for frame in scene.day]
+        self.background = scene.background
+
+    def crop(self, rng: np.random.Generator) -> Crop:
+        """A crop anywhere in the frame, mirrored half the time."""
+        height, width = self.background.shape[:2]
+        h, w = self.size
+        return Crop(
+            top=int(rng.integers(height - h + 1)),
+            left=int(rng.integers(width - w + 1)),
+            height=h,
+            width=w,
+            flip=bool(rng.random() < 0.5),
+        )
+
+    def day(self, rng: np.random.Generator, crop: Crop) -> tuple[Image, NDArray[np.bool_]]:
+        """A day picture and its foreground mask, (h, w, 3) uint8 and (h, w) bool."""
+        i = int(rng.integers(len(self.frames)))
+        if rng.random() < 0.15:
+            day, mask = self.background, np.zeros(self.background.shape[:2], bool)
+        else:
+            day, mask = self.frames[i], self.masks[i]
+        for _ in range(int(rng.integers(PASTES + 1))):
+            day, mask = self._paste(rng, day, mask)
+        return crop(day), crop(mask)
+
+    def _paste(
+        self, rng: np.random.Generator, day: Image, mask: NDArray[np.bool_]
+    ) -> tuple[Image, NDArray[np.bool_]]:
+        j = int(rng.integers(len(self.frames)))
+        height, width = mask.shape
+        dy, dx = rng.uniform(-SHIFT, SHIFT, 2) * (height, width)
+        scale = 1 + rng.uniform(-0.1, 0.1)
+        move = np.array([[scale, 0, dx + width / 2 * (1 - scale)], [0, scale, dy + height / 2 * (1 - scale)]])
+        other = cv2.warpAffine(self.frames[j], move, (width, height), flags=cv2.INTER_LINEAR)
+        pasted = cv2.warpAffine(
+            self.masks[j].astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST
+        )
+        if rng.random() < 0.5:
+            other = _recolour(rng, other)
+        # A soft edge: a hard one would teach the generator where the pastes are.
+        soft = cv2.GaussianBlur(pasted.astype(np.float32), (0, 0), 1.0)[..., None]
+        mixed = other * soft + day * (1 - soft)
+        return np.rint(mixed).astype(np.uint8), mask | pasted.astype(bool)
+
+
+def _recolour(rng: np.random.Generator, rgb: Image) -> Image:
+    """The picture with another hue, saturation and brightness."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + rng.uniform(0, 180)) % 180
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.5, 2.0), 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.3), 0, 255)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.uint8)

@@ -1,0 +1,200 @@
+"""``nightday-train``: one scene in, one checkpoint out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from engines.generator import COMPACT, PAPER
+from train.data import SceneError, load_scene
+from train.losses import LossSettings
+from train.trainer import ResumeError, Trainer, TrainSettings
+from train.vgg import VggWeightsError
+
+log = logging.getLogger("train")
+
+LOG_EVERY = 50  # steps averaged into one line of log.jsonl
+
+
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
+    """The command line as settings."""
+    d, losses = TrainSettings(), LossSettings()
+    parser = argparse.ArgumentParser(
+        prog="nightday-train",
+        description="Train a night-to-day model on one fixed camera.",
+        epilog="Started again with the same arguments it goes on where it was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
+    add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
+    add("--recipe", choices=("dico", "paired", "paired+dico"), default=d.recipe)
+    add("--size", choices=("compact", "paper"), default="compact", help="6 blocks of width 16, or 9 of 64")
+    add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
+    add("--norm", choices=("instance", "batch"), help="default: batch for compact, instance for paper")
+    add("--steps", type=_positive, default=d.steps)
+    add("--batch", type=_positive, default=d.batch, help="crops a step, of each kind")
+    add("--crop", type=_positive, nargs=2, metavar=("H", "W"), default=list(d.crop), help="pixels")
+    add("--learning-rate", type=float, default=d.learning_rate)
+    add("--unpaired-from", type=float, default=d.unpaired_from, help="share of the steps, for paired+dico")
+    add("--paired", type=float, default=d.paired_weight, help="weight of the paired L1")
+    add("--foreground-weight", type=float, default=d.foreground_weight, help="of a pixel in the paired L1")
+    add("--adversarial", type=float, default=losses.adversarial, help="weight of L_adv")
+    add("--background", type=float, default=losses.background, help="weight of L_back")
+    add("--foreground", type=float, default=losses.foreground, help="weight of L_fore")
+    add(
+        "--reference", type=float, default=d.reference_weight, help="weight of the L1 to x_ref under the mask"
+    )
+    add("--reading", choices=("A", "B", "C"), default=losses.reading, help="of eq. 12")
+    add("--centre", action="store_true", help="centre the anchors' features before the contrast")
+    add("--vgg", default=d.vgg, help="orthogonal (no file), imagenet (downloads), or a path to vgg16-*.pth")
+    add("--seed", type=int, default=d.seed)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--mixed", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 convolutions")
+    add("--sample-every", type=_positive, default=d.sample_every, help="steps")
+    add("--save-every", type=_positive, default=d.save_every, help="steps")
+    args = parser.parse_args(argv)
+    generator = replace(PAPER if args.size == "paper" else COMPACT, input=args.input)
+    if args.norm:
+        generator = replace(generator, norm=args.norm)
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: this PyTorch sees no CUDA device; use --device cpu")
+    settings = TrainSettings(
+        recipe=args.recipe,
+        generator=generator,
+        losses=replace(
+            losses,
+            adversarial=args.adversarial,
+            background=args.background,
+            foreground=args.foreground,
+            reading=args.reading,
+            centre=args.centre,
+        ),
+        steps=args.steps,
+        batch=args.batch,
+        crop=(args.crop[0], args.crop[1]),
+        learning_rate=args.learning_rate,
+        unpaired_from=args.unpaired_from,
+        paired_weight=args.paired,
+        foreground_weight=args.foreground_weight,
+        reference_weight=args.reference,
+        vgg=args.vgg,
+        seed=args.seed,
+        device=device,
+        mixed=args.mixed,
+        sample_every=args.sample_every,
+        save_every=args.save_every,
+    )
+    return args, settings
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; exit 0 when done, 2 when the arguments or the scene are wrong, 130 when interrupted (and saved)."""
+    args, settings = parse(argv)
+    try:
+        scene = load_scene(args.scene)
+        folder = args.out or Path("runs") / scene.name
+        folder.mkdir(parents=True, exist_ok=True)
+        logging.basicConfig(
+            level=logging.INFO,
+            format="%(asctime)s %(message)s",
+            handlers=[logging.FileHandler(folder / "train.log")],
+        )
+        trainer = Trainer(scene, settings, folder)
+        resumed = trainer.resume()
+    except (SceneError, ResumeError, VggWeightsError, OSError) as error:
+        print(f"nightday-train: {error}", file=sys.stderr)
+        return 2
+    console = Console()
+    height, width = scene.background.shape[:2]
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    console.print(
+        f"{scene.name}: {len(scene.day)} day and {len(scene.night)} night pictures, {width}×{height}; "
+        f"{parameters / 1e6:.2f} M parameters on {settings.device}, recipe {settings.recipe}"
+    )
+    if resumed:
+        console.print(f"going on from step {trainer.step}")
+    log.info("start at step %d of %d, %s", trainer.step, settings.steps, settings)
+    stopped = _loop(trainer, console)
+    log.info("%s at step %d", "stopped" if stopped else "done", trainer.step)
+    console.print(
+        f"{folder / 'model.pt'}: checkpoint of step {trainer.step}; samples in {folder / 'samples'}"
+    )
+    if stopped:
+        console.print("stopped; the same command goes on from here")
+        return 130
+    return 0
+
+
+def _loop(trainer: Trainer, console: Console) -> bool:
+    """Run to the end or to a signal; True if a signal stopped it."""
+    stop: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.append(number)
+
+    previous = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+    recent: deque[dict[str, float]] = deque(maxlen=LOG_EVERY)
+    started, first = time.monotonic(), trainer.step
+    columns = (
+        TextColumn("step"),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[terms]}"),
+    )
+    with (
+        (trainer.folder / "log.jsonl").open("a") as lines,
+        Progress(*columns, console=console, refresh_per_second=2) as bar,
+    ):
+        task = bar.add_task("train", total=trainer.settings.steps, completed=trainer.step, terms="")
+
+        def progress(step: int, terms: dict[str, float]) -> None:
+            recent.append(terms)
+            if step % LOG_EVERY == 0:
+                # Terms join in the middle of a run: average what is there of each.
+                names = {name for t in recent for name in t}
+                mean = {n: float(np.mean([t[n] for t in recent if n in t])) for n in sorted(names)}
+                rate = (step - first) / (time.monotonic() - started)
+                lines.write(json.dumps({"step": step, "steps_per_s": round(rate, 3), **mean}) + "\n")
+                lines.flush()
+                bar.update(task, terms="  ".join(f"{n} {v:.3f}" for n, v in mean.items()))
+                if not console.is_terminal and step % (10 * LOG_EVERY) == 0:
+                    console.print(f"step {step}: " + ", ".join(f"{n} {v:.4f}" for n, v in mean.items()))
+            bar.update(task, completed=step)
+
+        try:
+            trainer.run(progress, lambda: bool(stop))
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+    return bool(stop)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,339 @@
+"""The training loop: paired steps under the randomised night simulation, unpaired steps by the paper's terms."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engines.checkpoint import save_checkpoint
+from engines.generator import COMPACT, GeneratorSettings, NightToDay
+from train.augment import Augmenter, Crop
+from train.data import Image, Scene, write_picture
+from train.discriminator import PatchDiscriminator
+from train.elesim import elesim, similarity_thresholds
+from train.losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
+from train.night import NightSimulator, foreground_mask, random_conditions
+from train.vgg import Vgg16Features
+
+log = logging.getLogger("train")
+
+Recipe = Literal["dico", "paired", "paired+dico"]
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """One training run.
+
+    Attributes:
+        recipe: ``dico`` is the paper's method alone; ``paired`` regresses the camera's day frames from their
+            simulated nights; ``paired+dico`` starts with that and adds the paper's terms on real nights.
+        generator: the model's shape.
+        losses: weights and readings of the paper's terms.
+        steps: optimiser steps.
+        batch: crops a step, of each kind (paired, unpaired).
+        crop: (height, width) of the crops in pixels, multiples of 16, cut to the frame.
+        learning_rate: of Adam, β = (0.5, 0.999); constant for half the steps, then linearly to 0.
+        unpaired_from: share of the steps after which ``paired+dico`` adds the paper's terms.
+        paired_weight: weight of the paired L1.
+        foreground_weight: how much more a foreground pixel counts in it.
+        reference_weight: weight of |x_N→D - x_ref| under M, a pixel term beside L_back: random features let
+            fine noise through. 0 is the paper's.
+        mask_warmup: steps over which the floor under M falls from 1 to 0.
+        vgg: weights of ζ: imagenet, orthogonal, or a path.
+        seed: of everything random.
+        device: cpu or cuda.
+        mixed: bfloat16 for convolutions; the invariant and the losses stay float32.
+        sample_every, save_every: steps between sample grids and between resumable states.
+    """
+
+    recipe: Recipe = "paired+dico"
+    generator: GeneratorSettings = COMPACT
+    losses: LossSettings = field(default_factory=LossSettings)
+    steps: int = 8000
+    batch: int = 4
+    crop: tuple[int, int] = (144, 176)
+    learning_rate: float = 2e-4
+    unpaired_from: float = 0.5
+    paired_weight: float = 10.0
+    foreground_weight: float = 3.0
+    reference_weight: float = 0.0
+    mask_warmup: int = 300
+    vgg: str = "orthogonal"
+    seed: int = 0
+    device: Device = "cpu"
+    mixed: bool = False
+    sample_every: int = 500
+    save_every: int = 250
+
+
+class ResumeError(ValueError):
+    """The run's folder holds a state of another run. One line, with the way out."""
+
+
+class Trainer:
+    """Trains one model on one scene, in a folder of its own.
+
+    The folder holds ``state.pt`` (everything needed to go on bit for bit on the same machine), ``model.pt``
+    (the checkpoint), ``samples/*.png`` and ``log.jsonl`` (written by the command).
+    """
+
+    def __init__(self, scene: Scene, settings: TrainSettings, folder: Path) -> None:
+        self.scene, self.settings, self.folder = scene, settings, folder
+        self.device = torch.device(settings.device)
+        torch.manual_seed(settings.seed)
+        self.rng = np.random.default_rng(settings.seed)
+        self.step = 0
+        self.model = NightToDay(settings.generator).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = self._adam(self.model)
+        height, width = scene.background.shape[:2]
+        crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
+        self.augment = Augmenter(scene, crop)
+        self.paired = settings.recipe != "dico"
+        self.unpaired_start = {
+            "dico": 0,
+            "paired": settings.steps,
+            "paired+dico": round(settings.unpaired_from * settings.steps),
+        }[settings.recipe]
+        if self.unpaired_start < settings.steps:
+            self.vgg = Vgg16Features(settings.vgg).to(self.device)
+            self.discriminator = PatchDiscriminator().to(self.device)
+            self.optimiser_d = self._adam(self.discriminator)
+            picks = np.linspace(0, len(scene.day) - 1, 12).round().astype(int)
+            self.thresholds = similarity_thresholds(
+                self.vgg, (self._tensor([scene.day[i]]) for i in picks), self._tensor([scene.background])
+            )
+            log.info("EleSim thresholds %s", ", ".join(f"{t:.3f}" for t in self.thresholds))
+
+    def _adam(self, module: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(module.parameters(), lr=self.settings.learning_rate, betas=(0.5, 0.999))
+
+    def _tensor(self, images: list[Image]) -> Tensor:
+        """uint8 (H, W, 3) each → float (N, 3, H, W) in [0, 1] on the device."""
+        batch = torch.from_numpy(np.stack(images)).to(self.device)
+        return batch.permute(0, 3, 1, 2).float().div(255)
+
+    # --- one step -------------------------------------------------------------------------------------------
+
+    def run_step(self) -> dict[str, float]:
+        """One optimiser step; returns the terms by name."""
+        s = self.settings
+        self._set_learning_rate()
+        unpaired = self.step >= self.unpaired_start
+        terms: dict[str, Tensor] = {}
+        nights: list[Image] = []
+        if self.paired:
+            pairs = [self._pair() for _ in range(s.batch)]
+            nights += [night for _, night, _ in pairs]
+        if unpaired:
+            crops = [self.augment.crop(self.rng) for _ in range(s.batch)]
+            nights += [crop(self._pick(self.scene.night)) for crop in crops]
+
+        # One forward pass for both kinds: batch normalisation then sees both.
+        x = self._tensor(nights).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
+            fake = self.model.translate(x).float()
+        loss = fake.new_zeros(())
+        if self.paired:
+            day = self._tensor([day for day, _, _ in pairs])
+            weight = (
+                torch.from_numpy(np.stack([mask for _, _, mask in pairs])).to(self.device)[:, None].float()
+            )
+            weight = 1 + s.foreground_weight * weight
+            terms["paired"] = (weight * (fake[: s.batch] - day).abs()).sum() / (3 * weight.sum())
+            loss = loss + s.paired_weight * terms["paired"]
+        if unpaired:
+            generated = fake[-s.batch :]
+            dico = self._dico(generated, x[-s.batch :], crops, terms)
+            loss = loss + dico
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        if unpaired:
+            terms["discriminator"] = self._train_discriminator(generated.detach())
+        self.step += 1
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _set_learning_rate(self) -> None:
+        s = self.settings
+        rate = s.learning_rate * min(1.0, 2 * (1 - self.step / s.steps))
+        for optimiser in (self.optimiser, getattr(self, "optimiser_d", None)):
+            if optimiser is not None:
+                optimiser.param_groups[0]["lr"] = rate
+
+    def _pick(self, images: list[Image]) -> Image:
+        return images[self.rng.integers(len(images))]
+
+    def _pair(self) -> tuple[Image, Image, NDArray[np.bool_]]:
+        """A day crop, its simulated night, and its foreground."""
+        crop = self.augment.crop(self.rng)
+        day, mask = self.augment.day(self.rng, crop)
+        night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
+        return day, night, mask
+
+    def _dico(self, fake: Tensor, night: Tensor, crops: list[Crop], terms: dict[str, Tensor]) -> Tensor:
+        s = self.settings
+        reference = self._tensor([crop(self.scene.background) for crop in crops])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
+            with torch.no_grad():
+                night_features, reference_features = self.vgg(night), self.vgg(reference)
+            fake_features = self.vgg(fake)
+            self.discriminator.requires_grad_(False)
+            score = self.discriminator(fake)
+            self.discriminator.requires_grad_(True)
+        losses = dico_losses(
+            fake=[f.float() for f in fake_features],
+            night=[f.float() for f in night_features],
+            reference=[f.float() for f in reference_features],
+            score_fake=score.float(),
+            thresholds=self.thresholds,
+            settings=s.losses,
+            mask_floor=max(0.0, 1 - (self.step - self.unpaired_start) / max(1, s.mask_warmup)),
+        )
+        terms["adversarial"], terms["background"] = losses.adversarial, losses.background
+        terms["foreground"] = losses.foreground
+        total = losses.total
+        if s.reference_weight > 0:
+            mask = self._pixel_mask(losses, fake)
+            terms["reference"] = (mask * (fake - reference).abs()).sum() / (3 * mask.sum()).clamp_min(1)
+            total = total + s.reference_weight * terms["reference"]
+        return total
+
+    def _pixel_mask(self, losses: DicoLosses, like: Tensor) -> Tensor:
+        return nn.functional.interpolate(losses.masks[0], size=like.shape[-2:], mode="nearest")
+
+    def _train_discriminator(self, fake: Tensor) -> Tensor:
+        s = self.settings
+        real = self._tensor([self.augment.crop(self.rng)(self._pick(self.scene.day)) for _ in range(s.batch)])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
+            scores = self.discriminator(real), self.discriminator(fake)
+        loss = discriminator_loss(scores[0].float(), scores[1].float())
+        self.optimiser_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser_d.step()
+        return loss
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def run(
+        self, progress: Callable[[int, dict[str, float]], None], stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Train from the present step to the last; ``progress`` hears of every step, ``stop`` ends it early.
+
+        Saves the state and a sample grid at their intervals, at the end, and when stopped.
+        """
+        s = self.settings
+        while self.step < s.steps and not stop():
+            terms = self.run_step()
+            progress(self.step, terms)
+            if self.step % s.sample_every == 0 and self.step < s.steps:
+                self.write_sample()
+            if self.step % s.save_every == 0 and self.step < s.steps:
+                self.save()
+        self.save()
+        self.write_sample()
+
+    @torch.no_grad()
+    def write_sample(self) -> Path:
+        """Rows of (night, output, x_ref, mask at relu3-1), two nights and two simulated ones, as a PNG."""
+        rng = np.random.default_rng(self.settings.seed)
+        picks = np.linspace(0, len(self.scene.night) - 1, 2).round().astype(int)
+        nights = [self.scene.night[i] for i in picks]
+        if self.paired:
+            for i in np.linspace(0, len(self.scene.day) - 1, 2).round().astype(int):
+                day = self.scene.day[i]
+                simulate = NightSimulator(random_conditions(rng), day.shape[:2], rng)
+                nights.append(simulate(day, foreground_mask(day, self.scene.background)))
+        rows = [np.hstack((n, o, self.scene.background, m)) for n, o, m in (self._show(n) for n in nights)]
+        path = self.folder / "samples" / f"{self.step:06d}.png"
+        write_picture(path, np.vstack(rows))
+        return path
+
+    def _show(self, night: Image) -> tuple[Image, Image, Image]:
+        self.model.eval()
+        output = self.model(torch.from_numpy(night[None]).to(self.device))[0].cpu().numpy()
+        self.model.train()
+        if hasattr(self, "vgg"):
+            features = self.vgg(self._tensor([output])), self.vgg(self._tensor([self.scene.background]))
+            mask = (elesim(features[0][0], features[1][0])[0, 0] > self.thresholds[0]).cpu().numpy()
+        else:
+            mask = ~foreground_mask(output, self.scene.background)
+        grey = cv2.resize(mask.astype(np.uint8) * 255, night.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        return night, output, np.repeat(grey[..., None], 3, axis=2)
+
+    # --- saving and resuming --------------------------------------------------------------------------------
+
+    def _modules(self) -> dict[str, Any]:
+        names = ("model", "optimiser", "discriminator", "optimiser_d")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def save(self) -> None:
+        """Write ``state.pt`` and ``model.pt``, each atomically."""
+        state = {
+            "settings": asdict(self.settings),
+            "scene": self.scene.name,
+            "step": self.step,
+            "torch_rng": torch.get_rng_state(),
+            "numpy_rng": self.rng.bit_generator.state,
+            **{name: module.state_dict() for name, module in self._modules().items()},
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / "state.pt.part"
+        torch.save(state, part)
+        os.replace(part, self.folder / "state.pt")
+        save_checkpoint(
+            self.folder / "model.pt",
+            self.model,
+            training={
+                "scene": self.scene.name,
+                "step": self.step,
+                "day_frames": len(self.scene.day),
+                "night_frames": len(self.scene.night),
+                "settings": _plain(asdict(self.settings)),
+            },
+        )
+
+    def resume(self) -> bool:
+        """Go on from ``state.pt`` if there is one. Raises ResumeError if it belongs to another run."""
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            return False
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise ResumeError(
+                f"{path}: unreadable ({type(error).__name__}); delete it to start anew"
+            ) from None
+        mine, theirs = _plain(asdict(self.settings)), _plain(state["settings"])
+        changed = sorted(k for k in mine if mine[k] != theirs.get(k))
+        if changed or state["scene"] != self.scene.name:
+            what = ", ".join(changed) or "scene"
+            raise ResumeError(
+                f"{path}: made with another {what}; use the same arguments, another --out, or delete it"
+            )
+        for name, module in self._modules().items():
+            module.load_state_dict(state[name])
+        torch.set_rng_state(state["torch_rng"].cpu())
+        self.rng.bit_generator.state = state["numpy_rng"]
+        self.step = state["step"]
+        return True
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that settings compare equal after a trip through a file."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
