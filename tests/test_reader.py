@@ -1,0 +1,370 @@
+"""The reader against a real RTSP server and real files."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from media_helpers import Events, FakeClock, KeepingSlot, clip_pts, stopping
+from rtsp_server import CLIP, WAIT, RtspServer
+
+from pipeline.backoff import Backoff
+from pipeline.frame import Frame
+from pipeline.reader import GOOD_RUN, UNAUTHORISED_BACKOFF, Reader
+from pipeline.slot import LatestSlot
+from pipeline.stats import CameraStats
+from pipeline.urls import CameraUrl
+
+PASSWORD = "Tr0ub4dor"
+SOON = Backoff(first=0.05, cap=0.1, floor=0.01)
+
+
+class Camera:
+    """A reader with everything around it."""
+
+    def __init__(self, source: str | Path, **options: Any) -> None:
+        self.stats, self.events, self.stop = CameraStats(), Events(), threading.Event()
+        self.slot = options.pop("slot", None) or KeepingSlot(self.stats)
+        self.reader = Reader(
+            camera="gate",
+            source=CameraUrl(str(source)),
+            slot=self.slot,
+            stats=self.stats,
+            stop=self.stop,
+            on_event=self.events,
+            **({"backoff": SOON, "unauthorised_backoff": SOON, "rng": random.Random(1)} | options),
+        )
+
+    def __enter__(self) -> Camera:
+        self._running = stopping(self.reader, self.stop)
+        self._running.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._running.__exit__(*exception)
+
+    def run_to_end(self) -> list[Frame]:
+        self.reader.start()
+        self.reader.join(30)
+        assert not self.reader.is_alive()
+        return self.slot.frames
+
+
+def in_state(state: str, reason: str | None = None) -> Any:
+    return lambda event: event.state == state and event.reason == reason
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A listener that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT)
+        yield listener
+
+
+@pytest.fixture
+def dead_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def rising(frames: list[Frame]) -> bool:
+    return all(later.pts > earlier.pts for earlier, later in pairwise(frames))
+
+
+# RTSP ---------------------------------------------------------------------------------------------------------
+
+
+def test_rtsp_frames_are_the_clip_s_own_with_its_pace_in_their_pts(tmp_path: Path) -> None:
+    with RtspServer(record=tmp_path) as server, Camera(server.url("/cam")) as camera:
+        frames = camera.slot.wait_for(30)
+    assert {frame.camera for frame in frames} == {"gate"}
+    steps = {(later.pts - earlier.pts) * later.time_base for earlier, later in pairwise(frames)}
+    assert steps == {1 / av.open(str(CLIP)).streams.video[0].average_rate}
+    with av.open(str(CLIP)) as clip:
+        for frame, truth in zip(frames, clip.decode(video=0), strict=False):
+            np.testing.assert_array_equal(frame.video.to_ndarray(), truth.to_ndarray())
+    assert camera.stats.snapshot().decoded == len(camera.slot.frames)
+    assert [event.state for event in camera.events] == ["playing", "stopped"]
+
+
+def test_a_login_is_used(tmp_path: Path) -> None:
+    with (
+        RtspServer(record=tmp_path, login=f"viewer:{PASSWORD}") as server,
+        Camera(server.url("/cam", login=f"viewer:{PASSWORD}")) as camera,
+    ):
+        camera.slot.wait_for(2)
+
+
+@pytest.mark.parametrize(
+    ("path", "login", "reason"),
+    [("/cam", f"viewer:{PASSWORD}", "unauthorised"), ("/nowhere", f"admin:{PASSWORD}", "not_found")],
+)
+def test_refusals_have_a_reason_and_no_password(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str, login: str, reason: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with (
+        RtspServer(record=tmp_path, login="admin:another") as server,
+        Camera(server.url(path, login=login)) as camera,
+    ):
+        event = camera.events.wait_for(in_state("retrying", reason))
+        assert camera.stats.snapshot().reconnects[reason] >= 1
+    assert PASSWORD not in caplog.text + repr(list(camera.events)) + event.detail
+    assert not camera.stats.snapshot().up
+
+
+def test_a_dead_port_is_refused_and_said_once(dead_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock = FakeClock(most_waits=20)
+    camera = Camera(f"rtsp://viewer:{PASSWORD}@127.0.0.1:{dead_port}/cam", clock=clock)
+    camera.run_to_end()
+    assert camera.stats.snapshot().reconnects == {"refused": 20}
+    assert [(event.state, event.reason) for event in camera.events] == [
+        ("retrying", "refused"),
+        ("stopped", None),
+    ]
+    assert len(caplog.records) == 2
+    assert caplog.records[0].event == "camera_retrying"
+    assert PASSWORD not in caplog.text
+    assert "rtsp://***@127.0.0.1" in caplog.text
+
+
+def test_a_silent_server_times_out(silent: socket.socket) -> None:
+    with Camera(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam", open_timeout=0.3) as camera:
+        camera.events.wait_for(in_state("retrying", "timeout"))
+
+
+def test_a_camera_down_at_start_joins_later(tmp_path: Path, dead_port: int) -> None:
+    server = RtspServer(record=tmp_path, port=dead_port)
+    with Camera(server.url("/cam")) as camera:
+        camera.events.wait_for(in_state("retrying", "refused"))
+        with server:
+            camera.slot.wait_for(3)
+    assert camera.reader.event.state == "stopped"
+
+
+def test_a_killed_server_that_returns_is_joined_again_and_pts_rise(tmp_path: Path) -> None:
+    server = RtspServer(record=tmp_path)
+    with server, Camera(server.url("/cam")) as camera:
+        before = len(camera.slot.wait_for(10))
+        server.kill()
+        camera.events.wait_for(lambda event: event.state == "retrying")
+        assert not camera.stats.snapshot().up
+        before = len(camera.slot.frames)
+        with server:
+            frames = camera.slot.wait_for(before + 20)
+    assert rising(frames)
+    gap = (frames[before].pts - frames[before - 1].pts) * frames[0].time_base
+    elapsed = frames[before].decoded_at - frames[before - 1].decoded_at
+    assert float(gap) == pytest.approx(elapsed, abs=0.5)
+
+
+def test_dropped_connections_are_made_again(tmp_path: Path) -> None:
+    with RtspServer(record=tmp_path) as server, Camera(server.url("/cam")) as camera:
+        for _ in range(3):
+            before = len(camera.slot.frames)
+            camera.slot.wait_for(before + 5)
+            server.command("drop")
+            server.expect("dropped")
+        frames = camera.slot.wait_for(len(camera.slot.frames) + 10)
+    assert rising(frames)
+    assert camera.stats.snapshot().reconnects["end_of_stream"] >= 3
+
+
+def test_a_stream_that_ends_is_joined_again(tmp_path: Path) -> None:
+    with (
+        RtspServer(record=tmp_path, loops=1, clip=short_clip(tmp_path, 20)) as server,
+        Camera(server.url("/cam")) as camera,
+    ):
+        frames = camera.slot.wait_for(50)
+    assert rising(frames)
+    assert camera.stats.snapshot().reconnects["end_of_stream"] >= 2
+
+
+def test_a_stall_is_seen_though_the_connection_stays_open(tmp_path: Path) -> None:
+    with RtspServer(record=tmp_path) as server, Camera(server.url("/cam"), stall_timeout=0.5) as camera:
+        camera.slot.wait_for(5)
+        server.command("stall")
+        camera.events.wait_for(in_state("retrying", "stall"))
+
+
+# Ending -------------------------------------------------------------------------------------------------------
+
+
+def test_it_stops_within_a_second_while_connecting(silent: socket.socket) -> None:
+    with Camera(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam", open_timeout=60.0) as camera:
+        connection, _ = silent.accept()
+    connection.close()
+    assert camera.reader.event.state == "stopped"
+
+
+def test_it_stops_within_a_second_while_a_camera_stalls(tmp_path: Path) -> None:
+    with RtspServer(record=tmp_path) as server, Camera(server.url("/cam"), stall_timeout=60.0) as camera:
+        camera.slot.wait_for(5)
+        server.command("stall")
+        server.expect("stalled")
+
+
+def test_it_stops_while_waiting_to_retry(dead_port: int) -> None:
+    slowly = Backoff(first=600.0, cap=600.0, floor=600.0)
+    with Camera(f"rtsp://127.0.0.1:{dead_port}/cam", backoff=slowly) as camera:
+        camera.events.wait_for(in_state("retrying", "refused"))
+
+
+def test_it_stops_while_nobody_takes_its_frames() -> None:
+    stats = CameraStats()
+    slot = LatestSlot(ready=threading.Condition(), stats=stats)
+    with Camera(CLIP, slot=slot, pace="fast") as camera:
+        camera.events.wait_for(in_state("playing"))
+
+
+# Back-off -----------------------------------------------------------------------------------------------------
+
+
+class HighestDraw(random.Random):
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def test_retries_slow_down_to_the_cap(dead_port: int) -> None:
+    clock = FakeClock(most_waits=8)
+    Camera(f"rtsp://127.0.0.1:{dead_port}/", clock=clock, backoff=Backoff(), rng=HighestDraw()).run_to_end()
+    assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+
+
+def test_a_refused_login_is_retried_slowly(tmp_path: Path) -> None:
+    clock = FakeClock(most_waits=3)
+    with RtspServer(record=tmp_path, login="admin:another") as server:
+        url = server.url("/cam", login="admin:wrong")
+        Camera(url, clock=clock, rng=random.Random(3), unauthorised_backoff=UNAUTHORISED_BACKOFF).run_to_end()
+    assert min(clock.waits) >= 20.0
+
+
+def test_a_good_run_resets_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five refusals, a run of the clip on a clock that makes it long (or short), and the end."""
+    for tick, expected in ((0.2, 1.0), (0.0001, 30.0)):
+        tries = iter([ConnectionRefusedError()] * 5 + [None])
+
+        def open_input(*_: Any, tries: Any = tries, **__: Any) -> Any:
+            error = next(tries)
+            if error is not None:
+                raise error
+            return av.open(str(CLIP))
+
+        monkeypatch.setattr("pipeline.reader.open_input", open_input)
+        clock = FakeClock(tick=tick, most_waits=6)
+        camera = Camera("rtsp://10.0.0.1/", clock=clock, backoff=Backoff(), rng=HighestDraw())
+        frames = camera.run_to_end()
+        assert (frames[-1].decoded_at - frames[0].decoded_at > GOOD_RUN) == (expected == 1.0)
+        assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0, expected]
+
+
+# Files --------------------------------------------------------------------------------------------------------
+
+
+def short_clip(folder: Path, packets: int) -> Path:
+    """The first ``packets`` packets of the clip, as an MP4 of their own."""
+    path = folder / f"short{packets}.mp4"
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if number == packets:
+                break
+            packet.stream = stream
+            copy.mux(packet)
+    return path
+
+
+def test_fast_is_lossless_through_a_real_slot() -> None:
+    stats = CameraStats()
+    ready = threading.Condition()
+    slot = LatestSlot(ready=ready, stats=stats)
+    camera = Camera(CLIP, slot=slot, pace="fast")
+    taken: list[int] = []
+    with camera:
+        while camera.reader.is_alive() or slot.pending:
+            with ready:
+                ready.wait_for(lambda: slot.pending, timeout=0.05)
+                if (frame := slot.take()) is not None:
+                    taken.append(frame.pts)
+    assert taken == clip_pts(CLIP)
+    assert stats.snapshot().dropped == {}
+    assert camera.reader.event.state == "finished"
+
+
+def test_a_file_plays_at_its_own_pace_without_drift() -> None:
+    clock = FakeClock()
+    camera = Camera(CLIP, clock=clock)
+    frames = camera.run_to_end()
+    assert [frame.pts for frame in frames] == clip_pts(CLIP)
+    began = frames[0].decoded_at
+    for frame in frames:
+        assert frame.decoded_at - began == pytest.approx(float(frame.pts * frame.time_base), abs=1e-6)
+        assert frame.wall_time - frame.decoded_at == pytest.approx(1_700_000_000.0)
+    assert [event.state for event in camera.events] == ["playing", "finished"]
+
+
+def test_a_late_file_catches_up_instead_of_drifting() -> None:
+    clock = FakeClock(tick=0.003)  # every look at the clock costs time, so that each wait comes out too long
+    frames = Camera(CLIP, clock=clock).run_to_end()
+    late = frames[-1].decoded_at - frames[0].decoded_at - float(frames[-1].pts * frames[-1].time_base)
+    assert -1e-6 < late < 0.04
+
+
+def test_a_loop_goes_on_evenly() -> None:
+    length = len(clip_pts(CLIP))
+    with Camera(CLIP, clock=FakeClock(), loop=True) as camera:
+        frames = camera.slot.wait_for(2 * length + 10)
+    steps = {later.pts - earlier.pts for earlier, later in pairwise(frames)}
+    assert steps == {512}
+    assert [event.state for event in camera.events] == ["playing", "stopped"]
+    assert camera.stats.snapshot().reconnects == {}
+
+
+def test_corrupt_packets_are_skipped_and_counted(tmp_path: Path) -> None:
+    with av.open(str(CLIP)) as clip:
+        packets = [(packet.pos, packet.size) for packet in clip.demux(video=0) if packet.size]
+    data = bytearray(CLIP.read_bytes())
+    for position, size in packets[100:103]:
+        data[position : position + size] = b"\xff" * size
+    corrupt = tmp_path / "corrupt.mp4"
+    corrupt.write_bytes(data)
+    camera = Camera(corrupt, pace="fast")
+    frames = camera.run_to_end()
+    assert camera.stats.snapshot().dropped == {"decode_error": 3}
+    assert len(frames) == len(packets) - 3
+    assert rising(frames)
+    assert camera.reader.event.state == "finished"
+
+
+def test_files_that_cannot_be_read_fail_with_a_reason(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.mp4"
+    notes.write_text("no video here\n" * 100)
+    for path, reason in ((tmp_path / "gone.mp4", "not_found"), (notes, "decode")):
+        camera = Camera(path, loop=True)
+        assert camera.run_to_end() == []
+        assert camera.reader.event.state == "failed"
+        assert camera.reader.event.reason == reason
+
+
+def test_a_play_list_cannot_reach_out_of_a_file(tmp_path: Path, silent: socket.socket) -> None:
+    """An HLS list under a video's name must not make the reader open an address it was not given."""
+    trap = tmp_path / "trap.mp4"
+    trap.write_text(f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{silent.getsockname()[1]}/x.ts\n#EXT-X-ENDLIST\n")
+    camera = Camera(trap)
+    camera.run_to_end()
+    assert (camera.reader.event.state, camera.reader.event.reason) == ("failed", "decode")
+    silent.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        silent.accept()
