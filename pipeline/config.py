@@ -1,0 +1,246 @@
+"""What a configuration may say: the models of ``cameras.yaml``.
+
+Reading a file into them, with every fault at its line, is ``pipeline.config_file.load_config``. Validation looks at
+the machine as well: a model or a source file that is missing, or a folder that cannot be written, is a
+fault of the configuration and is found before any camera opens. Relative paths start at the current directory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from engines.backends import Backend, Precision
+from engines.checkpoint import CheckpointError, read_checkpoint
+from pipeline.sinks import output_fault
+from pipeline.urls import CameraUrl
+
+SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
+_FALSE = ("false", "no", "off")
+
+
+def _fail(message: str) -> NoReturn:
+    # Braces would be taken for a template's.
+    raise PydanticCustomError("nightday", "{text}", {"text": message})
+
+
+def _text(value: object, *, what: str) -> str:
+    if not isinstance(value, str):
+        _fail(f"must be {what}")
+    if not value.strip():
+        _fail(f"is empty; it must be {what}")
+    if "\0" in value:
+        _fail("holds a NUL character")
+    return value
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        _fail("must be a number")
+    return value
+
+
+def _source(value: object) -> CameraUrl:
+    text = value.reveal() if isinstance(value, CameraUrl) else _text(value, what="a camera's address")
+    url = CameraUrl(text)
+    ways = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
+    if url.is_file:
+        try:
+            if not url.path.is_file():
+                _fail("is a folder, not a file" if url.path.is_dir() else "no such file")
+            with url.path.open("rb"):
+                pass
+        except OSError as error:
+            _fail(f"cannot be read: {error.strerror}")
+    elif url.scheme == "device":
+        if not re.fullmatch(r"device:[0-9]+", text):
+            _fail("must be device: and a number, e.g. device:0")
+    elif url.scheme not in SOURCES:
+        _fail(f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)")
+    elif not re.match(r"[^:]+://[^/?#]", text):
+        _fail(f"has no host; {ways}")
+    return url
+
+
+def _output(value: object) -> CameraUrl:
+    text = value.reveal() if isinstance(value, CameraUrl) else _text(value, what="a path or an address")
+    url = CameraUrl(text)
+    fault = output_fault(url)
+    if fault is not None:
+        _fail(fault.removeprefix(f"output {url}: "))
+    if url.is_file:
+        _check_folder(url.path.parent)
+    return url
+
+
+def _model(value: object) -> Path:
+    path = _path(value)
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        _fail(str(error).removeprefix(f"{path}: "))
+    return path
+
+
+def _png(value: object) -> Path:
+    path = _path(value)
+    if path.suffix.lower() != ".png":
+        _fail("must end in .png")
+    _check_folder(path.parent)
+    return path
+
+
+def _detect(value: object) -> Path | Literal[False]:
+    if value is False or (isinstance(value, str) and value.lower() in _FALSE):
+        return False
+    if not isinstance(value, (str, Path)):
+        _fail("must be false or the path of an ultralytics model, e.g. weights/vehicles.pt")
+    path = _path(value)
+    if not path.is_file():
+        _fail("no such model file")
+    if importlib.util.find_spec("ultralytics") is None:
+        _fail("detection needs ultralytics; install it with: pip install 'nightday-stream[detect]'")
+    return path
+
+
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_text(value, what="a path"))
+
+
+def _check_folder(folder: Path) -> None:
+    """Fail unless files can be written to ``folder``; it is made for the test and taken away again if missing.
+
+    Names of folders may hold strftime codes: then the part above is what can be tried.
+    """
+    fixed = Path(*folder.parts[: _first_code(folder)])
+    made: list[Path] = []
+    try:
+        try:
+            for missing in reversed([level for level in (fixed, *fixed.parents) if not level.exists()]):
+                missing.mkdir()
+                made.append(missing)
+            with tempfile.TemporaryFile(dir=fixed):
+                pass
+        finally:
+            for level in reversed(made):
+                level.rmdir()
+    except (OSError, ValueError) as error:
+        _fail(f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}")
+
+
+def _first_code(folder: Path) -> int:
+    return next((index for index, part in enumerate(folder.parts) if "%" in part), len(folder.parts))
+
+
+Source = Annotated[CameraUrl, PlainValidator(_source)]
+Output = Annotated[CameraUrl, PlainValidator(_output)]
+Model = Annotated[Path, PlainValidator(_model)]
+Png = Annotated[Path, PlainValidator(_png)]
+Detect = Annotated[Path | Literal[False], PlainValidator(_detect)]
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=86400, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    """A mapping whose keys are all known; a key without a value counts as left out."""
+
+    # Inputs hold passwords: they stay out of pydantic's own messages.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {
+                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
+            }
+        return data
+
+
+class BackgroundConfig(_Section):
+    """``background``: the rolling median of the day view. Without this section none is kept.
+
+    Attributes:
+        save: the PNG it is written to, now and then and at the end.
+        frames: pictures the median is taken over; memory is twice as many pictures.
+        every_s: seconds between them, by the camera's clock.
+    """
+
+    save: Png
+    frames: Count = Field(default=25, ge=1, le=1000)
+    every_s: Seconds = 2.0
+
+
+class CameraConfig(_Section):
+    """One entry of ``cameras``.
+
+    Attributes:
+        name: letters, digits, ``-`` and ``_``; unique.
+        url: rtsp(s), http(s), srt, rtmp(s), the path of a file, or ``device:0``.
+        model: checkpoint of the generator; needed unless ``translate`` is ``never``.
+        translate: ``night`` translates what the gate takes for night, ``always`` and ``never`` speak for themselves.
+        detect: false, or an ultralytics model.
+        outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
+        pace: of a file: ``realtime`` plays it at its own speed, ``fast`` without losing a frame.
+        loop: play a file again and again.
+        segment_seconds: length of the files among the outputs.
+        background: the rolling median.
+        snapshot: a PNG, night left and day right, written now and then and at the end.
+
+    ``{name}`` in ``outputs``, ``snapshot`` and ``background.save`` is filled in, so that they can be defaults.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    url: Source
+    model: Model | None = None
+    translate: Literal["night", "always", "never"] = "night"
+    detect: Detect = False
+    outputs: tuple[Output, ...] = ()
+    pace: Literal["realtime", "fast"] = "realtime"
+    loop: bool = False
+    segment_seconds: Seconds = 60.0
+    background: BackgroundConfig | None = None
+    snapshot: Png | None = None
+
+
+class EngineConfig(_Section):
+    """``engine``: what runs the generators, and the most frames it is given at once."""
+
+    backend: Backend = "auto"
+    precision: Precision = "auto"
+    max_batch: Count = Field(default=8, ge=1, le=256)
+
+
+class Config(_Section):
+    """A whole configuration, with ``defaults`` worked into the cameras."""
+
+    cameras: tuple[CameraConfig, ...]
+    engine: EngineConfig = EngineConfig()
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values for printing: every key spelled out, secrets masked."""
+        plain = _plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, (CameraUrl, Path)):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return value

@@ -1,0 +1,388 @@
+"""Reads ``cameras.yaml``: every fault at once, each one line with its place and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.config import BackgroundConfig, CameraConfig, Config, EngineConfig
+from pipeline.urls import CameraUrl, redact, register_secret
+from pipeline.yaml_lines import (
+    LARGEST,
+    Document,
+    Fault,
+    Origin,
+    Path,
+    graft,
+    read_value,
+    read_yaml,
+    shown,
+)
+
+MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
+_SECTIONS: dict[Path, type[BaseModel]] = {
+    (): Config,
+    ("cameras",): CameraConfig,
+    ("cameras", "background"): BackgroundConfig,
+    ("engine",): EngineConfig,
+}
+_URL_KEYS = ("url", "outputs")
+_PLACEHOLDER = "{name}"
+_ADDRESS_LIKE = re.compile(r"[0-9]*|localhost|[\w-]+(\.[\w-]+)+|\[.*\]|.*://.*", re.DOTALL)
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong. ``faults`` holds a line for each thing wrong, without secrets."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration, and where its values were written."""
+
+    config: Config
+    file: str
+    origins: Mapping[Path, Origin]
+
+    def fault(self, path: Path, message: str) -> str:
+        """A fault found later, e.g. by an engine, as a line with the place of ``path``'s value."""
+        return _line(self.file, _place(path, message, self.origins))
+
+
+def load_config(
+    file: str | FilePath, *, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> LoadedConfig:
+    """Read and validate a configuration.
+
+    Args:
+        file: the YAML file; ``/dev/stdin`` will do.
+        overrides: ``path.to.it=value`` each, e.g. ``cameras.gate.translate=never`` or ``engine.max_batch=4``;
+            cameras go by name or by place, and no value at all means the default.
+        environment: what fills in ``${NAME}``; the process's own by default.
+
+    Raises:
+        ConfigError: with every fault there is.
+    """
+    environment = os.environ if environment is None else environment
+    name = str(file)
+    document = read_yaml(_content(name), environment)
+    if not document.faults and not isinstance(document.root, dict):
+        document.faults.append(Fault(1, (), "must hold `cameras:` and a list of cameras"))
+    if not isinstance(document.root, dict):
+        raise ConfigError([_line(name, fault) for fault in document.faults])
+    for override in overrides:
+        _override(document, override, environment)
+    merged = _merge_defaults(document)
+    _register_variables(merged)
+    _fill_in_names(merged)
+    faults = [*merged.faults, *_cross_faults(merged)]
+    config: Config | None = None
+    try:
+        config = Config.model_validate(merged.root)
+    except ValidationError as error:
+        faults += _pydantic_faults(error, merged, known={fault.path for fault in faults})
+    lines = dict.fromkeys(_line(name, fault) for fault in sorted(faults, key=_order))
+    if lines or config is None:
+        raise ConfigError(_at_most(list(lines)))
+    return LoadedConfig(config, name, merged.origins)
+
+
+def _content(name: str) -> bytes:
+    try:
+        with open(name, "rb") as stream:
+            return stream.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError([f"{redact(name)}: cannot be read: {reason}"]) from None
+
+
+def _override(document: Document, override: str, environment: Mapping[str, str]) -> None:
+    """Apply one ``path.to.it=value``; what is wrong with it becomes a fault."""
+    key, equals, text = override.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        document.faults.append(Fault(None, (), f"{redact(key)!r} is not of the form path.to.it=value"))
+        return
+    path: Path = ()
+    here = document.root
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if isinstance(here, list):
+            place = _place_in_list(here, part)
+            if place is None:
+                names = [str(item["name"]) for item in here if isinstance(item, dict) and "name" in item]
+                what = "camera" if path == ("cameras",) else "entry"
+                message = f"no {what} {redact(part)!r}{_nearest(part, names)}"
+                document.faults.append(Fault(None, path, message))
+                return
+            path = (*path, place)
+            here = here[place]
+        else:
+            path = (*path, part)
+            if not last and here.get(part) is None:
+                here[part] = {}
+                document.origins[path] = Origin(None, path)
+            here = here.get(part)
+        if not last and not isinstance(here, (dict, list)):
+            document.faults.append(
+                Fault(None, path, f"has no keys under it, so {shown((parts[-1],))} cannot be set")
+            )
+            return
+    graft(document, path, read_value(text, environment))
+
+
+def _place_in_list(items: list[Any], part: str) -> int | None:
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("name") == part:
+            return index
+    return int(part) if part.isdecimal() and len(part) < 6 and int(part) < len(items) else None
+
+
+def _merge_defaults(document: Document) -> Document:
+    """The document with ``defaults`` worked into each camera, a mapping within a camera key by key."""
+    root = dict(document.root)
+    defaults = root.pop("defaults", None)
+    merged = Document(root, dict(document.origins), list(document.faults))
+    if defaults is None:
+        defaults = {}
+    if not isinstance(defaults, dict):
+        line = _line_of(("defaults",), document.origins)
+        merged.faults.append(Fault(line, ("defaults",), "must be a mapping of a camera's keys"))
+        return merged
+    if "name" in defaults:
+        defaults = {key: value for key, value in defaults.items() if key != "name"}
+        line = _line_of(("defaults", "name"), document.origins)
+        merged.faults.append(Fault(line, ("defaults", "name"), "each camera needs a name of its own"))
+    cameras = root.get("cameras")
+    if isinstance(cameras, list):
+        root["cameras"] = [
+            _overlay(defaults, camera, ("defaults",), ("cameras", index), merged.origins)
+            if isinstance(camera, dict)
+            else camera
+            for index, camera in enumerate(cameras)
+        ]
+    return merged
+
+
+def _overlay(below: Any, above: Any, source: Path, target: Path, origins: dict[Path, Origin]) -> Any:
+    """``above`` laid over ``below``; the origins of what comes from ``below`` are entered at ``target``."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    result = dict(below)
+    for key, value in below.items():
+        if above.get(key) is None:
+            for path in [path for path in origins if path[: len(source) + 1] == (*source, key)]:
+                origins[target + path[len(source) :]] = origins[path]
+        else:
+            result[key] = _overlay(value, above[key], (*source, key), (*target, key), origins)
+    for key, value in above.items():
+        if key not in below:
+            result[key] = value
+    return result
+
+
+def _register_variables(document: Document) -> None:
+    """Have what the environment put into network addresses redacted everywhere, but for hosts and ports."""
+    for path, origin in document.origins.items():
+        if len(path) > 2 and path[2] in _URL_KEYS and origin.written and "://" in origin.written:
+            for _, value in origin.variables:
+                if not _ADDRESS_LIKE.fullmatch(value):
+                    register_secret(value)
+
+
+def _fill_in_names(document: Document) -> None:
+    for camera in _cameras(document):
+        name = camera.get("name")
+        if isinstance(name, str):
+            for key in ("outputs", "snapshot", "background"):
+                if key in camera:
+                    camera[key] = _filled_in(camera[key], name)
+
+
+def _filled_in(value: Any, name: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(_PLACEHOLDER, name)
+    if isinstance(value, list):
+        return [_filled_in(item, name) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled_in(item, name) for key, item in value.items()}
+    return value
+
+
+def _cameras(document: Document) -> Iterator[dict[str, Any]]:
+    cameras = document.root.get("cameras")
+    for camera in cameras if isinstance(cameras, list) else ():
+        yield camera if isinstance(camera, dict) else {}
+
+
+def _cross_faults(document: Document) -> Iterator[Fault]:
+    """What is wrong between values: names and files used twice, and a model that is needed and not given."""
+    if document.root.get("cameras") == []:
+        yield _place(("cameras",), "must have at least one camera", document.origins)
+    names: dict[str, int] = {}
+    targets: dict[str, str] = {}
+    for index, camera in enumerate(_cameras(document)):
+        path: Path = ("cameras", index)
+        name = camera.get("name")
+        if isinstance(name, str):
+            if name in names:
+                message = f"{redact(name)!r} is the name of cameras[{names[name]}] already"
+                yield _place((*path, "name"), message, document.origins)
+            names.setdefault(name, index)
+        if camera and camera.get("model") is None and camera.get("translate") != "never":
+            message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
+            yield _place((*path, "model"), message, document.origins)
+        for place, target in _targets(camera):
+            if target in targets:
+                message = f"{targets[target]} writes there too; put {_PLACEHOLDER} into the name"
+                yield _place(path + place, message, document.origins)
+            targets.setdefault(target, f"cameras[{index}]")
+
+
+def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    outputs = camera.get("outputs")
+    for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
+        if isinstance(output, str):
+            yield ("outputs", number), os.path.normpath(output) if "://" not in output else output
+    background = camera.get("background")
+    save = background.get("save") if isinstance(background, dict) else None
+    for place, value in ((("background", "save"), save), (("snapshot",), camera.get("snapshot"))):
+        if isinstance(value, str):
+            yield place, os.path.normpath(value)
+
+
+def _pydantic_faults(error: ValidationError, document: Document, *, known: set[Path]) -> Iterator[Fault]:
+    for details in error.errors(include_url=False, include_context=True, include_input=True):
+        path: Path = tuple(details["loc"])
+        fault = _place(path, _message(details, path, document), document.origins)
+        if fault.path not in known:  # e.g. what a missing variable left empty
+            yield fault
+
+
+def _message(details: ErrorDetails, path: Path, document: Document) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    value = _shown_value(details["input"], path, document.origins)
+    match kind:
+        case "extra_forbidden":
+            known = _known_keys(path[:-1])
+            return "unknown key" + (_nearest(str(path[-1]), known) or f"; known keys: {', '.join(known)}")
+        case "missing":
+            return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
+        case "nightday":
+            text = str(context["text"])
+            return (
+                text
+                if details["input"] in ("", None)
+                else f"{value} {text}"
+                if _reads_on(text)
+                else f"{value}: {text}"
+            )
+        case "literal_error":
+            choices = _choices(path)
+            given = details["input"]
+            nearest = _nearest(given, choices) if isinstance(given, str) else ""
+            return f"must be {_either(choices)}, not {value}{nearest}"
+        case "string_pattern_mismatch":
+            return f"must be 1 to 64 letters, digits, - and _, not {value}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+            bound = next(f"{words[key]} {limit:g}" for key, limit in context.items() if key in words)
+            return f"must be {bound}, not {value}"
+        case _:
+            return f"must be {_expected(kind)}, not {value}"
+
+
+def _reads_on(text: str) -> bool:
+    return text.startswith(("is ", "has ", "must ", "holds "))
+
+
+def _expected(kind: str) -> str:
+    for beginning, what in (
+        ("model_", "a mapping (key: value)"),
+        ("tuple", "a list"),
+        ("list", "a list"),
+        ("int", "a whole number"),
+        ("float", "a number"),
+        ("finite", "a finite number"),
+        ("bool", "true or false"),
+        ("string", "text (put it in quotes)"),
+    ):
+        if kind.startswith(beginning):
+            return what
+    return f"something else ({kind})"
+
+
+def _known_keys(path: Path) -> list[str]:
+    section = _SECTIONS.get(tuple(part for part in path if isinstance(part, str)))
+    keys = list(section.model_fields) if section else []
+    return [*keys, "defaults"] if section is Config else keys
+
+
+def _choices(path: Path) -> list[str]:
+    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
+    annotation = section.model_fields[str(path[-1])].annotation
+    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word.lower()[:64], known, n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _shown_value(value: object, path: Path, origins: Mapping[Path, Origin]) -> str:
+    """A value as it was written, so with ``${NAME}`` in place of what it stands for, and without secrets."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    origin = origins.get(path)
+    text = origin.written if origin and origin.written is not None else str(value)
+    masked = str(CameraUrl(text)) if any(key in path for key in _URL_KEYS) else text
+    masked = " ".join(redact(masked).split())
+    masked = masked if len(masked) <= 100 else f"{masked[:97]}..."
+    return f'"{masked}"' if isinstance(value, str) else masked or "nothing"
+
+
+def _place(path: Path, message: str, origins: Mapping[Path, Origin]) -> Fault:
+    """A fault at the line of ``path`` or, where that is missing, of what it should stand in."""
+    for length in range(len(path), -1, -1):
+        origin = origins.get(path[:length])
+        if origin is not None:
+            return Fault(origin.line, origin.path + path[length:], message)
+    return Fault(1, path, message)
+
+
+def _line_of(path: Path, origins: Mapping[Path, Origin]) -> int | None:
+    return _place(path, "", origins).line
+
+
+def _line(file: str, fault: Fault) -> str:
+    where = "--set" if fault.line is None else f"{file}:{fault.line}"
+    path = " ".join(shown(fault.path).split())[:120]
+    text = f"{where}: {path}: {fault.message}" if path else f"{where}: {fault.message}"
+    return redact("".join(char if char.isprintable() else "?" for char in text))
+
+
+def _order(fault: Fault) -> tuple[float, str]:
+    return (float("inf") if fault.line is None else fault.line, shown(fault.path))
+
+
+def _at_most(lines: list[str]) -> list[str]:
+    if len(lines) <= MOST_FAULTS:
+        return lines
+    return [*lines[:MOST_FAULTS], f"and {len(lines) - MOST_FAULTS} more faults"]

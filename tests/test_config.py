@@ -1,0 +1,447 @@
+"""Configuration files: every fault at once, each at its line, never a traceback and never a secret."""
+
+import contextlib
+import random
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines.checkpoint import save_checkpoint
+from engines.generator import GeneratorSettings, NightToDay
+from pipeline import config as config_module
+from pipeline.config_file import ConfigError, LoadedConfig, load_config
+from pipeline.urls import CameraUrl
+from pipeline.yaml_lines import LARGEST
+
+SECRET = "Zk9q7Wx2"
+Load = Callable[..., LoadedConfig]
+Faults = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint and something to play."""
+    folder = tmp_path_factory.mktemp("config")
+    torch.manual_seed(0)
+    save_checkpoint(folder / "gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
+    (folder / "clip.mp4").write_bytes(b"not looked into")
+    (folder / "text.pt").write_text("not a checkpoint")
+    return folder
+
+
+@pytest.fixture
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.chdir(folder)
+
+    def load(text: str | bytes, *overrides: str, **environment: str) -> LoadedConfig:
+        data = text if isinstance(text, bytes) else text.encode()
+        (folder / "cameras.yaml").write_bytes(data)
+        return load_config("cameras.yaml", overrides=overrides, environment=environment)
+
+    return load
+
+
+@pytest.fixture
+def faults(load: Load) -> Faults:
+    def faults(text: str | bytes, *overrides: str, **environment: str) -> list[str]:
+        with pytest.raises(ConfigError) as error:
+            load(text, *overrides, **environment)
+        for fault in error.value.faults:
+            assert "\n" not in fault
+            assert "Traceback" not in fault
+            assert SECRET not in fault
+        return list(error.value.faults)
+
+    return faults
+
+
+GOOD = """\
+cameras:
+  - name: gate
+    url: rtsp://viewer:${GATE_PASSWORD}@10.0.0.5/stream1
+    outputs: [out/gate/%Y%m%d-%H%M%S.mp4, "rtsp://127.0.0.1:8554/gate-day"]
+  - {name: yard, url: clip.mp4, translate: never, loop: true, pace: fast}
+defaults:
+  model: gate.pt
+  snapshot: out/{name}.png
+  background: {save: "out/{name}-bg.png", frames: 9}
+engine: {backend: eager, max_batch: 4}
+"""
+
+
+def test_a_good_file(load: Load) -> None:
+    config = load(GOOD, GATE_PASSWORD=SECRET).config
+    gate, yard = config.cameras
+    assert gate.url.reveal() == f"rtsp://viewer:{SECRET}@10.0.0.5/stream1"
+    assert gate.translate == "night"
+    assert [output.reveal() for output in gate.outputs] == [
+        "out/gate/%Y%m%d-%H%M%S.mp4",
+        "rtsp://127.0.0.1:8554/gate-day",
+    ]
+    assert (yard.translate, yard.loop, yard.pace, yard.detect) == ("never", True, "fast", False)
+    assert gate.model == Path("gate.pt")
+    assert yard.snapshot == Path("out/yard.png")
+    assert yard.background is not None
+    assert (yard.background.frames, yard.background.every_s) == (9, 2.0)
+    assert gate.background is not None
+    assert gate.background.save == Path("out/gate-bg.png")
+    assert (config.engine.backend, config.engine.precision, config.engine.max_batch) == ("eager", "auto", 4)
+    assert not Path("out").exists()  # the folder was tried, and taken away again
+    assert SECRET not in repr(config) + str(config) + str(config.dump())
+
+
+def test_every_fault_at_once_with_its_line_value_and_nearest_key(faults: Faults) -> None:
+    text = f"""\
+cameras:
+  - name: gate 1
+    url: rtps://viewer:{SECRET}@10.0.0.5/stream1
+    modle: gate.pt
+    model: gate.pt
+    translate: nite
+    segment_seconds: soon
+    outputs: out.mp4
+  - name: yard
+    url: missing.mp4
+    model: text.pt
+    loop: maybe
+    background: {{frames: 0, save: bg.jpg, evry_s: 2}}
+    outputs:
+      - clip.avi
+      - rtmp://host/app/{SECRET}
+  - name: yard
+    url: clip.mp4
+    model: nowhere.pt
+    translate: no
+  - url: device:one
+    outputs: [clip.mp4/x.mp4]
+engine: {{backend: tensorflow, max_batch: 0}}
+http: {{port: 8080}}
+"""
+    expected = {
+        2: ['cameras[0].name: must be 1 to 64 letters, digits, - and _, not "gate 1"'],
+        3: ['cameras[0].url: "rtps://***@10.0.0.5/stream1": rtps: is no kind of camera here'],
+        4: ['cameras[0].modle: unknown key; did you mean "model"?'],
+        6: ['cameras[0].translate: must be night, always or never, not "nite"; did you mean "night"?'],
+        7: ['cameras[0].segment_seconds: must be a number, not "soon"'],
+        8: ['cameras[0].outputs: must be a list, not "out.mp4"'],
+        10: ['cameras[1].url: "missing.mp4": no such file'],
+        11: ['cameras[1].model: "text.pt": not a checkpoint'],
+        12: ['cameras[1].loop: must be true or false, not "maybe"'],
+        13: [
+            'cameras[1].background.evry_s: unknown key; did you mean "every_s"?',
+            "cameras[1].background.frames: must be at least 1, not 0",
+            'cameras[1].background.save: "bg.jpg" must end in .png',
+        ],
+        15: ['cameras[1].outputs[0]: "clip.avi": a file output must end in .mp4'],
+        16: ['cameras[1].outputs[1]: "rtmp://host/app/***": rtmp outputs are not built in yet'],
+        17: ["cameras[2].name: 'yard' is the name of cameras[1] already"],
+        19: ['cameras[2].model: "nowhere.pt": no such checkpoint'],
+        20: ["cameras[2].translate: must be night, always or never, not no"],
+        21: [
+            "cameras[3].model: missing",
+            "cameras[3].name: missing",
+            'cameras[3].url: "device:one" must be device: and a number',
+        ],
+        22: ['cameras[3].outputs[0]: "clip.mp4/x.mp4": cannot write to clip.mp4: '],
+        23: [
+            'engine.backend: must be auto, eager, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
+            "engine.max_batch: must be at least 1, not 0",
+        ],
+        24: ["http: unknown key; known keys: cameras, engine, defaults"],
+    }
+    found = faults(text)
+    wanted = [f"cameras.yaml:{line}: {start}" for line, starts in expected.items() for start in starts]
+    for fault, start in zip(found, wanted, strict=True):
+        assert fault.startswith(start)
+
+
+def one(**keys: str) -> str:
+    """A file with one camera, of these keys and values as YAML."""
+    keys = {"name": "gate", "url": "clip.mp4", "model": "gate.pt"} | keys
+    return "cameras:\n  -\n" + "".join(f"    {key}: {value}\n" for key, value in keys.items() if value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "cameras.yaml:1: empty; it needs at least `cameras:` with one camera"),
+        ("# nothing\n", "cameras.yaml:1: empty"),
+        ("cameras: []\n", "cameras.yaml:1: cameras: must have at least one camera"),
+        ("cameras:\n", "cameras.yaml:1: cameras: missing; it needs a list"),
+        ("engine: {}\n", "cameras.yaml:1: cameras: missing; it needs a list"),
+        ("- a\n- b\n", "cameras.yaml:1: must hold `cameras:`"),
+        ("just text", "cameras.yaml:1: must hold `cameras:`"),
+        ("a: [1, 2\nb: 3\n", "cameras.yaml:2: not YAML: "),
+        ("a: b: c\n", "cameras.yaml:1: not YAML: mapping values are not allowed here"),
+        ("\x00", "cameras.yaml:1: not YAML: "),
+        (b"\xff\xfe\xff", "cameras.yaml:1: not YAML: "),
+        (b"name: \xe9\n", "cameras.yaml:1: not YAML: "),
+        ("a: *b\n", "cameras.yaml:1: not YAML: found undefined alias"),
+        ("[" * 3000, "cameras.yaml:1: not YAML"),
+        (one() + "? [a]\n: b\n", "cameras.yaml:6: a key must be a word"),
+        (one(outputs="&a [*a]"), "cameras.yaml:6: cameras[0].outputs[0]: an alias of itself"),
+        (
+            one(snapshot="!!python/object:os.system x"),
+            "cameras.yaml:6: cameras[0].snapshot: tag tag:yaml.org,2002:py",
+        ),
+        (one(snapshot="!png x"), "cameras.yaml:6: cameras[0].snapshot: tag !png is not understood"),
+        ("--- a\n--- b\n", "cameras.yaml:2: not YAML: but found another document"),
+        ("x" * (LARGEST + 1), "cameras.yaml:1: larger than 256 KiB"),
+        ("cameras: {gate: {}}\n", "cameras.yaml:1: cameras: must be a list, not a mapping"),
+        ("cameras: [gate]\n", 'cameras.yaml:1: cameras[0]: must be a mapping (key: value), not "gate"'),
+        ("cameras: [[]]\n", "cameras.yaml:1: cameras[0]: must be a mapping (key: value), not a list"),
+        (one(name="12"), "cameras.yaml:3: cameras[0].name: must be text (put it in quotes), not 12"),
+        (one(name="[a]"), "cameras.yaml:3: cameras[0].name: must be text (put it in quotes), not a list"),
+        (one(name='"gate\\n"'), "cameras.yaml:3: cameras[0].name: must be 1 to 64"),
+        (
+            one(name="gate", url="{a: 1}"),
+            "cameras.yaml:4: cameras[0].url: a mapping must be a camera's address",
+        ),
+        (one(url='""'), "cameras.yaml:4: cameras[0].url: is empty"),
+        (one(url=""), "cameras.yaml:3: cameras[0].url: missing"),
+        (
+            one(url="concat:a.mp4|b.mp4"),
+            'cameras.yaml:4: cameras[0].url: "concat:a.mp4|b.mp4": concat: is no kind',
+        ),
+        (one(url="rtsp:///stream"), 'cameras.yaml:4: cameras[0].url: "rtsp:///stream" has no host'),
+        (one(url="."), 'cameras.yaml:4: cameras[0].url: "." is a folder, not a file'),
+        (one(url=f"viewer:{SECRET}@10.0.0.5/s"), 'cameras.yaml:4: cameras[0].url: "***@10.0.0.5/s"'),
+        (one(model="clip.mp4"), 'cameras.yaml:5: cameras[0].model: "clip.mp4": not a checkpoint'),
+        (one(model="7"), "cameras.yaml:5: cameras[0].model: 7 must be a path"),
+        (one(detect="nowhere.pt"), 'cameras.yaml:6: cameras[0].detect: "nowhere.pt": no such model file'),
+        (one(detect="true"), "cameras.yaml:6: cameras[0].detect: true must be false or the path"),
+        (one(segment_seconds="true"), "cameras.yaml:6: cameras[0].segment_seconds: true must be a number"),
+        (
+            one(segment_seconds=".inf"),
+            "cameras.yaml:6: cameras[0].segment_seconds: must be at most 86400, not .inf",
+        ),
+        (one(segment_seconds="0"), "cameras.yaml:6: cameras[0].segment_seconds: must be more than 0, not 0"),
+        (one(segment_seconds="-1e400"), "cameras.yaml:6: cameras[0].segment_seconds: must be "),
+        (one(background="{}"), "cameras.yaml:6: cameras[0].background.save: missing"),
+        (one(snapshot="day.jpg"), 'cameras.yaml:6: cameras[0].snapshot: "day.jpg" must end in .png'),
+        (
+            one(snapshot="/proc/nope/a.png"),
+            'cameras.yaml:6: cameras[0].snapshot: "/proc/nope/a.png": cannot write to',
+        ),
+        (one(pace="quick"), "cameras.yaml:6: cameras[0].pace: must be realtime or fast"),
+        (one() + "    url: other.mp4\n", "cameras.yaml:6: cameras[0].url: given twice, first on line 4"),
+        (one() + "defaults: [a]\n", "cameras.yaml:6: defaults: must be a mapping of a camera's keys"),
+        (
+            one() + "defaults: {name: a}\n",
+            "cameras.yaml:6: defaults.name: each camera needs a name of its own",
+        ),
+        (one() + "defaults:\n  lop: 1\n", 'cameras.yaml:7: defaults.lop: unknown key; did you mean "loop"?'),
+        (
+            one() + "engine: {max_batch: 2.5}\n",
+            "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
+        ),
+        (one() + "engine: fast\n", 'cameras.yaml:6: engine: must be a mapping (key: value), not "fast"'),
+        (one() + f"? rtsp://u:{SECRET}@h/s\n: 1\n", "cameras.yaml:6: rtsp://***@h/s: unknown key"),
+    ],
+)
+def test_one_fault(faults: Faults, text: str | bytes, fault: str) -> None:
+    found = faults(text)
+    assert len(found) == 1
+    assert found[0].startswith(fault)
+
+
+def test_a_fault_in_defaults_is_told_once(faults: Faults) -> None:
+    cameras = "".join(f"  - {{name: c{index}, url: clip.mp4}}\n" for index in range(9))
+    text = f"cameras:\n{cameras}defaults:\n  model: nowhere.pt\n  outputs: [x.avi]\n"
+    found = faults(text)
+    assert [fault.split(": ")[:2] for fault in found] == [
+        ["cameras.yaml:12", "defaults.model"],
+        ["cameras.yaml:13", "defaults.outputs[0]"],
+    ]
+
+
+def test_files_that_two_cameras_would_write(faults: Faults, load: Load) -> None:
+    text = (
+        "cameras:\n  - {name: a, url: clip.mp4}\n  - {name: b, url: clip.mp4}\n"
+        "defaults: {model: gate.pt, outputs: ['out/%s.mp4'], snapshot: './out/%s.png'}\n"
+    )
+    found = faults(text % ("day", "../out/day"))
+    assert found == [
+        "cameras.yaml:4: defaults.outputs[0]: cameras[0] writes there too; put {name} into the name",
+        "cameras.yaml:4: defaults.snapshot: cameras[0] writes there too; put {name} into the name",
+    ]
+    load(text % ("{name}", "{name}"))
+
+
+def test_anchors_and_merge_keys(load: Load) -> None:
+    text = """\
+cameras:
+  - &base {name: a, url: clip.mp4, model: gate.pt, pace: fast}
+  - {<<: *base, name: b, loop: true}
+"""
+    a, b = load(text).config.cameras
+    assert (a.name, a.loop, b.name, b.loop, b.pace) == ("a", False, "b", True, "fast")
+
+
+def test_an_alias_bomb_is_refused_at_once(faults: Faults) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert faults("\n".join(lines)) == ["cameras.yaml:1: more than 50000 values, aliases counted as used"]
+
+
+class TestEnvironment:
+    def test_a_missing_one_is_an_error_with_its_line(self, faults: Faults) -> None:
+        assert faults(GOOD) == [
+            "cameras.yaml:3: cameras[0].url: ${GATE_PASSWORD} is not set; set GATE_PASSWORD, or "
+            "GATE_PASSWORD_FILE to a file that holds it"
+        ]
+
+    def test_from_a_file(self, load: Load, faults: Faults, tmp_path: Path) -> None:
+        path = tmp_path / "secret"
+        path.write_text(f"{SECRET}\n")
+        url = load(GOOD, GATE_PASSWORD_FILE=str(path)).config.cameras[0].url
+        assert url.reveal() == f"rtsp://viewer:{SECRET}@10.0.0.5/stream1"
+        path.unlink()
+        (fault,) = faults(GOOD, GATE_PASSWORD_FILE=str(path))
+        assert fault == (
+            "cameras.yaml:3: cameras[0].url: ${GATE_PASSWORD}: GATE_PASSWORD_FILE is "
+            f"{path}, which cannot be read: No such file or directory"
+        )
+
+    @pytest.mark.parametrize("value", ["p@ss/w:rd#?", "a b", "${OTHER}", "'\"", "x: y", "*a", "%41"])
+    def test_any_password_goes_through_as_it_is(self, load: Load, value: str) -> None:
+        camera = load(GOOD, GATE_PASSWORD=value).config.cameras[0]
+        assert camera.url == CameraUrl(f"rtsp://viewer:{value}@10.0.0.5/stream1")
+        assert str(camera.url) == "rtsp://***@10.0.0.5/stream1"
+
+    def test_what_it_put_into_a_wrong_value_is_shown_as_written(self, faults: Faults) -> None:
+        assert faults(one(url="${GATE_PASSWORD}"), GATE_PASSWORD=SECRET) == [
+            'cameras.yaml:4: cameras[0].url: "${GATE_PASSWORD}": no such file'
+        ]
+        (fault,) = faults(one(url='"rtps://h/${TOKEN}"'), TOKEN=SECRET)
+        assert fault.startswith('cameras.yaml:4: cameras[0].url: "rtps://h/${TOKEN}": rtps: is no kind')
+
+    def test_a_token_in_a_path_is_masked_and_a_host_is_not(self, load: Load) -> None:
+        text = one(url="rtsp://${HOST}:${PORT}/live/${TOKEN}")
+        url = load(text, HOST="cam.example", PORT="8554", TOKEN=SECRET).config.cameras[0].url
+        assert str(url) == "rtsp://cam.example:8554/live/***"
+
+    def test_numbers_and_truth_values(self, load: Load) -> None:
+        text = one(segment_seconds="${S}", loop="${L}", detect="${D}")
+        camera = load(text, S="5", L="true", D="false").config.cameras[0]
+        assert (camera.segment_seconds, camera.loop, camera.detect) == (5.0, True, False)
+
+    @pytest.mark.parametrize("text", ["${}", "${1A}", "${A-b}", "${A"])
+    def test_malformed(self, faults: Faults, text: str) -> None:
+        assert faults(one(url=f"'{text}'")) == [
+            f"cameras.yaml:4: cameras[0].url: {text} is no variable; write ${{NAME}}"
+        ]
+
+
+class TestOverrides:
+    def test_they_reach_everything(self, load: Load) -> None:
+        config = load(
+            GOOD,
+            "engine.backend=openvino",
+            "cameras.gate.translate=always",
+            "cameras.1.loop=false",
+            "cameras.gate.outputs=[a.mp4, 'b-%Y.mp4']",
+            "cameras.yard.background.frames=3",
+            "cameras.gate.url=rtsp://u:${P}@h/%20",
+            "defaults.segment_seconds=5",
+            GATE_PASSWORD="",
+            P="x",
+        ).config
+        gate, yard = config.cameras
+        assert config.engine.backend == "openvino"
+        assert (gate.translate, yard.loop, gate.segment_seconds) == ("always", False, 5)
+        assert [output.reveal() for output in gate.outputs] == ["a.mp4", "b-%Y.mp4"]
+        assert yard.background is not None
+        assert (yard.background.frames, yard.background.save) == (3, Path("out/yard-bg.png"))
+        assert gate.url.reveal() == "rtsp://u:x@h/%20"
+
+    def test_one_makes_up_for_what_the_file_lacks(self, load: Load) -> None:
+        config = load(one(model=""), "cameras.gate.model=gate.pt", "engine.max_batch=2").config
+        assert (config.cameras[0].model, config.engine.max_batch) == (Path("gate.pt"), 2)
+
+    def test_no_value_means_the_default(self, load: Load) -> None:
+        assert load(one(loop="true")).config.cameras[0].loop
+        assert not load(one(loop="true"), "cameras.gate.loop=").config.cameras[0].loop
+
+    def test_a_name_made_of_digits_goes_before_a_place(self, load: Load) -> None:
+        text = "cameras:\n" + "".join(
+            f"  - {{name: '{name}', url: clip.mp4, model: gate.pt}}\n" for name in ("1", "0")
+        )
+        first, second = load(text, "cameras.1.loop=true").config.cameras
+        assert (first.loop, second.loop) == (True, False)
+
+    @pytest.mark.parametrize(
+        ("override", "fault"),
+        [
+            ("engine.backnd=eager", '--set: engine.backnd: unknown key; did you mean "backend"?'),
+            (
+                "engine.backend=egaer",
+                '--set: engine.backend: must be auto, eager, openvino or tensorrt, not "egaer"; did',
+            ),
+            ("cameras.gat.loop=true", "--set: cameras: no camera 'gat'; did you mean \"gate\"?"),
+            ("cameras.7.loop=true", "--set: cameras: no camera '7'"),
+            ("cameras.gate.url.x=1", "--set: cameras[0].url: has no keys under it, so x cannot be set"),
+            ("cameras.gate.outputs=[a.mp4", "--set: cameras[0].outputs: not YAML: "),
+            ("cameras.gate.model=${NOPE}", "--set: cameras[0].model: ${NOPE} is not set"),
+            ("engine", "--set: 'engine' is not of the form path.to.it=value"),
+            ("=1", "--set: '' is not of the form"),
+            ("engine..backend=eager", "--set: 'engine..backend' is not of the form"),
+            (
+                f"cameras.gate.url=rtps://u:{SECRET}@h/s",
+                '--set: cameras[0].url: "rtps://***@h/s": rtps: is no kind',
+            ),
+        ],
+    )
+    def test_faults_say_set(self, faults: Faults, override: str, fault: str) -> None:
+        found = faults(one(), override)
+        assert len(found) == 1
+        assert found[0].startswith(fault)
+
+
+@pytest.mark.parametrize("path", ["nowhere.yaml", ".", "cameras\0.yaml", f"rtsp://u:{SECRET}@h/s"])
+def test_a_file_that_cannot_be_read(path: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    (fault,) = error.value.faults
+    assert "cannot be read" in fault
+    assert SECRET not in fault
+
+
+def test_detection_without_its_extra_says_how_to_install_it(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_module.importlib.util, "find_spec", lambda name: None)
+    assert faults(one(detect="text.pt")) == [
+        'cameras.yaml:6: cameras[0].detect: "text.pt": detection needs ultralytics; install it with: '
+        "pip install 'nightday-stream[detect]'"
+    ]
+
+
+def test_documents_at_random(load: Load, faults: Faults) -> None:
+    """Good files with bytes changed, cut, doubled and swapped: a configuration or faults, nothing else."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    words = "' \" [ ] { } : - \n \t &a *a !!int !!binary ${ | % \\x é null ~ 0x 1e999 .nan <<: ? # \0 2026-13-45 1:99"
+    pieces = [piece + end for piece in words.split(" ") for end in ("", " ")]
+    for _ in range(300):
+        text = GOOD.replace("gate.pt", "nowhere.pt")
+        for _ in range(rng.randint(1, 6)):
+            place, end = sorted(rng.choices(range(len(text)), k=2))
+            match rng.randrange(4):
+                case 0:
+                    text = text[:place] + rng.choice(pieces) + text[place:]
+                case 1:
+                    text = text[:place] + text[min(end, place + 12) :]
+                case 2:
+                    text = text[:end] + text[place : place + 40] + text[end:]
+                case _:
+                    text = text[:place] + chr(rng.randrange(256)) + text[place + 1 :]
+        with contextlib.suppress(ConfigError):
+            load(text, GATE_PASSWORD=SECRET)
+            continue
+        for fault in faults(text, GATE_PASSWORD=SECRET):
+            assert fault.startswith("cameras.yaml:")
