@@ -111,7 +111,7 @@ class RecordedMedia(GstRtspServer.RTSPMedia):
 
 
 class Recorder(GstRtspServer.RTSPMediaFactory):
-    """``/day``: writes what a client RECORDs to ``{prefix}{n}.mkv`` and says after every 25 frames how many came."""
+    """``/day``: writes what a client RECORDs to ``{prefix}{n}.mkv`` and says after each frame how many came."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         self.set_launch(
             "( rtph264depay name=depay0 ! h264parse name=parse "
-            "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered )"
+            "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered sync=false )"
         )
         self.connect("media-configure", self.configure)
 
@@ -134,8 +134,7 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         def count(_pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
             nonlocal frames
             frames += 1
-            if frames % 25 == 0:
-                say("recorded", path=path, frames=frames)
+            say("recorded", path=path, frames=frames)
             return Gst.PadProbeReturn.OK
 
         element.get_by_name("parse").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -68,12 +69,22 @@ class RtspServer:
             if heard["event"] in ("error", "gone"):
                 raise RuntimeError(f"the RTSP server failed: {heard.get('message', 'it ended')}")
 
+    def expect_recorded(self, frames: int) -> None:
+        """Wait until the recording under way has ``frames`` frames."""
+        while self.expect("recorded")["frames"] < frames:
+            pass
+
     def command(self, word: str) -> None:
         """Send ``drop`` or ``stall``; the server answers with ``dropped`` or ``stalled``."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(word + "\n")
         self._process.stdin.flush()
+
+    def freeze(self) -> None:
+        """Stop the server's process while its connections stay open, as a cut cable does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """End the server at once, connections and all, as a power cut would."""
