@@ -66,6 +66,14 @@ class KeepingSlot(LatestSlot):
         assert came, f"{len(self.frames)} of {count} frames came"
         return list(self.frames)
 
+    def wait_quiet(self, seconds: float = 0.3) -> None:
+        """Wait until no frame has come for ``seconds``: what was under way is through."""
+        with self._ready:
+            count = -1
+            while count < len(self.frames):
+                count = len(self.frames)
+                self._ready.wait_for(lambda: len(self.frames) > count, seconds)  # noqa: B023 - called at once
+
 
 class Events(list[Any]):
     """Collects a reader's or sink's events and waits for one."""

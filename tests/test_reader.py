@@ -213,6 +213,7 @@ def test_it_stops_within_a_second_while_a_camera_stalls(tmp_path: Path) -> None:
     with RtspServer(record=tmp_path) as server, Camera(server.url("/cam"), stall_timeout=60.0) as camera:
         camera.slot.wait_for(5)
         server.freeze()
+        camera.slot.wait_quiet()
 
 
 def test_it_stops_while_waiting_to_retry(dead_port: int) -> None:
