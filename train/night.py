@@ -68,7 +68,9 @@ class NightConditions:
         ambient_colour: linear RGB of that light.
         lamps: street lamps.
         glare: (radius as a share of the height, share of the light) of each Gaussian of the lens's spread.
-        streak: share of the light smeared along the x axis over a fifth of the picture.
+        streak: share of the light that a smeared lens draws out into a line.
+        streak_length: standard deviation of that line, share of the height.
+        streak_angle: its direction, degrees; 0 is along x.
         headlights: brightness of a vehicle's front lights, in white levels; 0 for none.
         oncoming_side: vehicles beyond this share of the width show front lights if positive, those before it
             if negative (-0.4: left of 0.4); the others show tail lights.
@@ -85,6 +87,8 @@ class NightConditions:
     lamps: tuple[Lamp, ...] = ()
     glare: tuple[tuple[float, float], ...] = ((0.01, 0.05), (0.04, 0.02))
     streak: float = 0.0
+    streak_length: float = 0.1
+    streak_angle: float = 0.0
     headlights: float = 4.0
     oncoming_side: float = 0.5
     exposure: float = 1.0
@@ -118,6 +122,9 @@ def random_conditions(rng: np.random.Generator) -> NightConditions:
             (rng.uniform(0.004, 0.015), rng.uniform(0.0, 0.15)),
             (rng.uniform(0.02, 0.12), rng.uniform(0.0, 0.06)),
         ),
+        streak=float(rng.uniform(0.0, 0.08)) if rng.random() < 0.3 else 0.0,
+        streak_length=float(rng.uniform(0.03, 0.2)),
+        streak_angle=float(rng.uniform(-90, 90)),
         headlights=float(rng.uniform(0.0, 8.0)) if rng.random() < 0.8 else 0.0,
         oncoming_side=float(rng.uniform(0.2, 0.8) * rng.choice((-1, 1))),
         exposure=float(np.exp(rng.uniform(math.log(0.6), math.log(3.0)))),
@@ -130,7 +137,7 @@ def random_conditions(rng: np.random.Generator) -> NightConditions:
 
 
 # Two fixed nights. A scene's unpaired night pictures come from TRAIN_NIGHT; scores are taken under TEST_NIGHT,
-# whose lamps, lens (streak, far-reaching glare) and sensor differ from it, and whose streak no random night has.
+# whose lamps, lens and sensor differ from it. Its far-reaching third glare no random night has.
 TRAIN_NIGHT = NightConditions(
     ambient=0.02,
     lamps=(
@@ -157,6 +164,7 @@ TEST_NIGHT = NightConditions(
     ),
     glare=((0.006, 0.06), (0.03, 0.03), (0.15, 0.03)),
     streak=0.03,
+    streak_length=0.12,
     headlights=6.0,
     oncoming_side=0.4,
     exposure=1.3,
@@ -281,7 +289,9 @@ class NightSimulator:
             small = cv2.GaussianBlur(small, (0, 0), sigma / step)
             out += np.float32(share) * cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         if c.streak > 0:
-            out += np.float32(c.streak) * cv2.blur(light, (max(3, width // 5), 1))
+            out += np.float32(c.streak) * cv2.filter2D(
+                light, -1, _line(c.streak_length * height, c.streak_angle)
+            )
         return out
 
     def _sensor(self, light: Linear) -> Image:
@@ -300,6 +310,18 @@ class NightSimulator:
 
 def _rgb(triple: tuple[float, float, float]) -> Linear:
     return np.asarray(triple, np.float32)
+
+
+def _line(sigma: float, angle: float) -> Linear:
+    """A kernel of a Gaussian along a line and one pixel across it, summing to one."""
+    radius = max(1, math.ceil(2.5 * sigma))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float32)
+    c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along, across = c * x + s * y, -s * x + c * y
+    kernel = np.exp(-0.5 * (along / max(sigma, 0.5)) ** 2 - 0.5 * (across / 0.6) ** 2)
+    rows, columns = kernel.max(axis=1) > 1e-4, kernel.max(axis=0) > 1e-4
+    kernel = kernel[rows][:, columns]
+    return (kernel / kernel.sum()).astype(np.float32)
 
 
 def _disc(

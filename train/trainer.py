@@ -30,6 +30,9 @@ log = logging.getLogger("train")
 Recipe = Literal["dico", "paired", "paired+dico"]
 Device = Literal["cpu", "cuda"]
 
+GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
+PAIRED_RATE = 1e-3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
@@ -43,7 +46,8 @@ class TrainSettings:
         steps: optimiser steps.
         batch: crops a step, of each kind (paired, unpaired).
         crop: (height, width) of the crops in pixels, multiples of 16, cut to the frame.
-        learning_rate: of Adam, β = (0.5, 0.999); constant for half the steps, then linearly to 0.
+        learning_rate: of the generator's Adam; constant for half the steps, then linearly to 0. None takes 2e-4
+            for ``dico``, as its kin do, and 1e-3 for the regression. The discriminator's is 2e-4.
         unpaired_from: share of the steps after which ``paired+dico`` adds the paper's terms.
         paired_weight: weight of the paired L1.
         foreground_weight: how much more a foreground pixel counts in it.
@@ -63,7 +67,7 @@ class TrainSettings:
     steps: int = 8000
     batch: int = 4
     crop: tuple[int, int] = (144, 176)
-    learning_rate: float = 2e-4
+    learning_rate: float | None = None
     unpaired_from: float = 0.5
     paired_weight: float = 10.0
     foreground_weight: float = 3.0
@@ -96,11 +100,11 @@ class Trainer:
         self.step = 0
         self.model = NightToDay(settings.generator).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = self._adam(self.model)
+        self.paired = settings.recipe != "dico"
+        self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9 if self.paired else 0.5, 0.999))
         height, width = scene.background.shape[:2]
         crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
         self.augment = Augmenter(scene, crop)
-        self.paired = settings.recipe != "dico"
         self.unpaired_start = {
             "dico": 0,
             "paired": settings.steps,
@@ -109,15 +113,12 @@ class Trainer:
         if self.unpaired_start < settings.steps:
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
             self.discriminator = PatchDiscriminator().to(self.device)
-            self.optimiser_d = self._adam(self.discriminator)
+            self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), betas=(0.5, 0.999))
             picks = np.linspace(0, len(scene.day) - 1, 12).round().astype(int)
             self.thresholds = similarity_thresholds(
                 self.vgg, (self._tensor([scene.day[i]]) for i in picks), self._tensor([scene.background])
             )
             log.info("EleSim thresholds %s", ", ".join(f"{t:.3f}" for t in self.thresholds))
-
-    def _adam(self, module: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(module.parameters(), lr=self.settings.learning_rate, betas=(0.5, 0.999))
 
     def _tensor(self, images: list[Image]) -> Tensor:
         """uint8 (H, W, 3) each → float (N, 3, H, W) in [0, 1] on the device."""
@@ -167,10 +168,11 @@ class Trainer:
 
     def _set_learning_rate(self) -> None:
         s = self.settings
-        rate = s.learning_rate * min(1.0, 2 * (1 - self.step / s.steps))
-        for optimiser in (self.optimiser, getattr(self, "optimiser_d", None)):
-            if optimiser is not None:
-                optimiser.param_groups[0]["lr"] = rate
+        decay = min(1.0, 2 * (1 - self.step / s.steps))
+        rate = s.learning_rate or (PAIRED_RATE if self.paired else GAN_RATE)
+        self.optimiser.param_groups[0]["lr"] = rate * decay
+        if hasattr(self, "optimiser_d"):
+            self.optimiser_d.param_groups[0]["lr"] = GAN_RATE * decay
 
     def _pick(self, images: list[Image]) -> Image:
         return images[self.rng.integers(len(images))]

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engines.generator import COMPACT, PAPER, GeneratorSettings, NightToDay, ResidualBlock
+
+TINY = GeneratorSettings(blocks=1, width=4)
+
+
+@pytest.mark.parametrize(("settings", "blocks", "width"), [(PAPER, 9, 64), (COMPACT, 6, 16)])
+def test_paper_and_compact_are_one_class(settings: GeneratorSettings, blocks: int, width: int) -> None:
+    generator = NightToDay(settings).generator
+    assert sum(isinstance(m, ResidualBlock) for m in generator.modules()) == blocks
+    stem = next(m for m in generator.modules() if isinstance(m, torch.nn.Conv2d))
+    assert stem.out_channels == width
+    assert stem.kernel_size == (7, 7)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (61, 50), (288, 352), (17, 16)])
+@pytest.mark.parametrize(
+    "settings", [TINY, replace(TINY, input="replace", upsample="transposed", norm="batch")]
+)
+def test_uint8_in_uint8_out_at_any_size(settings: GeneratorSettings, size: tuple[int, int]) -> None:
+    model = NightToDay(settings).eval()
+    frames = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        day = model(frames)
+    assert day.dtype == torch.uint8
+    assert day.shape == frames.shape
+
+
+def test_normalisation_and_invariant_are_in_the_graph() -> None:
+    """The uint8 graph equals the steps written out by hand on floats."""
+    torch.manual_seed(torch.seed() % 2**32)
+    model = NightToDay(replace(TINY, norm="batch")).eval()
+    frames = torch.randint(0, 256, (1, 32, 48, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        rgb = frames.permute(0, 3, 1, 2).float() / 255
+        seen = torch.cat((2 * rgb - 1, model.invariant(rgb)), dim=1)
+        want = (255 * (model.generator(seen) + 1) / 2).round().permute(0, 2, 3, 1)
+        got = model(frames).float()
+    assert (got - want).abs().max() <= 1  # a value on the edge of rounding
+
+
+def test_replace_sees_the_invariant_alone() -> None:
+    """C and N do not see the brightness; a generator of them alone hardly does, one with RGB must."""
+    torch.manual_seed(0)
+    scene = torch.rand(1, 3, 6, 6).repeat_interleave(12, 2).repeat_interleave(12, 3) * 0.5 + 0.2
+    change = {}
+    for mode in ("replace", "concat"):
+        model = NightToDay(replace(TINY, input=mode, norm="batch")).eval()  # type: ignore[arg-type]
+        with torch.no_grad():
+            model.invariant.weight[0] = 0  # E keeps the brightness
+            a, b = model.translate(scene), model.translate(scene * 0.5)
+        change[mode] = float((a - b).abs().mean() / a.std())
+    assert change["replace"] < 0.2 * change["concat"]
+
+
+def test_a_batch_is_its_frames_one_by_one() -> None:
+    model = NightToDay(TINY).eval()
+    frames = torch.randint(0, 256, (3, 40, 40, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        together = model(frames)
+        alone = torch.cat([model(f[None]) for f in frames])
+    assert (together.int() - alone.int()).abs().max() <= 1
+
+
+def test_resizing_upsample_leaves_no_checkerboard() -> None:
+    """A flat input must give a picture without the stride's period, away from the border."""
+    torch.manual_seed(0)
+    flat = torch.full((1, 8, 128, 128), 0.3)
+    power = {}
+    for upsample in ("resize", "transposed"):
+        generator = NightToDay(replace(TINY, norm="batch", upsample=upsample)).generator.eval()  # type: ignore[arg-type]
+        for m in generator.modules():
+            if isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+                torch.nn.init.normal_(m.weight, std=0.1)
+        with torch.inference_mode():
+            power[upsample] = float(generator(flat)[..., 48:-48, 48:-48].std(dim=(2, 3)).max())
+    assert power["resize"] < 1e-5
+    assert power["transposed"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("blocks", 0), ("width", 2.5), ("input", "rgb"), ("norm", "layer"), ("upsample", "x")],
+)
+def test_a_wrong_setting_is_named_with_its_value(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field}={value!r}"):
+        GeneratorSettings(**{field: value})  # type: ignore[arg-type]
