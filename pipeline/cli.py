@@ -1,0 +1,214 @@
+"""``nightday-stream``: the command."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline.urls import redact
+
+if TYPE_CHECKING:
+    from pipeline.config_file import LoadedConfig
+    from pipeline.line import Detect
+    from pipeline.logs import Screen
+    from pipeline.runtime import Outcome
+    from pipeline.translator import Translate
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+# What `import cv2` misses on a bare Debian or Ubuntu, and the package it comes with.
+LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libxcb.so.1": "libxcb1",
+    "libSM.so.6": "libsm6",
+    "libXext.so.6": "libxext6",
+    "libXrender.so.1": "libxrender1",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(redact(message))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; ``arguments`` without the program's name, by default the process's.
+
+    Returns 0 when done, 2 when the configuration is wrong, 1 when it ran and failed. Raises SystemExit(2), as
+    argparse does, when the arguments are.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except ImportError as error:
+        print(_missing(error), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it once more at its end
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nightday-stream",
+        description="Shows night cameras as day: files and restreams of each camera of a configuration.",
+        epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong.",
+    )
+    parser.add_argument(
+        "--cameras", required=True, metavar="FILE", help="the configuration, e.g. cameras.yaml"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="validate, print the resolved configuration with its secrets masked, open no camera",
+    )
+    parser.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after so long")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY.PATH=VALUE",
+        help="override a value, e.g. engine.backend=eager or cameras.gate.translate=never; may be repeated",
+    )
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pipeline.config_file import ConfigError, load_config
+    from pipeline.logs import default_screen, set_up_logging
+
+    screen = default_screen(options.log_format)
+    set_up_logging(screen, verbose=options.verbose)
+    try:
+        loaded = load_config(options.cameras, overrides=options.overrides)
+        engines, detectors = _load_models(loaded)
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return WRONG
+    if options.check:
+        _print_config(loaded)
+        return DONE
+    return _stream(loaded, engines, detectors, screen, duration=options.duration)
+
+
+def _load_models(loaded: LoadedConfig) -> tuple[dict[Path, Translate], dict[Path, Detect]]:
+    """Load each checkpoint and detector once. Raises ConfigError with every fault."""
+    from engines import CheckpointError, EngineError, load_engine
+    from pipeline.config_file import ConfigError
+
+    settings = loaded.config.engine
+    engines: dict[Path, Translate] = {}
+    detectors: dict[Path, Detect] = {}
+    faults: dict[str, None] = {}  # an ordered set
+    for index, camera in enumerate(loaded.config.cameras):
+        model = camera.model
+        if model is not None and camera.translate != "never" and model not in engines:
+            try:
+                engines[model] = load_engine(model, settings.backend, settings.precision)
+            except CheckpointError as error:
+                faults[loaded.fault(("cameras", index, "model"), str(error))] = None
+            except EngineError as error:
+                key = "precision" if str(error).startswith("precision") else "backend"
+                faults[loaded.fault(("engine", key), str(error))] = None
+        if camera.detect and camera.detect not in detectors:
+            from pipeline.detector import DetectorError, load_detector
+
+            try:
+                detectors[camera.detect] = load_detector(str(camera.detect))
+            except DetectorError as error:
+                faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
+    if faults:
+        raise ConfigError(list(faults))
+    return engines, detectors
+
+
+def _print_config(loaded: LoadedConfig) -> None:
+    import yaml
+
+    text = yaml.safe_dump(loaded.config.dump(), sort_keys=False, allow_unicode=True, width=1000)
+    print("\n".join(redact(line) for line in text.splitlines()))
+
+
+def _stream(
+    loaded: LoadedConfig,
+    engines: dict[Path, Translate],
+    detectors: dict[Path, Detect],
+    screen: Screen,
+    *,
+    duration: float | None,
+) -> int:
+    from pipeline.runtime import Inbox, run, signals
+    from pipeline.status import StatusLine
+
+    status = StatusLine(screen)
+    inbox = Inbox()
+    with signals(inbox):
+        outcome = run(
+            loaded.config,
+            engines=engines,
+            detectors=detectors,
+            duration=duration,
+            report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
+            report_every=status.every,
+            inbox=inbox,
+        )
+    screen.close()
+    _print_outcome(outcome, screen)
+    if not outcome.clean:  # a thread hangs in a library, where the interpreter's own end might wait for it
+        sys.stdout.flush()
+        os._exit(FAILED)
+    return FAILED if outcome.problems else DONE
+
+
+def _print_outcome(outcome: Outcome, screen: Screen) -> None:
+    from pipeline.status import as_json, summary_text
+
+    if screen.log_format == "json":
+        for problem in outcome.problems:
+            screen.event("problem", {"message": problem}, level="error")
+        values = {
+            "cause": outcome.cause,
+            "files": [str(path) for path in outcome.files],
+            "cameras": {camera.name: as_json(camera) for camera in outcome.cameras},
+        }
+        screen.event("summary", values)
+        return
+    print(redact(summary_text(outcome.cameras, outcome.files)))
+    for problem in outcome.problems:
+        print(f"error: {redact(problem)}", file=sys.stderr)
+
+
+def _missing(error: ImportError) -> str:
+    """One line on an import that failed, with the way out."""
+    text = " ".join(str(error).split())
+    for library, package in LIBRARIES.items():
+        if library in text:
+            return f"OpenCV needs the system library {library}; install it with: apt-get install {package}"
+    return f"cannot start: {text}; reinstall with: pip install nightday-stream"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

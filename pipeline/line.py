@@ -1,0 +1,118 @@
+"""Everything that belongs to one camera between its reader and its outputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.background import Background
+from pipeline.config import CameraConfig
+from pipeline.detections import Detection
+from pipeline.frame import Frame
+from pipeline.gate import NightGate
+from pipeline.png import save_png
+from pipeline.sinks import Sink
+from pipeline.slot import LatestSlot
+from pipeline.stats import CameraStats
+from pipeline.translator import Translate
+from pipeline.urls import redact
+
+log = logging.getLogger(__name__)
+
+Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Detection]]]
+"""What a detector does: uint8 RGB (N, H, W, 3) to the detections on each picture."""
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One camera's line through the loop.
+
+    The loop's thread calls ``wants_translation`` and sets ``shown``; any thread may save.
+
+    Attributes:
+        config: what the user asked for.
+        stats: its counters.
+        slot: where its reader puts frames.
+        engine: its generator, or None where nothing is translated.
+        detect: its detector, if any.
+        gate: tells night from day where ``translate`` is ``night``.
+        background: the rolling median, if any.
+        sinks: its outputs.
+        shown: the last frame as the camera saw it and as it is shown, (H, W, 3) each; kept for the snapshot.
+    """
+
+    config: CameraConfig
+    stats: CameraStats
+    slot: LatestSlot
+    engine: Translate | None = None
+    detect: Detect | None = None
+    gate: NightGate | None = None
+    background: Background | None = None
+    sinks: list[Sink] = field(default_factory=list)
+    shown: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+    _saved: object = None
+    _faults: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The camera's name."""
+        return self.config.name
+
+    @property
+    def lossless(self) -> bool:
+        """Whether no picture may be lost on the way out, at the price of waiting: a file at ``pace: fast``."""
+        return self.config.url.is_file and self.config.pace == "fast"
+
+    def wants_translation(self, frame: Frame) -> bool:
+        """Whether ``frame`` is to be translated. By the camera's own clock, so that a fast file counts alike."""
+        if self.engine is None:
+            return False
+        return self.gate is None or self.gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+
+    def save_pictures(self) -> list[Path]:
+        """Write the snapshot and the background where there is a new one; failures are logged, not raised.
+
+        Returns the files written.
+        """
+        written: list[Path] = []
+        background = self.config.background
+        for path, save in (
+            (self.config.snapshot, self._save_snapshot),
+            (background.save if background else None, self._save_background),
+        ):
+            if path is None:
+                continue
+            try:
+                if save():
+                    written.append(path)
+                self.all_right(f"save {path}")
+            except OSError as error:
+                self.warn(f"save {path}", "save_failed", f"cannot write {path}: {error.strerror or error}")
+        return written
+
+    def warn(self, fault: str, event: str, message: str) -> None:
+        """Log a fault when it begins, not each time it shows; ``all_right`` ends it."""
+        if fault not in self._faults:
+            self._faults.add(fault)
+            text = redact(" ".join(message.split()))
+            log.warning("%s: %s", self.name, text, extra={"event": event, "camera": self.name})
+
+    def all_right(self, fault: str) -> None:
+        """Say that a fault is over, so that its next time is logged again."""
+        self._faults.discard(fault)
+
+    def _save_snapshot(self) -> bool:
+        shown = self.shown
+        if self.config.snapshot is None or shown is None or shown is self._saved:
+            return False
+        save_png(self.config.snapshot, np.hstack(shown))
+        self._saved = shown
+        return True
+
+    def _save_background(self) -> bool:
+        return self.background is not None and self.background.save()

@@ -1,0 +1,144 @@
+"""What the program says: log lines and the status line on one stream, as text or as JSON, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Literal, TextIO
+
+import av.logging
+
+from pipeline.urls import redact
+
+LogFormat = Literal["text", "json"]
+
+_FIELDS = ("camera", "output", "reason")
+
+
+class Screen:
+    """A stream for lines and, where it is a terminal, one line at the bottom that is written over.
+
+    In JSON every line is an object with ``time`` (ISO 8601, UTC), ``level``, ``event`` and ``message`` or the event's
+    own keys. Strings are redacted on the way out. A stream that is gone (a closed pipe) is no error.
+    """
+
+    def __init__(self, stream: TextIO, *, log_format: LogFormat = "text") -> None:
+        self._stream = stream
+        self.log_format = log_format
+        self.is_terminal = log_format == "text" and stream.isatty()
+        self._lock = threading.Lock()
+        self._status = ""
+
+    def line(self, text: str) -> None:
+        """Write a line of text above the status line."""
+        self._write(lambda: f"{self._clear()}{redact(text)}\n{self._status}")
+
+    def event(self, event: str, values: Mapping[str, object], *, level: str = "info") -> None:
+        """Write a JSON line."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        entry = {"time": now, "level": level, "event": event, **values}
+        self._write(lambda: json.dumps(_redacted(entry), ensure_ascii=False) + "\n")
+
+    def status(self, text: str) -> None:
+        """Replace the status line of a terminal, cut to its width; elsewhere write a line."""
+        if not self.is_terminal:
+            self.line(text)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        shown = redact(text)
+        shown = shown if len(shown) <= width else f"{shown[: width - 1]}…"
+
+        def replaced() -> str:
+            cleared = self._clear()
+            self._status = shown
+            return cleared + shown
+
+        self._write(replaced)
+
+    def close(self) -> None:
+        """Take the status line away."""
+
+        def cleared() -> str:
+            text = self._clear()
+            self._status = ""
+            return text
+
+        self._write(cleared)
+
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._status else ""
+
+    def _write(self, make: object) -> None:
+        assert callable(make)
+        with self._lock:
+            try:
+                self._stream.write(make())
+                self._stream.flush()
+            except (OSError, ValueError):
+                pass
+
+
+class _Handler(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().split())
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            message += f": {type(error).__name__}: {' '.join(str(error).split())}"
+        if self._screen.log_format == "json":
+            values: dict[str, object] = {"message": message, "logger": record.name}
+            values |= {key: getattr(record, key) for key in _FIELDS if getattr(record, key, None) is not None}
+            event = str(getattr(record, "event", "log"))
+            self._screen.event(event, values, level=record.levelname.lower())
+        else:
+            at = time.strftime("%H:%M:%S", time.localtime(record.created))
+            self._screen.line(f"{at} {record.levelname.lower():7} {message}")
+
+
+def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
+    """Send all log records, warnings and uncaught exceptions of threads to ``screen``, a line each.
+
+    With ``verbose`` FFmpeg's own messages join in, through the same redaction. They stay off otherwise: they name
+    no camera, and calling into Python from FFmpeg's threads has its price.
+    """
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _Handler):
+            root.removeHandler(handler)
+    root.addHandler(_Handler(screen))
+    root.setLevel(logging.WARNING)
+    for name in ("pipeline", "engines"):
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.captureWarnings(True)
+    av.logging.set_level(av.logging.WARNING if verbose else None)
+    threading.excepthook = _log_thread_death
+
+
+def _log_thread_death(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread else "a thread"
+    text = f"{args.exc_type.__name__}: {args.exc_value}"
+    logging.getLogger("pipeline").error("%s died: %s", name, text, extra={"event": "thread_died"})
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(item) for item in value]
+    return value
+
+
+def default_screen(log_format: LogFormat) -> Screen:
+    """Text goes to standard error, which leaves standard output to the summary; JSON goes to standard output."""
+    return Screen(sys.stderr if log_format == "text" else sys.stdout, log_format=log_format)

@@ -1,0 +1,188 @@
+"""The one thread that turns waiting frames into pictures for the outputs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.batcher import Batcher
+from pipeline.clock import Clock
+from pipeline.compose import draw_detections, draw_mark
+from pipeline.detections import Detection
+from pipeline.frame import Frame, Picture
+from pipeline.line import Detect, Line
+from pipeline.translator import Translate, to_rgb, translate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A frame on its way: as the camera saw it and as it will be shown, (H, W, 3) each."""
+
+    line: Line
+    frame: Frame
+    seen: NDArray[np.uint8]
+    day: NDArray[np.uint8]
+    translated: bool
+
+
+class Loop(threading.Thread):
+    """Takes batches, translates what is night, draws, and hands pictures to the outputs.
+
+    Args:
+        lines: the cameras' lines by name.
+        ready: the condition their slots share.
+        max_batch: most frames the engine is given at once.
+        stop: once set, the loop ends after the batch at hand and leaves what waits.
+        clock: time.
+        on_end: called in this thread as it ends.
+    """
+
+    def __init__(
+        self,
+        lines: Mapping[str, Line],
+        *,
+        ready: threading.Condition,
+        max_batch: int,
+        stop: threading.Event,
+        clock: Clock,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name="loop", daemon=True)
+        self._on_end = on_end
+        self._lines = lines
+        self._ready = ready
+        self._stop_asked = stop
+        self._clock = clock
+        self._closed = threading.Event()
+        self._reformatter = VideoReformatter()
+        self._batcher = Batcher(
+            {name: line.slot for name, line in lines.items()},
+            ready=ready,
+            max_batch=max_batch,
+            kind=self._kind,
+            clock=clock,
+        )
+        self.error: Exception | None = None
+        """What ended the loop before its time, if anything did."""
+
+    def finish(self) -> None:
+        """No more frames will come: work off what waits and end. Returns at once; ``join`` waits."""
+        with self._ready:
+            self._closed.set()
+            self._ready.notify_all()
+
+    def run(self) -> None:
+        """Work until finished or stopped."""
+        try:
+            while not self._stop_asked.is_set():
+                batches = self._batcher.next(self._closed)
+                if not batches:
+                    break
+                for batch in batches:
+                    self._process(batch)
+        except Exception as error:
+            self.error = error
+        finally:
+            self._on_end()
+
+    def _kind(self, frame: Frame) -> Hashable:
+        """What frames of a batch share: the engine and the size."""
+        engine = self._lines[frame.camera].engine
+        return (id(engine) if engine else None, frame.video.width, frame.video.height)
+
+    def _process(self, frames: Sequence[Frame]) -> None:
+        passed: list[_View] = []
+        dark: list[tuple[Line, Frame, NDArray[np.uint8]]] = []
+        for frame in frames:
+            line = self._lines[frame.camera]
+            try:
+                night = line.wants_translation(frame)
+                rgb = to_rgb(frame.video, self._reformatter)
+            except Exception as error:
+                line.stats.count_dropped("decode_error")
+                line.warn("colour", "frame_failed", f"a frame cannot be converted to RGB: {error}")
+                continue
+            line.all_right("colour")
+            if night:
+                dark.append((line, frame, rgb))
+            else:
+                passed.append(_View(line, frame, rgb, rgb, translated=False))
+        self._show(passed)
+        engine = dark[0][0].engine if dark else None
+        if engine is not None:
+            self._show(_translated(engine, dark))
+
+    def _show(self, views: Sequence[_View]) -> None:
+        found = self._detected(views)
+        for view, detections in zip(views, found, strict=True):
+            line = view.line
+            try:
+                self._finish_picture(view, detections)
+            except Exception as error:
+                line.stats.count_dropped("engine_error")
+                line.warn("compose", "frame_failed", f"a picture cannot be finished: {error}")
+            else:
+                line.all_right("compose")
+
+    def _detected(self, views: Sequence[_View]) -> list[Sequence[Detection]]:
+        """Detections of each view; those of one detector go through it together."""
+        found: list[Sequence[Detection]] = [() for _ in views]
+        groups: dict[int, tuple[Detect, list[int]]] = {}
+        for index, view in enumerate(views):
+            if view.line.detect is not None:
+                groups.setdefault(id(view.line.detect), (view.line.detect, []))[1].append(index)
+        for detect, places in groups.values():
+            try:
+                results = detect(np.stack([views[place].day for place in places]))
+                for place, detections in zip(places, results, strict=True):
+                    found[place] = detections
+                    views[place].line.stats.count_detections([detection.label for detection in detections])
+                    views[place].line.all_right("detect")
+            except Exception as error:
+                for place in places:
+                    views[place].line.warn("detect", "detector_failed", f"detection failed: {error}")
+        return found
+
+    def _finish_picture(self, view: _View, detections: Sequence[Detection]) -> None:
+        line, frame = view.line, view.frame
+        if line.background is not None:  # before anything is drawn
+            line.background.observe(view.day, seconds=float(frame.pts * frame.time_base))
+        keep = line.config.snapshot is not None
+        rgb = view.day.copy() if keep and detections and not view.translated else view.day
+        if detections:
+            draw_detections(rgb, detections)
+        if view.translated:
+            draw_mark(rgb)
+        picture = Picture(frame=frame, rgb=rgb, translated=view.translated)
+        for sink in line.sinks:
+            if line.lossless:
+                sink.put_wait(picture, cancelled=self._stop_asked)
+            else:
+                sink.offer(picture)
+        line.stats.count_output(
+            translated=view.translated, latency=self._clock.monotonic() - frame.decoded_at
+        )
+        if keep:
+            line.shown = (view.seen, rgb)
+
+
+def _translated(engine: Translate, dark: Sequence[tuple[Line, Frame, NDArray[np.uint8]]]) -> list[_View]:
+    """Views of the frames the engine could translate; the others are counted as dropped."""
+    views = []
+    results = translate(engine, [rgb for _, _, rgb in dark])
+    for (line, frame, rgb), result in zip(dark, results, strict=True):
+        if isinstance(result, Exception):
+            line.stats.count_dropped("engine_error")
+            line.warn("engine", "engine_failed", f"the engine failed on a frame: {result}")
+        else:
+            line.all_right("engine")
+            views.append(_View(line, frame, rgb, result, translated=True))
+    return views

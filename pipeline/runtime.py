@@ -1,0 +1,347 @@
+"""Starts the cameras, watches over them, and ends them in good order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Literal, NoReturn
+
+import numpy as np
+
+from pipeline.background import Background
+from pipeline.clock import Clock, SystemClock
+from pipeline.config import CameraConfig, Config
+from pipeline.gate import NightGate
+from pipeline.line import Detect, Line
+from pipeline.loop import Loop
+from pipeline.media import open_input
+from pipeline.reader import Reader, ReaderEvent
+from pipeline.sinks import open_sink
+from pipeline.slot import LatestSlot
+from pipeline.stats import CameraStats
+from pipeline.status import CameraStatus
+from pipeline.translator import Translate
+from pipeline.written import recordings
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 10.0  # seconds between the snapshots and backgrounds written under way
+STOP_WITHIN = 4.5  # seconds from a signal until every file is closed; 5 are promised
+FINISH_WITHIN = 60.0  # seconds the outputs have for their last pictures when the sources ended by themselves
+LOOP_SHARE = 0.5  # of the time for stopping, what the loop has for the batch at hand
+
+ENDED = ("finished", "failed", "stopped")
+
+Cause = Literal["finished", "duration", "signal", "failed"]
+Report = Callable[[Sequence[CameraStatus], float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        cause: what ended it: all sources at their end, the time limit, a signal, or a failure of the program.
+        problems: one line for each thing that went wrong and was not put right.
+        files: what was written.
+        cameras: each camera at the end.
+        clean: whether every thread ended; if not, only ``os._exit`` is sure to end the process.
+    """
+
+    cause: Cause
+    problems: tuple[str, ...]
+    files: tuple[Path, ...]
+    cameras: tuple[CameraStatus, ...]
+    clean: bool
+
+
+class Inbox:
+    """What the main thread waits on. ``SimpleQueue.put`` is safe in a signal handler, ``Event.set`` is not."""
+
+    def __init__(self) -> None:
+        self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def put(self, word: str) -> None:
+        """Wake the main thread with a word."""
+        self._words.put(word)
+
+    def get(self, seconds: float) -> str | None:
+        """The next word, or None if none comes within ``seconds``."""
+        try:
+            return self._words.get(timeout=max(seconds, 0.001))
+        except queue.Empty:
+            return None
+
+
+def run(
+    config: Config,
+    *,
+    engines: Mapping[Path, Translate],
+    detectors: Mapping[Path, Detect] | None = None,
+    duration: float | None = None,
+    report: Report | None = None,
+    report_every: float = 1.0,
+    inbox: Inbox | None = None,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Run all cameras until their sources end, ``duration`` seconds have passed, or ``"stop"`` is in the inbox.
+
+    Args:
+        config: what to run.
+        engines: the generator of each checkpoint the cameras name.
+        detectors: the detector of each model they name.
+        duration: seconds, from when the cameras are opened; None for no limit.
+        report: called every ``report_every`` seconds, and at the end, with the cameras' states and the seconds
+            since the start.
+        report_every: seconds.
+        inbox: where ``"stop"`` may come from; see ``signals``.
+        clock: time.
+    """
+    clock = clock or SystemClock()
+    inbox = inbox or Inbox()
+    stop = threading.Event()
+    ready = threading.Condition()
+    outputs = [output for camera in config.cameras for output in camera.outputs]
+    before = recordings(outputs)
+    lines = {
+        camera.name: _line(camera, engines, detectors or {}, ready=ready, clock=clock)
+        for camera in config.cameras
+    }
+    _warm_up(list(lines.values()))
+    loop = Loop(
+        lines,
+        ready=ready,
+        max_batch=config.engine.max_batch,
+        stop=stop,
+        clock=clock,
+        on_end=lambda: inbox.put("ended"),
+    )
+    readers = {name: _reader(line, stop=stop, inbox=inbox, clock=clock) for name, line in lines.items()}
+    started = clock.monotonic()
+    loop.start()
+    for reader in readers.values():
+        reader.start()
+
+    def states() -> tuple[CameraStatus, ...]:
+        return tuple(_state(line, readers[line.name].event) for line in lines.values())
+
+    pictures: set[Path] = set()
+    cause = _watch(
+        inbox, readers, loop, lines, pictures, started=started, duration=duration, clock=clock,
+        tick=(lambda seconds: report(states(), seconds)) if report else None, tick_every=report_every,
+    )  # fmt: skip
+    problems, clean = _end(cause, lines, readers, loop, inbox, stop=stop)
+    for line in lines.values():
+        if line.background is not None and not loop.is_alive():
+            line.background.settle()
+        pictures.update(line.save_pictures())
+    final = states()
+    if report is not None:
+        report(final, clock.monotonic() - started)
+    if cause in ("finished", "duration") and not any(camera.pictures for camera in final):
+        problems.append("no camera delivered a single picture")
+    files = sorted(recordings(outputs) - before) + sorted(pictures)
+    return Outcome(cause, tuple(problems), tuple(files), final, clean)
+
+
+@contextmanager
+def signals(inbox: Inbox) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
+    count = 0
+
+    def handle(number: int, _: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            _exit_now(number)
+        inbox.put("stop")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_now(number: int) -> NoReturn:
+    with suppress(OSError):
+        os.write(2, f"\nsecond {signal.Signals(number).name}: ending at once\n".encode())
+    os._exit(1)
+
+
+def _line(
+    camera: CameraConfig,
+    engines: Mapping[Path, Translate],
+    detectors: Mapping[Path, Detect],
+    *,
+    ready: threading.Condition,
+    clock: Clock,
+) -> Line:
+    stats = CameraStats()
+    background = camera.background
+    return Line(
+        config=camera,
+        stats=stats,
+        slot=LatestSlot(ready=ready, stats=stats),
+        engine=engines[camera.model] if camera.translate != "never" and camera.model else None,
+        detect=detectors[camera.detect] if camera.detect else None,
+        gate=NightGate() if camera.translate == "night" else None,
+        background=Background(frames=background.frames, every=background.every_s, path=background.save)
+        if background
+        else None,
+        sinks=[
+            open_sink(
+                output, camera=camera.name, stats=stats, segment_seconds=camera.segment_seconds, clock=clock
+            )
+            for output in camera.outputs
+        ],
+    )
+
+
+def _reader(line: Line, *, stop: threading.Event, inbox: Inbox, clock: Clock) -> Reader:
+    def changed(event: ReaderEvent) -> None:
+        if event.state in ENDED:
+            inbox.put("ended")
+
+    camera = line.config
+    return Reader(
+        camera=camera.name,
+        source=camera.url,
+        slot=line.slot,
+        stats=line.stats,
+        stop=stop,
+        pace=camera.pace,
+        loop=camera.loop,
+        on_event=changed,
+        clock=clock,
+    )
+
+
+def _warm_up(lines: Sequence[Line]) -> None:
+    """Run each engine once at the sizes of the files it will be given.
+
+    Engines compile a graph at the first frame of a size, for about a second, in which a file at its own pace
+    would lose 25 frames. What a camera on the network will send is not known before it is opened.
+    """
+    done: set[tuple[int, int, int]] = set()
+    for line in lines:
+        if line.engine is None or not line.config.url.is_file:
+            continue
+        with suppress(Exception):  # whatever is wrong with the file, its reader will say
+            with open_input(line.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
+                context = container.streams.video[0].codec_context
+                width, height = context.width, context.height
+            if (id(line.engine), width, height) not in done:
+                began = time.monotonic()
+                line.engine(np.zeros((1, height, width, 3), np.uint8))
+                done.add((id(line.engine), width, height))
+                log.info(
+                    "engine ready for %dx%d in %.1f s", width, height, time.monotonic() - began,
+                    extra={"event": "engine_ready"},
+                )  # fmt: skip
+
+
+def _watch(
+    inbox: Inbox,
+    readers: Mapping[str, Reader],
+    loop: Loop,
+    lines: Mapping[str, Line],
+    pictures: set[Path],
+    *,
+    started: float,
+    duration: float | None,
+    clock: Clock,
+    tick: Callable[[float], None] | None,
+    tick_every: float,
+) -> Cause:
+    """Wait for what ends the run; report and save pictures meanwhile."""
+    end = float("inf") if duration is None else started + duration
+    next_tick, next_save = started + tick_every, started + SAVE_EVERY
+    while True:
+        now = clock.monotonic()
+        word = inbox.get(min(next_tick, next_save, end) - now)
+        now = clock.monotonic()
+        if word == "stop":
+            return "signal"
+        if not loop.is_alive():
+            return "failed"
+        if not any(reader.is_alive() and reader.event.state not in ENDED for reader in readers.values()):
+            return "finished"
+        if now >= end:
+            return "duration"
+        if now >= next_tick:
+            next_tick = max(next_tick + tick_every, now)
+            if tick is not None:
+                tick(now - started)
+        if now >= next_save:
+            for line in lines.values():
+                pictures.update(line.save_pictures())
+            next_save = clock.monotonic() + SAVE_EVERY
+
+
+def _end(
+    cause: Cause,
+    lines: Mapping[str, Line],
+    readers: Mapping[str, Reader],
+    loop: Loop,
+    inbox: Inbox,
+    *,
+    stop: threading.Event,
+) -> tuple[list[str], bool]:
+    """Stop readers and loop, let the outputs finish; what was not put right, and whether all threads ended."""
+    problems = []
+    in_time = cause == "finished"
+    if not in_time:
+        stop.set()
+    loop.finish()
+    while in_time and loop.is_alive():  # it works off the last frames, unless told to stop
+        loop.join(0.05)
+        in_time = inbox.get(0) != "stop"
+    stop.set()
+    deadline = time.monotonic() + (FINISH_WITHIN if in_time else STOP_WITHIN)
+    loop.join(STOP_WITHIN * LOOP_SHARE)
+    sinks = [sink for line in lines.values() for sink in line.sinks]
+    for sink in sinks:
+        sink.finish()
+    for sink in sinks:
+        if not sink.close(max(0.0, deadline - time.monotonic())):
+            problems.append(f"{sink.event.camera}: output {sink.event.output} could not be closed in time")
+        elif sink.event.reason is not None:
+            event = sink.event
+            problems.append(f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})")
+    if loop.error is not None:
+        problems.append(f"the loop failed: {type(loop.error).__name__}: {' '.join(str(loop.error).split())}")
+    for reader in readers.values():
+        reader.join(max(0.0, deadline - time.monotonic()))
+        if reader.event.state == "failed":
+            problems.append(f"{reader.event.camera}: failed ({reader.event.reason}: {reader.event.detail})")
+        elif not reader.is_alive() and reader.event.state not in ENDED:
+            problems.append(f"{reader.event.camera}: its reader died while {reader.event.state}")
+    threads = [loop, *sinks, *readers.values()]
+    return problems, not any(thread.is_alive() for thread in threads)
+
+
+def _state(line: Line, event: ReaderEvent) -> CameraStatus:
+    troubled = tuple(
+        f"{sink.event.output} {sink.event.state} ({sink.event.reason})"
+        for sink in line.sinks
+        if sink.event.reason is not None
+    )
+    return CameraStatus(
+        name=line.name,
+        state=event.state,
+        reason=event.reason,
+        night=line.gate.night if line.gate else None,
+        outputs=troubled,
+        stats=line.stats.snapshot(),
+    )
