@@ -1,0 +1,50 @@
+"""Imports ultralytics without what its import does to the rest of the process."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import threading
+import warnings
+
+import cv2
+import numpy as np
+import torch
+
+_lock = threading.Lock()
+_TELL = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+
+
+def import_ultralytics() -> None:
+    """Import ultralytics, once, and undo what that changes outside it; raises ImportError where it is missing.
+
+    Measured on 8.4.190, its import looks names up in the DNS, writes a settings file into the user's home, lets
+    itself install packages later, sets OMP_NUM_THREADS for child processes, takes OpenCV's threads away, replaces
+    ``torch.save``, changes how arrays print, and logs to standard output past the program's own logging. If the
+    program imported it before, all that has been decided there and is left as it is.
+    """
+    with _lock:
+        if sys.modules.get("ultralytics") is not None:
+            return
+        environment = dict(os.environ)
+        threads, save, printing = cv2.getNumThreads(), torch.save, np.get_printoptions()
+        try:
+            # It writes its settings wherever it is told; they are wanted nowhere.
+            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+                os.environ.update(_TELL, YOLO_CONFIG_DIR=folder)
+                importlib.import_module("ultralytics")
+        finally:
+            for name in os.environ.keys() - environment.keys():
+                del os.environ[name]
+            os.environ.update(environment)
+            cv2.setNumThreads(threads)
+            torch.save = save
+            np.set_printoptions(**printing)
+        logger = logging.getLogger("ultralytics")
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = True
