@@ -16,7 +16,7 @@ from pipeline.detections import Detection
 from pipeline.frame import Frame
 from pipeline.gate import NightGate
 from pipeline.png import save_png
-from pipeline.sinks import Sink
+from pipeline.sinks import Sink, SinkEvent
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats
 from pipeline.translator import Translate
@@ -43,6 +43,7 @@ class Line:
         gate: tells night from day where ``translate`` is ``night``.
         background: the rolling median, if any.
         sinks: its outputs.
+        troubles: what is wrong with outputs, by their names with secrets masked.
         shown: the last frame as the camera saw it and as it is shown, (H, W, 3) each; kept for the snapshot.
     """
 
@@ -54,6 +55,7 @@ class Line:
     gate: NightGate | None = None
     background: Background | None = None
     sinks: list[Sink] = field(default_factory=list)
+    troubles: dict[str, SinkEvent] = field(default_factory=dict)
     shown: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
     _saved: object = None
     _faults: set[str] = field(default_factory=set)
@@ -73,6 +75,13 @@ class Line:
         if self.engine is None:
             return False
         return self.gate is None or self.gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+
+    def output_changed(self, event: SinkEvent) -> None:
+        """Keep what is wrong with an output until it writes again; its closing alone puts nothing right."""
+        if event.reason is not None:
+            self.troubles[event.output] = event
+        elif event.state == "writing":
+            self.troubles.pop(event.output, None)
 
     def save_pictures(self) -> list[Path]:
         """Write the snapshot and the background where there is a new one; failures are logged, not raised.

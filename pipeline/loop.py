@@ -163,9 +163,7 @@ class Loop(threading.Thread):
             draw_mark(rgb)
         picture = Picture(frame=frame, rgb=rgb, translated=view.translated)
         for sink in line.sinks:
-            if line.lossless:
-                sink.put_wait(picture, cancelled=self._stop_asked)
-            else:
+            if not (line.lossless and sink.put_wait(picture, cancelled=self._stop_asked)):
                 sink.offer(picture)
         line.stats.count_output(
             translated=view.translated, latency=self._clock.monotonic() - frame.decoded_at

@@ -188,24 +188,29 @@ def _line(
     clock: Clock,
 ) -> Line:
     stats = CameraStats()
-    background = camera.background
-    return Line(
+    line = Line(
         config=camera,
         stats=stats,
         slot=LatestSlot(ready=ready, stats=stats),
         engine=engines[camera.model] if camera.translate != "never" and camera.model else None,
         detect=detectors[camera.detect] if camera.detect else None,
         gate=NightGate() if camera.translate == "night" else None,
-        background=Background(frames=background.frames, every=background.every_s, path=background.save)
-        if background
-        else None,
-        sinks=[
-            open_sink(
-                output, camera=camera.name, stats=stats, segment_seconds=camera.segment_seconds, clock=clock
-            )
-            for output in camera.outputs
-        ],
     )
+    if camera.background:
+        kept = camera.background
+        line.background = Background(frames=kept.frames, every=kept.every_s, path=kept.save)
+    line.sinks = [
+        open_sink(
+            output,
+            camera=camera.name,
+            stats=stats,
+            segment_seconds=camera.segment_seconds,
+            on_event=line.output_changed,
+            clock=clock,
+        )
+        for output in camera.outputs
+    ]
+    return line
 
 
 def _reader(line: Line, *, stop: threading.Event, inbox: Inbox, clock: Clock) -> Reader:
@@ -316,9 +321,14 @@ def _end(
     for sink in sinks:
         if not sink.close(max(0.0, deadline - time.monotonic())):
             problems.append(f"{sink.event.camera}: output {sink.event.output} could not be closed in time")
-        elif sink.event.reason is not None:
-            event = sink.event
-            problems.append(f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})")
+    if cause != "signal":  # whoever stops a camera for good knows what the log says of a server that is away
+        problems += [
+            f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})"
+            for line in lines.values()
+            for event in line.troubles.values()
+        ]
+    if loop.is_alive():
+        problems.append("the engine did not return in time")
     if loop.error is not None:
         problems.append(f"the loop failed: {type(loop.error).__name__}: {' '.join(str(loop.error).split())}")
     for reader in readers.values():
@@ -332,11 +342,7 @@ def _end(
 
 
 def _state(line: Line, event: ReaderEvent) -> CameraStatus:
-    troubled = tuple(
-        f"{sink.event.output} {sink.event.state} ({sink.event.reason})"
-        for sink in line.sinks
-        if sink.event.reason is not None
-    )
+    troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in line.troubles.copy().items())
     return CameraStatus(
         name=line.name,
         state=event.state,
