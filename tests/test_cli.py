@@ -1,0 +1,368 @@
+"""The command: its exit status, what it says where, and that it never says a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from media_helpers import ffmpeg_complaints, packet_pts
+from rtsp_server import CLIP, WAIT, RtspServer
+
+from engines.checkpoint import save_checkpoint
+from engines.generator import GeneratorSettings, NightToDay
+from pipeline import cli, logs
+from pipeline.cli import main
+from pipeline.logs import Screen, set_up_logging
+
+SECRET = "Zk9q7Wx2"
+STARTING = 60.0  # seconds a process has to import torch and open its camera on a busy machine
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current directory, with a small checkpoint; logging is put back as it was."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    save_checkpoint("gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
+    root = logging.getLogger()
+    before = root.level, list(root.handlers), threading.excepthook
+    yield tmp_path
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    threading.excepthook = before[2]
+    logging.captureWarnings(False)
+
+
+def write(*cameras: dict[str, Any], **rest: Any) -> str:
+    text = yaml.safe_dump({"cameras": list(cameras), **rest})
+    Path("cameras.yaml").write_text(text)
+    return text
+
+
+def gate(**keys: Any) -> dict[str, Any]:
+    return {"name": "gate", "url": str(CLIP), "model": "gate.pt", "translate": "always"} | keys
+
+
+def faults(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says when it must not start: status 2, nothing on stdout, one line on stderr."""
+    assert main(["--cameras", "cameras.yaml", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert SECRET not in said.err
+    return said.err.rstrip("\n")
+
+
+class TestBadInput:
+    """Each of these is one line that names the thing, and status 2 before any camera opens."""
+
+    def test_a_missing_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert faults(capsys) == "cameras.yaml: cannot be read: No such file or directory"
+
+    def test_a_missing_source(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(url="nowhere.mp4"))
+        assert faults(capsys) == 'cameras.yaml:5: cameras[0].url: "nowhere.mp4": no such file'
+
+    def test_a_missing_model(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(model="nowhere.pt"))
+        said = faults(capsys, "--check")
+        assert said.startswith('cameras.yaml:2: cameras[0].model: "nowhere.pt": no such checkpoint')
+
+    def test_a_checkpoint_that_is_none(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("clip.pt").write_bytes(CLIP.read_bytes()[:5000])
+        torch.save({"state": {}}, "other.pt")
+        for name in ("clip.pt", "other.pt"):
+            write(gate(model=name))
+            assert faults(capsys).startswith(f'cameras.yaml:2: cameras[0].model: "{name}": ')
+
+    def test_a_checkpoint_whose_weights_do_not_fit(self, capsys: pytest.CaptureFixture[str]) -> None:
+        content = torch.load("gate.pt", weights_only=True)
+        content["settings"]["width"] = 8
+        torch.save(content, "odd.pt")
+        write(gate(model="odd.pt"))
+        assert "cameras.yaml:2: cameras[0].model: odd.pt: settings and weights do not fit" in faults(capsys)
+
+    def test_a_wrong_key(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(trasnlate="night"))
+        assert (
+            faults(capsys) == 'cameras.yaml:5: cameras[0].trasnlate: unknown key; did you mean "translate"?'
+        )
+
+    def test_a_wrong_type(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(loop=[1]))
+        assert faults(capsys) == "cameras.yaml:2: cameras[0].loop: must be true or false, not a list"
+
+    def test_a_missing_variable(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("GATE_PASSWORD", raising=False)
+        write(gate(url="rtsp://viewer:${GATE_PASSWORD}@10.0.0.5/s"))
+        assert faults(capsys).startswith("cameras.yaml:5: cameras[0].url: ${GATE_PASSWORD} is not set; set")
+
+    def test_an_output_folder_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(outputs=["/proc/nope/a.mp4"]))
+        said = faults(capsys)
+        assert said.startswith(
+            'cameras.yaml:5: cameras[0].outputs[0]: "/proc/nope/a.mp4": cannot write to /proc/nope'
+        )
+
+    def test_a_password_in_a_wrong_address(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(url=f"rtps://viewer:{SECRET}@10.0.0.5/s"))
+        assert '"rtps://***@10.0.0.5/s"' in faults(capsys)
+
+    def test_an_engine_that_cannot_be_had(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate(), engine={"backend": "tensorrt"})
+        assert faults(capsys).startswith("cameras.yaml:7: engine.backend: backend tensorrt: ")
+        said = faults(capsys, "--set", "engine.backend=eager", "--set", "engine.precision=fp16")
+        assert said.startswith("--set: engine.precision: precision fp16: ")
+
+    def test_an_override(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write(gate())
+        assert faults(capsys, "--set", "engine.backnd=eager") == (
+            '--set: engine.backnd: unknown key; did you mean "backend"?'
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "--cameras"),
+            (("--cameras", "c.yaml", "--duration", "soon"), "'soon' is no number of seconds above 0"),
+            (("--cameras", "c.yaml", "--duration", "-1"), "'-1' is no number"),
+            (("--cameras", "c.yaml", "--duration", "nan"), "'nan' is no number"),
+            (("--cameras", "c.yaml", "--log-format", "xml"), "xml"),
+            (("--cameras", "c.yaml", f"rtsp://u:{SECRET}@h/s"), "rtsp://***@h/s"),
+        ],
+    )
+    def test_arguments(
+        self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert SECRET not in error
+
+    def test_as_a_process(self) -> None:
+        write(gate(url=f"rtps://viewer:{SECRET}@10.0.0.5/s", outputs=["a.avi"]))
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", "--cameras", "cameras.yaml"],
+            capture_output=True, text=True, timeout=STARTING, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+            "cameras.yaml:5",
+            "cameras.yaml:7",
+        ]
+        assert SECRET not in done.stderr
+
+
+def test_check_prints_the_resolved_configuration_with_secrets_masked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setenv("GATE_PASSWORD", SECRET)
+    address = "rtsp://viewer:${GATE_PASSWORD}@127.0.0.1:9/s?token=abcd1234"
+    write(gate(url=address), defaults={"outputs": ["out/{name}/%Y.mp4", "rtsp://u:${GATE_PASSWORD}@h/day"]})
+    assert main(["--cameras", "cameras.yaml", "--check", "--set", "engine.max_batch=3"]) == 0
+    said = capsys.readouterr()
+    assert SECRET not in said.out + said.err
+    resolved = yaml.safe_load(said.out)
+    (camera,) = resolved["cameras"]
+    assert camera["url"] == "rtsp://***@127.0.0.1:9/s?token=***"
+    assert camera["outputs"] == ["out/gate/%Y.mp4", "rtsp://***@h/day"]
+    assert (camera["pace"], camera["segment_seconds"], camera["detect"]) == ("realtime", 60, False)
+    assert resolved["engine"] == {"backend": "auto", "precision": "auto", "max_batch": 3}
+    assert not (folder / "out").exists()
+
+
+def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:
+    write(gate(pace="fast", outputs=["out/day.mp4"], snapshot="out/pair.png"), engine={"backend": "eager"})
+    assert main(["--cameras", "cameras.yaml"]) == 0
+    said = capsys.readouterr()
+    frames = len(packet_pts(CLIP))
+    assert said.out.splitlines()[:2] == ["wrote out/day.mp4", "wrote out/pair.png"]
+    assert said.out.splitlines()[2].startswith(
+        f"gate: {frames} frames translated, 0 passed, dropped 0, latency p50 "
+    )
+    assert "gate: finished" in said.err
+    assert packet_pts(Path("out/day.mp4")) == packet_pts(CLIP)
+
+
+def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.mp4").write_text("no video")
+    write(gate(url="text.mp4"))
+    assert main(["--cameras", "cameras.yaml"]) == 1
+    said = capsys.readouterr()
+    assert "error: gate: failed (decode: " in said.err
+    assert "error: no camera delivered a single picture" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, log_format: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with RtspServer(record=tmp_path, login="viewer:rightpw1") as server:
+        write(
+            gate(pace="fast", loop=True),
+            gate(name="away", url=f"rtsp://viewer:{SECRET}@127.0.0.1:{port}/s"),
+            gate(name="locked", url=server.url("/cam", login=f"viewer:{SECRET}")),
+            engine={"backend": "eager"},
+        )
+        arguments = ["--cameras", "cameras.yaml", "--duration", "2", "--log-format", log_format, "--verbose"]
+        assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert SECRET not in said.out + said.err
+    if log_format == "json":
+        events = [json.loads(line) for line in said.out.splitlines()]
+        assert {"camera_playing", "camera_retrying", "status", "summary"} <= {
+            event["event"] for event in events
+        }
+        cameras = events[-1]["cameras"]
+        assert cameras["gate"]["translated"] > 0
+        assert set(cameras["away"]["reconnects"]) == {"refused"}
+        assert cameras["locked"]["reconnects"] == {"unauthorised": 1}
+        assert all({"time", "level", "event"} <= event.keys() for event in events)
+    else:
+        assert "away: retrying (refused: " in said.err
+        assert "locked: retrying (unauthorised: " in said.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.Signals) -> None:
+    write(
+        gate(loop=True, outputs=["out/gate-%Y.mp4"]),
+        gate(name="yard", loop=True, outputs=["out/yard.mp4"]),
+        engine={"backend": "eager"},
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "--cameras", "cameras.yaml", "--log-format", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        writing: set[str] = set()
+        events = []
+        for line in process.stdout:
+            events.append(json.loads(line))
+            if events[-1]["event"] == "output_writing":
+                writing.add(events[-1]["camera"])
+            if writing == {"gate", "yard"}:
+                break
+        began = time.monotonic()
+        process.send_signal(number)
+        out, error = process.communicate(timeout=WAIT)
+        took = time.monotonic() - began
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert error == ""
+    assert took < 5.0
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["event"], summary["cause"]) == ("summary", "signal")
+    assert len(summary["files"]) == 2
+    for name in summary["files"]:
+        assert packet_pts(folder / name)
+        assert ffmpeg_complaints(folder / name) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "libGL.so.1: cannot open shared object file: No such file or directory",
+            "OpenCV needs the system library libGL.so.1; install it with: apt-get install libgl1",
+        ),
+        (
+            "No module named 'av'",
+            "cannot start: No module named 'av'; reinstall with: pip install nightday-stream",
+        ),
+    ],
+)
+def test_a_missing_library_is_named_with_its_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    def broken(_: object) -> int:
+        raise ImportError(text)
+
+    monkeypatch.setattr(cli, "_run", broken)
+    assert main(["--cameras", "cameras.yaml"]) == 1
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+class Terminal:
+    """A stream that keeps what it is sent."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        self.text = ""
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_log_lines_stand_above_the_status_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs.shutil, "get_terminal_size", lambda: os.terminal_size((20, 24)))
+    terminal = Terminal(is_terminal=True)
+    screen = Screen(terminal)  # type: ignore[arg-type]
+    screen.status("00:01 gate 25.0 fps and more")
+    screen.line(f"cannot open rtsp://u:{SECRET}@h/s")
+    screen.close()
+    status = "00:01 gate 25.0 fp…"
+    assert terminal.text == f"{status}\r\x1b[Kcannot open rtsp://***@h/s\n{status}\r\x1b[K"
+
+
+def test_elsewhere_the_status_is_a_line_among_others() -> None:
+    plain = Terminal(is_terminal=False)
+    screen = Screen(plain)  # type: ignore[arg-type]
+    screen.status("00:10 gate 25.0 fps")
+    screen.close()
+    assert plain.text == "00:10 gate 25.0 fps\n"
+
+
+def test_every_way_into_the_log_is_redacted() -> None:
+    stream = Terminal(is_terminal=False)
+    set_up_logging(Screen(stream, log_format="json"))  # type: ignore[arg-type]
+    url = f"rtsp://u:{SECRET}@h/s"
+    log = logging.getLogger("pipeline.any")
+    log.info("opening %s", url, extra={"event": "opening", "camera": url})
+    try:
+        raise OSError(f"no route to {url}")
+    except OSError:
+        log.exception("lost")
+    logging.getLogger("libav.rtsp").warning("method DESCRIBE of %s failed: 401", url)
+    thread = threading.Thread(target=lambda: [][int(f"rtsp://u:{SECRET}@h/s" != "")], name="reader")
+    thread.start()
+    thread.join()
+    entries = [json.loads(line) for line in stream.text.splitlines()]
+    assert SECRET not in stream.text
+    assert [entry["event"] for entry in entries] == ["opening", "log", "log", "thread_died"]
+    assert entries[0]["camera"] == "rtsp://***@h/s"
+    assert entries[1]["message"] == "lost: OSError: no route to rtsp://***@h/s"
+    assert entries[3]["message"] == "reader died: IndexError: list index out of range"
