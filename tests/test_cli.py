@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from clips import make_clip
 from media_helpers import ffmpeg_complaints, packet_pts
 from rtsp_server import CLIP, WAIT, RtspServer
 
@@ -192,16 +193,19 @@ def test_check_prints_the_resolved_configuration_with_secrets_masked(
 
 
 def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:
-    write(gate(pace="fast", outputs=["out/day.mp4"], snapshot="out/pair.png"), engine={"backend": "eager"})
+    make_clip(Path("clip.mp4"), 30)
+    write(
+        gate(url="clip.mp4", pace="fast", outputs=["out/day.mp4"], snapshot="out/pair.png"),
+        engine={"backend": "eager"},
+    )
     assert main(["--cameras", "cameras.yaml"]) == 0
     said = capsys.readouterr()
-    frames = len(packet_pts(CLIP))
     assert said.out.splitlines()[:2] == ["wrote out/day.mp4", "wrote out/pair.png"]
     assert said.out.splitlines()[2].startswith(
-        f"gate: {frames} frames translated, 0 passed, dropped 0, latency p50 "
+        "gate: 25 frames translated, 0 passed, dropped 0, latency p50 "
     )
     assert "gate: finished" in said.err
-    assert packet_pts(Path("out/day.mp4")) == packet_pts(CLIP)
+    assert packet_pts(Path("out/day.mp4")) == packet_pts(Path("clip.mp4"))
 
 
 def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clips import make_clip
 from media_helpers import clip_pts, ffmpeg_complaints, ffprobe, packet_pts
 from numpy.typing import NDArray
 from rtsp_server import WAIT, RtspServer
@@ -44,20 +45,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_clip(Path("night.mp4"), NIGHT)
     make_clip(Path("day.mp4"), DAY)
     return tmp_path
-
-
-def make_clip(path: Path, luma: int, *, size: tuple[int, int] = (64, 48), frames: int = FRAMES) -> None:
-    """A clip at 25 fps with colour in it, and with a gap in its PTS."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for index in range(frames):
-            video = av.VideoFrame(*size, "yuv420p")
-            for plane, value in zip(video.planes, (luma + index, 110, 150), strict=True):
-                plane.update(bytes([value]) * plane.buffer_size)
-            video.pts = index + 5 * (index > 10)
-            container.mux(stream.encode(video))
-        container.mux(stream.encode(None))
 
 
 def config(*cameras: dict[str, Any], **engine: Any) -> Config:
