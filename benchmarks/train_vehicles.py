@@ -280,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("footage", type=Path, help="folder with manifest.csv, clips and boxes")
     parser.add_argument("out", type=Path, help="folder for data set, run, vehicles.pt and scores.json")
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--every", type=int, default=3, help="use every n-th frame of the training clips")
     parser.add_argument("--width", type=float, default=WIDTH, help="channels, as a share of yolov8x's")
     options = parser.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,13 @@ def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, 
 
     wrong = f"{path}: not an ultralytics detection model"
     try:
+        with path.open("rb") as file:
+            whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise DetectorError(f"{path}: cannot be read: {error.strerror}") from error
+    if not whole:
+        raise DetectorError(f"{wrong}: its bytes are not what torch.save writes, or not all of it")
+    try:
         # By another name: ultralytics rewrites some (quotes, yolov5*.pt) and then looks for them on the web.
         with tempfile.TemporaryDirectory() as folder:
             alias = Path(folder) / "model.pt"
@@ -177,9 +185,9 @@ def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, 
     except Exception as error:  # whatever the bytes of a file make of an unpickler
         raise DetectorError(f"{wrong} ({_line(error, hide=str(alias))})") from error
     model = checkpoint.get("ema") or checkpoint.get("model")
-    if not isinstance(model, torch.nn.Module):
-        raise DetectorError(f"{wrong}: it holds no model")
     head = _head(model)
+    if not isinstance(model, torch.nn.Module) or head is None:
+        raise DetectorError(f"{wrong}: it holds no model of that kind")
     task = getattr(model, "task", None) or "detect"
     if not isinstance(head, Detect) or task != "detect":
         raise DetectorError(f"{wrong} but one for {task} ({type(head).__name__}); give a detection model")
@@ -200,7 +208,8 @@ def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, 
     return fused.eval().requires_grad_(False), _trained_for(checkpoint.get("train_args") or {})
 
 
-def _head(model: torch.nn.Module) -> Any:
+def _head(model: object) -> Any:
+    """The last layer of an ultralytics model, or None if this is none."""
     layers = getattr(model, "model", None)
     return layers[-1] if isinstance(layers, torch.nn.Sequential) and len(layers) else None
 
@@ -223,8 +232,8 @@ def _multiple(side: int, stride: int) -> int:
 
 
 def _line(error: BaseException, hide: str = "") -> str:
-    """The first line of an error's message, without ultralytics' decorations."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """The first sentence of an error's message, without ultralytics' decorations."""
+    text = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
     text = text.encode("ascii", "ignore").decode()
     if hide:
         text = text.replace(hide, "it")
