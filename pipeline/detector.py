@@ -18,9 +18,7 @@ from pipeline.quiet_ultralytics import import_ultralytics
 
 INSTALL = 'pip install "nightday-stream[detect]"'
 MOST = 300  # detections a picture, as ultralytics' predict keeps
-CANDIDATES = (
-    4096  # boxes a picture that enter the suppression; bounds its time where a model fires everywhere
-)
+CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere
 _CLASS_SPACING = 7680  # pixels by which the classes are moved apart, so that one suppression serves them all
 
 
