@@ -179,7 +179,7 @@ def _stream(
     _print_outcome(outcome, screen)
     if not outcome.clean:  # a thread hangs in a library, where the interpreter's own end might wait for it
         sys.stdout.flush()
-        os._exit(FAILED)
+        os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
 
 

@@ -191,7 +191,8 @@ class CameraConfig(_Section):
         translate: ``night`` translates what the gate takes for night, ``always`` and ``never`` speak for themselves.
         detect: false, or an ultralytics model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
-        pace: of a file: ``realtime`` plays it at its own speed, ``fast`` without losing a frame.
+        pace: of a file: ``realtime`` plays it at its own speed; ``fast`` as fast as can be without losing a
+            frame, to which live cameras beside it must wait now and then.
         loop: play a file again and again.
         segment_seconds: length of the files among the outputs.
         background: the rolling median.

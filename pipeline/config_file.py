@@ -27,6 +27,7 @@ from pipeline.yaml_lines import (
     shown,
 )
 
+MOST_CAMERAS = 1000
 MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
 _SECTIONS: dict[Path, type[BaseModel]] = {
     (): Config,
@@ -83,7 +84,7 @@ def load_config(
         raise ConfigError([_line(name, fault) for fault in document.faults])
     for override in overrides:
         _override(document, override, environment)
-    merged = _merge_defaults(document)
+    merged = _merge_defaults(document, name)
     _register_variables(merged)
     _fill_in_names(merged)
     faults = [*merged.faults, *_cross_faults(merged)]
@@ -149,7 +150,7 @@ def _place_in_list(items: list[Any], part: str) -> int | None:
     return int(part) if part.isdecimal() and len(part) < 6 and int(part) < len(items) else None
 
 
-def _merge_defaults(document: Document) -> Document:
+def _merge_defaults(document: Document, file: str) -> Document:
     """The document with ``defaults`` worked into each camera, a mapping within a camera key by key."""
     root = dict(document.root)
     defaults = root.pop("defaults", None)
@@ -164,10 +165,20 @@ def _merge_defaults(document: Document) -> Document:
         defaults = {key: value for key, value in defaults.items() if key != "name"}
         line = _line_of(("defaults", "name"), document.origins)
         merged.faults.append(Fault(line, ("defaults", "name"), "each camera needs a name of its own"))
+    known = _known_keys(("cameras",))
+    for key in [key for key in defaults if key not in known]:
+        line = _line_of(("defaults", key), document.origins)
+        merged.faults.append(Fault(line, ("defaults", key), _unknown(key, known)))
+        defaults = {other: value for other, value in defaults.items() if other != key}
     cameras = root.get("cameras")
     if isinstance(cameras, list):
+        if len(cameras) > MOST_CAMERAS:
+            line = _line_of(("cameras",), document.origins)
+            message = f"{len(cameras)} cameras are more than the {MOST_CAMERAS} one process takes"
+            raise ConfigError([_line(file, Fault(line, ("cameras",), message))])
+        origins = {path: origin for path, origin in document.origins.items() if path[:1] == ("defaults",)}
         root["cameras"] = [
-            _overlay(defaults, camera, ("defaults",), ("cameras", index), merged.origins)
+            _overlay(defaults, camera, ("defaults",), ("cameras", index), origins, merged.origins)
             if isinstance(camera, dict)
             else camera
             for index, camera in enumerate(cameras)
@@ -175,20 +186,26 @@ def _merge_defaults(document: Document) -> Document:
     return merged
 
 
-def _overlay(below: Any, above: Any, source: Path, target: Path, origins: dict[Path, Origin]) -> Any:
+def _overlay(
+    below: Any,
+    above: Any,
+    source: Path,
+    target: Path,
+    below_origins: Mapping[Path, Origin],
+    origins: dict[Path, Origin],
+) -> Any:
     """``above`` laid over ``below``; the origins of what comes from ``below`` are entered at ``target``."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
-    result = dict(below)
+    result = below | {key: value for key, value in above.items() if value is not None or key not in below}
     for key, value in below.items():
         if above.get(key) is None:
-            for path in [path for path in origins if path[: len(source) + 1] == (*source, key)]:
-                origins[target + path[len(source) :]] = origins[path]
+            for path, origin in below_origins.items():
+                if path[: len(source) + 1] == (*source, key):
+                    origins[target + path[len(source) :]] = origin
         else:
-            result[key] = _overlay(value, above[key], (*source, key), (*target, key), origins)
-    for key, value in above.items():
-        if key not in below:
-            result[key] = value
+            places = (*source, key), (*target, key)
+            result[key] = _overlay(value, above[key], *places, below_origins, origins)
     return result
 
 
@@ -276,7 +293,7 @@ def _message(details: ErrorDetails, path: Path, document: Document) -> str:
     match kind:
         case "extra_forbidden":
             known = _known_keys(path[:-1])
-            return "unknown key" + (_nearest(str(path[-1]), known) or f"; known keys: {', '.join(known)}")
+            return _unknown(str(path[-1]), known)
         case "missing":
             return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
         case "nightday":
@@ -337,6 +354,10 @@ def _choices(path: Path) -> list[str]:
 
 def _either(choices: Sequence[str]) -> str:
     return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    return "unknown key" + (_nearest(key, known) or f"; known keys: {', '.join(known)}")
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -67,7 +67,10 @@ class Line:
 
     @property
     def lossless(self) -> bool:
-        """Whether no picture may be lost on the way out, at the price of waiting: a file at ``pace: fast``."""
+        """Whether no picture may be lost on the way out: a file at ``pace: fast``.
+
+        The price is waiting, for which all cameras pay: the loop goes no faster than this line's outputs.
+        """
         return self.config.url.is_file and self.config.pace == "fast"
 
     def wants_translation(self, frame: Frame) -> bool:

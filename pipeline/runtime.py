@@ -116,7 +116,6 @@ def run(
         camera.name: _line(camera, engines, detectors or {}, ready=ready, clock=clock)
         for camera in config.cameras
     }
-    _warm_up(list(lines.values()))
     loop = Loop(
         lines,
         ready=ready,
@@ -126,19 +125,32 @@ def run(
         on_end=lambda: inbox.put("ended"),
     )
     readers = {name: _reader(line, stop=stop, inbox=inbox, clock=clock) for name, line in lines.items()}
-    started = clock.monotonic()
-    loop.start()
-    for reader in readers.values():
-        reader.start()
 
     def states() -> tuple[CameraStatus, ...]:
         return tuple(_state(line, readers[line.name].event) for line in lines.values())
 
+    if not _warm_up(list(lines.values()), inbox):
+        for line in lines.values():
+            for sink in line.sinks:
+                sink.finish()
+        return Outcome("signal", (), (), states(), clean=False)
+    started = clock.monotonic()
+    loop.start()
+    for reader in readers.values():
+        reader.start()
     pictures: set[Path] = set()
     cause = _watch(
-        inbox, readers, loop, lines, pictures, started=started, duration=duration, clock=clock,
-        tick=(lambda seconds: report(states(), seconds)) if report else None, tick_every=report_every,
-    )  # fmt: skip
+        inbox,
+        readers,
+        loop,
+        lines,
+        pictures,
+        started=started,
+        duration=duration,
+        clock=clock,
+        tick=(lambda seconds: report(states(), seconds)) if report else None,
+        tick_every=report_every,
+    )
     problems, clean = _end(cause, lines, readers, loop, inbox, stop=stop)
     for line in lines.values():
         if line.background is not None and not loop.is_alive():
@@ -232,12 +244,27 @@ def _reader(line: Line, *, stop: threading.Event, inbox: Inbox, clock: Clock) ->
     )
 
 
-def _warm_up(lines: Sequence[Line]) -> None:
-    """Run each engine once at the sizes of the files it will be given.
+def _warm_up(lines: Sequence[Line], inbox: Inbox) -> bool:
+    """Run each engine once at the sizes of the files it will be given; False if told to stop meanwhile.
 
     Engines compile a graph at the first frame of a size, for about a second, in which a file at its own pace
     would lose 25 frames. What a camera on the network will send is not known before it is opened.
     """
+
+    def work() -> None:
+        try:
+            _run_once(lines)
+        finally:
+            inbox.put("warm")
+
+    threading.Thread(target=work, name="warm-up", daemon=True).start()
+    while (word := inbox.get(60.0)) != "warm":
+        if word == "stop":
+            return False
+    return True
+
+
+def _run_once(lines: Sequence[Line]) -> None:
     done: set[tuple[int, int, int]] = set()
     for line in lines:
         if line.engine is None or not line.config.url.is_file:
@@ -328,7 +355,9 @@ def _end(
             for event in line.troubles.values()
         ]
     if loop.is_alive():
-        problems.append("the engine did not return in time")
+        log.warning(
+            "the batch at hand is lost: the engine did not return in time", extra={"event": "batch_lost"}
+        )
     if loop.error is not None:
         problems.append(f"the loop failed: {type(loop.error).__name__}: {' '.join(str(loop.error).split())}")
     for reader in readers.values():

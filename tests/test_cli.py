@@ -252,9 +252,10 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.Signals) -> None:
+    make_clip(Path("clip.mp4"), 30)
     write(
-        gate(loop=True, outputs=["out/gate-%Y.mp4"]),
-        gate(name="yard", loop=True, outputs=["out/yard.mp4"]),
+        gate(url="clip.mp4", loop=True, outputs=["out/gate-%Y.mp4"]),
+        gate(name="yard", url="clip.mp4", loop=True, outputs=["out/yard.mp4"]),
         engine={"backend": "eager"},
     )
     process = subprocess.Popen(

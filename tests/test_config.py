@@ -258,6 +258,17 @@ def test_a_fault_in_defaults_is_told_once(faults: Faults) -> None:
     ]
 
 
+def test_more_cameras_than_one_process_takes(faults: Faults) -> None:
+    text = "cameras:\n" + "  - {}\n" * 1001 + f"defaults: {{{', '.join(f'k{n}: 1' for n in range(5000))}}}\n"
+    assert faults(text) == ["cameras.yaml:1: cameras: 1001 cameras are more than the 1000 one process takes"]
+
+
+def test_a_thousand_wrong_cameras_are_not_a_thousand_lines(faults: Faults) -> None:
+    found = faults("cameras:\n" + "  - {colour: 1}\n" * 1000)
+    assert len(found) == 51
+    assert found[-1] == "and 3950 more faults"
+
+
 def test_files_that_two_cameras_would_write(faults: Faults, load: Load) -> None:
     text = (
         "cameras:\n  - {name: a, url: clip.mp4}\n  - {name: b, url: clip.mp4}\n"

@@ -244,7 +244,9 @@ def test_stop_in_the_middle_leaves_a_file_that_plays() -> None:
     assert ffmpeg_complaints(Path("out.mp4")) == ""
 
 
-def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(runtime, "STOP_WITHIN", 1.0)
     hung, release = threading.Event(), threading.Event()
     engine = Engine()
@@ -262,9 +264,28 @@ def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(monkeypatch:
         assert hung.wait(WAIT)
     release.set()
     (outcome,) = outcomes
-    assert not outcome.clean
-    assert outcome.problems == ("the engine did not return in time",)
+    assert (outcome.problems, outcome.clean) == ((), False)
+    assert "the batch at hand is lost: the engine did not return in time" in caplog.text
     assert len(packet_pts(Path("out.mp4"))) == camera(outcome).stats.translated
+
+
+def test_stop_while_the_engine_still_compiles_ends_at_once() -> None:
+    compiling, release = threading.Event(), threading.Event()
+
+    def engine(frames: Pixels) -> Pixels:
+        compiling.set()
+        release.wait(WAIT)
+        return frames
+
+    inbox = Inbox()
+    settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]})
+    with playing(settings, engine, inbox) as outcomes:
+        assert compiling.wait(WAIT)
+    release.set()
+    (outcome,) = outcomes
+    assert (outcome.cause, outcome.problems, outcome.files, outcome.clean) == ("signal", (), (), False)
+    assert camera(outcome).state == "starting"
+    assert not Path("out.mp4").exists()
 
 
 def test_a_loop_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,52 @@
+"""The status line, for people and for machines."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from pipeline.logs import Screen
+from pipeline.stats import StatsSnapshot
+from pipeline.status import CameraStatus, StatusLine, status_text
+
+
+def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
+    stats: dict[str, Any] = {
+        "up": True, "decoded": pictures, "translated": pictures, "passed": 0, "dropped": {}, "reconnects": {},
+        "detections": {}, "latency_p50": 0.02, "latency_p95": 0.041,
+    }  # fmt: skip
+    stats |= fields.pop("stats", {})
+    values: dict[str, Any] = {"state": "playing", "reason": None, "night": True, "outputs": ()} | fields
+    return CameraStatus(name=name, stats=StatsSnapshot(**stats), **values)
+
+
+def test_one_camera() -> None:
+    assert status_text([camera()], rates={"gate": 24.96}, seconds=75.2) == "01:15 │ gate 25.0 fps 41 ms night"
+    lossy = camera(night=None, stats={"dropped": {"overload": 7, "decode_error": 2}})
+    assert status_text([lossy], rates={"gate": 9.0}, seconds=3600) == "60:00 │ gate 9.0 fps 41 ms -9"
+
+
+def test_of_many_those_in_trouble_come_first() -> None:
+    cameras = [camera(f"c{index}") for index in range(8)]
+    cameras += [
+        camera("dock", state="retrying", reason="refused", stats={"up": False}),
+        camera("yard", outputs=("rtsp://h/yard (timeout)",)),
+    ]
+    text = status_text(cameras, rates={status.name: 25.0 * status.stats.up for status in cameras}, seconds=5)
+    total, first, second, third, *_ = text.split(" │ ")[1:]
+    assert total == "9/10 up 225 fps"
+    assert first == "dock retrying (refused)"
+    assert second == "yard 25.0 fps 41 ms night output rtsp://h/yard (timeout)"
+    assert third.startswith("c0 ")
+
+
+def test_rates_are_those_since_the_last_report() -> None:
+    stream = io.StringIO()
+    line = StatusLine(Screen(stream, log_format="json"))
+    for seconds, pictures in ((10.0, 100), (20.0, 350), (20.0, 350)):
+        line.report([camera(pictures=pictures)], seconds=seconds)
+    events = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert [event["cameras"]["gate"]["fps"] for event in events] == [10.0, 25.0, 0.0]
+    assert events[0]["cameras"]["gate"]["latency_p95_ms"] == 41.0
+    assert {event["event"] for event in events} == {"status"}
