@@ -96,7 +96,8 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline.config_file import ConfigError, load_config
+    from pipeline.config_faults import ConfigError
+    from pipeline.config_file import load_config
     from pipeline.logs import default_screen, set_up_logging
 
     screen = default_screen(options.log_format)
@@ -117,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
 def _load_models(loaded: LoadedConfig) -> tuple[dict[Path, Translate], dict[Path, Detect]]:
     """Load each checkpoint and detector once. Raises ConfigError with every fault."""
     from engines import CheckpointError, EngineError, load_engine
-    from pipeline.config_file import ConfigError
+    from pipeline.config_faults import ConfigError
 
     settings = loaded.config.engine
     engines: dict[Path, Translate] = {}
@@ -160,7 +161,8 @@ def _stream(
     *,
     duration: float | None,
 ) -> int:
-    from pipeline.runtime import Inbox, run, signals
+    from pipeline.inbox import Inbox, signals
+    from pipeline.runtime import run
     from pipeline.status import StatusLine
 
     status = StatusLine(screen)

@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from pipeline.config import BackgroundConfig, CameraConfig, Config, EngineConfig
-from pipeline.urls import CameraUrl, redact, register_secret
-from pipeline.yaml_lines import (
-    LARGEST,
-    Document,
-    Fault,
-    Origin,
-    Path,
-    graft,
-    read_value,
-    read_yaml,
-    shown,
+from pipeline.config import Config
+from pipeline.config_faults import (
+    URL_KEYS,
+    ConfigError,
+    at_most,
+    fault_at,
+    fault_line,
+    fault_order,
+    known_keys,
+    line_of,
+    model_faults,
+    nearest,
+    unknown_key,
 )
+from pipeline.urls import redact, register_secret
+from pipeline.yaml_lines import LARGEST, Document, Fault, Origin, Path, graft, read_value, read_yaml, shown
 
 MOST_CAMERAS = 1000
-MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
-_SECTIONS: dict[Path, type[BaseModel]] = {
-    (): Config,
-    ("cameras",): CameraConfig,
-    ("cameras", "background"): BackgroundConfig,
-    ("engine",): EngineConfig,
-}
-_URL_KEYS = ("url", "outputs")
 _PLACEHOLDER = "{name}"
 _ADDRESS_LIKE = re.compile(r"[0-9]*|localhost|[\w-]+(\.[\w-]+)+|\[.*\]|.*://.*", re.DOTALL)
-
-
-class ConfigError(ValueError):
-    """The configuration is wrong. ``faults`` holds a line for each thing wrong, without secrets."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +43,7 @@ class LoadedConfig:
 
     def fault(self, path: Path, message: str) -> str:
         """A fault found later, e.g. by an engine, as a line with the place of ``path``'s value."""
-        return _line(self.file, _place(path, message, self.origins))
+        return fault_line(self.file, fault_at(path, message, self.origins))
 
 
 def load_config(
@@ -81,7 +66,7 @@ def load_config(
     if not document.faults and not isinstance(document.root, dict):
         document.faults.append(Fault(1, (), "must hold `cameras:` and a list of cameras"))
     if not isinstance(document.root, dict):
-        raise ConfigError([_line(name, fault) for fault in document.faults])
+        raise ConfigError([fault_line(name, fault) for fault in document.faults])
     for override in overrides:
         _override(document, override, environment)
     merged = _merge_defaults(document, name)
@@ -92,10 +77,10 @@ def load_config(
     try:
         config = Config.model_validate(merged.root)
     except ValidationError as error:
-        faults += _pydantic_faults(error, merged, known={fault.path for fault in faults})
-    lines = dict.fromkeys(_line(name, fault) for fault in sorted(faults, key=_order))
+        faults += model_faults(error, merged, known={fault.path for fault in faults})
+    lines = dict.fromkeys(fault_line(name, fault) for fault in sorted(faults, key=fault_order))
     if lines or config is None:
-        raise ConfigError(_at_most(list(lines)))
+        raise ConfigError(at_most(list(lines)))
     return LoadedConfig(config, name, merged.origins)
 
 
@@ -124,7 +109,7 @@ def _override(document: Document, override: str, environment: Mapping[str, str])
             if place is None:
                 names = [str(item["name"]) for item in here if isinstance(item, dict) and "name" in item]
                 what = "camera" if path == ("cameras",) else "entry"
-                message = f"no {what} {redact(part)!r}{_nearest(part, names)}"
+                message = f"no {what} {redact(part)!r}{nearest(part, names)}"
                 document.faults.append(Fault(None, path, message))
                 return
             path = (*path, place)
@@ -158,24 +143,24 @@ def _merge_defaults(document: Document, file: str) -> Document:
     if defaults is None:
         defaults = {}
     if not isinstance(defaults, dict):
-        line = _line_of(("defaults",), document.origins)
+        line = line_of(("defaults",), document.origins)
         merged.faults.append(Fault(line, ("defaults",), "must be a mapping of a camera's keys"))
         return merged
     if "name" in defaults:
         defaults = {key: value for key, value in defaults.items() if key != "name"}
-        line = _line_of(("defaults", "name"), document.origins)
+        line = line_of(("defaults", "name"), document.origins)
         merged.faults.append(Fault(line, ("defaults", "name"), "each camera needs a name of its own"))
-    known = _known_keys(("cameras",))
+    known = known_keys(("cameras",))
     for key in [key for key in defaults if key not in known]:
-        line = _line_of(("defaults", key), document.origins)
-        merged.faults.append(Fault(line, ("defaults", key), _unknown(key, known)))
+        line = line_of(("defaults", key), document.origins)
+        merged.faults.append(Fault(line, ("defaults", key), unknown_key(key, known)))
         defaults = {other: value for other, value in defaults.items() if other != key}
     cameras = root.get("cameras")
     if isinstance(cameras, list):
         if len(cameras) > MOST_CAMERAS:
-            line = _line_of(("cameras",), document.origins)
+            line = line_of(("cameras",), document.origins)
             message = f"{len(cameras)} cameras are more than the {MOST_CAMERAS} one process takes"
-            raise ConfigError([_line(file, Fault(line, ("cameras",), message))])
+            raise ConfigError([fault_line(file, Fault(line, ("cameras",), message))])
         origins = {path: origin for path, origin in document.origins.items() if path[:1] == ("defaults",)}
         root["cameras"] = [
             _overlay(defaults, camera, ("defaults",), ("cameras", index), origins, merged.origins)
@@ -212,7 +197,7 @@ def _overlay(
 def _register_variables(document: Document) -> None:
     """Have what the environment put into network addresses redacted everywhere, but for hosts and ports."""
     for path, origin in document.origins.items():
-        if len(path) > 2 and path[2] in _URL_KEYS and origin.written and "://" in origin.written:
+        if len(path) > 2 and path[2] in URL_KEYS and origin.written and "://" in origin.written:
             for _, value in origin.variables:
                 if not _ADDRESS_LIKE.fullmatch(value):
                     register_secret(value)
@@ -246,7 +231,7 @@ def _cameras(document: Document) -> Iterator[dict[str, Any]]:
 def _cross_faults(document: Document) -> Iterator[Fault]:
     """What is wrong between values: names and files used twice, and a model that is needed and not given."""
     if document.root.get("cameras") == []:
-        yield _place(("cameras",), "must have at least one camera", document.origins)
+        yield fault_at(("cameras",), "must have at least one camera", document.origins)
     names: dict[str, int] = {}
     targets: dict[str, str] = {}
     for index, camera in enumerate(_cameras(document)):
@@ -255,15 +240,15 @@ def _cross_faults(document: Document) -> Iterator[Fault]:
         if isinstance(name, str):
             if name in names:
                 message = f"{redact(name)!r} is the name of cameras[{names[name]}] already"
-                yield _place((*path, "name"), message, document.origins)
+                yield fault_at((*path, "name"), message, document.origins)
             names.setdefault(name, index)
         if camera and camera.get("model") is None and camera.get("translate") != "never":
             message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
-            yield _place((*path, "model"), message, document.origins)
+            yield fault_at((*path, "model"), message, document.origins)
         for place, target in _targets(camera):
             if target in targets:
                 message = f"{targets[target]} writes there too; put {_PLACEHOLDER} into the name"
-                yield _place(path + place, message, document.origins)
+                yield fault_at(path + place, message, document.origins)
             targets.setdefault(target, f"cameras[{index}]")
 
 
@@ -277,133 +262,3 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     for place, value in ((("background", "save"), save), (("snapshot",), camera.get("snapshot"))):
         if isinstance(value, str):
             yield place, os.path.normpath(value)
-
-
-def _pydantic_faults(error: ValidationError, document: Document, *, known: set[Path]) -> Iterator[Fault]:
-    for details in error.errors(include_url=False, include_context=True, include_input=True):
-        path: Path = tuple(details["loc"])
-        fault = _place(path, _message(details, path, document), document.origins)
-        if fault.path not in known:  # e.g. what a missing variable left empty
-            yield fault
-
-
-def _message(details: ErrorDetails, path: Path, document: Document) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    value = _shown_value(details["input"], path, document.origins)
-    match kind:
-        case "extra_forbidden":
-            known = _known_keys(path[:-1])
-            return _unknown(str(path[-1]), known)
-        case "missing":
-            return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
-        case "nightday":
-            text = str(context["text"])
-            return (
-                text
-                if details["input"] in ("", None)
-                else f"{value} {text}"
-                if _reads_on(text)
-                else f"{value}: {text}"
-            )
-        case "literal_error":
-            choices = _choices(path)
-            given = details["input"]
-            nearest = _nearest(given, choices) if isinstance(given, str) else ""
-            return f"must be {_either(choices)}, not {value}{nearest}"
-        case "string_pattern_mismatch":
-            return f"must be 1 to 64 letters, digits, - and _, not {value}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-            bound = next(f"{words[key]} {limit:g}" for key, limit in context.items() if key in words)
-            return f"must be {bound}, not {value}"
-        case _:
-            return f"must be {_expected(kind)}, not {value}"
-
-
-def _reads_on(text: str) -> bool:
-    return text.startswith(("is ", "has ", "must ", "holds "))
-
-
-def _expected(kind: str) -> str:
-    for beginning, what in (
-        ("model_", "a mapping (key: value)"),
-        ("tuple", "a list"),
-        ("list", "a list"),
-        ("int", "a whole number"),
-        ("float", "a number"),
-        ("finite", "a finite number"),
-        ("bool", "true or false"),
-        ("string", "text (put it in quotes)"),
-    ):
-        if kind.startswith(beginning):
-            return what
-    return f"something else ({kind})"
-
-
-def _known_keys(path: Path) -> list[str]:
-    section = _SECTIONS.get(tuple(part for part in path if isinstance(part, str)))
-    keys = list(section.model_fields) if section else []
-    return [*keys, "defaults"] if section is Config else keys
-
-
-def _choices(path: Path) -> list[str]:
-    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
-    annotation = section.model_fields[str(path[-1])].annotation
-    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
-
-
-def _either(choices: Sequence[str]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}"
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    return "unknown key" + (_nearest(key, known) or f"; known keys: {', '.join(known)}")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word.lower()[:64], known, n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _shown_value(value: object, path: Path, origins: Mapping[Path, Origin]) -> str:
-    """A value as it was written, so with ``${NAME}`` in place of what it stands for, and without secrets."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    origin = origins.get(path)
-    text = origin.written if origin and origin.written is not None else str(value)
-    masked = str(CameraUrl(text)) if any(key in path for key in _URL_KEYS) else text
-    masked = " ".join(redact(masked).split())
-    masked = masked if len(masked) <= 100 else f"{masked[:97]}..."
-    return f'"{masked}"' if isinstance(value, str) else masked or "nothing"
-
-
-def _place(path: Path, message: str, origins: Mapping[Path, Origin]) -> Fault:
-    """A fault at the line of ``path`` or, where that is missing, of what it should stand in."""
-    for length in range(len(path), -1, -1):
-        origin = origins.get(path[:length])
-        if origin is not None:
-            return Fault(origin.line, origin.path + path[length:], message)
-    return Fault(1, path, message)
-
-
-def _line_of(path: Path, origins: Mapping[Path, Origin]) -> int | None:
-    return _place(path, "", origins).line
-
-
-def _line(file: str, fault: Fault) -> str:
-    where = "--set" if fault.line is None else f"{file}:{fault.line}"
-    path = " ".join(shown(fault.path).split())[:120]
-    text = f"{where}: {path}: {fault.message}" if path else f"{where}: {fault.message}"
-    return redact("".join(char if char.isprintable() else "?" for char in text))
-
-
-def _order(fault: Fault) -> tuple[float, str]:
-    return (float("inf") if fault.line is None else fault.line, shown(fault.path))
-
-
-def _at_most(lines: list[str]) -> list[str]:
-    if len(lines) <= MOST_FAULTS:
-        return lines
-    return [*lines[:MOST_FAULTS], f"and {len(lines) - MOST_FAULTS} more faults"]

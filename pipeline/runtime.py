@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Literal, NoReturn
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +17,7 @@ from pipeline.background import Background
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import CameraConfig, Config
 from pipeline.gate import NightGate
+from pipeline.inbox import Inbox
 from pipeline.line import Detect, Line
 from pipeline.loop import Loop
 from pipeline.media import open_input
@@ -62,24 +59,6 @@ class Outcome:
     files: tuple[Path, ...]
     cameras: tuple[CameraStatus, ...]
     clean: bool
-
-
-class Inbox:
-    """What the main thread waits on. ``SimpleQueue.put`` is safe in a signal handler, ``Event.set`` is not."""
-
-    def __init__(self) -> None:
-        self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def put(self, word: str) -> None:
-        """Wake the main thread with a word."""
-        self._words.put(word)
-
-    def get(self, seconds: float) -> str | None:
-        """The next word, or None if none comes within ``seconds``."""
-        try:
-            return self._words.get(timeout=max(seconds, 0.001))
-        except queue.Empty:
-            return None
 
 
 def run(
@@ -163,32 +142,6 @@ def run(
         problems.append("no camera delivered a single picture")
     files = sorted(recordings(outputs) - before) + sorted(pictures)
     return Outcome(cause, tuple(problems), tuple(files), final, clean)
-
-
-@contextmanager
-def signals(inbox: Inbox) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
-    count = 0
-
-    def handle(number: int, _: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count > 1:
-            _exit_now(number)
-        inbox.put("stop")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _exit_now(number: int) -> NoReturn:
-    with suppress(OSError):
-        os.write(2, f"\nsecond {signal.Signals(number).name}: ending at once\n".encode())
-    os._exit(1)
 
 
 def _line(

@@ -12,7 +12,8 @@ import torch
 from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import config as config_module
-from pipeline.config_file import ConfigError, LoadedConfig, load_config
+from pipeline.config_faults import ConfigError
+from pipeline.config_file import LoadedConfig, load_config
 from pipeline.urls import CameraUrl
 from pipeline.yaml_lines import LARGEST
 

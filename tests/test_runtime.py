@@ -26,7 +26,8 @@ from pipeline import runtime
 from pipeline.config import Config
 from pipeline.detections import Detection
 from pipeline.frame import Picture
-from pipeline.runtime import Inbox, Outcome, run
+from pipeline.inbox import Inbox
+from pipeline.runtime import Outcome, run
 from pipeline.sinks import Sink
 from pipeline.status import CameraStatus
 

@@ -1,0 +1,169 @@
+"""Faults of a configuration in words: one line each, with the place, the value as written and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.config import BackgroundConfig, CameraConfig, Config, EngineConfig
+from pipeline.urls import CameraUrl, redact
+from pipeline.yaml_lines import Document, Fault, Origin, Path, shown
+
+MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
+_SECTIONS: dict[Path, type[BaseModel]] = {
+    (): Config,
+    ("cameras",): CameraConfig,
+    ("cameras", "background"): BackgroundConfig,
+    ("engine",): EngineConfig,
+}
+URL_KEYS = ("url", "outputs")
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong. ``faults`` holds a line for each thing wrong, without secrets."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+def model_faults(error: ValidationError, document: Document, *, known: set[Path]) -> Iterator[Fault]:
+    """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
+    for details in error.errors(include_url=False, include_context=True, include_input=True):
+        path: Path = tuple(details["loc"])
+        fault = fault_at(path, _message(details, path, document), document.origins)
+        if fault.path not in known:  # e.g. what a missing variable left empty
+            yield fault
+
+
+def _message(details: ErrorDetails, path: Path, document: Document) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    value = _shown_value(details["input"], path, document.origins)
+    match kind:
+        case "extra_forbidden":
+            known = known_keys(path[:-1])
+            return unknown_key(str(path[-1]), known)
+        case "missing":
+            return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
+        case "nightday":
+            text = str(context["text"])
+            return (
+                text
+                if details["input"] in ("", None)
+                else f"{value} {text}"
+                if _reads_on(text)
+                else f"{value}: {text}"
+            )
+        case "literal_error":
+            choices = _choices(path)
+            given = details["input"]
+            close = nearest(given, choices) if isinstance(given, str) else ""
+            return f"must be {_either(choices)}, not {value}{close}"
+        case "string_pattern_mismatch":
+            return f"must be 1 to 64 letters, digits, - and _, not {value}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+            bound = next(f"{words[key]} {limit:g}" for key, limit in context.items() if key in words)
+            return f"must be {bound}, not {value}"
+        case _:
+            return f"must be {_expected(kind)}, not {value}"
+
+
+def _reads_on(text: str) -> bool:
+    return text.startswith(("is ", "has ", "must ", "holds "))
+
+
+def _expected(kind: str) -> str:
+    for beginning, what in (
+        ("model_", "a mapping (key: value)"),
+        ("tuple", "a list"),
+        ("list", "a list"),
+        ("int", "a whole number"),
+        ("float", "a number"),
+        ("finite", "a finite number"),
+        ("bool", "true or false"),
+        ("string", "text (put it in quotes)"),
+    ):
+        if kind.startswith(beginning):
+            return what
+    return f"something else ({kind})"
+
+
+def known_keys(path: Path) -> list[str]:
+    """Keys the mapping at ``path`` may have; places in lists do not matter."""
+    section = _SECTIONS.get(tuple(part for part in path if isinstance(part, str)))
+    keys = list(section.model_fields) if section else []
+    return [*keys, "defaults"] if section is Config else keys
+
+
+def _choices(path: Path) -> list[str]:
+    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
+    annotation = section.model_fields[str(path[-1])].annotation
+    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """The message for a key that is none of ``known``."""
+    return "unknown key" + (nearest(key, known) or f"; known keys: {', '.join(known)}")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """``; did you mean …?`` with the nearest of ``known``, or nothing if none is near."""
+    close = difflib.get_close_matches(word.lower()[:64], known, n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _shown_value(value: object, path: Path, origins: Mapping[Path, Origin]) -> str:
+    """A value as it was written, so with ``${NAME}`` in place of what it stands for, and without secrets."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    origin = origins.get(path)
+    text = origin.written if origin and origin.written is not None else str(value)
+    masked = str(CameraUrl(text)) if any(key in path for key in URL_KEYS) else text
+    masked = " ".join(redact(masked).split())
+    masked = masked if len(masked) <= 100 else f"{masked[:97]}..."
+    return f'"{masked}"' if isinstance(value, str) else masked or "nothing"
+
+
+def fault_at(path: Path, message: str, origins: Mapping[Path, Origin]) -> Fault:
+    """A fault at the line of ``path`` or, where that is missing, of what it should stand in."""
+    for length in range(len(path), -1, -1):
+        origin = origins.get(path[:length])
+        if origin is not None:
+            return Fault(origin.line, origin.path + path[length:], message)
+    return Fault(1, path, message)
+
+
+def line_of(path: Path, origins: Mapping[Path, Origin]) -> int | None:
+    """Line of ``path``'s value, or of what it should stand in."""
+    return fault_at(path, "", origins).line
+
+
+def fault_line(file: str, fault: Fault) -> str:
+    """A fault as the user reads it: printable, on one line, without secrets."""
+    where = "--set" if fault.line is None else f"{file}:{fault.line}"
+    path = " ".join(shown(fault.path).split())[:120]
+    text = f"{where}: {path}: {fault.message}" if path else f"{where}: {fault.message}"
+    return redact("".join(char if char.isprintable() else "?" for char in text))
+
+
+def fault_order(fault: Fault) -> tuple[float, str]:
+    """Sorts faults by line, those of ``--set`` last."""
+    return (float("inf") if fault.line is None else fault.line, shown(fault.path))
+
+
+def at_most(lines: list[str]) -> list[str]:
+    """The first ``MOST_FAULTS`` lines, and how many more there are."""
+    if len(lines) <= MOST_FAULTS:
+        return lines
+    return [*lines[:MOST_FAULTS], f"and {len(lines) - MOST_FAULTS} more faults"]
