@@ -1,0 +1,53 @@
+# make demo    run two cameras from bundled clips
+# make test    every test        make lint    style and types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the tests talk to, from Debian: a real RTSP server, and ffprobe to look at what we wrote.
+TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg
+# opencv-python is linked to these.
+CV2_PACKAGES := libgl1 libglib2.0-0
+
+.PHONY: demo test lint clean test-packages
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/run
+	$(BIN)/nightday-stream --cameras cameras.yaml --duration 25
+	@echo "side by side (night, day): out/a1_barnet/side-by-side.png out/piccadilly/side-by-side.png"
+
+test: $(VENV)/dev test-packages
+	$(BIN)/pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "$$($(PYTHON) --version): nightday-stream needs Python 3.10 to 3.13; use make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: $(VENV)/bin/pip setup.cfg requirements.lock
+	$(BIN)/pip install -q -c requirements.lock -e .
+	@$(BIN)/python -c 'import cv2' || { \
+		echo "OpenCV needs a system library: apt-get install $(CV2_PACKAGES)"; exit 1; }
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,dev]'
+	@touch $@
+
+test-packages:
+	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
+		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
+		&& command -v ffprobe >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
+		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }
+
+clean:
+	rm -rf $(VENV) build *.egg-info out
