@@ -1,9 +1,9 @@
 """The demo scene: one TfL day clip split by time into unpaired night and day, and a fifth never trained on.
 
-    python -m benchmarks.demo_scene runs/a1_barnet
+    python -m benchmarks.demo_scene runs/demo
 
-writes two folders. scene/ is for ``nightday-train --scene``: night/, the first 30 % of the clip darkened under
-TRAIN_NIGHT, and day/, 30 % to 80 %. held_out/ is for ``nightday-eval --pairs``: the last 20 %, darkened under
+writes two folders. a1_barnet/ is for ``nightday-train --scene``: night/, the first 30 % of the clip darkened under
+TRAIN_NIGHT, and day/, 30 % to 80 %. a1_barnet_held_out/ is for ``nightday-eval --pairs``: the last 20 %, darkened under
 TEST_NIGHT, with its truth. Both hold the same background.png, the median of the day part alone.
 """
 
@@ -51,12 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     """Write the scene and its held-out pairs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_scene")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clip", type=Path, default=CLIP)
     args = parser.parse_args(argv)
-    scene = split(args.clip)
+    scene = split()
     for part, night, day in (
-        ("scene", scene.night, scene.day),
-        ("held_out", scene.test_night, scene.test_day),
+        ("a1_barnet", scene.night, scene.day),
+        ("a1_barnet_held_out", scene.test_night, scene.test_day),
     ):
         folder = args.folder / part
         for name, images in (("night", night), ("day", day)):

@@ -34,8 +34,9 @@ class ColorInvariant(nn.Module):
 
     def __init__(self, *, radius: int = 6) -> None:
         super().__init__()
-        if radius < 2:
-            raise ValueError(f"radius={radius}: a kernel for σ ≥ {MIN_SIGMA} needs at least 2 pixels")
+        if radius < 4:
+            # σ starts at 1, which must lie inside its range for a gradient to move it.
+            raise ValueError(f"radius={radius}: a kernel that holds σ = 1 and more needs at least 4 pixels")
         self.radius = radius
         self.log2_sigma = nn.Parameter(torch.zeros(len(INVARIANTS)))
         self.weight = nn.Parameter(torch.ones(len(INVARIANTS)))  # Λ

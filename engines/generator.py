@@ -39,7 +39,7 @@ class GeneratorSettings:
     invariant_radius: int = 6
 
     def __post_init__(self) -> None:
-        for name, least in (("blocks", 1), ("width", 4), ("invariant_radius", 2)):
+        for name, least in (("blocks", 1), ("width", 4), ("invariant_radius", 4)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}={value!r}: must be a whole number ≥ {least}")

@@ -45,16 +45,19 @@ class Augmenter:
     Args:
         scene: day frames and x_ref.
         crop: (height, width), no larger than the frame.
+        flip: mirror half the crops. A fixed camera never is: without, the generator need learn its background
+            only one way round.
     """
 
-    def __init__(self, scene: Scene, crop: tuple[int, int]) -> None:
+    def __init__(self, scene: Scene, crop: tuple[int, int], *, flip: bool = False) -> None:
         self.size = crop
+        self.flip = flip
         self.frames = scene.day
         self.masks = [foreground_mask(frame, scene.background) for frame in scene.day]
         self.background = scene.background
 
     def crop(self, rng: np.random.Generator) -> Crop:
-        """A crop anywhere in the frame, mirrored half the time."""
+        """A crop anywhere in the frame."""
         height, width = self.background.shape[:2]
         h, w = self.size
         return Crop(
@@ -62,7 +65,7 @@ class Augmenter:
             left=int(rng.integers(width - w + 1)),
             height=h,
             width=w,
-            flip=bool(rng.random() < 0.5),
+            flip=self.flip and bool(rng.random() < 0.5),
         )
 
     def day(self, rng: np.random.Generator, crop: Crop) -> tuple[Image, NDArray[np.bool_]]:

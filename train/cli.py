@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from engines.checkpoint import CheckpointError
 from engines.generator import COMPACT, PAPER
 from train.data import SceneError, load_scene
 from train.losses import LossSettings
@@ -45,9 +46,11 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--size", choices=("compact", "paper"), default="compact", help="6 blocks of width 16, or 9 of 64")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
     add("--norm", choices=("instance", "batch"), help="default: batch for compact, instance for paper")
+    add("--start-from", help="checkpoint whose weights to start with")
     add("--steps", type=_positive, default=d.steps)
     add("--batch", type=_positive, default=d.batch, help="crops a step, of each kind")
     add("--crop", type=_positive, nargs=2, metavar=("H", "W"), default=list(d.crop), help="pixels")
+    add("--flip", action=argparse.BooleanOptionalAction, default=d.flip, help="mirror half the crops")
     add("--learning-rate", type=float, help="default: 2e-4 for dico, else 1e-3")
     add("--unpaired-from", type=float, default=d.unpaired_from, help="share of the steps, for paired+dico")
     add("--paired", type=float, default=d.paired_weight, help="weight of the paired L1")
@@ -86,6 +89,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
             reading=args.reading,
             centre=args.centre,
         ),
+        start_from=args.start_from,
+        flip=args.flip,
         steps=args.steps,
         batch=args.batch,
         crop=(args.crop[0], args.crop[1]),
@@ -125,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         trainer = Trainer(scene, settings, folder)
         resumed = trainer.resume()
-    except (SceneError, ResumeError, VggWeightsError, OSError) as error:
+    except (SceneError, ResumeError, CheckpointError, VggWeightsError, OSError) as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 2
     console = Console()

@@ -297,7 +297,8 @@ class NightSimulator:
     def _sensor(self, light: Linear) -> Image:
         """Photons, noise, clipping, white balance, tone curve."""
         c = self.conditions
-        photons = self.rng.poisson(np.minimum(light, 4) * c.photons).astype(np.float32)
+        # Long kernels are applied by a Fourier transform, which leaves black a little below zero.
+        photons = self.rng.poisson(np.clip(light, 0, 4) * c.photons).astype(np.float32)
         raw = photons / np.float32(c.photons)
         raw += self.rng.normal(0, c.read_noise, raw.shape).astype(np.float32)
         raw = np.clip(raw, 0, 1)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engines.checkpoint import save_checkpoint
+from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from train.augment import Augmenter, Crop
 from train.data import Image, Scene, write_picture
@@ -43,9 +43,11 @@ class TrainSettings:
             simulated nights; ``paired+dico`` starts with that and adds the paper's terms on real nights.
         generator: the model's shape.
         losses: weights and readings of the paper's terms.
+        start_from: a checkpoint whose weights to start with, or none.
         steps: optimiser steps.
         batch: crops a step, of each kind (paired, unpaired).
         crop: (height, width) of the crops in pixels, multiples of 16, cut to the frame.
+        flip: mirror half the crops, as the paper's kin do.
         learning_rate: of the generator's Adam; constant for half the steps, then linearly to 0. None takes 2e-4
             for ``dico``, as its kin do, and 1e-3 for the regression. The discriminator's is 2e-4.
         unpaired_from: share of the steps after which ``paired+dico`` adds the paper's terms.
@@ -64,13 +66,15 @@ class TrainSettings:
     recipe: Recipe = "paired+dico"
     generator: GeneratorSettings = COMPACT
     losses: LossSettings = field(default_factory=LossSettings)
+    start_from: str | None = None
     steps: int = 8000
     batch: int = 4
     crop: tuple[int, int] = (144, 176)
+    flip: bool = False
     learning_rate: float | None = None
     unpaired_from: float = 0.5
     paired_weight: float = 10.0
-    foreground_weight: float = 3.0
+    foreground_weight: float = 2.0
     reference_weight: float = 0.0
     mask_warmup: int = 300
     vgg: str = "orthogonal"
@@ -98,13 +102,13 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.rng = np.random.default_rng(settings.seed)
         self.step = 0
-        self.model = NightToDay(settings.generator).to(self.device)
+        self.model = self._first_model().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.paired = settings.recipe != "dico"
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9 if self.paired else 0.5, 0.999))
         height, width = scene.background.shape[:2]
         crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
-        self.augment = Augmenter(scene, crop)
+        self.augment = Augmenter(scene, crop, flip=settings.flip)
         self.unpaired_start = {
             "dico": 0,
             "paired": settings.steps,
@@ -119,6 +123,17 @@ class Trainer:
                 self.vgg, (self._tensor([scene.day[i]]) for i in picks), self._tensor([scene.background])
             )
             log.info("EleSim thresholds %s", ", ".join(f"{t:.3f}" for t in self.thresholds))
+
+    def _first_model(self) -> NightToDay:
+        s = self.settings
+        if s.start_from is None:
+            return NightToDay(s.generator)
+        model = load_checkpoint(s.start_from).train()
+        if model.settings != s.generator:
+            raise CheckpointError(
+                f"{s.start_from}: is {model.settings}, this run's is {s.generator}; make them agree"
+            )
+        return model
 
     def _tensor(self, images: list[Image]) -> Tensor:
         """uint8 (H, W, 3) each → float (N, 3, H, W) in [0, 1] on the device."""
