@@ -2,8 +2,8 @@
 
     python -m benchmarks.demo_scene runs/demo
 
-writes two folders. a1_barnet/ is for ``nightday-train --scene``: night/, the first 30 % of the clip darkened under
-TRAIN_NIGHT, and day/, 30 % to 80 %. a1_barnet_held_out/ is for ``nightday-eval --pairs``: the last 20 %, darkened under
+writes two folders. a1_barnet/ is for ``nightday-train --scene``: night/, the first 30 % of the clip under
+TRAIN_NIGHT, and day/, 30 % to 80 %. a1_barnet_held_out/ is for ``nightday-eval --pairs``: the last 20 %, under
 TEST_NIGHT, with its truth. Both hold the same background.png, the median of the day part alone.
 """
 

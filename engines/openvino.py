@@ -56,6 +56,7 @@ class OpenVinoEngine:
         with warnings.catch_warnings(), torch.inference_mode():
             # Tracing turns the size into constants, as intended: the graph is compiled for this size alone.
             warnings.simplefilter("ignore", TracerWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
             graph = ov.convert_model(self._model, example_input=example, input=[-1, *size, 3])
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[self._precision]}
         return self._core.compile_model(graph, "CPU", options).create_infer_request()

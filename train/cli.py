@@ -189,7 +189,7 @@ def _loop(trainer: Trainer, console: Console) -> bool:
                 lines.write(json.dumps({"step": step, "steps_per_s": round(rate, 3), **mean}) + "\n")
                 lines.flush()
                 bar.update(task, terms="  ".join(f"{n} {v:.3f}" for n, v in mean.items()))
-                if not console.is_terminal and step % (10 * LOG_EVERY) == 0:
+                if not console.is_terminal and (step - first <= LOG_EVERY or step % (10 * LOG_EVERY) == 0):
                     console.print(f"step {step}: " + ", ".join(f"{n} {v:.4f}" for n, v in mean.items()))
             bar.update(task, completed=step)
 

@@ -387,7 +387,7 @@ def main(argv: list[str] | None = None) -> int:
     with av.open(str(args.day)) as clip:
         rate = clip.streams.video[0].average_rate or Fraction(25)
     with av.open(str(args.night), "w") as out:
-        stream = out.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "slow"})
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "27", "preset": "slow"})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for night in darken(frames, temporal_median(frames), conditions, rng):

@@ -1,0 +1,107 @@
+"""The engines on the shipped model and real frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from numpy.typing import NDArray
+
+from engines import CheckpointError, EngineError, load_engine
+from engines.checkpoint import save_checkpoint
+from engines.generator import GeneratorSettings, NightToDay
+from train.data import read_frames
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "weights" / "a1_barnet.pt"
+CLIPS = ROOT / "benchmarks" / "clips"
+CAN_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(scope="module")
+def frames() -> NDArray[np.uint8]:
+    """Real frames: two of the simulated night of the model's own scene, two of a real night elsewhere."""
+    names = ("night_a1_barnet_simulated.mp4", "night_tfl_07450_piccadilly.mp4")
+    return np.stack([read_frames(CLIPS / name)[i] for name in names for i in (20, 200)])
+
+
+@pytest.fixture(scope="module")
+def eager(frames: NDArray[np.uint8]) -> NDArray[np.int16]:
+    return load_engine(MODEL, backend="eager", precision="fp32")(frames).astype(np.int16)
+
+
+@pytest.mark.parametrize(("precision", "bar"), [("fp32", 0.5), ("bf16", 2.0)])
+def test_openvino_agrees_with_eager(
+    frames: NDArray[np.uint8], eager: NDArray[np.int16], precision: str, bar: float
+) -> None:
+    if precision == "bf16" and not CAN_BF16:
+        with pytest.raises(EngineError, match="bf16"):
+            load_engine(MODEL, backend="openvino", precision="bf16")
+        return
+    engine = load_engine(MODEL, backend="openvino", precision=precision)  # type: ignore[arg-type]
+    assert (engine.info.backend, engine.info.precision) == ("openvino", precision)
+    day = engine(frames)
+    assert day.dtype == np.uint8
+    assert day.shape == frames.shape
+    difference = np.abs(day - eager).mean(axis=(1, 2, 3))
+    print(f"mean absolute difference in grey levels, {precision}: {difference.round(3)}")
+    assert difference.max() <= bar
+
+
+def test_auto_takes_openvino_on_a_cpu_and_its_fastest_precision() -> None:
+    info = load_engine(MODEL).info
+    assert (info.backend, info.precision, info.model) == (
+        "openvino",
+        "bf16" if CAN_BF16 else "fp32",
+        "a1_barnet.pt",
+    )
+
+
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_any_size_and_batch_and_its_own_memory(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "tiny.pt"
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    engine = load_engine(path, backend=backend, precision="fp32")  # type: ignore[arg-type]
+    rng = np.random.default_rng()
+    for shape in ((1, 48, 64, 3), (3, 48, 64, 3), (2, 33, 46, 3), (1, 48, 64, 3)):
+        given = rng.integers(0, 256, shape, dtype=np.uint8)
+        day = engine(given)
+        assert day.shape == shape
+        kept = day.copy()
+        other = engine(255 - given)  # a later call must not write into an earlier result
+        np.testing.assert_array_equal(day, kept)
+        assert not np.array_equal(other, day)
+        alone = np.concatenate([engine(frame[None]) for frame in given])
+        assert np.abs(alone.astype(int) - day).max() <= 1
+    view = rng.integers(0, 256, (1, 48, 128, 3), dtype=np.uint8)[:, :, ::2]  # not contiguous
+    np.testing.assert_array_equal(engine(view), engine(view.copy()))
+
+
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_what_is_no_frame_is_refused(backend: str) -> None:
+    engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
+    for wrong in (
+        np.zeros((1, 48, 64, 3), np.float32),
+        np.zeros((48, 64, 3), np.uint8),
+        np.zeros((1, 48, 64, 4), np.uint8),
+        np.zeros((0, 48, 64, 3), np.uint8),
+        np.zeros((1, 8, 64, 3), np.uint8),
+    ):
+        with pytest.raises(ValueError, match="expected uint8"):
+            engine(wrong)
+
+
+def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
+    for backend, precision, words in (
+        ("cuda", "auto", "backend 'cuda': must be one of auto, eager, openvino, tensorrt"),
+        ("auto", "int4", "precision 'int4': must be one of"),
+        ("tensorrt", "auto", "backend tensorrt"),
+        ("openvino", "fp16", "precision fp16"),
+        ("eager", "fp16", "precision fp16"),
+    ):
+        with pytest.raises(EngineError, match=words):
+            load_engine(MODEL, backend, precision)  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_engine(tmp_path / "missing.pt")
