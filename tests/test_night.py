@@ -124,6 +124,16 @@ def test_a_streak_runs_along_its_angle(rng: np.random.Generator) -> None:
         assert night[along].min() > night[across].max() + 20
 
 
+def test_compression_loses_detail_but_not_colour(rng: np.random.Generator) -> None:
+    day = np.empty((96, 128, 3), np.uint8)
+    day[:] = (250, 120, 60)
+    day[::2, ::2] -= 40
+    sharp = NightSimulator(replace(CLEAN, ambient=0.3), (96, 128), rng)(day).astype(int)
+    soft = NightSimulator(replace(CLEAN, ambient=0.3, jpeg_quality=10), (96, 128), rng)(day).astype(int)
+    assert soft.std(axis=(0, 1)).max() < 0.7 * sharp.std(axis=(0, 1)).max()
+    assert np.abs(soft.mean(axis=(0, 1)) - sharp.mean(axis=(0, 1))).max() < 5
+
+
 def test_random_nights_are_dark_and_differ(rng: np.random.Generator) -> None:
     day = picture(rng, 96, 128)
     nights = [NightSimulator(random_conditions(rng), (96, 128), rng)(day) for _ in range(12)]

@@ -3,7 +3,8 @@
 No camera gives both at once. The steps are those of light on its way to the file: the day picture, made
 linear, is taken for the reflectance of the scene; a weak sky and street lamps light it; lamps, head- and tail
 lights shine into the lens and spread there (glare, streak); the sensor counts photons (shot noise), adds its
-own (read noise) and clips; white balance and the tone curve bring it back to sRGB.
+own (read noise) and clips; white balance and the tone curve bring it back to sRGB, and compression takes what
+little the dark had left.
 
 ``python -m train.night day.mp4 night.mp4`` does this to a clip.
 """
@@ -80,6 +81,7 @@ class NightConditions:
         white_balance: gains of R and B.
         gamma: exponent on top of the sRGB curve; above 1 crushes the dark.
         saturation: colour kept by the camera in the dark, 0 to 1.
+        jpeg_quality: of the compression, 1 to 100; 0 for none.
     """
 
     ambient: float
@@ -97,6 +99,7 @@ class NightConditions:
     white_balance: tuple[float, float] = (1.0, 1.0)
     gamma: float = 1.0
     saturation: float = 1.0
+    jpeg_quality: int = 0
 
 
 def random_conditions(rng: np.random.Generator) -> NightConditions:
@@ -133,6 +136,7 @@ def random_conditions(rng: np.random.Generator) -> NightConditions:
         white_balance=(rng.uniform(0.75, 1.3), rng.uniform(0.75, 1.3)),
         gamma=float(rng.uniform(0.85, 1.25)),
         saturation=float(rng.uniform(0.5, 1.0)),
+        jpeg_quality=int(rng.integers(15, 90)) if rng.random() < 0.6 else 0,
     )
 
 
@@ -245,8 +249,7 @@ class NightSimulator:
         if foreground is not None and c.headlights > 0:
             self._vehicle_lights(sources, scene, foreground)
         light = (scene + sources) * np.float32(c.exposure)
-        light = self._lens(light)
-        return self._sensor(light)
+        return self._compressed(self._sensor(self._lens(light)))
 
     def _vehicle_lights(self, sources: Linear, scene: Linear, foreground: NDArray[np.bool_]) -> None:
         """Two lights low on every vehicle-sized blob, and before front lights a pool on the road."""
@@ -307,6 +310,13 @@ class NightSimulator:
         raw = grey + np.float32(c.saturation) * (raw - grey)
         srgb = linear_to_srgb(raw) ** np.float32(c.gamma)
         return np.rint(srgb * 255).astype(np.uint8)
+
+    def _compressed(self, night: Image) -> Image:
+        if not self.conditions.jpeg_quality:
+            return night
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.conditions.jpeg_quality]
+        _, data = cv2.imencode(".jpg", night[..., ::-1], quality)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 
 def _rgb(triple: tuple[float, float, float]) -> Linear:
