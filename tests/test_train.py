@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engines.checkpoint import load_checkpoint, read_checkpoint
 from engines.generator import GeneratorSettings
 from train.augment import Augmenter
-from train.cli import main
+from train.cli import main, parse
 from train.data import Scene, SceneError, load_scene, read_frames, temporal_median, write_picture
 from train.losses import LossSettings
 from train.trainer import ResumeError, Trainer, TrainSettings
@@ -136,6 +136,17 @@ def test_the_command_trains_samples_logs_and_cards(folder: Path, tmp_path: Path)
     training = read_checkpoint(out / "model.pt")["training"]
     assert (training["scene"], training["step"], training["settings"]["seed"]) == ("gate", 50, 4)
     assert main(arguments) == 0  # already there: nothing to do, no error
+
+
+def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
+    dico = parse(["--scene", "x", "--recipe", "dico"])[1]
+    assert dico.losses == LossSettings()  # eq. 14: every weight 1
+    assert (dico.generator.norm, dico.reference_weight) == ("instance", 0)
+    both = parse(["--scene", "x", "--foreground", "0.25", "--no-centre"])[1]
+    assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
+    assert both.losses == LossSettings(background=10, foreground=0.25)
+    paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator
+    assert (paper.blocks, paper.width, paper.input, paper.norm) == (9, 64, "replace", "instance")
 
 
 def test_killed_and_started_again_it_goes_on(folder: Path, tmp_path: Path) -> None:

@@ -21,8 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from engines.checkpoint import CheckpointError
 from engines.generator import COMPACT, PAPER
 from train.data import SceneError, load_scene
-from train.losses import LossSettings
-from train.trainer import ResumeError, Trainer, TrainSettings
+from train.trainer import ResumeError, Trainer, TrainSettings, default_settings
 from train.vgg import VggWeightsError
 
 log = logging.getLogger("train")
@@ -30,24 +29,35 @@ log = logging.getLogger("train")
 LOG_EVERY = 50  # steps averaged into one line of log.jsonl
 
 
+class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     """The command line as settings."""
-    d, losses = TrainSettings(), LossSettings()
+    d = TrainSettings()
     parser = argparse.ArgumentParser(
         prog="nightday-train",
         description="Train a night-to-day model on one fixed camera.",
         epilog="Started again with the same arguments it goes on where it was stopped.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_DefaultsFormatter,
     )
     add = parser.add_argument
     add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
     add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
-    add("--recipe", choices=("dico", "paired", "paired+dico"), default=d.recipe)
+    add("--recipe", choices=("dico", "paired", "paired+dico"), default=d.recipe, help="see README")
     add("--size", choices=("compact", "paper"), default="compact", help="6 blocks of width 16, or 9 of 64")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
-    add("--norm", choices=("instance", "batch"), help="default: batch for compact, instance for paper")
+    add(
+        "--norm",
+        choices=("instance", "batch"),
+        help="default: batch for a compact model with pairs, else instance",
+    )
     add("--start-from", help="checkpoint whose weights to start with")
-    add("--steps", type=_positive, default=d.steps)
+    add("--steps", type=_positive, default=d.steps, help="optimiser steps")
     add("--batch", type=_positive, default=d.batch, help="crops a step, of each kind")
     add("--crop", type=_positive, nargs=2, metavar=("H", "W"), default=list(d.crop), help="pixels")
     add("--flip", action=argparse.BooleanOptionalAction, default=d.flip, help="mirror half the crops")
@@ -55,39 +65,39 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--unpaired-from", type=float, default=d.unpaired_from, help="share of the steps, for paired+dico")
     add("--paired", type=float, default=d.paired_weight, help="weight of the paired L1")
     add("--foreground-weight", type=float, default=d.foreground_weight, help="of a pixel in the paired L1")
-    add("--adversarial", type=float, default=losses.adversarial, help="weight of L_adv")
-    add("--background", type=float, default=losses.background, help="weight of L_back")
-    add("--foreground", type=float, default=losses.foreground, help="weight of L_fore")
+    add("--adversarial", type=float, help="weight of L_adv (dico 1, paired+dico 1)")
+    add("--background", type=float, help="weight of L_back (dico 1, paired+dico 10)")
+    add("--foreground", type=float, help="weight of L_fore (dico 1, paired+dico 0.5)")
+    add("--reference", type=float, help="weight of the L1 to x_ref under the mask (dico 0, paired+dico 5)")
+    add("--reading", choices=("A", "B", "C"), default=d.losses.reading, help="of eq. 12")
     add(
-        "--reference", type=float, default=d.reference_weight, help="weight of the L1 to x_ref under the mask"
+        "--centre",
+        action=argparse.BooleanOptionalAction,
+        help="centre the anchors' features before the contrast (dico no, paired+dico yes)",
     )
-    add("--reading", choices=("A", "B", "C"), default=losses.reading, help="of eq. 12")
-    add("--centre", action="store_true", help="centre the anchors' features before the contrast")
     add("--vgg", default=d.vgg, help="orthogonal (no file), imagenet (downloads), or a path to vgg16-*.pth")
-    add("--seed", type=int, default=d.seed)
+    add("--seed", type=int, default=d.seed, help="of everything random")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--mixed", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 convolutions")
     add("--sample-every", type=_positive, default=d.sample_every, help="steps")
     add("--save-every", type=_positive, default=d.save_every, help="steps")
     args = parser.parse_args(argv)
     generator = replace(PAPER if args.size == "paper" else COMPACT, input=args.input)
-    if args.norm:
-        generator = replace(generator, norm=args.norm)
+    # Batch statistics of single unpaired crops are not those of whole nights: without pairs, as published.
+    norm = args.norm or ("instance" if args.recipe == "dico" else generator.norm)
+    generator = replace(generator, norm=norm)
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this PyTorch sees no CUDA device; use --device cpu")
-    settings = TrainSettings(
-        recipe=args.recipe,
+    base = default_settings(args.recipe)
+    losses = {name: getattr(args, name) for name in ("adversarial", "background", "foreground", "centre")}
+    settings = replace(
+        base,
         generator=generator,
         losses=replace(
-            losses,
-            adversarial=args.adversarial,
-            background=args.background,
-            foreground=args.foreground,
-            reading=args.reading,
-            centre=args.centre,
+            base.losses, reading=args.reading, **{k: v for k, v in losses.items() if v is not None}
         ),
         start_from=args.start_from,
         flip=args.flip,
@@ -98,7 +108,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         unpaired_from=args.unpaired_from,
         paired_weight=args.paired,
         foreground_weight=args.foreground_weight,
-        reference_weight=args.reference,
+        reference_weight=base.reference_weight if args.reference is None else args.reference,
         vgg=args.vgg,
         seed=args.seed,
         device=device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,19 @@ class TrainSettings:
     mixed: bool = False
     sample_every: int = 500
     save_every: int = 250
+
+
+def default_settings(recipe: Recipe) -> TrainSettings:
+    """The settings a recipe starts from.
+
+    ``dico`` has the paper's weights, all 1. ``paired+dico`` weighs the terms as they carried a pretrained model
+    over to real nights of a public webcam: without the pull to x_ref its outputs smeared where lamps saturate.
+    """
+    settings = TrainSettings(recipe=recipe)
+    if recipe != "paired+dico":
+        return settings
+    losses = replace(settings.losses, background=10.0, foreground=0.5, centre=True)
+    return replace(settings, losses=losses, reference_weight=5.0)
 
 
 class ResumeError(ValueError):
