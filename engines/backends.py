@@ -107,4 +107,4 @@ class EagerEngine:
         """See ``Engine``."""
         check_frames(frames)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model(torch.from_numpy(frames).to(self._device)).cpu().numpy()
+            return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()

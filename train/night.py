@@ -317,7 +317,7 @@ class NightSimulator:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.conditions.jpeg_quality]
         _, data = cv2.imencode(".jpg", cv2.cvtColor(night, cv2.COLOR_RGB2BGR), quality)
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)  # type: ignore[arg-type]
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _rgb(triple: tuple[float, float, float]) -> Linear:
