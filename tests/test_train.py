@@ -142,7 +142,7 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     dico = parse(["--scene", "x", "--recipe", "dico"])[1]
     assert dico.losses == LossSettings()  # eq. 14: every weight 1
     assert (dico.generator.norm, dico.reference_weight) == ("instance", 0)
-    both = parse(["--scene", "x", "--foreground", "0.25", "--no-centre"])[1]
+    both = parse(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])[1]
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
     assert both.losses == LossSettings(background=10, foreground=0.25)
     paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator

@@ -63,7 +63,7 @@ class TrainSettings:
         sample_every, save_every: steps between sample grids and between resumable states.
     """
 
-    recipe: Recipe = "paired+dico"
+    recipe: Recipe = "paired"
     generator: GeneratorSettings = COMPACT
     losses: LossSettings = field(default_factory=LossSettings)
     start_from: str | None = None
@@ -88,8 +88,8 @@ class TrainSettings:
 def default_settings(recipe: Recipe) -> TrainSettings:
     """The settings a recipe starts from.
 
-    ``dico`` has the paper's weights, all 1. ``paired+dico`` weighs the terms as they carried a pretrained model
-    over to real nights of a public webcam: without the pull to x_ref its outputs smeared where lamps saturate.
+    ``dico`` has the paper's weights, all 1. ``paired+dico`` weighs L_fore, which pulls towards the night's own
+    look, below L_back and the distance to x_ref.
     """
     settings = TrainSettings(recipe=recipe)
     if recipe != "paired+dico":
