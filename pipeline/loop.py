@@ -165,9 +165,9 @@ class Loop(threading.Thread):
         for sink in line.sinks:
             if not (line.lossless and sink.put_wait(picture, cancelled=self._stop_asked)):
                 sink.offer(picture)
-        line.stats.count_output(
-            translated=view.translated, latency=self._clock.monotonic() - frame.decoded_at
-        )
+        line.stats.count_output(translated=view.translated)
+        if not line.sinks:  # else each output counts what it has written
+            line.stats.count_latency(self._clock.monotonic() - frame.decoded_at)
         if keep:
             line.shown = (view.seen, rgb)
 

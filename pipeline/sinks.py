@@ -56,7 +56,8 @@ class Sink(threading.Thread):
     """One output of one camera: a short queue, and a thread that encodes and writes.
 
     A failure concerns this output alone: it is logged once, pictures are dropped as "output_failed" until the
-    back-off is over, then the writer is tried again with the next picture.
+    back-off is over, then the writer is tried again with the next picture. A picture's latency is counted once it
+    is written, so that waiting in the queue, encoding and writing are part of it.
 
     Args:
         writer: writes; used in this thread only.
@@ -151,6 +152,7 @@ class Sink(threading.Thread):
                 self._stats.count_dropped("output_failed")
                 self._fail(error)
             else:
+                self._stats.count_latency(self._clock.monotonic() - picture.frame.decoded_at)
                 self._failures, self._retry_at = 0, None
                 self._change("writing")
         try:

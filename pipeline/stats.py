@@ -10,12 +10,14 @@ from typing import Literal
 import numpy as np
 
 DropReason = Literal["overload", "output_slow", "output_failed", "engine_error", "decode_error"]
-LATENCY_WINDOW = 1024  # frames; the percentiles describe about the last 40 s of a 25 fps camera
+LATENCY_WINDOW = 1024  # pictures written; of a 25 fps camera with one output, about its last 40 s
 
 
 @dataclass(frozen=True, slots=True)
 class StatsSnapshot:
-    """The counters of one camera at one moment. Latencies in seconds, None before the first picture."""
+    """The counters of one camera at one moment. Latencies in seconds from the end of decoding until an output
+    has written the picture, None before the first.
+    """
 
     up: bool
     decoded: int
@@ -67,14 +69,18 @@ class CameraStats:
         with self._lock:
             self._detections.update(names)
 
-    def count_output(self, *, translated: bool, latency: float) -> None:
-        """Count one picture handed to the outputs, ``latency`` seconds after its decode."""
+    def count_output(self, *, translated: bool) -> None:
+        """Count one picture handed to the outputs."""
         with self._lock:
             if translated:
                 self._translated += 1
             else:
                 self._passed += 1
-            self._latency.append(latency)
+
+    def count_latency(self, seconds: float) -> None:
+        """Count one picture written by one output, ``seconds`` after its decode."""
+        with self._lock:
+            self._latency.append(seconds)
 
     def snapshot(self) -> StatsSnapshot:
         """A consistent copy of every counter."""

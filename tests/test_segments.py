@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import resource
 import subprocess
@@ -27,6 +28,7 @@ from media_helpers import (
 from rtsp_server import CLIP, WAIT
 
 from pipeline.backoff import Backoff
+from pipeline.frame import Picture
 from pipeline.segments import SegmentWriter
 from pipeline.sinks import QUEUE, Sink, open_sink, output_fault
 from pipeline.stats import CameraStats
@@ -227,6 +229,33 @@ def test_offer_never_waits_and_counts_what_it_cannot_take() -> None:
     writer.released.set()
     assert sink.close(WAIT)
     assert writer.written == QUEUE + 1
+
+
+def test_latency_runs_until_the_picture_is_written() -> None:
+    stats, clock = CameraStats(), FakeClock()
+
+    class Slow:
+        """A fifth of a second a picture; the last one it loses."""
+
+        def write(self, shown: Picture) -> None:
+            clock.now += 0.2
+            if shown.frame.pts == 3:
+                raise OSError("disk full")
+
+        def close(self) -> None:
+            pass
+
+    sink = Sink(Slow(), camera="gate", output="slow", stats=stats, clock=clock)
+    for number in range(4):
+        shown = picture(number)
+        frame = dataclasses.replace(shown.frame, decoded_at=clock.now)
+        assert sink.offer(dataclasses.replace(shown, frame=frame))
+    assert stats.snapshot().latency_p50 is None
+    sink.start()
+    assert sink.close(WAIT)
+    latency = stats.snapshot()
+    assert latency.latency_p50 == pytest.approx(0.4)  # 0.2, 0.4 and 0.6: the others waited in the queue
+    assert latency.latency_p95 == pytest.approx(0.58)
 
 
 def test_a_waiting_put_loses_nothing_and_can_be_cancelled() -> None:
