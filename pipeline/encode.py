@@ -9,12 +9,13 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
+from pipeline.compose import MARK
 from pipeline.frame import Picture
 
 KEYFRAME_SECONDS = 2.0  # a viewer who joins waits for at most this long
 HD_HEIGHT = 720  # from here on players take unmarked video for BT.709, below for BT.601
 NOMINAL_RATE = 25  # only the encoder's rate control looks at it; the frames' own PTS are what counts
-SYNTHETIC = "synthetic day view by nightday-stream"
+NOTE = f"nightday-stream: pictures marked '{MARK}' are generated"
 
 # x264's and FFmpeg's names for one matrix: what converts, and the three tags a player reads.
 _BT709 = (Colorspace.ITU709, 1, ColorPrimaries.BT709, ColorTrc.BT709)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import av
 from av.container import OutputContainer
 
-from pipeline.encode import SYNTHETIC, Encoder, even_size
+from pipeline.encode import NOTE, Encoder, even_size
 from pipeline.frame import Picture
 from pipeline.urls import CameraUrl
 
@@ -25,11 +25,13 @@ class RestreamWriter:
 
     Args:
         url: ``rtsp://`` address, its login included.
+        generated: whether generated pictures may be among them; the stream's title then says how to tell.
         preset: x264's.
     """
 
-    def __init__(self, *, url: CameraUrl, preset: str = "veryfast") -> None:
+    def __init__(self, *, url: CameraUrl, generated: bool = True, preset: str = "veryfast") -> None:
         self._url = url
+        self._generated = generated
         self._preset = preset
         self._container: OutputContainer | None = None
         self._encoder: Encoder | None = None
@@ -58,7 +60,8 @@ class RestreamWriter:
         ask_rtsp(self._url, timeout=CONNECT_TIMEOUT)
         options = {"rtsp_transport": "tcp", "timeout": str(round(IO_TIMEOUT * 1e6))}
         self._container = av.open(self._url.reveal(), "w", format="rtsp", container_options=options)
-        self._container.metadata["title"] = SYNTHETIC
+        if self._generated:
+            self._container.metadata["title"] = NOTE
         self._encoder = Encoder(self._container, picture, preset=self._preset)
 
 

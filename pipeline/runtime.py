@@ -170,6 +170,7 @@ def _line(
             camera=camera.name,
             stats=stats,
             segment_seconds=camera.segment_seconds,
+            generated=line.engine is not None,
             on_event=line.output_changed,
             clock=clock,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-from pipeline.encode import SYNTHETIC, Encoder, even_size
+from pipeline.encode import NOTE, Encoder, even_size
 from pipeline.frame import Picture
 
 FRAGMENT_SECONDS = 1.0  # what a power cut may cost of the open segment; at most 2 s are allowed
@@ -35,12 +35,21 @@ class SegmentWriter:
     Args:
         template: strftime template of the path, in local time, ending in ``.mp4``.
         segment_seconds: length of a file.
+        generated: whether generated pictures may be among them; the file's comment then says how to tell.
         preset: x264's.
     """
 
-    def __init__(self, *, template: str, segment_seconds: float = 60.0, preset: str = "veryfast") -> None:
+    def __init__(
+        self,
+        *,
+        template: str,
+        segment_seconds: float = 60.0,
+        generated: bool = True,
+        preset: str = "veryfast",
+    ) -> None:
         self._template = template
         self._seconds = segment_seconds
+        self._generated = generated
         self._preset = preset
         self._open: _Segment | None = None
 
@@ -51,7 +60,7 @@ class SegmentWriter:
         if self._open is None:
             path = _reserve(_path_at(self._template, picture.frame.wall_time))
             try:
-                self._open = _Segment(path, picture, self._preset)
+                self._open = _Segment(path, picture, self._preset, generated=self._generated)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
@@ -67,7 +76,7 @@ class SegmentWriter:
 class _Segment:
     """One file being written."""
 
-    def __init__(self, path: Path, picture: Picture, preset: str) -> None:
+    def __init__(self, path: Path, picture: Picture, preset: str, *, generated: bool) -> None:
         self._time_base = picture.frame.time_base
         self._first_pts = picture.frame.pts
         self._shape = picture.rgb.shape
@@ -84,7 +93,8 @@ class _Segment:
         self._container: OutputContainer = av.open(
             f"file:{path}", "w", format="mp4", container_options=options
         )
-        self._container.metadata["comment"] = SYNTHETIC
+        if generated:
+            self._container.metadata["comment"] = NOTE
         self.encoder = Encoder(self._container, picture, preset=preset)
 
     def takes(self, picture: Picture, seconds: float) -> bool:

@@ -201,6 +201,7 @@ def open_sink(
     camera: str,
     stats: CameraStats,
     segment_seconds: float = 60.0,
+    generated: bool = True,
     on_event: Callable[[SinkEvent], None] | None = None,
     backoff: Backoff = Backoff(),  # noqa: B008 - immutable
     rng: random.Random | None = None,
@@ -208,6 +209,7 @@ def open_sink(
 ) -> Sink:
     """A started sink for ``output``: segments for a path ending in ``.mp4``, a restream for ``rtsp://``.
 
+    ``generated`` says whether generated pictures may come, which the output then notes in its metadata.
     Opens nothing yet: a server that is down or a folder that cannot be written is tried again from the sink's
     thread. Raises ValueError with ``output_fault``'s message for any other address.
     """
@@ -217,9 +219,9 @@ def open_sink(
         raise ValueError(fault)
     writer: Writer
     if url.is_file:
-        writer = SegmentWriter(template=str(url.path), segment_seconds=segment_seconds)
+        writer = SegmentWriter(template=str(url.path), segment_seconds=segment_seconds, generated=generated)
     else:
-        writer = RestreamWriter(url=url)
+        writer = RestreamWriter(url=url, generated=generated)
     sink = Sink(
         writer,
         camera=camera,

@@ -125,7 +125,11 @@ def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:
 def test_never_needs_no_model_and_always_translates_by_day() -> None:
     engine = Engine()
     never = {"name": "never", "url": "night.mp4", "translate": "never", "model": None}
-    outcome = play(config(never, {"name": "always", "url": "day.mp4", "translate": "always"}), engine)
+    recorded = never | {"name": "recorded", "outputs": ["never.mp4"]}
+    always = {"name": "always", "url": "day.mp4", "translate": "always", "outputs": ["always.mp4"]}
+    outcome = play(config(never, recorded, always), engine)
+    assert not ffprobe(Path("never.mp4"), "format_tags=comment")["format"].get("tags")
+    assert ffprobe(Path("always.mp4"), "format_tags=comment")["format"]["tags"]["comment"]
     assert camera(outcome, "never").stats.passed == FRAMES
     assert camera(outcome, "never").stats.latency_p50 is not None  # with no output it ends with the loop
     assert camera(outcome, "always").stats.translated == FRAMES

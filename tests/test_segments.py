@@ -154,10 +154,14 @@ def test_odd_sizes_are_cropped_and_colours_are_marked_and_right(
     assert np.abs(shown.astype(int) - (200, 30, 40)).max() <= 4
 
 
-def test_the_file_says_that_its_picture_is_synthetic(tmp_path: Path) -> None:
-    write_all(SegmentWriter(template=str(tmp_path / "x.mp4")), [0, FRAME])
-    tags = ffprobe(tmp_path / "x.mp4", "format_tags=comment")["format"]["tags"]
-    assert tags["comment"] == "synthetic day view by nightday-stream"
+@pytest.mark.parametrize("generated", [True, False])
+def test_the_file_says_how_to_tell_generated_pictures_if_any_may_come(
+    tmp_path: Path, generated: bool
+) -> None:
+    write_all(SegmentWriter(template=str(tmp_path / "x.mp4"), generated=generated), [0, FRAME])
+    tags = ffprobe(tmp_path / "x.mp4", "format_tags=comment")["format"].get("tags", {})
+    note = "nightday-stream: pictures marked 'synthetic day' are generated"
+    assert tags == ({"comment": note} if generated else {})
 
 
 def test_after_sigkill_all_but_the_last_two_seconds_play(tmp_path: Path) -> None:
