@@ -20,6 +20,7 @@ _SECTIONS: dict[Path, type[BaseModel]] = {
     ("cameras", "background"): BackgroundConfig,
     ("engine",): EngineConfig,
 }
+_LATER: dict[Path, tuple[str, ...]] = {(): ("http", "mqtt"), ("cameras",): ("zones", "track", "tracking")}
 URL_KEYS = ("url", "outputs")
 
 
@@ -45,8 +46,7 @@ def _message(details: ErrorDetails, path: Path, document: Document) -> str:
     value = _shown_value(details["input"], path, document.origins)
     match kind:
         case "extra_forbidden":
-            known = known_keys(path[:-1])
-            return unknown_key(str(path[-1]), known)
+            return unknown_key(str(path[-1]), path[:-1])
         case "missing":
             return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
         case "nightday":
@@ -95,13 +95,13 @@ def _expected(kind: str) -> str:
 
 def known_keys(path: Path) -> list[str]:
     """Keys the mapping at ``path`` may have; places in lists do not matter."""
-    section = _SECTIONS.get(tuple(part for part in path if isinstance(part, str)))
+    section = _SECTIONS.get(_words(path))
     keys = list(section.model_fields) if section else []
     return [*keys, "defaults"] if section is Config else keys
 
 
 def _choices(path: Path) -> list[str]:
-    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
+    section = _SECTIONS[_words(path[:-1])]
     annotation = section.model_fields[str(path[-1])].annotation
     return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
@@ -110,8 +110,16 @@ def _either(choices: Sequence[str]) -> str:
     return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """The message for a key that is none of ``known``."""
+def _words(path: Path) -> Path:
+    """``path`` without its places in lists."""
+    return tuple(part for part in path if isinstance(part, str))
+
+
+def unknown_key(key: str, path: Path) -> str:
+    """The message for a key that the mapping at ``path`` may not have."""
+    if key in _LATER.get(_words(path), ()):
+        return "not built in this version; remove it"
+    known = known_keys(path)
     return "unknown key" + (nearest(key, known) or f"; known keys: {', '.join(known)}")
 
 

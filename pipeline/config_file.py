@@ -153,7 +153,7 @@ def _merge_defaults(document: Document, file: str) -> Document:
     known = known_keys(("cameras",))
     for key in [key for key in defaults if key not in known]:
         line = line_of(("defaults", key), document.origins)
-        merged.faults.append(Fault(line, ("defaults", key), unknown_key(key, known)))
+        merged.faults.append(Fault(line, ("defaults", key), unknown_key(key, ("cameras",))))
         defaults = {other: value for other, value in defaults.items() if other != key}
     cameras = root.get("cameras")
     if isinstance(cameras, list):

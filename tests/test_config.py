@@ -151,7 +151,7 @@ http: {{port: 8080}}
             'engine.backend: must be auto, eager, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
-        24: ["http: unknown key; known keys: cameras, engine, defaults"],
+        24: ["http: not built in this version; remove it"],
     }
     found = faults(text)
     wanted = [f"cameras.yaml:{line}: {start}" for line, starts in expected.items() for start in starts]
@@ -235,6 +235,10 @@ def one(**keys: str) -> str:
             "cameras.yaml:6: defaults.name: each camera needs a name of its own",
         ),
         (one() + "defaults:\n  lop: 1\n", 'cameras.yaml:7: defaults.lop: unknown key; did you mean "loop"?'),
+        (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: not built in this version; remove it"),
+        (one() + "defaults: {track: true}\n", "cameras.yaml:6: defaults.track: not built in this version"),
+        (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
+        (one() + "color: red\n", "cameras.yaml:6: color: unknown key; known keys: cameras, engine, defaults"),
         (
             one() + "engine: {max_batch: 2.5}\n",
             "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
