@@ -198,7 +198,8 @@ class CameraConfig(_Section):
         background: the rolling median.
         snapshot: a PNG, night left and day right, written now and then and at the end.
 
-    ``{name}`` in ``outputs``, ``snapshot`` and ``background.save`` is filled in, so that they can be defaults.
+    ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot`` and ``background.save`` is filled in when
+    a file is read, so that they can be defaults.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")

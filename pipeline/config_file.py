@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -30,6 +30,8 @@ from pipeline.yaml_lines import LARGEST, Document, Fault, Origin, Path, graft, r
 
 MOST_CAMERAS = 1000
 _PLACEHOLDER = "{name}"
+_NAMED_KEYS = ("url", "model", "detect", "outputs", "snapshot", "background")
+_BRACES = re.compile(r"\$\{([^}]*)\}?|\{[^{}]*\}")
 _ADDRESS_LIKE = re.compile(r"[0-9]*|localhost|[\w-]+(\.[\w-]+)+|\[.*\]|.*://.*", re.DOTALL)
 
 
@@ -72,7 +74,8 @@ def load_config(
     merged = _merge_defaults(document, name)
     _register_variables(merged)
     _fill_in_names(merged)
-    faults = [*merged.faults, *_cross_faults(merged)]
+    known = {fault.path for fault in merged.faults}
+    faults = [*merged.faults, *(fault for fault in _cross_faults(merged) if fault.path not in known)]
     config: Config | None = None
     try:
         config = Config.model_validate(merged.root)
@@ -204,22 +207,48 @@ def _register_variables(document: Document) -> None:
 
 
 def _fill_in_names(document: Document) -> None:
-    for camera in _cameras(document):
+    """Put each camera's name in place of ``{name}``; other placeholders become faults, but for addresses."""
+    for index, camera in enumerate(_cameras(document)):
         name = camera.get("name")
-        if isinstance(name, str):
-            for key in ("outputs", "snapshot", "background"):
-                if key in camera:
-                    camera[key] = _filled_in(camera[key], name)
+        for key in _NAMED_KEYS:
+            if key in camera:
+                path = ("cameras", index, key)
+                camera[key] = _filled_in(camera[key], path, name if isinstance(name, str) else None, document)
 
 
-def _filled_in(value: Any, name: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(_PLACEHOLDER, name)
+def _filled_in(value: Any, path: Path, name: str | None, document: Document) -> Any:
     if isinstance(value, list):
-        return [_filled_in(item, name) for item in value]
+        return [_filled_in(item, (*path, index), name, document) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _filled_in(item, name) for key, item in value.items()}
-    return value
+        return {key: _filled_in(item, (*path, key), name, document) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    filler = _PLACEHOLDER if name is None else name
+    origin = document.origins.get(path)
+    if origin is None or origin.written is None or _expanded(origin, _PLACEHOLDER) != value:
+        return value.replace(_PLACEHOLDER, filler)
+    if path[2] != "url" and "://" not in origin.written:  # a password may hold braces
+        for hit in _BRACES.finditer(origin.written):
+            if hit[1] is None and hit[0] != _PLACEHOLDER:
+                message = f"{hit[0]} stands for nothing; only {_PLACEHOLDER}, the camera's name, is filled in"
+                message += nearest(hit[0], [_PLACEHOLDER])
+                document.faults.append(fault_at(path, message, document.origins))
+    # Faults show the value as written: with the name, else nobody could tell whose model is missing.
+    written = _BRACES.sub(lambda hit: filler if hit[0] == _PLACEHOLDER else hit[0], origin.written)
+    document.origins[path] = replace(origin, written=written)
+    return _expanded(origin, filler)
+
+
+def _expanded(origin: Origin, name: str) -> str:
+    """The value as it was written, with ``name`` and the variables filled in; what those hold stays as it is."""
+    variables = dict(origin.variables)
+
+    def one(hit: re.Match[str]) -> str:
+        if hit[1] is not None:
+            return variables.get(hit[1], "")
+        return name if hit[0] == _PLACEHOLDER else hit[0]
+
+    return _BRACES.sub(one, origin.written or "")
 
 
 def _cameras(document: Document) -> Iterator[dict[str, Any]]:

@@ -287,6 +287,49 @@ def test_files_that_two_cameras_would_write(faults: Faults, load: Load) -> None:
     load(text % ("{name}", "{name}"))
 
 
+class TestNames:
+    """``{name}``, by which one line of ``defaults`` serves every camera."""
+
+    def test_it_is_filled_in_wherever_a_path_or_an_address_is(self, load: Load, folder: Path) -> None:
+        for name in ("a", "b"):
+            (folder / f"{name}.mp4").write_bytes(b"")
+            (folder / f"model-{name}.pt").write_bytes((folder / "gate.pt").read_bytes())
+        text = """\
+cameras:
+  - {name: a}
+  - {name: b, url: "rtsp://{name}:{x}${PASSWORD}@h/{name}?{y}", outputs: ["rtsp://u:{z}@h/{name}"]}
+defaults:
+  url: "{name}.mp4"
+  model: model-{name}.pt
+  detect: model-{name}.pt
+  outputs: ["${FOLDER}/{name}/%H.mp4"]
+"""
+        a, b = load(text, PASSWORD="{name}", FOLDER="{out}").config.cameras
+        assert (a.url.reveal(), a.model, a.detect) == ("a.mp4", Path("model-a.pt"), Path("model-a.pt"))
+        assert [output.reveal() for output in a.outputs] == ["{out}/a/%H.mp4"]
+        assert b.model == Path("model-b.pt")
+        assert b.url.reveal() == "rtsp://b:{x}{name}@h/b?{y}"
+        assert [output.reveal() for output in b.outputs] == ["rtsp://u:{z}@h/b"]
+
+    def test_a_missing_model_of_defaults_says_whose(self, faults: Faults) -> None:
+        text = "cameras:\n" + "".join(f"  - {{name: {name}, url: clip.mp4}}\n" for name in ("gate", "yard"))
+        (found,) = faults(text + "defaults:\n  model: '{name}.pt'\n")
+        assert found.startswith('cameras.yaml:5: defaults.model: "yard.pt": no such checkpoint')
+
+    @pytest.mark.parametrize("key", ["model", "detect", "snapshot", "outputs", "background"])
+    def test_other_placeholders_are_faults(self, faults: Faults, key: str) -> None:
+        value = "'out/{nam}.mp4'"
+        value = {"outputs": f"[{value}]", "background": f"{{save: {value}}}"}.get(key, value)
+        place = key + {"outputs": "[0]", "background": ".save"}.get(key, "")
+        cameras = "cameras:\n" + "".join(
+            f"  - {{name: c{n}, url: clip.mp4, translate: never}}\n" for n in (1, 2)
+        )
+        assert faults(cameras + f"defaults:\n  {key}: {value}\n") == [
+            f"cameras.yaml:5: defaults.{place}: {{nam}} stands for nothing; only {{name}}, the camera's name, "
+            'is filled in; did you mean "{name}"?'
+        ]
+
+
 def test_anchors_and_merge_keys(load: Load) -> None:
     text = """\
 cameras:
