@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.install import INSTALL
 from pipeline.urls import redact
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _missing(error: ImportError) -> str:
     for library, package in LIBRARIES.items():
         if library in text:
             return f"OpenCV needs the system library {library}; install it with: apt-get install {package}"
-    return f"cannot start: {text}; reinstall with: pip install nightday-stream"
+    return f"cannot start: {text}; install it again with: {INSTALL}"
 
 
 if __name__ == "__main__":

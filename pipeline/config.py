@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from engines.backends import Backend, Precision
 from engines.checkpoint import CheckpointError, read_checkpoint
+from pipeline.install import INSTALL_DETECT
 from pipeline.sinks import output_fault
 from pipeline.urls import CameraUrl
 
@@ -107,7 +108,7 @@ def _detect(value: object) -> Path | Literal[False]:
     if not path.is_file():
         _fail("no such model file")
     if importlib.util.find_spec("ultralytics") is None:
-        _fail("detection needs ultralytics; install it with: pip install 'nightday-stream[detect]'")
+        _fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
     return path
 
 

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.detections import Detection
+from pipeline.install import INSTALL_DETECT
 from pipeline.letterbox import Letterbox, fit
 from pipeline.quiet_ultralytics import import_ultralytics
 
-INSTALL = 'pip install "nightday-stream[detect]"'
 MOST = 300  # detections a picture, as ultralytics' predict keeps
 CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere
 _CLASS_SPACING = 7680  # pixels by which the classes are moved apart, so that one suppression serves them all
@@ -69,9 +69,11 @@ def load_detector(
         import_ultralytics()
     except ImportError as error:
         if error.name == "ultralytics":
-            raise DetectorError(f"{path}: detection needs ultralytics; install it with: {INSTALL}") from error
+            raise DetectorError(
+                f"{path}: detection needs ultralytics; install it with: {INSTALL_DETECT}"
+            ) from error
         raise DetectorError(
-            f"{path}: ultralytics does not load ({_line(error)}); repair it with: {INSTALL}"
+            f"{path}: ultralytics does not load ({_line(error)}); repair it with: {INSTALL_DETECT}"
         ) from error
     model, trained_for = _read(path, end_to_end=end_to_end)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

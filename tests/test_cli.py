@@ -299,7 +299,8 @@ def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.
         ),
         (
             "No module named 'av'",
-            "cannot start: No module named 'av'; reinstall with: pip install nightday-stream",
+            "cannot start: No module named 'av'; install it again with: "
+            "pip install -c requirements.lock -e .  (in the checkout)",
         ),
     ],
 )

@@ -475,7 +475,7 @@ def test_detection_without_its_extra_says_how_to_install_it(
     monkeypatch.setattr(config_module.importlib.util, "find_spec", lambda name: None)
     assert faults(one(detect="text.pt")) == [
         'cameras.yaml:6: cameras[0].detect: "text.pt": detection needs ultralytics; install it with: '
-        "pip install 'nightday-stream[detect]'"
+        "pip install -c requirements.lock -e '.[detect]'  (in the checkout)"
     ]
 
 

@@ -281,7 +281,7 @@ def test_missing_extra_says_how_to_install_it(model: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "ultralytics", None)  # what makes an import fail as if it were not there
     with pytest.raises(DetectorError) as caught:
         load_detector(model)
-    assert 'pip install "nightday-stream[detect]"' in str(caught.value)
+    assert "pip install -c requirements.lock -e '.[detect]'" in str(caught.value)
     assert str(model) in str(caught.value)
     assert "\n" not in str(caught.value)
 
