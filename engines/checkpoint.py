@@ -50,9 +50,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such checkpoint; train one with nightday-train, or correct `model`"
-        )
+        what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
+        raise CheckpointError(f"{path}: {what}; nightday-train makes them")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -18,7 +18,7 @@ GAUSSIAN_COLOR_MODEL = ((0.06, 0.63, 0.27), (0.30, 0.04, -0.35), (0.34, -0.60, 0
 
 MIN_SIGMA = 0.5  # px; below it a sampled Gaussian derivative is no longer a derivative
 DARKEST = 1e-6  # E is divided by no less: 1/4000 of a grey level, so level 1 is still exact
-HUE_FLOOR = 1e-7  # the same for (E_λ² + E_λλ²)/E²; neutral grey has 9e-3
+HUE_FLOOR = 1e-10  # the same for (E_λ² + E_λλ²)/E²; neutral grey has 9e-3
 # Added before the logarithm, so that flat, noiseless areas do not dominate the normalisation. E keeps the
 # intensity, hence the smaller one: an edge of one grey level is 1e-5 in E².
 LOG_FLOOR = (1e-7, 1e-5, 1e-5, 1e-5, 1e-5)

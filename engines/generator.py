@@ -133,21 +133,35 @@ class NightToDay(nn.Module):
         channels = len(INVARIANTS) + (3 if settings.input == "concat" else 0)
         self.generator = ResnetGenerator(channels, settings)
 
-    def translate(self, rgb: Tensor) -> Tensor:
-        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity."""
+    def see(self, rgb: Tensor) -> Tensor:
+        """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``.
+
+        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, 5 or 8, H', W'), H' and W' the next multiples of 4: the two
+        strided convolutions want them. The picture grows to the right and below by its own edge.
+        """
         height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
-        # The two strided convolutions want multiples of 4: grow to the right and below, crop at the end.
         grow = (0, -width % 4, 0, -height % 4)
         if any(grow):
             rgb = F.pad(rgb, grow, mode="replicate")
         seen = self.invariant(rgb)
-        if self.settings.input == "concat":
-            seen = torch.cat((rgb * 2 - 1, seen), dim=1)
-        day = self.generator(seen) * 0.5 + 0.5
-        return day[..., :height, :width] if any(grow) else day
+        return torch.cat((rgb * 2 - 1, seen), dim=1) if self.settings.input == "concat" else seen
+
+    def translate(self, rgb: Tensor) -> Tensor:
+        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity."""
+        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+        day = self.generator(self.see(rgb)) * 0.5 + 0.5
+        return day[..., :height, :width]
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""
-        rgb = frames.permute(0, 3, 1, 2).float() / 255
-        day = self.translate(rgb).float()
-        return (day * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        return to_bytes(self.translate(from_bytes(frames)))
+
+
+def from_bytes(frames: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [0, 1]."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def to_bytes(rgb: Tensor) -> Tensor:
+    """Float (N, 3, H, W) in [0, 1] → uint8 (N, H, W, 3)."""
+    return (rgb.float() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -60,7 +60,7 @@ def fault(path: Path) -> str:
 
 def test_what_is_not_a_checkpoint_is_named(checkpoint: Path, tmp_path: Path) -> None:
     assert "no such checkpoint" in fault(tmp_path / "missing.pt")
-    assert "no such checkpoint" in fault(tmp_path)
+    assert "is a folder" in fault(tmp_path)
     text = tmp_path / "notes.txt"
     text.write_text("hello")
     assert "not a checkpoint" in fault(text)

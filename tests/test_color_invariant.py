@@ -13,6 +13,7 @@ from engines.color_invariant import GAUSSIAN_COLOR_MODEL, INVARIANTS, ColorInvar
 
 Array = NDArray[np.float64]
 RADIUS = 6
+HUE_CONDITIONED = 1e-5  # of (E_λ² + E_λλ²)/E²; neutral grey has 9e-3
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def reference(rgb: Array, sigma: float) -> dict[str, Array]:
         n_ll = (ellx * e**2 - ell * ex * e - 2 * el * elx * e + 2 * el**2 * ex) / e**3
         total["N"] += c_l**2 + n_ll**2
         total["H"] += ((elx * ell - el * ellx) / (el**2 + ell**2)) ** 2
+    # How near H's denominator is to nothing; neutral grey has 9e-3
+    total["hue strength"] = (el**2 + ell**2) / e**2
     return total
 
 
@@ -74,6 +77,11 @@ def test_matches_the_float64_reference_on_grey_levels_1_to_255(
         # the error is taken relative to it or to 1 % of the map's mean, whichever is larger.
         g, w = np.sqrt(got[name]), np.sqrt(want[name])
         error = np.abs(g - w) / np.maximum(w, 0.01 * w.mean())
+        if name == "H":
+            # H divides by E_λ² + E_λλ². Where smoothing has made that next to nothing, H is noise in any
+            # arithmetic of seven digits: at most three pixels in a thousand of random noise, none of them grey.
+            error = error[want["hue strength"] > HUE_CONDITIONED]
+            assert error.size > 0.99 * g.size
         assert error.max() < 1e-4, f"{name} at σ={sigma:.2f}, levels 1…{brightest}: {error.max():.2e}"
 
 

@@ -108,14 +108,25 @@ def test_foreground_reading_b_is_patchnce_over_the_likeliest_foreground(centre: 
     assert got == pytest.approx(np.mean(terms), rel=1e-4)
 
 
-def test_foreground_reading_c_only_adds_background_negatives() -> None:
-    fake, night, rho = features(n=1), features(n=1), torch.rand(1, 1, 6, 8)
-    mask = torch.ones_like(rho)
-    # With all other positions drawn (48 - 24 = 24) the negatives are every position, in whatever order.
-    settings = {"temperature": 0.2, "anchors": 12}
-    b = foreground_loss([fake], [night], [rho], [mask], LossSettings(reading="B", **settings))  # type: ignore[arg-type]
-    c = foreground_loss([fake], [night], [rho], [mask], LossSettings(reading="C", **settings))  # type: ignore[arg-type]
-    assert c > b
+def test_foreground_reading_c_adds_background_negatives() -> None:
+    """As many background positions as anchors: all are drawn, in whatever order; foreground never is."""
+    fake, night = features(n=1), features(n=1)
+    order = torch.randperm(48)
+    rho, mask = torch.empty(48), torch.zeros(48)
+    rho[order] = torch.linspace(0, 1, 48)
+    mask[order[-9:]] = 1  # the nine most like the background, and nothing else
+    anchors, background = order[:9].numpy(), order[-9:].numpy()
+    flat = array(night)[0].reshape(24, -1).T
+    q, k = array(fake)[0].reshape(24, -1).T[anchors], np.concatenate((flat[anchors], flat[background]))
+    q, k = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, k))
+    terms = []
+    for i in range(9):
+        scores = [math.exp(float(q[i] @ k[j]) / 0.2) for j in range(18)]
+        terms.append(-math.log(scores[i] / sum(scores)))
+    settings = LossSettings(reading="C", temperature=0.2, anchors=9)
+    shape = (1, 1, 6, 8)
+    got = foreground_loss([fake], [night], [rho.view(shape)], [mask.view(shape)], settings).item()
+    assert got == pytest.approx(np.mean(terms), rel=1e-4)
 
 
 def test_no_more_than_a_quarter_of_the_positions_are_anchors() -> None:

@@ -182,6 +182,16 @@ def test_the_command_darkens_a_clip(tmp_path: Path, capsys: pytest.CaptureFixtur
     nights = read_frames(tmp_path / "night.mp4")
     assert len(nights) == 6
     assert np.mean(nights) < 0.4 * np.mean(read_frames(short))
-    with pytest.raises(SystemExit) as caught:
-        main([str(tmp_path / "missing.mp4"), str(tmp_path / "x.mp4")])
-    assert caught.value.code == 2
+    (tmp_path / "file").touch()
+    for day, night, seed, words in (
+        (tmp_path / "missing.mp4", tmp_path / "x.mp4", "0", "missing.mp4"),
+        (short, tmp_path / "file" / "x.mp4", "0", "x.mp4"),
+        (short, tmp_path / "x.foo", "0", "x.foo"),
+        (short, tmp_path / "x.mp4", "-1", "x.mp4"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main([str(day), str(night), "--seed", seed])
+        assert caught.value.code == 2
+        message = capsys.readouterr().err
+        assert words in message
+        assert message.count("\n") == 1

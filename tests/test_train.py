@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from train.augment import Augmenter
 from train.cli import main, parse
 from train.data import Scene, SceneError, load_scene, read_frames, temporal_median, write_picture
 from train.losses import LossSettings
-from train.trainer import ResumeError, Trainer, TrainSettings
+from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings
 
 CLIP = Path(__file__).parent.parent / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -83,6 +84,12 @@ def test_a_state_of_another_run_is_refused(scene: Scene, tmp_path: Path) -> None
     Trainer(scene, TINY, tmp_path).save()
     with pytest.raises(ResumeError, match="another batch, seed"):
         Trainer(scene, replace(TINY, batch=2, seed=9), tmp_path).resume()
+    other = replace(scene, background=255 - scene.background)
+    with pytest.raises(ResumeError, match="another scene"):
+        Trainer(other, TINY, tmp_path).resume()
+    torch.save({"weights": 1}, tmp_path / "state.pt")
+    with pytest.raises(ResumeError, match="not the state of such a run"):
+        Trainer(scene, TINY, tmp_path).resume()
     (tmp_path / "state.pt").write_bytes(b"torn")
     with pytest.raises(ResumeError, match=r"state\.pt: unreadable"):
         Trainer(scene, TINY, tmp_path).resume()
@@ -182,6 +189,7 @@ def test_killed_and_started_again_it_goes_on(folder: Path, tmp_path: Path) -> No
         match = re.search(r"going on from step (\d+)", second)
         assert match
         assert int(match[1]) >= 49
+        state_written(process)
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
         assert process.wait(20) == 130
@@ -210,6 +218,43 @@ def test_what_cannot_be_trained_on_is_named(
     assert "b.mp4: cannot be read as a clip" in fault(folder)
     assert main(["--scene", str(folder), "--out", str(tmp_path / "x")]) == 2
     assert capsys.readouterr().err.startswith("nightday-train: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seed", "-1"],
+        ["--crop", "40", "64"],
+        ["--crop", "16", "16"],
+        ["--learning-rate", "nan"],
+        ["--learning-rate", "0"],
+        ["--unpaired-from", "7"],
+        ["--foreground-weight", "-5"],
+        ["--background", "inf"],
+    ],
+)
+def test_arguments_that_make_no_sense_are_named(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--scene", "nowhere", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert arguments[0].removeprefix("--").split("-")[0] in message
+
+
+def test_pictures_too_small_to_learn_from_are_refused(scene: Scene, tmp_path: Path) -> None:
+    small = Scene("small", *([image[:24, :24] for image in part] for part in (scene.day, scene.night)), scene.background[:24, :24])  # fmt: skip  # noqa: E501
+    with pytest.raises(SceneError, match="24×24"):
+        Trainer(small, TINY, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_training_before_it_is_saved(scene: Scene, tmp_path: Path) -> None:
+    trainer = Trainer(scene, replace(TINY, recipe="paired"), tmp_path)
+    with torch.no_grad():
+        next(trainer.model.generator.parameters()).fill_(math.nan)
+    with pytest.raises(TrainingError, match="the loss is nan at step 1"):
+        trainer.run(quiet)
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_clips_and_pictures_are_read_alike(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from engines.checkpoint import CheckpointError
 from engines.generator import COMPACT, PAPER
 from train.data import SceneError, load_scene
-from train.trainer import ResumeError, Trainer, TrainSettings, default_settings
+from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
 from train.vgg import VggWeightsError
 
 log = logging.getLogger("train")
@@ -120,15 +120,22 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
     return value
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; exit 0 when done, 2 when the arguments or the scene are wrong, 130 when interrupted (and saved)."""
-    args, settings = parse(argv)
+    """Train; exit 0 when done, 1 when it fails, 2 when arguments or scene are wrong, 130 when stopped and saved."""
+    try:
+        args, settings = parse(argv)
+    except ValueError as error:
+        print(f"nightday-train: {error}", file=sys.stderr)
+        return 2
     try:
         scene = load_scene(args.scene)
         folder = args.out or Path("runs") / scene.name
@@ -153,7 +160,11 @@ def main(argv: list[str] | None = None) -> int:
     if resumed:
         console.print(f"going on from step {trainer.step}")
     log.info("start at step %d of %d, %s", trainer.step, settings.steps, settings)
-    stopped = _loop(trainer, console)
+    try:
+        stopped = _loop(trainer, console)
+    except (TrainingError, OSError) as error:
+        print(f"nightday-train: {error}", file=sys.stderr)
+        return 1
     log.info("%s at step %d", "stopped" if stopped else "done", trainer.step)
     console.print(
         f"{folder / 'model.pt'}: checkpoint of step {trainer.step}; samples in {folder / 'samples'}"

@@ -163,12 +163,13 @@ def main(argv: list[str] | None = None) -> int:
             if args.pictures:
                 target = args.pictures / f"{path.parent.name}-{path.stem}.png"
                 write_picture(target, side_by_side(pairs.night, outputs, pairs.day))
-    except (SceneError, CheckpointError, EngineError) as error:
+        print(table(scores))
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps([asdict(s) for s in scores], indent=1) + "\n")
+    except (SceneError, CheckpointError, EngineError, ValueError, OSError) as error:
         print(f"nightday-eval: {error}", file=sys.stderr)
         return 2
-    print(table(scores))
-    if args.json:
-        args.json.write_text(json.dumps([asdict(s) for s in scores], indent=1) + "\n")
     return 0
 
 

@@ -4,7 +4,7 @@ Eq. 11 prints ζ_k(x_N→D) on both sides; the first is ζ_k(x_N). Eq. 12 is ope
 
 - ``A``, literal: one foreground and one background score a layer;
 - ``B``: PatchNCE on the K positions most likely foreground, each the others' negative;
-- ``C``: B with background positions of the same image as further negatives (the default).
+- ``C``: B with as many positions drawn from the same image's background (M = 1) as further negatives (default).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def foreground_loss(
         fake: ζ_k(x_N→D), (N, C_k, H_k, W_k) a layer.
         night: ζ_k(x_N), the same shapes.
         similarity: ρ_k of the fake against x_ref, (N, 1, H_k, W_k); P = 1 - ρ ranks the anchors.
-        mask: M_k, used by reading A.
+        mask: M_k: what readings A and C take for background.
         settings: reading, temperature, anchors.
     """
     terms = []
@@ -92,7 +92,7 @@ def foreground_loss(
             if settings.reading == "A":
                 terms.append(_two_scores(query, key, m[i].flatten(), settings.temperature))
             else:
-                terms.append(_patch_nce(query, key, 1 - rho[i].detach().flatten(), settings))
+                terms.append(_patch_nce(query, key, rho[i].detach().flatten(), m[i].flatten(), settings))
     return torch.stack(terms).mean()
 
 
@@ -104,15 +104,17 @@ def _two_scores(query: Tensor, key: Tensor, mask: Tensor, temperature: float) ->
     return F.softplus((back - fore) / temperature)
 
 
-def _patch_nce(query: Tensor, key: Tensor, foreground: Tensor, settings: LossSettings) -> Tensor:
+def _patch_nce(query: Tensor, key: Tensor, rho: Tensor, mask: Tensor, settings: LossSettings) -> Tensor:
     """Readings B and C: cross-entropy over the anchors; position i of the night is the positive of i."""
-    count = max(1, min(settings.anchors, foreground.numel() // 4))
-    order = foreground.argsort(descending=True)
+    count = max(1, min(settings.anchors, rho.numel() // 4))
+    order = rho.argsort()  # P = 1 - ρ, largest first
     anchors = order[:count]
     keys = key[anchors]
     if settings.reading == "C":
         rest = order[count:]
-        keys = torch.cat((keys, key[rest[torch.randperm(rest.numel(), device=rest.device)[:count]]]))
+        background = rest[mask[rest] > 0.5]
+        drawn = torch.randperm(background.numel(), device=background.device)[:count]
+        keys = torch.cat((keys, key[background[drawn]]))
     queries = query[anchors]
     if settings.centre:
         queries, keys = queries - queries.mean(0, keepdim=True), keys - keys.mean(0, keepdim=True)

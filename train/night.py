@@ -385,27 +385,42 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("day", type=Path, help="a clip of a fixed camera by day")
     parser.add_argument("night", type=Path, help="the MP4 to write")
     parser.add_argument("--conditions", choices=(*CONDITIONS, "random"), default="test")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the noise and of random conditions, from 0 up"
+    )
     args = parser.parse_args(argv)
     from train.data import SceneError, read_frames, temporal_median
 
     try:
-        frames = read_frames(args.day)
+        rng = np.random.default_rng(args.seed)
+        frames = [_even(frame) for frame in read_frames(args.day)]
+        conditions = random_conditions(rng) if args.conditions == "random" else CONDITIONS[args.conditions]
+        with av.open(str(args.day)) as clip:
+            rate = clip.streams.video[0].average_rate or Fraction(25)
+        args.night.parent.mkdir(parents=True, exist_ok=True)
+        _write_clip(args.night, darken(frames, temporal_median(frames), conditions, rng), rate)
     except SceneError as error:
         parser.exit(2, f"python -m train.night: {error}\n")
-    rng = np.random.default_rng(args.seed)
-    conditions = random_conditions(rng) if args.conditions == "random" else CONDITIONS[args.conditions]
-    with av.open(str(args.day)) as clip:
-        rate = clip.streams.video[0].average_rate or Fraction(25)
-    with av.open(str(args.night), "w") as out:
-        stream = out.add_stream("libx264", rate=rate, options={"crf": "27", "preset": "slow"})
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for night in darken(frames, temporal_median(frames), conditions, rng):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(night, format="rgb24")))
-        out.mux(stream.encode())
+    except (ValueError, OSError) as error:  # FFmpeg's errors are both
+        parser.exit(2, f"python -m train.night: {args.night}: {error}\n")
     print(f"{args.night}: {len(frames)} frames")
     return 0
+
+
+def _even(frame: Image) -> Image:
+    """Without its last row and column where the sides are odd: 4:2:0 has half as many of colour."""
+    return frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+
+
+def _write_clip(path: Path, pictures: Iterator[Image], rate: Fraction) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "27", "preset": "slow"})
+        stream.pix_fmt = "yuv420p"
+        for number, picture in enumerate(pictures):
+            if number == 0:
+                stream.height, stream.width = picture.shape[:2]
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from train.augment import Augmenter, Crop
-from train.data import Image, Scene, write_picture
+from train.data import Image, Scene, SceneError, write_picture
 from train.discriminator import PatchDiscriminator
 from train.elesim import elesim, similarity_thresholds
 from train.losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
@@ -32,6 +34,7 @@ Device = Literal["cpu", "cuda"]
 
 GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
 PAIRED_RATE = 1e-3
+MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,27 @@ class TrainSettings:
     sample_every: int = 500
     save_every: int = 250
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "sample_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        rate = self.learning_rate
+        if rate is not None and not 0 < rate < 1:
+            raise ValueError(f"learning_rate={rate}: must be above 0 and below 1")
+        if not 0 <= self.unpaired_from <= 1:
+            raise ValueError(f"unpaired_from={self.unpaired_from}: must be a share, from 0 to 1")
+        weights = {
+            name: getattr(self, name) for name in ("paired_weight", "foreground_weight", "reference_weight")
+        }
+        weights |= {name: getattr(self.losses, name) for name in ("adversarial", "background", "foreground")}
+        for name, value in weights.items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value}: a weight must be finite and not below 0")
+        if any(side < MIN_CROP or side % 16 for side in self.crop):
+            raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: must not be below 0")
+
 
 def default_settings(recipe: Recipe) -> TrainSettings:
     """The settings a recipe starts from.
@@ -98,6 +122,10 @@ def default_settings(recipe: Recipe) -> TrainSettings:
     return replace(settings, losses=losses, reference_weight=5.0)
 
 
+class TrainingError(ValueError):
+    """Training cannot go on. One line, with the way out."""
+
+
 class ResumeError(ValueError):
     """The run's folder holds a state of another run. One line, with the way out."""
 
@@ -105,7 +133,7 @@ class ResumeError(ValueError):
 class Trainer:
     """Trains one model on one scene, in a folder of its own.
 
-    The folder holds ``state.pt`` (everything needed to go on bit for bit on the same machine), ``model.pt``
+    The folder holds ``state.pt`` (everything needed to go on; bit for bit on the same CPU), ``model.pt``
     (the checkpoint), ``samples/*.png`` and ``log.jsonl`` (written by the command).
     """
 
@@ -120,6 +148,10 @@ class Trainer:
         self.paired = settings.recipe != "dico"
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9 if self.paired else 0.5, 0.999))
         height, width = scene.background.shape[:2]
+        if min(height, width) < MIN_CROP:
+            raise SceneError(
+                f"{scene.name}: pictures are {width}×{height}; at least {MIN_CROP}×{MIN_CROP} is needed"
+            )
         crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
         self.augment = Augmenter(scene, crop, flip=settings.flip)
         self.unpaired_start = {
@@ -186,6 +218,11 @@ class Trainer:
             generated = fake[-s.batch :]
             dico = self._dico(generated, x[-s.batch :], crops, terms)
             loss = loss + dico
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self.step + 1}; what was saved before is untouched: "
+                "go on from it with --start-from and a lower --learning-rate"
+            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -312,7 +349,7 @@ class Trainer:
         """Write ``state.pt`` and ``model.pt``, each atomically."""
         state = {
             "settings": asdict(self.settings),
-            "scene": self.scene.name,
+            "scene": _fingerprint(self.scene),
             "step": self.step,
             "torch_rng": torch.get_rng_state(),
             "numpy_rng": self.rng.bit_generator.state,
@@ -345,9 +382,11 @@ class Trainer:
             raise ResumeError(
                 f"{path}: unreadable ({type(error).__name__}); delete it to start anew"
             ) from None
+        if not isinstance(state, dict) or not {"settings", "scene", "step", *self._modules()} <= state.keys():
+            raise ResumeError(f"{path}: not the state of such a run; delete it or use another --out")
         mine, theirs = _plain(asdict(self.settings)), _plain(state["settings"])
         changed = sorted(k for k in mine if mine[k] != theirs.get(k))
-        if changed or state["scene"] != self.scene.name:
+        if changed or state["scene"] != _fingerprint(self.scene):
             what = ", ".join(changed) or "scene"
             raise ResumeError(
                 f"{path}: made with another {what}; use the same arguments, another --out, or delete it"
@@ -358,6 +397,12 @@ class Trainer:
         self.rng.bit_generator.state = state["numpy_rng"]
         self.step = state["step"]
         return True
+
+
+def _fingerprint(scene: Scene) -> str:
+    """What tells one scene's pictures from another's: name, counts, size, and a hash of x_ref."""
+    digest = hashlib.sha256(scene.background.tobytes()).hexdigest()[:16]
+    return f"{scene.name} {len(scene.day)} {len(scene.night)} {scene.background.shape} {digest}"
 
 
 def _plain(value: Any) -> Any:
