@@ -18,7 +18,7 @@ from pipeline.gate import NightGate
 from pipeline.png import save_png
 from pipeline.sinks import Sink, SinkEvent
 from pipeline.slot import LatestSlot
-from pipeline.stats import CameraStats
+from pipeline.stats import CameraStats, DropReason
 from pipeline.translator import Translate
 from pipeline.urls import redact
 
@@ -32,7 +32,7 @@ Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Detection]]]
 class Line:
     """One camera's line through the loop.
 
-    The loop's thread calls ``wants_translation`` and sets ``shown``; any thread may save.
+    The loop's thread calls ``wants_translation`` and ``lose`` and sets ``shown``; any thread may save.
 
     Attributes:
         config: what the user asked for.
@@ -44,6 +44,7 @@ class Line:
         background: the rolling median, if any.
         sinks: its outputs.
         troubles: what is wrong with outputs, by their names with secrets masked.
+        lost: why the last frame that got lost on the way did, or "".
         shown: the last frame as the camera saw it and as it is shown, (H, W, 3) each; kept for the snapshot.
     """
 
@@ -56,6 +57,7 @@ class Line:
     background: Background | None = None
     sinks: list[Sink] = field(default_factory=list)
     troubles: dict[str, SinkEvent] = field(default_factory=dict)
+    lost: str = ""
     shown: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
     _saved: object = None
     _faults: set[str] = field(default_factory=set)
@@ -106,6 +108,12 @@ class Line:
             except OSError as error:
                 self.warn(f"save {path}", "save_failed", f"cannot write {path}: {error.strerror or error}")
         return written
+
+    def lose(self, reason: DropReason, fault: str, event: str, message: str) -> None:
+        """Count a frame as lost and ``warn``."""
+        self.stats.count_dropped(reason)
+        self.lost = redact(" ".join(message.split()))
+        self.warn(fault, event, message)
 
     def warn(self, fault: str, event: str, message: str) -> None:
         """Log a fault when it begins, not each time it shows; ``all_right`` ends it."""

@@ -107,8 +107,8 @@ class Loop(threading.Thread):
                 night = line.wants_translation(frame)
                 rgb = to_rgb(frame.video, self._reformatter)
             except Exception as error:
-                line.stats.count_dropped("decode_error")
-                line.warn("colour", "frame_failed", f"a frame cannot be converted to RGB: {error}")
+                message = f"a frame cannot be converted to RGB: {error}"
+                line.lose("decode_error", "colour", "frame_failed", message)
                 continue
             line.all_right("colour")
             if night:
@@ -127,8 +127,8 @@ class Loop(threading.Thread):
             try:
                 self._finish_picture(view, detections)
             except Exception as error:
-                line.stats.count_dropped("engine_error")
-                line.warn("compose", "frame_failed", f"a picture cannot be finished: {error}")
+                message = f"a picture cannot be finished: {error}"
+                line.lose("engine_error", "compose", "frame_failed", message)
             else:
                 line.all_right("compose")
 
@@ -178,8 +178,7 @@ def _translated(engine: Translate, dark: Sequence[tuple[Line, Frame, NDArray[np.
     results = translate(engine, [rgb for _, _, rgb in dark])
     for (line, frame, rgb), result in zip(dark, results, strict=True):
         if isinstance(result, Exception):
-            line.stats.count_dropped("engine_error")
-            line.warn("engine", "engine_failed", f"the engine failed on a frame: {result}")
+            line.lose("engine_error", "engine", "engine_failed", f"the engine failed on a frame: {result}")
         else:
             line.all_right("engine")
             views.append(_View(line, frame, rgb, result, translated=True))

@@ -38,7 +38,8 @@ class ReaderEvent:
     """A camera's change of state. ``reason`` and ``detail`` say why, None and "" while all is well.
 
     States: ``starting`` (first try), ``playing``, ``retrying`` (lost or not there yet; tried again),
-    ``finished`` (a file's end), ``failed`` (a file that cannot be read), ``stopped`` (asked to).
+    ``finished`` (a file's end), ``failed`` (a file that cannot be read), ``stopped`` (asked to; with the
+    reason it was ``retrying`` for, if it was).
     """
 
     camera: str
@@ -151,7 +152,7 @@ class Reader(threading.Thread):
                 backoff = self._unauthorised_backoff if end.reason == "unauthorised" else self._backoff
                 self._clock.wait(self._stopping, backoff.delay(attempt, self._rng))
                 attempt += 1
-        self._change("stopped")
+        self._change("stopped", self._event.reason, self._event.detail)
 
     def _connect_and_play(self) -> _End:
         """Open the source and play it to the connection's end; nothing FFmpeg raises gets past here."""
@@ -273,7 +274,7 @@ class Reader(threading.Thread):
         text = f"{self._camera}: {state}"
         if reason is not None:
             text += f" ({reason}: {detail})"
-        level = logging.WARNING if reason is not None else logging.INFO
+        level = logging.WARNING if reason is not None and state != "stopped" else logging.INFO
         extra = {"event": f"camera_{state}", "camera": self._camera, "reason": reason}
         log.log(level, "%s %s", text, self._source, extra=extra)
         if self._on_event is not None:

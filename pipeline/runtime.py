@@ -138,8 +138,10 @@ def run(
     final = states()
     if report is not None:
         report(final, clock.monotonic() - started)
-    if cause in ("finished", "duration") and not any(camera.pictures for camera in final):
-        problems.append("no camera delivered a single picture")
+    if cause in ("finished", "duration"):  # a signal may come before a camera had the time
+        problems += _without_pictures(final, lines, readers)
+        if not any(camera.pictures for camera in final):
+            problems.append("no camera delivered a single picture")
     files = sorted(recordings(outputs) - before) + sorted(pictures)
     return Outcome(cause, tuple(problems), tuple(files), final, clean)
 
@@ -322,6 +324,23 @@ def _end(
             problems.append(f"{reader.event.camera}: its reader died while {reader.event.state}")
     threads = [loop, *sinks, *readers.values()]
     return problems, not any(thread.is_alive() for thread in threads)
+
+
+def _without_pictures(
+    cameras: Sequence[CameraStatus], lines: Mapping[str, Line], readers: Mapping[str, Reader]
+) -> list[str]:
+    """A line for each camera from which nothing came to see, but for those that ended as failed."""
+    problems = []
+    for camera in cameras:
+        event, lost = readers[camera.name].event, lines[camera.name].lost
+        if camera.pictures or camera.state == "failed":
+            continue
+        if not camera.stats.decoded:
+            why = f"{event.reason}: {event.detail}" if event.reason else "it was still being opened"
+            problems.append(f"{camera.name}: never delivered a picture ({why})")
+        elif lost:
+            problems.append(f"{camera.name}: none of its {camera.stats.decoded} frames came through ({lost})")
+    return problems
 
 
 def _state(line: Line, event: ReaderEvent) -> CameraStatus:

@@ -21,7 +21,7 @@ class CameraStatus:
     Attributes:
         name: the camera's.
         state: its reader's: starting, playing, retrying, finished, failed, stopped.
-        reason: why, if all is not well.
+        reason: why, if all is not well; of a stopped camera, why it was away by then.
         night: what its gate says; None if it has none, or none yet.
         outputs: outputs in trouble, secrets masked.
         stats: its counters.
@@ -127,8 +127,8 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
             parts.append(f"reconnects {_counts(stats.reconnects)}")
         if stats.detections:
             parts.append(f"found {_counts(stats.detections)}")
-        if camera.state == "failed":
-            parts.append(f"failed ({camera.reason})")
+        if camera.reason is not None:
+            parts.append(f"{camera.state} ({camera.reason})")
         lines.append(f"{camera.name}: {', '.join(parts)}")
     return "\n".join(lines)
 

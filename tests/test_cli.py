@@ -219,7 +219,7 @@ def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on(
+def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on_and_told_at_the_end(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, log_format: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -232,15 +232,21 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on(
             engine={"backend": "eager"},
         )
         arguments = ["--cameras", "cameras.yaml", "--duration", "2", "--log-format", log_format, "--verbose"]
-        assert main(arguments) == 0
+        assert main(arguments) == 1
     said = capsys.readouterr()
     assert SECRET not in said.out + said.err
+    problems = [
+        "away: never delivered a picture (refused: ",
+        "locked: never delivered a picture (unauthorised: ",
+    ]
     if log_format == "json":
         events = [json.loads(line) for line in said.out.splitlines()]
         assert {"camera_playing", "camera_retrying", "status", "summary"} <= {
             event["event"] for event in events
         }
+        told = [event["message"] for event in events if event["event"] == "problem"]
         cameras = events[-1]["cameras"]
+        assert cameras["away"]["reason"] == "refused"
         assert cameras["gate"]["translated"] > 0
         assert set(cameras["away"]["reconnects"]) == {"refused"}
         assert cameras["locked"]["reconnects"] == {"unauthorised": 1}
@@ -248,6 +254,9 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on(
     else:
         assert "away: retrying (refused: " in said.err
         assert "locked: retrying (unauthorised: " in said.err
+        told = [line.removeprefix("error: ") for line in said.err.splitlines() if line.startswith("error: ")]
+    for problem, start in zip(told, problems, strict=True):
+        assert problem.startswith(start)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

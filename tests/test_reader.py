@@ -132,7 +132,7 @@ def test_a_dead_port_is_refused_and_said_once(dead_port: int, caplog: pytest.Log
     assert camera.stats.snapshot().reconnects == {"refused": 20}
     assert [(event.state, event.reason) for event in camera.events] == [
         ("retrying", "refused"),
-        ("stopped", None),
+        ("stopped", "refused"),
     ]
     assert len(caplog.records) == 2
     assert caplog.records[0].event == "camera_retrying"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -324,7 +325,36 @@ def test_no_picture_at_all_is_a_problem() -> None:
         raise RuntimeError("never")
 
     outcome = play(config({"name": "gate", "url": "night.mp4"}), engine)
-    assert outcome.problems == ("no camera delivered a single picture",)
+    assert outcome.problems == (
+        f"gate: none of its {FRAMES} frames came through (the engine failed on a frame: never)",
+        "no camera delivered a single picture",
+    )
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+def test_a_camera_that_never_came_is_a_problem_unless_a_signal_ended_the_run(signalled: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    settings = config(
+        {"name": "gate", "url": "night.mp4", "loop": True},
+        {"name": "away", "url": f"rtsp://127.0.0.1:{port}/s"},
+    )
+    inbox = Inbox()
+
+    def report(cameras: Sequence[CameraStatus], _: float) -> None:
+        if signalled and cameras[0].pictures and cameras[1].reason:
+            inbox.put("stop")
+
+    outcome = play(
+        settings, Engine(), duration=None if signalled else 1.0, inbox=inbox, report=report, report_every=0.1
+    )
+    away = camera(outcome, "away")
+    assert (away.state, away.reason) == ("stopped", "refused")
+    if signalled:
+        assert (outcome.cause, outcome.problems) == ("signal", ())
+    else:
+        (problem,) = outcome.problems
+        assert problem.startswith("away: never delivered a picture (refused: ")
 
 
 def test_rtsp_in_to_mp4_and_rtsp_out_with_every_pts_kept(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.logs import Screen
 from pipeline.stats import StatsSnapshot
-from pipeline.status import CameraStatus, StatusLine, status_text
+from pipeline.status import CameraStatus, StatusLine, status_text, summary_text
 
 
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
@@ -39,6 +39,13 @@ def test_of_many_those_in_trouble_come_first() -> None:
     assert first == "dock retrying (refused)"
     assert second == "yard 25.0 fps 41 ms night output rtsp://h/yard (timeout)"
     assert third.startswith("c0 ")
+
+
+def test_the_last_words_tell_who_was_away() -> None:
+    cameras = [camera(pictures=5, state="stopped"), camera("dock", state="stopped", reason="refused")]
+    gate, dock = summary_text(cameras, []).splitlines()
+    assert "stopped" not in gate
+    assert dock.endswith("stopped (refused)")
 
 
 def test_rates_are_those_since_the_last_report() -> None:
