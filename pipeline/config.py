@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from engines.backends import Backend, Precision
 from engines.checkpoint import CheckpointError, read_checkpoint
 from pipeline.install import INSTALL_DETECT
-from pipeline.sinks import output_fault
+from pipeline.sinks import NO_PORT, output_fault
 from pipeline.urls import CameraUrl
 
 SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
@@ -68,6 +68,8 @@ def _source(value: object) -> CameraUrl:
         _fail(f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)")
     elif not re.match(r"[^:]+://[^/?#]", text):
         _fail(f"has no host; {ways}")
+    elif not url.port_is_usable:
+        _fail(f"has {NO_PORT}")
     return url
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SinkState = Literal["starting", "writing", "retrying", "closed"]
 
+NO_PORT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
 QUEUE = 4  # pictures an output may lie behind: 0.16 s at 25 fps, 25 MB at 1080p
 _CANCEL_CHECK = 0.1  # seconds between a blocked put's looks at `cancelled`: it can wait on one thing only
 _LATER = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
@@ -247,11 +248,9 @@ def output_fault(output: CameraUrl | str) -> str | None:
             return f"output {url}: write the path without file:, its % codes are the time's; {ways}"
         return None
     if url.scheme == "rtsp":
-        return (
-            None
-            if re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE)
-            else f"output {url}: no host; {ways}"
-        )
+        if not re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE):
+            return f"output {url}: no host; {ways}"
+        return None if url.port_is_usable else f"output {url}: has {NO_PORT}"
     if url.scheme in _LATER:
         return f"output {url}: {url.scheme} outputs are not built in yet; {ways}"
     return f"output {url}: {url.scheme!r} is no output; {ways}"

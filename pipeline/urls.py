@@ -23,6 +23,10 @@ _ADDRESS = re.compile(
 )
 _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
 _SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)([^&\s]*)", re.IGNORECASE)
+# What stands where a port should and is none: not a number with a sentence's marks behind, nor ${PORT}.
+_NO_PORT = re.compile(
+    r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]*[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"
+)
 _BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")  # viewer:secret@10.0.0.5
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -43,19 +47,22 @@ class CameraUrl:
 
     def __init__(self, text: str) -> None:
         object.__setattr__(self, "_CameraUrl__text", text)
-        for secret in _secrets_of(text):
+        for secret in (
+            *_secrets_of(text),
+            *_secrets_of(self.reveal()),
+        ):  # FFmpeg quotes it as it was given it
             register_secret(secret)
 
     def reveal(self) -> str:
         """The real URL, secrets included, fit for FFmpeg.
 
-        It is the text as given, save that a ``/``, ``?``, ``#`` or ``@`` left raw in the password is
+        It is the text as given, save that a ``/``, ``?``, ``#``, ``@`` or blank left raw in the password is
         percent-encoded: FFmpeg would otherwise end the host name there, and look the password up in the DNS.
         """
         head, userinfo, rest = _split(self.__text)
         if not userinfo:
             return self.__text
-        return head + re.sub(r"[/?#@]", lambda hit: f"%{ord(hit[0]):02X}", userinfo) + "@" + rest
+        return head + re.sub(r"[/?#@ \t]", lambda hit: f"%{ord(hit[0]):02X}", userinfo) + "@" + rest
 
     @property
     def scheme(self) -> str:
@@ -78,6 +85,15 @@ class CameraUrl:
             return Path(self.__text)
         rest = self.__text[found.end() :]
         return Path(unquote(rest) if found[2] else rest)
+
+    @property
+    def port_is_usable(self) -> bool:
+        """Whether the port, if one is given, is a number from 1 to 65535; True for anything but a network URL."""
+        if self.is_file or "://" not in self.__text:
+            return True
+        authority = re.split(r"[/?#]", _split(self.__text)[2], maxsplit=1)[0]
+        port = authority.rpartition("]")[2].partition(":")
+        return not port[1] or (re.fullmatch(r"[0-9]{1,5}", port[2]) is not None and 0 < int(port[2]) < 65536)
 
     def __str__(self) -> str:
         """The address with its secrets masked."""
@@ -201,6 +217,8 @@ def _mask_url(text: str) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if at and ((head and "@" in authority) or ":" in before):
         rest = f"{MASK}@{after}"
+    if head:  # viewer:secret, the host forgotten
+        rest = _NO_PORT.sub(rf"\1{MASK}", rest)
     if head and found and found[1].lower() in ("rtmp", "rtmps", "rtmpt"):  # its path ends in the stream key
         rest = re.sub(r"^([^/]*/[^/]*/)[^\s'\"]+", rf"\1{MASK}", rest)
     return head + _SECRET_PAIR.sub(_mask_pair, rest)

@@ -208,6 +208,22 @@ def one(**keys: str) -> str:
             'cameras.yaml:4: cameras[0].url: "concat:a.mp4|b.mp4": concat: is no kind',
         ),
         (one(url="rtsp:///stream"), 'cameras.yaml:4: cameras[0].url: "rtsp:///stream" has no host'),
+        (
+            one(url="rtsp://h:65536/x"),
+            'cameras.yaml:4: cameras[0].url: "rtsp://h:65536/x" has no usable port',
+        ),
+        (
+            one(url=f"rtsp://u:{SECRET}@h:x/s"),
+            'cameras.yaml:4: cameras[0].url: "rtsp://***@h:***/s" has no usable',
+        ),
+        (
+            one(url=f"rtsp://viewer:{SECRET}/s"),
+            'cameras.yaml:4: cameras[0].url: "rtsp://viewer:***/s" has no',
+        ),
+        (
+            one(outputs=f'["rtsp://u:{SECRET}@h:0/day"]'),
+            'cameras.yaml:6: cameras[0].outputs[0]: "rtsp://***@h:0/day" has no usable port after the host',
+        ),
         (one(url="."), 'cameras.yaml:4: cameras[0].url: "." is a folder, not a file'),
         (one(url=f"viewer:{SECRET}@10.0.0.5/s"), 'cameras.yaml:4: cameras[0].url: "***@10.0.0.5/s"'),
         (one(model="clip.mp4"), 'cameras.yaml:5: cameras[0].model: "clip.mp4": not a checkpoint'),

@@ -374,6 +374,8 @@ def test_outputs_that_are_there(output: str) -> None:
         ("https://user:letmein99@h/whip", "https outputs are not built in yet"),
         ("hls:out/gate/live.m3u8", "hls outputs are not built in yet"),
         ("rtsp:///day", "no host"),
+        ("rtsp://u:letmein99@h:0/day", "has no usable port"),
+        ("rtsp://letmein:letmein99/day", "has no usable port"),
         ("concat:a|b", "'concat' is no output"),
     ],
 )

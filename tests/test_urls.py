@@ -58,6 +58,7 @@ def test_free_text_needs_no_registered_secret(template: str) -> None:
     [
         ("rtsp://u:a/b@host/s", "rtsp://u:a%2Fb@host/s"),
         ("rtsp://u:a?b#c@d@host/s", "rtsp://u:a%3Fb%23c%40d@host/s"),
+        ("rtsp://u:a b@host/s", "rtsp://u:a%20b@host/s"),
         ("rtsp://u:p@ss/w@10.0.0.5/s", "rtsp://u:p%40ss%2Fw@10.0.0.5/s"),
         ("rtsp://user%40dom:s%2Ft@host/s", "rtsp://user%40dom:s%2Ft@host/s"),
         ("rtsp://:x@host", "rtsp://:x@host"),
@@ -137,6 +138,48 @@ def test_a_password_on_its_own_goes_too_once_its_url_is_known(address: str) -> N
     assert redact(line) == line
     CameraUrl(address.format(SECRET))
     assert redact(line) == "[tcp @ 0x5] Failed to resolve hostname ***: unknown"
+
+
+def test_a_password_goes_in_the_form_ffmpeg_is_given_too() -> None:
+    CameraUrl("rtsp://u:Wk3 n/q@8@10.0.0.5/s")
+    assert redact("cannot resolve Wk3%20n%2Fq%408: no") == "cannot resolve ***: no"
+
+
+@pytest.mark.parametrize(
+    ("url", "usable"),
+    [
+        ("rtsp://h/s", True),
+        ("rtsp://h:1/s", True),
+        ("rtsp://u:p:w@h:65535", True),
+        ("rtsp://[fe80::1]/s", True),
+        ("rtsp://[fe80::1]:554/s", True),
+        ("srt://:9000?mode=listener", True),
+        ("clip:1.mp4", True),
+        ("./odd://h:x/a.mp4", True),
+        ("device:0", True),
+        ("rtsp://h:notaport/x", False),
+        ("rtsp://h:0/x", False),
+        ("rtsp://h:65536", False),
+        ("rtsp://h:-1/x", False),
+        ("rtsp://h:/x", False),
+        ("rtsp://u:p@h:55a/x", False),
+        ("rtsp://[fe80::1]:x/s", False),
+        ("rtsp://fe80::1/s", False),
+        ("rtsp://h:\u0665\u0665/x", False),
+    ],
+)
+def test_ports(url: str, usable: bool) -> None:
+    assert CameraUrl(url).port_is_usable is usable
+
+
+def test_what_stands_in_place_of_a_port_is_masked() -> None:
+    """A login whose host was forgotten."""
+    assert redact(f"opening rtsp://viewer:{SECRET}/s and 'rtsp://viewer:{SECRET}'") == (
+        "opening rtsp://viewer:***/s and 'rtsp://viewer:***'"
+    )
+    for line in ("rtsp://h:554: refused", "see 'rtsp://h:554', rtsp://[::1]:554/s.", "rtsp://h: away"):
+        assert redact(line) == line
+    assert str(CameraUrl("rtsp://h:${PORT}/s")) == "rtsp://h:${PORT}/s"
 
 
 def test_registered_secrets_go_alone_and_short_ones_stay() -> None:
