@@ -63,7 +63,7 @@ def _source(value: object) -> CameraUrl:
             _fail(f"cannot be read: {error.strerror}")
     elif url.scheme == "device":
         if not re.fullmatch(r"device:[0-9]+", text):
-            _fail("must be device: and a number, e.g. device:0")
+            _fail("must be device: and a number (e.g. device:0)")
     elif url.scheme not in SOURCES:
         _fail(f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)")
     elif not re.match(r"[^:]+://[^/?#]", text):
@@ -87,9 +87,13 @@ def _output(value: object) -> CameraUrl:
 def _model(value: object) -> Path:
     path = _path(value)
     try:
+        if path.is_dir():
+            _fail("is a folder, not a checkpoint")
         read_checkpoint(path)
     except CheckpointError as error:
         _fail(str(error).removeprefix(f"{path}: "))
+    except OSError as error:
+        _fail(f"cannot be read: {error.strerror}")
     return path
 
 
@@ -105,10 +109,15 @@ def _detect(value: object) -> Path | Literal[False]:
     if value is False or (isinstance(value, str) and value.lower() in _FALSE):
         return False
     if not isinstance(value, (str, Path)):
-        _fail("must be false or the path of an ultralytics model, e.g. weights/vehicles.pt")
+        _fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
     path = _path(value)
-    if not path.is_file():
-        _fail("no such model file")
+    try:
+        if path.is_dir():
+            _fail("is a folder, not a model")
+        if not path.is_file():
+            _fail("no such model file")
+    except OSError as error:
+        _fail(f"cannot be read: {error.strerror}")
     if importlib.util.find_spec("ultralytics") is None:
         _fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
     return path

@@ -51,13 +51,11 @@ def _message(details: ErrorDetails, path: Path, document: Document) -> str:
             return f"missing{'' if path[-1] != 'cameras' else '; it needs a list with at least one camera'}"
         case "nightday":
             text = str(context["text"])
-            return (
-                text
-                if details["input"] in ("", None)
-                else f"{value} {text}"
-                if _reads_on(text)
-                else f"{value}: {text}"
-            )
+            if details["input"] in ("", None):
+                return text
+            if text.startswith("must be "):
+                return f"{text}, not {value}"
+            return f"{value} {text}" if _reads_on(text) else f"{value}: {text}"
         case "literal_error":
             choices = _choices(path)
             given = details["input"]

@@ -25,7 +25,7 @@ _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|l
 _SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)([^&\s]*)", re.IGNORECASE)
 # What stands where a port should and is none: not a number with a sentence's marks behind, nor ${PORT}.
 _NO_PORT = re.compile(
-    r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]*[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"
+    r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]{0,5}[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"
 )
 _BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")  # viewer:secret@10.0.0.5
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

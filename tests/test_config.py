@@ -144,7 +144,7 @@ http: {{port: 8080}}
         21: [
             "cameras[3].model: missing",
             "cameras[3].name: missing",
-            'cameras[3].url: "device:one" must be device: and a number',
+            'cameras[3].url: must be device: and a number (e.g. device:0), not "device:one"',
         ],
         22: ['cameras[3].outputs[0]: "clip.mp4/x.mp4": cannot write to clip.mp4: '],
         23: [
@@ -199,7 +199,7 @@ def one(**keys: str) -> str:
         (one(name='"gate\\n"'), "cameras.yaml:3: cameras[0].name: must be 1 to 64"),
         (
             one(name="gate", url="{a: 1}"),
-            "cameras.yaml:4: cameras[0].url: a mapping must be a camera's address",
+            "cameras.yaml:4: cameras[0].url: must be a camera's address, not a mapping",
         ),
         (one(url='""'), "cameras.yaml:4: cameras[0].url: is empty"),
         (one(url=""), "cameras.yaml:3: cameras[0].url: missing"),
@@ -227,10 +227,25 @@ def one(**keys: str) -> str:
         (one(url="."), 'cameras.yaml:4: cameras[0].url: "." is a folder, not a file'),
         (one(url=f"viewer:{SECRET}@10.0.0.5/s"), 'cameras.yaml:4: cameras[0].url: "***@10.0.0.5/s"'),
         (one(model="clip.mp4"), 'cameras.yaml:5: cameras[0].model: "clip.mp4": not a checkpoint'),
-        (one(model="7"), "cameras.yaml:5: cameras[0].model: 7 must be a path"),
+        (one(model="7"), "cameras.yaml:5: cameras[0].model: must be a path, not 7"),
+        (one(model="."), 'cameras.yaml:5: cameras[0].model: "." is a folder, not a checkpoint'),
+        (one(model="x" * 300), f'cameras.yaml:5: cameras[0].model: "{"x" * 97}...": cannot be read: '),
+        (one(detect="."), 'cameras.yaml:6: cameras[0].detect: "." is a folder, not a model'),
+        (one(detect="x" * 300), f'cameras.yaml:6: cameras[0].detect: "{"x" * 97}...": cannot be read: '),
+        (
+            one(outputs="[[a]]"),
+            "cameras.yaml:6: cameras[0].outputs[0]: must be a path or an address, not a list",
+        ),
         (one(detect="nowhere.pt"), 'cameras.yaml:6: cameras[0].detect: "nowhere.pt": no such model file'),
-        (one(detect="true"), "cameras.yaml:6: cameras[0].detect: true must be false or the path"),
-        (one(segment_seconds="true"), "cameras.yaml:6: cameras[0].segment_seconds: true must be a number"),
+        (
+            one(detect="yes"),
+            "cameras.yaml:6: cameras[0].detect: must be false or the path of an ultralytics model "
+            "(e.g. weights/vehicles.pt), not yes",
+        ),
+        (
+            one(segment_seconds="true"),
+            "cameras.yaml:6: cameras[0].segment_seconds: must be a number, not true",
+        ),
         (
             one(segment_seconds=".inf"),
             "cameras.yaml:6: cameras[0].segment_seconds: must be at most 86400, not .inf",

@@ -177,6 +177,7 @@ def test_what_stands_in_place_of_a_port_is_masked() -> None:
     assert redact(f"opening rtsp://viewer:{SECRET}/s and 'rtsp://viewer:{SECRET}'") == (
         "opening rtsp://viewer:***/s and 'rtsp://viewer:***'"
     )
+    assert redact("rtsp://viewer:20260101/s") == "rtsp://viewer:***/s"
     for line in ("rtsp://h:554: refused", "see 'rtsp://h:554', rtsp://[::1]:554/s.", "rtsp://h: away"):
         assert redact(line) == line
     assert str(CameraUrl("rtsp://h:${PORT}/s")) == "rtsp://h:${PORT}/s"
