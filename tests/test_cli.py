@@ -41,10 +41,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     save_checkpoint("gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
     root = logging.getLogger()
     before = root.level, list(root.handlers), threading.excepthook
+    levels = {name: logging.getLogger(name).level for name in ("pipeline", "engines")}
     yield tmp_path
     root.setLevel(before[0])
     root.handlers[:] = before[1]
     threading.excepthook = before[2]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     logging.captureWarnings(False)
 
 
