@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -140,17 +142,32 @@ def main(argv: list[str] | None = None) -> int:
         scene = load_scene(args.scene)
         folder = args.out or Path("runs") / scene.name
         folder.mkdir(parents=True, exist_ok=True)
-        logging.basicConfig(
-            level=logging.INFO,
-            format="%(asctime)s %(message)s",
-            handlers=[logging.FileHandler(folder / "train.log")],
-        )
-        trainer = Trainer(scene, settings, folder)
-        resumed = trainer.resume()
+        with _logged(folder / "train.log"):
+            trainer = Trainer(scene, settings, folder)
+            return _train(trainer, Console(), resumed=trainer.resume())
     except (SceneError, ResumeError, CheckpointError, VggWeightsError, OSError) as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 2
-    console = Console()
+    except TrainingError as error:
+        print(f"nightday-train: {error}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _train(trainer: Trainer, console: Console, *, resumed: bool) -> int:
+    scene, settings, folder = trainer.scene, trainer.settings, trainer.folder
     height, width = scene.background.shape[:2]
     parameters = sum(p.numel() for p in trainer.model.parameters())
     console.print(
@@ -160,11 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     if resumed:
         console.print(f"going on from step {trainer.step}")
     log.info("start at step %d of %d, %s", trainer.step, settings.steps, settings)
-    try:
-        stopped = _loop(trainer, console)
-    except (TrainingError, OSError) as error:
-        print(f"nightday-train: {error}", file=sys.stderr)
-        return 1
+    stopped = _loop(trainer, console)
     log.info("%s at step %d", "stopped" if stopped else "done", trainer.step)
     console.print(
         f"{folder / 'model.pt'}: checkpoint of step {trainer.step}; samples in {folder / 'samples'}"
