@@ -36,9 +36,8 @@ def model_faults(error: ValidationError, document: Document, *, known: set[Path]
     """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
     for details in error.errors(include_url=False, include_context=True, include_input=True):
         path: Path = tuple(details["loc"])
-        fault = fault_at(path, _message(details, path, document), document.origins)
-        if fault.path not in known:  # e.g. what a missing variable left empty
-            yield fault
+        if fault_at(path, "", document.origins).path not in known:  # e.g. what a missing variable left empty
+            yield fault_at(path, _message(details, path, document), document.origins)
 
 
 def _message(details: ErrorDetails, path: Path, document: Document) -> str:

@@ -384,6 +384,12 @@ class TestEnvironment:
             "GATE_PASSWORD_FILE to a file that holds it"
         ]
 
+    def test_its_name_is_shown_beside_another_fault_of_the_address(self, faults: Faults) -> None:
+        (fault,) = faults(one(url="rtsp://u:${GATE_LOGIN}@h:0/s"))
+        assert fault.startswith(
+            "cameras.yaml:4: cameras[0].url: ${GATE_LOGIN} is not set; set GATE_LOGIN, or"
+        )
+
     def test_from_a_file(self, load: Load, faults: Faults, tmp_path: Path) -> None:
         path = tmp_path / "secret"
         path.write_text(f"{SECRET}\n")
