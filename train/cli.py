@@ -177,7 +177,12 @@ def _train(trainer: Trainer, console: Console, *, resumed: bool) -> int:
     if resumed:
         console.print(f"going on from step {trainer.step}")
     log.info("start at step %d of %d, %s", trainer.step, settings.steps, settings)
-    stopped = _loop(trainer, console)
+    try:
+        stopped = _loop(trainer, console)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: {error}; free or correct it, then start the same command again"
+        ) from None
     log.info("%s at step %d", "stopped" if stopped else "done", trainer.step)
     console.print(
         f"{folder / 'model.pt'}: checkpoint of step {trainer.step}; samples in {folder / 'samples'}"
