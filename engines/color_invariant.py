@@ -76,16 +76,17 @@ class ColorInvariant(nn.Module):
         # H divides by E_λ² + E_λλ², which may nearly cancel: this is worth a factor of ten in its error.
         spectrum = torch.einsum("cr,nrhw->nchw", (self.color_model * 100).round(), rgb.float() * 255)
         spectrum = F.pad(spectrum, (self.radius,) * 4, mode="replicate")
-        # One pass along x gives each spectral channel smoothed and derived at all scales, one along y completes.
-        across = torch.cat((g, dg)).repeat(3, 1).view(6 * scales, 1, 1, size)
-        rows = F.conv2d(spectrum, across, groups=3).unflatten(1, (3, 2, scales))
-        smooth_x, derive_x = rows[:, :, 0].flatten(1, 2), rows[:, :, 1].flatten(1, 2)
+
+        # One pass along x smooths or derives each spectral channel at all scales, one along y completes. Channels
+        # stay as they are until then: taking them apart costs more than the convolutions do.
+        def across(kernel: Tensor) -> Tensor:
+            return F.conv2d(spectrum, kernel.repeat(3, 1).view(3 * scales, 1, 1, size), groups=3)
 
         def down(x: Tensor, kernel: Tensor) -> Tensor:
-            weight = kernel.repeat(3, 1).view(3 * scales, 1, size, 1)
-            y = F.conv2d(x, weight, groups=3 * scales).unflatten(1, (3, scales))
-            return y.transpose(1, 2) / (100 * 255)
+            y = F.conv2d(x, kernel.repeat(3, 1).view(3 * scales, 1, size, 1), groups=3 * scales)
+            return y.unflatten(1, (3, scales)).transpose(1, 2) / (100 * 255)
 
+        smooth_x, derive_x = across(g), across(dg)
         smooth = down(smooth_x, g)  # (N, 5, 3, H, W): Ê, Ê_λ, Ê_λλ at each scale
         return sum_of_squares(smooth, down(derive_x, g)) + sum_of_squares(smooth, down(smooth_x, dg))
 

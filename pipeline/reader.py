@@ -64,6 +64,9 @@ class Reader(threading.Thread):
     it ends ``finished``, or ``failed`` where it cannot be read. The thread ends within about 0.2 s of ``stop``,
     even while FFmpeg waits for the network; only a name look-up that hangs is waited for (it is a daemon thread).
 
+    What a network source sent while it was being opened comes all at once. Those of its frames that nobody can
+    take in time are dropped as "backlog": they are old, not too many. Later ones are dropped as "overload".
+
     A packet that cannot be decoded, and a frame out of order, are dropped and counted as "decode_error".
 
     Args:
@@ -121,6 +124,8 @@ class Reader(threading.Thread):
         self._timeline = Timeline()
         self._origin: tuple[float, int] | None = None  # when the first frame was played, and its PTS
         self._playing_since = 0.0
+        self._backlog = False
+        self._before: tuple[float, int] | None = None  # when the last frame came, and its PTS
         self._event = ReaderEvent(camera, "starting")
 
     @property
@@ -200,6 +205,7 @@ class Reader(threading.Thread):
             live=not self._source.is_file,
             frame_seconds=float(1 / rate) if rate else 0.04,
         )
+        self._backlog, self._before = not self._source.is_file, None
         picture_at = self._clock.monotonic()
         for packet in self._packets(container, stream):
             if self._stopping.is_set():
@@ -252,8 +258,16 @@ class Reader(threading.Thread):
         )
         if self._lossless:
             return self._slot.put_wait(frame, cancelled=self._stopping)
-        self._slot.put(frame)
+        self._slot.put(frame, reason="backlog" if self._in_backlog(frame) else "overload")
         return True
+
+    def _in_backlog(self, frame: Frame) -> bool:
+        """Whether frames still come faster than they were taken, as they do when a stream has just been opened."""
+        if self._backlog and self._before is not None:
+            came, pts = self._before
+            self._backlog = frame.decoded_at - came < float((frame.pts - pts) * frame.time_base) / 2
+        self._before = (frame.decoded_at, frame.pts)
+        return self._backlog
 
     def _wait_until_due(self, pts: int) -> bool:
         """Wait for a file's frame to be due, counted from the first one so that errors do not add up."""

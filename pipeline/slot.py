@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from pipeline.frame import Frame
-from pipeline.stats import CameraStats
+from pipeline.stats import CameraStats, DropReason
 
 CANCEL_CHECK = (
     0.1  # seconds; an Event cannot wake a waiter on another one, so a blocked put looks at it this often
@@ -31,13 +31,13 @@ class LatestSlot:
         self._frame: Frame | None = None
         self._emptied = threading.Event()
 
-    def put(self, frame: Frame) -> None:
-        """Hold ``frame`` at once; an older one that nobody took is dropped and counted as "overload"."""
+    def put(self, frame: Frame, *, reason: DropReason = "overload") -> None:
+        """Hold ``frame`` at once; an older one that nobody took is dropped and counted as ``reason``."""
         with self._ready:
             replaced, self._frame = self._frame, frame
             self._ready.notify_all()
         if replaced is not None:
-            self._stats.count_dropped("overload")
+            self._stats.count_dropped(reason)
 
     def put_wait(self, frame: Frame, *, cancelled: threading.Event) -> bool:
         """Hold ``frame`` once the older one has been taken: nothing is lost.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-DropReason = Literal["overload", "output_slow", "output_failed", "engine_error", "decode_error"]
+DropReason = Literal["overload", "backlog", "output_slow", "output_failed", "engine_error", "decode_error"]
 LATENCY_WINDOW = 1024  # pictures written; of a 25 fps camera with one output, about its last 40 s
 
 

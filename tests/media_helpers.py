@@ -17,7 +17,7 @@ from rtsp_server import WAIT
 
 from pipeline.frame import Frame, Picture
 from pipeline.slot import LatestSlot
-from pipeline.stats import CameraStats
+from pipeline.stats import CameraStats, DropReason
 
 
 class FakeClock:
@@ -50,10 +50,12 @@ class KeepingSlot(LatestSlot):
     def __init__(self, stats: CameraStats) -> None:
         super().__init__(ready=threading.Condition(), stats=stats)
         self.frames: list[Frame] = []
+        self.reasons: list[DropReason] = []
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: Frame, *, reason: DropReason = "overload") -> None:
         with self._ready:
             self.frames.append(frame)
+            self.reasons.append(reason)
             self._ready.notify_all()
 
     def put_wait(self, frame: Frame, *, cancelled: threading.Event) -> bool:

@@ -98,6 +98,16 @@ def test_rtsp_frames_are_the_clip_s_own_with_its_pace_in_their_pts(tmp_path: Pat
     assert [event.state for event in camera.events] == ["playing", "stopped"]
 
 
+def test_only_what_came_while_opening_is_backlog(tmp_path: Path) -> None:
+    """Frames that piled up come at once and are old; from the first that keeps its pace on it is overload."""
+    with RtspServer(record=tmp_path) as server, Camera(server.url("/cam")) as camera:
+        camera.slot.wait_for(40)
+    reasons = camera.slot.reasons
+    assert reasons[0] == "backlog"
+    assert reasons[-1] == "overload"
+    assert reasons == sorted(reasons)  # once over, it does not come again
+
+
 def test_a_login_is_used(tmp_path: Path) -> None:
     with (
         RtspServer(record=tmp_path, login=f"viewer:{PASSWORD}") as server,
