@@ -19,7 +19,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.frame import Frame
 from pipeline.media import Reason, detail_of, interruptible, open_input, reason_of
 from pipeline.slot import LatestSlot
-from pipeline.stats import CameraStats
+from pipeline.stats import CameraStats, DropReason
 from pipeline.timeline import Timeline
 from pipeline.urls import CameraUrl
 
@@ -258,16 +258,18 @@ class Reader(threading.Thread):
         )
         if self._lossless:
             return self._slot.put_wait(frame, cancelled=self._stopping)
-        self._slot.put(frame, reason="backlog" if self._in_backlog(frame) else "overload")
+        # What is replaced came before this one: the last of the backlog gives way to the first that keeps pace.
+        reason: DropReason = "backlog" if self._backlog else "overload"
+        self._see_pace(frame)
+        self._slot.put(frame, reason=reason)
         return True
 
-    def _in_backlog(self, frame: Frame) -> bool:
-        """Whether frames still come faster than they were taken, as they do when a stream has just been opened."""
+    def _see_pace(self, frame: Frame) -> None:
+        """End the backlog once a frame comes no faster than it was taken."""
         if self._backlog and self._before is not None:
             came, pts = self._before
             self._backlog = frame.decoded_at - came < float((frame.pts - pts) * frame.time_base) / 2
         self._before = (frame.decoded_at, frame.pts)
-        return self._backlog
 
     def _wait_until_due(self, pts: int) -> bool:
         """Wait for a file's frame to be due, counted from the first one so that errors do not add up."""
