@@ -212,7 +212,10 @@ def test_a_batch_finds_what_single_frames_find(model: Path, frames: np.ndarray) 
     detector = load_detector(model, device="cpu")
     together = detector(frames)
     assert sum(map(len, together)) > 0
-    _assert_same(together, [detector(frame[np.newaxis])[0] for frame in frames])
+    # Beside copies of itself, for batches of another size take other kernels, whose rounding random weights magnify.
+    alone = [detector(np.stack([frame] * len(frames)))[0] for frame in frames]
+    _assert_same(together, alone)
+    assert len(detector(frames[:1])) == 1
 
 
 def test_frames_are_left_as_they_are_and_boxes_lie_within(model: Path, frames: np.ndarray) -> None:
