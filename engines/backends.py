@@ -44,9 +44,17 @@ class Engine(Protocol):
     def __call__(self, frames: Frames) -> Frames:
         """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape; any N ≥ 1, H, W ≥ 16.
 
-        The first call with a new H, W may take seconds (compilation). Raises ValueError for another dtype or
-        shape.
+        The first call with a new H, W may take seconds unless that size is ``prepared``. Raises ValueError for
+        another dtype or shape.
         """
+        ...
+
+    def prepared(self, height: int, width: int) -> bool:
+        """Whether frames of this size are translated without anything being compiled first."""
+        ...
+
+    def prepare(self, height: int, width: int) -> None:
+        """Compile for frames of this size. May run in another thread while the engine is being called."""
         ...
 
 
@@ -108,3 +116,10 @@ class EagerEngine:
         check_frames(frames)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
+
+    def prepared(self, height: int, width: int) -> bool:
+        """Always: nothing is compiled."""
+        return True
+
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing to do."""

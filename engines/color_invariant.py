@@ -30,14 +30,16 @@ class ColorInvariant(nn.Module):
     Args:
         radius: half-width of every kernel in pixels, fixed so that the graph has fixed shapes. σ is clamped
             to [0.5, radius / 3], where the kernel holds the Gaussian.
+        stride: 2 measures at every second pixel of every second row, for a generator that works at half size.
     """
 
-    def __init__(self, *, radius: int = 6) -> None:
+    def __init__(self, *, radius: int = 6, stride: int = 1) -> None:
         super().__init__()
         if radius < 4:
             # σ starts at 1, which must lie inside its range for a gradient to move it.
             raise ValueError(f"radius={radius}: a kernel that holds σ = 1 and more needs at least 4 pixels")
         self.radius = radius
+        self.stride = stride
         self.log2_sigma = nn.Parameter(torch.zeros(len(INVARIANTS)))
         self.weight = nn.Parameter(torch.ones(len(INVARIANTS)))  # Λ
         self.register_buffer("color_model", torch.tensor(GAUSSIAN_COLOR_MODEL), persistent=False)
@@ -68,7 +70,7 @@ class ColorInvariant(nn.Module):
             rgb: float (N, 3, H, W) in [0, 1].
 
         Returns:
-            float32 (N, 5, H, W), ≥ 0, in the order of ``INVARIANTS``.
+            float32 (N, 5, ⌈H / stride⌉, ⌈W / stride⌉), ≥ 0, in the order of ``INVARIANTS``.
         """
         g, dg = self.kernels()
         scales, size = g.shape
@@ -80,10 +82,12 @@ class ColorInvariant(nn.Module):
         # One pass along x smooths or derives each spectral channel at all scales, one along y completes. Channels
         # stay as they are until then: taking them apart costs more than the convolutions do.
         def across(kernel: Tensor) -> Tensor:
-            return F.conv2d(spectrum, kernel.repeat(3, 1).view(3 * scales, 1, 1, size), groups=3)
+            taps = kernel.repeat(3, 1).view(3 * scales, 1, 1, size)
+            return F.conv2d(spectrum, taps, groups=3, stride=(1, self.stride))
 
         def down(x: Tensor, kernel: Tensor) -> Tensor:
-            y = F.conv2d(x, kernel.repeat(3, 1).view(3 * scales, 1, size, 1), groups=3 * scales)
+            taps = kernel.repeat(3, 1).view(3 * scales, 1, size, 1)
+            y = F.conv2d(x, taps, groups=3 * scales, stride=(self.stride, 1))
             return y.unflatten(1, (3, scales)).transpose(1, 2) / (100 * 255)
 
         smooth_x, derive_x = across(g), across(dg)
@@ -91,7 +95,8 @@ class ColorInvariant(nn.Module):
         return sum_of_squares(smooth, down(derive_x, g)) + sum_of_squares(smooth, down(smooth_x, dg))
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """ξ of float (N, 3, H, W) RGB in [0, 1]: float32 (N, 5, H, W), each map Λ times zero mean, unit variance.
+        """ξ of float (N, 3, H, W) RGB in [0, 1]: float32 (N, 5, ⌈H / stride⌉, ⌈W / stride⌉), each map Λ times zero
+        mean, unit variance.
 
         Sum of squares, logarithm, instance normalisation, as in CIConv: the root of eq. 6 has an infinite
         gradient at zero. Always computed in float32: in the dark the ratios do not survive half precision.

@@ -1,4 +1,4 @@
-"""The ResNet generator and the model around it: uint8 night frames in, uint8 day frames out, one graph."""
+"""The generators and the model around them: uint8 night frames in, uint8 day frames out, one graph."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engines.color_invariant import INVARIANTS, ColorInvariant
 
+Kind = Literal["resnet", "light"]
 InputMode = Literal["concat", "replace"]
 Norm = Literal["instance", "batch"]
 Upsample = Literal["resize", "transposed"]
@@ -21,16 +22,19 @@ class GeneratorSettings:
     """Everything that fixes the graph's shape; stored in every checkpoint.
 
     Attributes:
-        blocks: residual blocks (paper 9, compact 6).
-        width: channels of the first layer, ngf (paper 64, compact 16).
+        kind: ``resnet`` is the paper's; ``light`` is for machines without a GPU.
+        blocks: residual blocks (paper 9, compact 6); of ``light`` those at an eighth of the size.
+        width: channels of the first layer, ngf (paper 64, compact 16, light 24).
         input: what the generator sees: RGB and the invariant (``concat``) or the invariant alone (``replace``,
             the literal reading of the paper).
         norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
             brightness of the single frame.
-        upsample: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is the classic.
+        upsample: of ``resnet``: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is
+            the classic.
         invariant_radius: half-width of the invariant's kernels, pixels.
     """
 
+    kind: Kind = "resnet"
     blocks: int = 9
     width: int = 64
     input: InputMode = "concat"
@@ -44,6 +48,7 @@ class GeneratorSettings:
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}={value!r}: must be a whole number ≥ {least}")
         for name, allowed in (
+            ("kind", ("resnet", "light")),
             ("input", ("concat", "replace")),
             ("norm", ("instance", "batch")),
             ("upsample", ("resize", "transposed")),
@@ -54,6 +59,7 @@ class GeneratorSettings:
 
 PAPER = GeneratorSettings(blocks=9, width=64)
 COMPACT = GeneratorSettings(blocks=6, width=16, norm="batch")
+LIGHT = GeneratorSettings(kind="light", blocks=6, width=24, norm="batch")
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
@@ -120,6 +126,61 @@ class ResnetGenerator(nn.Module):
         return self.layers(x)
 
 
+class SeparableBlock(nn.Module):
+    """x + pointwise-relu-pointwise(norm(5×5 depthwise(x))): a ninth of a residual block's products at 64 channels."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
+            _norm(norm, channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, C, H, W) → the same shape."""
+        return x + self.body(x)
+
+
+class LightGenerator(nn.Module):
+    """A small U-Net that does no work at full size: half, quarter, eighth, and back by pixel shuffle.
+
+    0.99 G products for a 352×288 picture where the compact ResNet has 4.84 G.
+
+    Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1]; H and W multiples of 8.
+    """
+
+    def __init__(self, channels: int, settings: GeneratorSettings) -> None:
+        super().__init__()
+        w, norm = settings.width, settings.norm
+
+        def conv(into: int, out: int, stride: int = 1) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(into, out, 3, stride=stride, padding=1), _norm(norm, out), nn.ReLU(inplace=True)
+            )
+
+        def up(into: int, out: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(into, 4 * out, 1), nn.PixelShuffle(2))
+
+        self.to_half = conv(channels, w)
+        self.to_quarter = nn.Sequential(conv(w, 2 * w, 2), SeparableBlock(2 * w, norm))
+        self.to_eighth = nn.Sequential(
+            conv(2 * w, 4 * w, 2), *(SeparableBlock(4 * w, norm) for _ in range(settings.blocks))
+        )
+        self.back_to_quarter, self.at_quarter = up(4 * w, 2 * w), SeparableBlock(2 * w, norm)
+        self.back_to_half, self.at_half = up(2 * w, w), nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
+        self.out = nn.Sequential(nn.Conv2d(w, 12, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""
+        half = self.to_half(x)
+        quarter = self.to_quarter(half)
+        quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
+        return self.out(self.at_half(half + self.back_to_half(quarter)))
+
+
 class NightToDay(nn.Module):
     """The whole translation, invariant included, as one module that backends compile.
 
@@ -129,22 +190,30 @@ class NightToDay(nn.Module):
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.invariant = ColorInvariant(radius=settings.invariant_radius)
-        channels = len(INVARIANTS) + (3 if settings.input == "concat" else 0)
-        self.generator = ResnetGenerator(channels, settings)
+        light = settings.kind == "light"
+        self.invariant = ColorInvariant(radius=settings.invariant_radius, stride=2 if light else 1)
+        rgb = {"concat": 12 if light else 3, "replace": 0}[settings.input]
+        make = LightGenerator if light else ResnetGenerator
+        self.generator = make(len(INVARIANTS) + rgb, settings)
 
     def see(self, rgb: Tensor) -> Tensor:
         """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``.
 
         Float (N, 3, H, W) RGB in [0, 1] → float32 (N, 5 or 8, H', W'), H' and W' the next multiples of 4: the two
-        strided convolutions want them. The picture grows to the right and below by its own edge.
+        strided convolutions want them. For ``light`` (N, 5 or 17, H'/2, W'/2), multiples of 8, RGB as four pixels
+        in 12 channels. The picture grows to the right and below by its own edge.
         """
         height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
-        grow = (0, -width % 4, 0, -height % 4)
+        light = self.settings.kind == "light"
+        step = 8 if light else 4
+        grow = (0, -width % step, 0, -height % step)
         if any(grow):
             rgb = F.pad(rgb, grow, mode="replicate")
         seen = self.invariant(rgb)
-        return torch.cat((rgb * 2 - 1, seen), dim=1) if self.settings.input == "concat" else seen
+        if self.settings.input == "replace":
+            return seen
+        scaled = rgb * 2 - 1
+        return torch.cat((F.pixel_unshuffle(scaled, 2) if light else scaled, seen), dim=1)
 
     def translate(self, rgb: Tensor) -> Tensor:
         """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity."""

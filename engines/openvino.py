@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import warnings
 from typing import Any
 
@@ -51,8 +52,9 @@ class OpenVinoEngine:
     by 84 % and 89 % at the 99th percentile. So the front keeps a graph of its own in fp32, which hands its
     output tensor to the generator's without a copy.
 
-    Each picture size is traced and compiled at its first frame (about a second) with the batch left open: a
-    fixed batch is 8 % faster, but batches change from moment to moment and each would compile anew.
+    Each picture size is traced and compiled once (about a second), by ``prepare`` or at its first frame, with the
+    batch left open: a fixed batch is 8 % faster, but batches change from moment to moment and each would compile
+    anew.
     """
 
     def __init__(self, model: NightToDay, *, name: str, precision: Precision) -> None:
@@ -67,24 +69,47 @@ class OpenVinoEngine:
         self._model = model
         self._precision = precision
         self._requests: dict[tuple[int, int], list[Any]] = {}
+        self._lock = threading.Lock()  # over _requests; never held while anything is compiled or run
+        self._compiling = threading.Lock()  # the model is traced in one thread at a time
         self.info = EngineInfo("openvino", precision, name)
 
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
-        size = (frames.shape[1], frames.shape[2])
-        # Last used goes last, so that the size dropped is the one unused for longest.
-        requests = self._requests.pop(size, None) or self._compile(size)
-        self._requests[size] = requests
-        requests[0].infer([np.ascontiguousarray(frames)], share_inputs=True)
-        for before, after in itertools.pairwise(requests):
-            after.set_input_tensor(before.get_output_tensor())
-            after.infer()
-        return requests[-1].get_output_tensor().data.copy()
+        return _infer(self._of(frames.shape[1], frames.shape[2]), frames).copy()
+
+    def prepared(self, height: int, width: int) -> bool:
+        """See ``Engine``."""
+        with self._lock:
+            return (height, width) in self._requests
+
+    def prepare(self, height: int, width: int) -> None:
+        """See ``Engine``."""
+        self._of(height, width)
+
+    def _of(self, height: int, width: int) -> list[Any]:
+        """The requests of a size, compiled if there are none."""
+        size = (height, width)
+        if (requests := self._known(size)) is None:
+            with self._compiling:
+                requests = self._known(size) or self._compile(size)
+                _infer(requests, np.zeros((1, *size, 3), np.uint8))  # the first run is slower than the others
+                with self._lock:
+                    while len(self._requests) >= KEPT_SIZES:
+                        del self._requests[next(iter(self._requests))]
+                    self._requests[size] = requests
+        return requests
+
+    def _known(self, size: tuple[int, int]) -> list[Any] | None:
+        with self._lock:
+            requests = self._requests.pop(size, None)
+            if (
+                requests is not None
+            ):  # last used goes last, so that the size dropped is the one unused for longest
+                self._requests[size] = requests
+            return requests
 
     def _compile(self, size: tuple[int, int]) -> list[Any]:
-        while len(self._requests) >= KEPT_SIZES:
-            del self._requests[next(iter(self._requests))]
         frames = torch.zeros((1, *size, 3), dtype=torch.uint8)
         if self._precision == "fp32":
             return [self._request(self._model, frames, "fp32")]
@@ -101,3 +126,12 @@ class OpenVinoEngine:
             graph = ov.convert_model(module.eval(), example_input=example, input=[-1, *example.shape[1:]])
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
         return self._core.compile_model(graph, "CPU", options).create_infer_request()
+
+
+def _infer(requests: list[Any], frames: Frames) -> Frames:
+    """Run the graphs one after the other; the result lies in the last one's own memory."""
+    requests[0].infer([np.ascontiguousarray(frames)], share_inputs=True)
+    for before, after in itertools.pairwise(requests):
+        after.set_input_tensor(before.get_output_tensor())
+        after.infer()
+    return requests[-1].get_output_tensor().data

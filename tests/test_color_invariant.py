@@ -162,3 +162,10 @@ def test_sigma_stays_where_the_kernel_holds_it() -> None:
     with torch.no_grad():
         module.log2_sigma.copy_(torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0]))
     assert module.sigma.tolist() == [0.5, 0.5, 1.0, 2.0, 2.0]
+
+
+def test_stride_two_is_every_second_pixel(rng: np.random.Generator) -> None:
+    rgb = torch.from_numpy(rng.random((2, 3, 37, 44), np.float32))
+    with torch.no_grad():
+        half, whole = (ColorInvariant(stride=stride).squared_edges(rgb) for stride in (2, 1))
+    torch.testing.assert_close(half, whole[..., ::2, ::2], rtol=1e-4, atol=1e-9)

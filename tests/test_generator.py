@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.utils.flop_counter
 
-from engines.generator import COMPACT, PAPER, GeneratorSettings, NightToDay, ResidualBlock
+from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay, ResidualBlock
 
 TINY = GeneratorSettings(blocks=1, width=4)
 
@@ -21,7 +22,13 @@ def test_paper_and_compact_are_one_class(settings: GeneratorSettings, blocks: in
 
 @pytest.mark.parametrize("size", [(64, 64), (61, 50), (288, 352), (17, 16)])
 @pytest.mark.parametrize(
-    "settings", [TINY, replace(TINY, input="replace", upsample="transposed", norm="batch")]
+    "settings",
+    [
+        TINY,
+        replace(TINY, input="replace", upsample="transposed", norm="batch"),
+        replace(LIGHT, blocks=1, width=4),
+        replace(LIGHT, blocks=1, width=4, input="replace"),
+    ],
 )
 def test_uint8_in_uint8_out_at_any_size(settings: GeneratorSettings, size: tuple[int, int]) -> None:
     model = NightToDay(settings).eval()
@@ -43,6 +50,28 @@ def test_normalisation_and_invariant_are_in_the_graph() -> None:
         want = (255 * (model.generator(seen) + 1) / 2).round().permute(0, 2, 3, 1)
         got = model(frames).float()
     assert (got - want).abs().max() <= 1  # a value on the edge of rounding
+
+
+def test_light_sees_every_pixel_at_half_size() -> None:
+    model = NightToDay(LIGHT)
+    rgb = torch.rand(1, 3, 26, 40)
+    seen = model.see(rgb)
+    assert seen.shape == (1, 12 + 5, 16, 20)  # 26 rows grow to 32
+    shown = torch.nn.functional.pixel_shuffle(seen[:, :12], 2) / 2 + 0.5
+    torch.testing.assert_close(shown[..., :26, :], rgb)
+    torch.testing.assert_close(
+        seen[:, 12:], model.invariant(torch.nn.functional.pad(rgb, (0, 0, 0, 6), mode="replicate"))
+    )
+
+
+def test_light_needs_a_quarter_of_the_compact_products() -> None:
+    frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    flops = []
+    for settings in (LIGHT, COMPACT):
+        with torch.utils.flop_counter.FlopCounterMode(display=False) as counter, torch.inference_mode():
+            NightToDay(settings).eval()(frame)
+        flops.append(counter.get_total_flops())
+    assert flops[0] < flops[1] / 4
 
 
 def test_replace_sees_the_invariant_alone() -> None:

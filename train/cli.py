@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engines.checkpoint import CheckpointError
-from engines.generator import COMPACT, PAPER
+from engines.generator import COMPACT, LIGHT, PAPER
 from train.data import SceneError, load_scene
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
 from train.vgg import VggWeightsError
 
 log = logging.getLogger("train")
 
+SIZES = {"light": LIGHT, "compact": COMPACT, "paper": PAPER}
 LOG_EVERY = 50  # steps averaged into one line of log.jsonl
 
 
@@ -51,12 +52,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
     add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
     add("--recipe", choices=("dico", "paired", "paired+dico"), default=d.recipe, help="see README")
-    add("--size", choices=("compact", "paper"), default="compact", help="6 blocks of width 16, or 9 of 64")
+    add("--size", choices=tuple(SIZES), default="light", help="light needs no GPU; paper is the largest")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
     add(
         "--norm",
         choices=("instance", "batch"),
-        help="default: batch for a compact model with pairs, else instance",
+        help="default: batch for a light or compact model with pairs, else instance",
     )
     add("--start-from", help="checkpoint whose weights to start with")
     add("--steps", type=_positive, default=d.steps, help="optimiser steps")
@@ -80,11 +81,15 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--vgg", default=d.vgg, help="orthogonal (no file), imagenet (downloads), or a path to vgg16-*.pth")
     add("--seed", type=int, default=d.seed, help="of everything random")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--mixed", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 convolutions")
+    add(
+        "--mixed",
+        action=argparse.BooleanOptionalAction,
+        help="bfloat16 convolutions (default: yes on a GPU and on a CPU with AVX-512, elsewhere they are slower)",
+    )
     add("--sample-every", type=_positive, default=d.sample_every, help="steps")
     add("--save-every", type=_positive, default=d.save_every, help="steps")
     args = parser.parse_args(argv)
-    generator = replace(PAPER if args.size == "paper" else COMPACT, input=args.input)
+    generator = replace(SIZES[args.size], input=args.input)
     # Batch statistics of single unpaired crops are not those of whole nights: without pairs, as published.
     norm = args.norm or ("instance" if args.recipe == "dico" else generator.norm)
     generator = replace(generator, norm=norm)
@@ -93,6 +98,9 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this PyTorch sees no CUDA device; use --device cpu")
+    mixed = args.mixed
+    if mixed is None:
+        mixed = device == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     base = default_settings(args.recipe)
     losses = {name: getattr(args, name) for name in ("adversarial", "background", "foreground", "centre")}
     settings = replace(
@@ -114,7 +122,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         vgg=args.vgg,
         seed=args.seed,
         device=device,
-        mixed=args.mixed,
+        mixed=mixed,
         sample_every=args.sample_every,
         save_every=args.save_every,
     )
