@@ -2,9 +2,10 @@
 
     python -m benchmarks.demo_scene runs/demo
 
-writes two folders. a1_barnet/ is for ``nightday-train --scene``: night/, the first 30 % of the clip under
-TRAIN_NIGHT, and day/, 30 % to 80 %. a1_barnet_held_out/ is for ``nightday-eval --pairs``: the last 20 %, under
-TEST_NIGHT, with its truth. Both hold the same background.png, the median of the day part alone.
+writes three folders. a1_barnet/ is for ``nightday-train --scene``: night/, the first 30 % of the clip under
+TRAIN_NIGHT, and day/, 30 % to 80 %. The others are for ``nightday-eval --pairs``: a1_barnet_validation/ is the same
+night/ with its truth, which training never sees, to choose by; a1_barnet_held_out/ is the last 20 %, under
+TEST_NIGHT, with its truth. All hold the same background.png, the median of the day part alone.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class DemoScene:
-    """uint8 RGB (H, W, 3) each. ``test_night[i]`` is the darkened ``test_day[i]``."""
+    """uint8 RGB (H, W, 3) each. Nights are the darkened truth beside them, picture by picture."""
 
     night: list[Image]
+    night_truth: list[Image]
     day: list[Image]
     background: Image
     test_night: list[Image]
@@ -44,7 +46,7 @@ def split(clip: Path = CLIP) -> DemoScene:
     background = temporal_median(frames[a:b])
     night = list(darken(frames[:a], background, TRAIN_NIGHT, np.random.default_rng(TRAIN_SEED)))
     test_night = list(darken(frames[b:], background, TEST_NIGHT, np.random.default_rng(TEST_SEED)))
-    return DemoScene(night, frames[a:b], background, test_night, frames[b:])
+    return DemoScene(night, frames[:a], frames[a:b], background, test_night, frames[b:])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     scene = split()
     for part, night, day in (
         ("a1_barnet", scene.night, scene.day),
+        ("a1_barnet_validation", scene.night, scene.night_truth),
         ("a1_barnet_held_out", scene.test_night, scene.test_day),
     ):
         folder = args.folder / part

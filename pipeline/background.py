@@ -1,175 +1,237 @@
-"""The picture of a camera's scene with nothing moving in it: a rolling median.
+"""The picture of a camera's scene with nothing moving in it, by day and by night: two rolling medians.
 
-The median is taken over the *day view*, that is, over the pictures shown before marks and boxes are drawn
-(translated by night, the camera's own by day), because that is what masks, stability and the next training
-compare a day picture with. It lies in the day domain even for a camera that has only ever been seen by night.
+The medians are taken over the *day view*, that is, over the pictures shown before marks and boxes are drawn,
+because that is what masks, stability and the next training compare a day picture with. Both lie in the day domain,
+yet they differ: "day" is made of the camera's own pictures, "night" of translated ones, with what the generator
+makes of lamps and shadows. A camera that is never translated has "day" only, of whatever it sees.
+
+They live longer than the program: ``checkpoint`` writes both to a file, ``restore`` begins with them. They end
+with the scene: a moved camera or another lens setting (``pipeline.scene_change``) or another size of picture
+drops both.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.background_store import BackgroundRefusedError, Kept, load_background, save_background
+from pipeline.clock import Clock, SystemClock
 from pipeline.png import save_png
+from pipeline.rolling_median import RollingMedian
+from pipeline.scene_change import SceneChange, SceneWatch
 
-STRIPS = 16  # a sample is worked in over this many calls: 16 of 2.3 ms at 1080p, not one of 30 ms
+log = logging.getLogger(__name__)
 
+State = Literal["day", "night"]
+DropCause = SceneChange | Literal["resolution"]
 
-class RollingMedian:
-    """Exact median of each pixel and channel over the last ``frames`` pictures pushed.
-
-    Equal to ``numpy.median(ring, axis=0)``, which for an even number of frames is the mean of the middle two;
-    a half is rounded up, so that the result is ``floor(numpy.median + 0.5)`` as uint8.
-
-    Beside the ring stands the same data sorted along time. A new picture replaces the oldest one in the
-    sorted stack, in a single pass of byte-wise minima, maxima and masks, so nothing is ever sorted again. The
-    pass goes by strips of rows, one a call of ``advance``. Memory is at most 2·frames + 3 pictures. A picture
-    of another size starts it afresh.
-
-    Measured with 25 frames on one busy core of a 2-core machine: a call takes 0.2 ms at 352×288 and 2.3 ms at
-    1080p, 16 calls a picture (``numpy.median`` takes 0.1 s and 2.6 s for one).
-    """
-
-    def __init__(self, *, frames: int) -> None:
-        if frames < 1:
-            raise ValueError(f"a median needs at least 1 frame, got {frames}")
-        self.frames = frames
-        self._incoming: NDArray[np.uint8] | None = None
-        self._pending: NDArray[np.uint8] | None = None
-        self._picture: NDArray[np.uint8] | None = None
-        self._clear((0, 0, 3))
-
-    @property
-    def settled(self) -> bool:
-        """Whether the last picture pushed is wholly worked in, and the next may come."""
-        return self._incoming is None
-
-    @property
-    def picture(self) -> NDArray[np.uint8] | None:
-        """Median (H, W, 3) uint8, read-only, as of the last time it was settled; None before that."""
-        return self._picture
-
-    def push(self, rgb: NDArray[np.uint8]) -> None:
-        """Take ``rgb`` (H, W, 3) for the oldest picture, a copy. Raises RuntimeError unless ``settled``."""
-        if rgb.shape != self._shape:
-            self._clear(rgb.shape)
-        elif not self.settled:
-            raise RuntimeError(
-                "the picture pushed before is still being worked in: call advance() until settled"
-            )
-        self._incoming = rgb.copy()
-        self._pending = np.empty_like(self._incoming)
-        self._row = 0
-
-    def advance(self) -> None:
-        """Work in the next strip of rows; nothing to do when ``settled``."""
-        if self._incoming is None or self._pending is None:
-            return
-        height = self._shape[0]
-        rows = slice(self._row, min(self._row + -(-height // STRIPS), height))
-        self._work_in(rows, self._incoming[rows], self._pending[rows])
-        self._row = rows.stop
-        if self._row == height:
-            self._ring[self._count % self.frames] = self._incoming
-            self._count += 1
-            self._picture, self._incoming, self._pending = self._pending, None, None
-            self._picture.flags.writeable = False
-
-    def settle(self) -> NDArray[np.uint8] | None:
-        """Work in all that is left at once, and return ``picture``. For the end, not for the hot path."""
-        while not self.settled:
-            self.advance()
-        return self._picture
-
-    def _clear(self, shape: tuple[int, ...]) -> None:
-        self._shape: tuple[int, ...] = shape
-        self._ring = np.empty((self.frames, *shape), np.uint8)
-        self._sorted = np.empty((self.frames, *shape), np.uint8)
-        self._count = 0
-        self._row = 0
-        self._incoming = self._pending = self._picture = None
-
-    def _work_in(self, rows: slice, incoming: NDArray[np.uint8], median: NDArray[np.uint8]) -> None:
-        stack = self._sorted[:, rows]
-        if self._count < self.frames:
-            held = self._count + 1
-            _insert(stack[:held], incoming.copy())
-        else:
-            held = self.frames
-            _replace(stack, self._ring[self._count % self.frames, rows], incoming.copy())
-        low, high = stack[(held - 1) // 2], stack[held // 2]
-        # The mean rounded up without leaving uint8: (a | b) - (a ^ b) / 2.
-        np.bitwise_xor(low, high, out=median)
-        np.right_shift(median, 1, out=median)
-        np.subtract(low | high, median, out=median)
+STATES: tuple[State, ...] = ("day", "night")
+CHECKPOINT_EVERY = 300.0  # seconds; what a crash may lose is as little as that changes
 
 
 class Background:
-    """Samples one camera's day view and keeps its median, a little at each frame.
+    """Samples one camera's day view and keeps its medians, a little at each frame.
 
-    One thread calls ``observe``; ``save`` may be called from another.
+    One thread calls ``observe``; another may call ``save`` and ``checkpoint``, and read the properties.
+
+    Memory: at most 2·``frames`` + 5 pictures, of which the median not in use is one; of one nobody has sampled
+    nothing. And 0.6 MB of the scene watch's.
+
+    Args:
+        camera: its name.
+        frames: samples each median is taken over.
+        every: seconds between them.
+        path: the PNG ``save`` writes; the checkpoint stands beside it, its name ending in ``.state``.
+        source: the camera's address with the secrets masked; a checkpoint of another one is refused.
+        clock: time between checkpoints.
     """
 
-    def __init__(self, *, frames: int, every: float, path: Path | None) -> None:
-        self._median = RollingMedian(frames=frames)
+    def __init__(
+        self,
+        *,
+        camera: str,
+        frames: int,
+        every: float,
+        path: Path | None = None,
+        source: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self._camera = camera
+        self._source = source
         self._every = every
         self._path = path
+        self._clock = clock or SystemClock()
+        self._medians: dict[State, RollingMedian] = {state: RollingMedian(frames=frames) for state in STATES}
+        self._watch = SceneWatch()
+        self._state: State = "day"
+        self._size: tuple[int, ...] | None = None  # of the pictures, known or restored
+        self._restored = False  # from a checkpoint whose size no picture has confirmed yet
         self._last: float | None = None
+        self._kept = Kept()  # replaced, never changed: what other threads read
         self._saved: NDArray[np.uint8] | None = None
+        self._checkpointed: Kept | None = None
+        self._checkpointed_at: float | None = None
+        self._hurry = False  # the next checkpoint is due at once
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
-        """The median (H, W, 3) uint8 RGB, or None before the first sample is worked in."""
-        return self._median.picture
+        """The median in use (H, W, 3) uint8 RGB, else the other one, or None before the first sample."""
+        day, night = self.of("day"), self.of("night")
+        return (night if day is None else day) if self._state == "day" else (day if night is None else night)
 
-    def observe(self, rgb: NDArray[np.uint8], *, seconds: float) -> None:
-        """Show it a day view (H, W, 3) at ``seconds`` of the camera's clock, so that a fast file counts alike."""
+    def of(self, state: State) -> NDArray[np.uint8] | None:
+        """The median of ``state``, (H, W, 3) uint8 RGB, or None if there is none."""
+        held = self._kept.medians.get(state)
+        return None if held is None else held[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pictures held."""
+        return sum(median.nbytes for median in self._medians.values())
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """Where the checkpoint is kept."""
+        return self._path.with_suffix(".state") if self._path else None
+
+    def observe(
+        self, view: NDArray[np.uint8], *, seen: NDArray[np.uint8], translated: bool, seconds: float
+    ) -> None:
+        """Show it a frame.
+
+        Args:
+            view: the day view (H, W, 3), before anything is drawn on it.
+            seen: the same frame as the camera saw it, which is what tells whether the camera was moved: the
+                generator draws the scene it knows, whatever it is given.
+            translated: whether the generator made ``view``.
+            seconds: the time by the camera's clock, so that a fast file counts alike.
+        """
+        if view.shape != self._size:
+            self._resize(view.shape)
+        state: State = "night" if translated else "day"
+        if state != self._state:
+            self._medians[self._state].rest()
+            self._state = state
+        median = self._medians[state]
         due = self._last is None or seconds - self._last >= self._every
-        if due and self._median.settled:
-            self._median.push(rgb)
+        if due and median.settled:
             self._last = seconds
-        self._median.advance()
+            change = self._watch.look(seen, seconds=seconds)
+            if change is not None:
+                self._drop(change)
+            median.push(view)
+        if not median.settled:
+            median.advance()
+            if median.settled:
+                self._publish()
 
     def settle(self) -> None:
         """Work in what is left of the last sample, when no more frames come."""
-        self._median.settle()
+        if not self._medians[self._state].settled:
+            self._medians[self._state].settle()
+            self._publish()
 
     def save(self) -> bool:
-        """Write the picture to its path if there is a new one; True if it did. Raises OSError."""
-        picture = self._median.picture
+        """Write the picture in use to its path if there is a new one; True if it did. Raises OSError."""
+        picture = self.picture
         if self._path is None or picture is None or picture is self._saved:
             return False
         save_png(self._path, picture)
         self._saved = picture
         return True
 
+    def checkpoint(self, *, final: bool = False) -> bool:
+        """Write the checkpoint if there is news and the last one is old; True if it did. Raises OSError.
 
-def _insert(stack: NDArray[np.uint8], incoming: NDArray[np.uint8]) -> None:
-    """Insert ``incoming``, which is used up, into a stack sorted but for its last layer, which is free."""
-    lower = np.empty_like(incoming)
-    for layer in stack[:-1]:
-        np.minimum(layer, incoming, out=lower)
-        np.maximum(layer, incoming, out=incoming)
-        layer[...] = lower
-    stack[-1] = incoming
+        ``final`` writes news whatever the age of the last one.
+        """
+        kept, path = self._kept, self.checkpoint_path
+        now = self._clock.monotonic()
+        if path is None or kept is self._checkpointed or not (kept.medians or self._checkpointed):
+            return False
+        last = self._checkpointed_at
+        if not (final or self._hurry or last is None or now - last >= CHECKPOINT_EVERY):
+            return False
+        self._hurry = False
+        self._checkpointed_at = now  # also of one that failed: a full disk is not tried every time
+        save_background(path, kept, camera=self._camera, source=self._source)
+        self._checkpointed = kept
+        return True
+
+    def restore(self) -> None:
+        """Begin with the checkpoint, if there is one; a refused one is logged and left out. Before any frame."""
+        path = self.checkpoint_path
+        if path is None:
+            return
+        try:
+            kept = load_background(path, camera=self._camera, source=self._source)
+            sizes = {picture.shape for picture, _ in kept.medians.values()} if kept else set()
+            if len(sizes) > 1:
+                raise BackgroundRefusedError("its pictures differ in size")
+        except BackgroundRefusedError as refused:
+            self._refuse(str(refused))
+            return
+        if not kept or not sizes:
+            return
+        for state in STATES:
+            if state in kept.medians:
+                picture, count = kept.medians[state]
+                self._medians[state].seed(picture, count=count)
+        self._watch.restore(kept.views)
+        self._size, self._restored = sizes.pop(), True
+        self._publish()
+        self._checkpointed = self._kept
+        log.info(
+            "%s: background of %s taken up from %s", self._camera, " and ".join(self._kept.medians), path,
+            extra={"event": "background_restored", "camera": self._camera},
+        )  # fmt: skip
+
+    def _resize(self, shape: tuple[int, ...]) -> None:
+        before, self._size = self._size, shape
+        if before is not None and self._restored:
+            self._forget()
+            self._watch.forget()
+            self._refuse(f"its pictures are {before[1]}x{before[0]}, the camera's are {shape[1]}x{shape[0]}")
+        elif before is not None:
+            self._watch.forget()
+            self._drop("resolution")
+        self._restored = False
+
+    def _drop(self, cause: DropCause) -> None:
+        self._forget()
+        log.warning(
+            "%s: background dropped: %s", self._camera, _CAUSES[cause],
+            extra={"event": "background_dropped", "camera": self._camera, "reason": cause},
+        )  # fmt: skip
+
+    def _forget(self) -> None:
+        for median in self._medians.values():
+            median.clear()
+        self._publish()
+        self._hurry = True  # lest a restart takes up the old scene
+
+    def _refuse(self, reason: str) -> None:
+        log.warning(
+            "%s: background checkpoint %s refused: %s; starting afresh",
+            self._camera, self.checkpoint_path, reason,
+            extra={"event": "background_refused", "camera": self._camera, "reason": reason},
+        )  # fmt: skip
+
+    def _publish(self) -> None:
+        medians: dict[str, tuple[NDArray[np.uint8], int]] = {}
+        for state, median in self._medians.items():
+            if median.picture is not None:
+                medians[state] = (median.picture, median.count)
+        self._kept = Kept(medians=medians, views=self._watch.kept())
 
 
-def _replace(stack: NDArray[np.uint8], oldest: NDArray[np.uint8], incoming: NDArray[np.uint8]) -> None:
-    """Take ``oldest`` out of a sorted stack and insert ``incoming``, which is used up, in one pass.
-
-    Without the old value v, layer k holds s[k] where s[k] < v, and s[k + 1] elsewhere. A masked
-    ``numpy.copyto`` says the same at seven times the price: it has no SIMD path for bytes.
-    """
-    mask = np.empty_like(incoming)
-    rest = np.empty_like(incoming)
-    for k in range(len(stack) - 1):
-        np.greater_equal(stack[k], oldest, out=mask.view(np.bool_))
-        np.negative(mask, out=mask)  # 1 becomes 255
-        np.bitwise_xor(stack[k], stack[k + 1], out=rest)
-        np.bitwise_and(rest, mask, out=rest)
-        np.bitwise_xor(rest, stack[k], out=rest)
-        np.minimum(rest, incoming, out=stack[k])
-        np.maximum(rest, incoming, out=incoming)
-    stack[-1] = incoming
+_CAUSES: dict[DropCause, str] = {
+    "moved": "the camera was moved or zoomed",
+    "refocused": "the camera's focus changed, or something covers its lens",
+    "resolution": "the camera's pictures have another size",
+}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 class Backoff:
     """Capped exponential back-off with full jitter: uniform in 0…min(cap, first · 2ⁿ), but never below ``floor``.
 
+    By default the tiers are 1, 2, 4, 8, 16 and 30 s: the last is kept for as long as the source stays away.
+
     Full jitter spreads the tries of cameras that went down together; the floor keeps one lucky draw after
     another from becoming a busy loop. All in seconds.
     """

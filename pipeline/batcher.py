@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 
 from pipeline.clock import Clock
 from pipeline.frame import Frame
 from pipeline.slot import LatestSlot
+from pipeline.window import BatchWindow
+
+IDLE = (
+    0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive
+)
 
 
 class Batcher:
     """Takes the frame that is due first, and with it those of other cameras that can share its batch.
 
-    Nothing is waited for once a frame is there: while a batch is being translated the next ones gather by
-    themselves, so batches grow with the load and a lone camera has no added latency.
+    While a batch is being translated the next ones gather by themselves, so batches grow with the load and a
+    lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchWindow`` finds that
+    worth it.
 
     First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
     alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
     few milliseconds behind would be the youngest for ever.
 
     Args:
-        slots: the slot of each camera, by name.
         ready: the condition the slots share.
         max_batch: most frames in a batch.
         kind: what frames must agree on to share a batch, e.g. model and size. A slot shows its frame only on
@@ -32,51 +37,91 @@ class Batcher:
 
     def __init__(
         self,
-        slots: Mapping[str, LatestSlot],
         *,
         ready: threading.Condition,
         max_batch: int,
         kind: Callable[[Frame], Hashable],
         clock: Clock,
     ) -> None:
-        self._slots = dict(slots)
+        self._slots: dict[str, LatestSlot] = {}
         self._ready = ready
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._kind_of = kind
         self._clock = clock
+        self._window = BatchWindow()
         self._last_kind: dict[str, Hashable] = {}
-        self._last_turn = dict.fromkeys(self._slots, 0)
+        self._last_turn: dict[str, int] = {}
         self._turn = 0
+
+    def add(self, name: str, slot: LatestSlot) -> None:
+        """Take frames of camera ``name`` from ``slot`` from now on, in place of its slot before, if it had one."""
+        with self._ready:
+            self._slots[name] = slot
+            self._ready.notify_all()
+
+    def remove(self, name: str) -> None:
+        """Take no more frames of camera ``name``."""
+        with self._ready:
+            for known in (self._slots, self._last_kind, self._last_turn):
+                known.pop(name, None)
+            self._window.forget(name)
+
+    def ran(self, size: int, seconds: float) -> None:
+        """Say what a batch of ``size`` frames took to translate."""
+        self._window.ran(size, seconds)
 
     def next(self, closed: threading.Event) -> list[list[Frame]]:
         """Wait for frames and take the next batch: nearly always one, each of one kind, in order of turns.
 
-        Returns an empty list once ``closed`` is set (notify ``ready`` after setting it) and no frame waits.
+        Returns an empty list once ``closed`` is set (notify ``ready`` after setting it) and no frame waits, and
+        when none came for ``IDLE`` seconds.
         """
         with self._ready:
-            self._ready.wait_for(
-                lambda: closed.is_set() or any(slot.pending for slot in self._slots.values())
-            )
-            now = self._clock.monotonic()
-            ages = {name: slot.peek_age(now) for name, slot in self._slots.items()}
-            due = sorted(
-                (name for name, age in ages.items() if age is not None),
-                key=lambda name: (self._last_turn[name], -(ages[name] or 0.0)),
-            )
-            batches: dict[Hashable, list[Frame]] = {}
-            wanted: Hashable = None
-            taken = 0
-            for name in due:
-                if taken == self._max_batch or (taken and self._last_kind.get(name, wanted) != wanted):
-                    continue
-                frame = self._slots[name].take()
-                if frame is None:
-                    continue
-                kind = self._last_kind[name] = self._kind_of(frame)
-                if not taken:
-                    wanted = kind
-                taken += 1
-                self._turn += 1
-                self._last_turn[name] = self._turn
-                batches.setdefault(kind, []).append(frame)
+            self._ready.wait_for(lambda: closed.is_set() or self._pending(), IDLE)
+            while (late := self._wait_for_more(closed)) > 0:
+                self._ready.wait(late)
+            return self._take(self._clock.monotonic())
+
+    def _pending(self) -> list[str]:
+        return [name for name, slot in self._slots.items() if slot.pending]
+
+    def _wait_for_more(self, closed: threading.Event) -> float:
+        """Seconds to wait for one more frame, if that is worth it."""
+        pending = self._pending()
+        if closed.is_set() or not pending:
+            return 0.0
+        kind = self._last_kind.get(self._by_turn(pending)[0])
+        alike = [name for name in self._slots if self._last_kind.get(name, kind) == kind]
+        waiting = sum(name in pending for name in alike)
+        if waiting >= self.max_batch:
+            return 0.0
+        now = self._clock.monotonic()
+        others = [name for name in alike if name not in pending]
+        return self._window.until(now, waiting=waiting, others=others) - now
+
+    def _by_turn(self, names: list[str]) -> list[str]:
+        now = self._clock.monotonic()
+        return sorted(
+            names,
+            key=lambda name: (self._last_turn.get(name, 0), -(self._slots[name].peek_age(now) or 0.0)),
+        )
+
+    def _take(self, now: float) -> list[list[Frame]]:
+        batches: dict[Hashable, list[Frame]] = {}
+        wanted: Hashable = None
+        taken = 0
+        for name in self._by_turn(self._pending()):
+            if taken == self.max_batch or (taken and self._last_kind.get(name, wanted) != wanted):
+                continue
+            frame = self._slots[name].take(now)
+            if frame is None:
+                continue
+            self._window.came(name, frame.decoded_at)
+            kind = self._last_kind[name] = self._kind_of(frame)
+            if not taken:
+                wanted = kind
+            taken += 1
+            self._turn += 1
+            self._last_turn[name] = self._turn
+            batches.setdefault(kind, []).append(frame)
         return list(batches.values())

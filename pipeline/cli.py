@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.install import INSTALL
@@ -15,10 +15,10 @@ from pipeline.urls import redact
 
 if TYPE_CHECKING:
     from pipeline.config_file import LoadedConfig
-    from pipeline.line import Detect
     from pipeline.logs import Screen
-    from pipeline.runtime import Outcome
-    from pipeline.translator import Translate
+    from pipeline.runtime import Outcome, Setup
+
+log = logging.getLogger(__name__)
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="nightday-stream",
         description="Shows night cameras as day: files and restreams of each camera of a configuration.",
-        epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong.",
+        epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong. "
+        "SIGHUP reads the configuration again: only cameras that changed are touched.",
     )
     parser.add_argument(
         "--cameras", required=True, metavar="FILE", help="the configuration, e.g. cameras.yaml"
@@ -100,12 +101,24 @@ def _run(options: argparse.Namespace) -> int:
     from pipeline.config_faults import ConfigError
     from pipeline.config_file import load_config
     from pipeline.logs import default_screen, set_up_logging
+    from pipeline.models import Models
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
-    try:
+    if any(redact(override) != override for override in options.overrides):
+        log.warning(
+            "--set holds a password, which every user of this machine can see in the list of processes; "
+            "write ${NAME} in its place and set NAME in the environment",
+            extra={"event": "password_in_arguments"},
+        )
+    models = Models()
+
+    def load() -> tuple[LoadedConfig, Setup]:
         loaded = load_config(options.cameras, overrides=options.overrides)
-        engines, detectors = _load_models(loaded)
+        return loaded, models.setup(loaded)
+
+    try:
+        loaded, setup = load()
     except ConfigError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
@@ -113,38 +126,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.check:
         _print_config(loaded)
         return DONE
-    return _stream(loaded, engines, detectors, screen, duration=options.duration)
-
-
-def _load_models(loaded: LoadedConfig) -> tuple[dict[Path, Translate], dict[Path, Detect]]:
-    """Load each checkpoint and detector once. Raises ConfigError with every fault."""
-    from engines import CheckpointError, EngineError, load_engine
-    from pipeline.config_faults import ConfigError
-
-    settings = loaded.config.engine
-    engines: dict[Path, Translate] = {}
-    detectors: dict[Path, Detect] = {}
-    faults: dict[str, None] = {}  # an ordered set
-    for index, camera in enumerate(loaded.config.cameras):
-        model = camera.model
-        if model is not None and camera.translate != "never" and model not in engines:
-            try:
-                engines[model] = load_engine(model, settings.backend, settings.precision)
-            except CheckpointError as error:
-                faults[loaded.fault(("cameras", index, "model"), str(error))] = None
-            except EngineError as error:
-                key = "precision" if str(error).startswith("precision") else "backend"
-                faults[loaded.fault(("engine", key), str(error))] = None
-        if camera.detect and camera.detect not in detectors:
-            from pipeline.detector import DetectorError, load_detector
-
-            try:
-                detectors[camera.detect] = load_detector(str(camera.detect))
-            except DetectorError as error:
-                faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
-    if faults:
-        raise ConfigError(list(faults))
-    return engines, detectors
+    return _stream(setup, screen, reload=lambda: load()[1], duration=options.duration)
 
 
 def _print_config(loaded: LoadedConfig) -> None:
@@ -154,30 +136,25 @@ def _print_config(loaded: LoadedConfig) -> None:
     print("\n".join(redact(line) for line in text.splitlines()))
 
 
-def _stream(
-    loaded: LoadedConfig,
-    engines: dict[Path, Translate],
-    detectors: dict[Path, Detect],
-    screen: Screen,
-    *,
-    duration: float | None,
-) -> int:
+def _stream(setup: Setup, screen: Screen, *, reload: Callable[[], Setup], duration: float | None) -> int:
     from pipeline.inbox import Inbox, signals
-    from pipeline.runtime import run
+    from pipeline.runtime import Runtime
     from pipeline.status import StatusLine
+    from pipeline.web import WebError
 
     status = StatusLine(screen)
     inbox = Inbox()
-    with signals(inbox):
-        outcome = run(
-            loaded.config,
-            engines=engines,
-            detectors=detectors,
-            duration=duration,
-            report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
-            report_every=status.every,
-            inbox=inbox,
-        )
+    try:
+        with signals(inbox):
+            outcome = Runtime(setup, reload=reload, inbox=inbox).run(
+                duration=duration,
+                report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
+                report_every=status.every,
+            )
+    except WebError as error:
+        screen.close()
+        print(f"error: {redact(str(error))}", file=sys.stderr)
+        return FAILED
     screen.close()
     _print_outcome(outcome, screen)
     if not outcome.clean:  # a thread hangs in a library, where the interpreter's own end might wait for it

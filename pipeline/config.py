@@ -8,6 +8,7 @@ fault of the configuration and is found before any camera opens. Relative paths 
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import math
 import re
 import tempfile
@@ -15,17 +16,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from engines.backends import Backend, Precision
 from engines.checkpoint import CheckpointError, read_checkpoint
 from pipeline.install import INSTALL_DETECT
+from pipeline.retention import Limits, retention_fault
 from pipeline.sinks import NO_PORT, output_fault
-from pipeline.urls import CameraUrl
+from pipeline.urls import MASK, CameraUrl, register_secret
 
 SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
 _FALSE = ("false", "no", "off")
+SHORTEST_TOKEN = 8  # characters
 
 
 def _fail(message: str) -> NoReturn:
@@ -127,6 +140,18 @@ def _path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(_text(value, what="a path"))
 
 
+def _token(value: object) -> SecretStr:
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    text = _text(given, what="text (put it in quotes)")
+    register_secret(text)
+    if not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", text):
+        _fail(
+            f"must be {SHORTEST_TOKEN} or more letters, digits and signs without blanks; "
+            "make one with: openssl rand -hex 16"
+        )
+    return SecretStr(text)
+
+
 def _check_folder(folder: Path) -> None:
     """Fail unless files can be written to ``folder``; it is made for the test and taken away again if missing.
 
@@ -157,6 +182,7 @@ Output = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path, PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Detect = Annotated[Path | Literal[False], PlainValidator(_detect)]
+Token = Annotated[SecretStr, PlainValidator(_token)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=86400, allow_inf_nan=False)]
 
@@ -183,14 +209,39 @@ class BackgroundConfig(_Section):
     """``background``: the rolling median of the day view. Without this section none is kept.
 
     Attributes:
-        save: the PNG it is written to, now and then and at the end.
-        frames: pictures the median is taken over; memory is twice as many pictures.
+        save: the PNG it is written to, now and then and at the end: the median in use, by night that of the
+            translated pictures, by day that of the camera's own. A file beside it, its name ending in ``.state``,
+            keeps both for the next start.
+        frames: pictures a median is taken over; memory is at most 2·frames + 5 pictures (25 of 1080p: 342 MB).
         every_s: seconds between them, by the camera's clock.
     """
 
     save: Png
     frames: Count = Field(default=25, ge=1, le=1000)
     every_s: Seconds = 2.0
+
+
+class RetentionConfig(_Section):
+    """``retention``: when files of each output are deleted, the oldest first. Without this section none is.
+
+    Attributes:
+        days: how old a file may get, from its last picture.
+        gigabytes: how large an output's files may get together, in 10⁹ bytes; the one being written comes on top.
+    """
+
+    days: Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=36_525)] | None = None
+    gigabytes: Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _needs_a_limit(self) -> RetentionConfig:
+        if self.days is None and self.gigabytes is None:
+            _fail("has no limit; add days (e.g. days: 7), gigabytes (e.g. gigabytes: 20) or both")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as outputs take them."""
+        return Limits(days=self.days, gigabytes=self.gigabytes)
 
 
 class CameraConfig(_Section):
@@ -206,7 +257,10 @@ class CameraConfig(_Section):
         pace: of a file: ``realtime`` plays it at its own speed; ``fast`` as fast as can be without losing a
             frame, to which live cameras beside it must wait now and then.
         loop: play a file again and again.
+        max_age: seconds after which a frame that waited is not worth translating, and dropped as "stale".
+        stall_timeout: seconds without a picture after which a camera is given up and opened anew.
         segment_seconds: length of the files among the outputs.
+        retention: when old ones are deleted.
         background: the rolling median.
         snapshot: a PNG, night left and day right, written now and then and at the end.
 
@@ -222,9 +276,23 @@ class CameraConfig(_Section):
     outputs: tuple[Output, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
+    max_age: Seconds = 1.0
+    stall_timeout: Seconds = 10.0
     segment_seconds: Seconds = 60.0
+    retention: RetentionConfig | None = None
     background: BackgroundConfig | None = None
     snapshot: Png | None = None
+
+    @field_validator("retention")
+    @classmethod
+    def _names_can_be_read_back(
+        cls, value: RetentionConfig | None, info: ValidationInfo
+    ) -> RetentionConfig | None:
+        for output in info.data.get("outputs", ()) if value is not None else ():
+            fault = retention_fault(output.path) if output.is_file else None
+            if fault is not None:
+                _fail(fault)
+        return value
 
 
 class EngineConfig(_Section):
@@ -235,11 +303,52 @@ class EngineConfig(_Section):
     max_batch: Count = Field(default=8, ge=1, le=256)
 
 
+class HttpConfig(_Section):
+    """``http``: where the endpoints listen. Without this section there are none.
+
+    Attributes:
+        token: what whoever asks must show; needed where other machines can ask. Masked wherever it is shown.
+        host: an address of this machine, or a name for one.
+        port: 0 takes a free one.
+    """
+
+    token: Token | None = None  # first, since whether the host will do depends on it
+    host: str = "127.0.0.1"
+    port: Count = Field(default=8080, ge=0, le=65535)
+
+    @field_validator("host", mode="plain")
+    @classmethod
+    def _host(cls, value: object, info: ValidationInfo) -> str:
+        host = _text(value, what="an address of this machine")
+        if _ip_address(host) is None and not re.fullmatch(r"[\w.-]+", host):
+            _fail("is no address; give one such as 127.0.0.1 or ::1, without port or brackets")
+        if not is_loopback(host) and info.data.get("token", ...) is None:
+            _fail(
+                "is reached from other machines, so whoever asks must show a token; "
+                "add `token: ${NIGHTDAY_TOKEN}` under http"
+            )
+        return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``; a name other than ``localhost`` is not trusted to say so."""
+    address = _ip_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 class Config(_Section):
     """A whole configuration, with ``defaults`` worked into the cameras."""
 
     cameras: tuple[CameraConfig, ...]
     engine: EngineConfig = EngineConfig()
+    http: HttpConfig | None = None
 
     def dump(self) -> dict[str, Any]:
         """Plain values for printing: every key spelled out, secrets masked."""
@@ -253,6 +362,8 @@ def _plain(value: object) -> object:
         return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, SecretStr):
+        return MASK
     if isinstance(value, (CameraUrl, Path)):
         return str(value)
     if isinstance(value, float) and math.isfinite(value) and value == int(value):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config import BackgroundConfig, CameraConfig, Config, EngineConfig
-from pipeline.urls import CameraUrl, redact
+from pipeline.config import (
+    BackgroundConfig,
+    CameraConfig,
+    Config,
+    EngineConfig,
+    HttpConfig,
+    RetentionConfig,
+)
+from pipeline.urls import MASK, CameraUrl, redact
 from pipeline.yaml_lines import Document, Fault, Origin, Path, shown
 
 MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
@@ -18,10 +26,13 @@ _SECTIONS: dict[Path, type[BaseModel]] = {
     (): Config,
     ("cameras",): CameraConfig,
     ("cameras", "background"): BackgroundConfig,
+    ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
+    ("http",): HttpConfig,
 }
-_LATER: dict[Path, tuple[str, ...]] = {(): ("http", "mqtt"), ("cameras",): ("zones", "track", "tracking")}
+_LATER: dict[Path, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("zones", "track", "tracking")}
 URL_KEYS = ("url", "outputs")
+SECRET_KEYS = ("token",)
 
 
 class ConfigError(ValueError):
@@ -134,6 +145,8 @@ def _shown_value(value: object, path: Path, origins: Mapping[Path, Origin]) -> s
         return "a list"
     origin = origins.get(path)
     text = origin.written if origin and origin.written is not None else str(value)
+    if path and path[-1] in SECRET_KEYS and not re.fullmatch(r"\$\{\w+\}", text):
+        return MASK
     masked = str(CameraUrl(text)) if any(key in path for key in URL_KEYS) else text
     masked = " ".join(redact(masked).split())
     masked = masked if len(masked) <= 100 else f"{masked[:97]}..."

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.container import OutputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
 from pipeline.compose import MARK
-from pipeline.frame import Picture
+from pipeline.frame import Frame, Picture
 
 KEYFRAME_SECONDS = 2.0  # a viewer who joins waits for at most this long
 HD_HEIGHT = 720  # from here on players take unmarked video for BT.709, below for BT.601
+KEPT = 8  # encoded pictures kept for slower outputs: twice what one may lie behind
 NOMINAL_RATE = 25  # only the encoder's rate control looks at it; the frames' own PTS are what counts
 NOTE = f"nightday-stream: pictures marked '{MARK}' are generated"
 
@@ -23,52 +28,175 @@ _BT601 = (Colorspace.SMPTE170M, 6, ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M)
 
 
 class Encoder:
-    """One H.264 stream of a container: yuv420p, limited range.
+    """Pictures to H.264 packets: yuv420p, limited range, Annex B with the parameter sets before each key frame.
 
-    No frame is held back (x264's "zerolatency"), so there is nothing to flush at the end.
+    No frame is held back (x264's "zerolatency"), so there is nothing to flush at the end. A key frame comes
+    first, then every ``KEYFRAME_SECONDS`` and whenever it is asked for.
 
     The picture is cropped to even width and height (at most one row and one column at the bottom and the
     right), which 4:2:0 needs. BT.709 from 720 rows, BT.601 below, and marked as such.
 
     Args:
-        container: opened for writing, its header not yet written.
-        picture: the first picture; all that follow must be of its size.
+        picture: the first picture; see ``takes`` for those that follow.
         preset: x264's.
 
     Raises what PyAV raises.
     """
 
-    def __init__(self, container: OutputContainer, picture: Picture, *, preset: str) -> None:
-        self._container = container
+    def __init__(self, picture: Picture, *, preset: str) -> None:
         self.size = even_size(picture)
+        self.time_base = picture.frame.time_base
         width, height = self.size
         self._matrix, space, primaries, transfer = _BT709 if height >= HD_HEIGHT else _BT601
+        context = VideoCodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext)
         # One thread: x264 at "veryfast" does 1080p at more than camera rate on one, and would otherwise take
         # a thread for every core, for every output of every camera.
-        options = {"preset": preset, "tune": "zerolatency", "forced-idr": "1", "crf": "23", "threads": "1"}
-        stream = container.add_stream("libx264", rate=NOMINAL_RATE, options=options)
-        assert isinstance(stream, VideoStream)
-        self._stream = stream
-        context = stream.codec_context
+        context.options = {
+            "preset": preset, "tune": "zerolatency", "forced-idr": "1", "crf": "23", "threads": "1"
+        }  # fmt: skip
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
-        context.time_base = picture.frame.time_base
+        context.time_base, context.framerate = self.time_base, Fraction(NOMINAL_RATE)
         context.gop_size = 10_000  # key frames are asked for by time, see below
         context.color_range, context.colorspace = ColorRange.MPEG, space
         context.color_primaries, context.color_trc = primaries, transfer
+        self._context = context
         self._keyframe_pts: int | None = None
-        self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / picture.frame.time_base))
+        self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / self.time_base))
 
-    def write(self, picture: Picture) -> None:
-        """Encode one picture at its frame's PTS and write it."""
+    def takes(self, picture: Picture) -> bool:
+        """Whether ``picture`` has the size and the time base of the first one."""
+        return picture.frame.time_base == self.time_base and even_size(picture) == self.size
+
+    def encode(self, picture: Picture, *, key: bool = False) -> list[av.Packet]:
+        """The packets of one picture, at its frame's PTS; a key frame if ``key``."""
         width, height = self.size
         frame = av.VideoFrame.from_ndarray(picture.rgb[:height, :width], format="rgb24").reformat(
             format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
         )
-        frame.pts, frame.time_base = picture.frame.pts, picture.frame.time_base
-        if self._keyframe_pts is None or frame.pts - self._keyframe_pts >= self._keyframe_every:
+        frame.pts, frame.time_base = picture.frame.pts, self.time_base
+        if key or self._keyframe_pts is None or frame.pts - self._keyframe_pts >= self._keyframe_every:
             frame.pict_type = av.video.frame.PictureType.I
             self._keyframe_pts = frame.pts
-        self._container.mux(self._stream.encode(frame))
+        return self._context.encode(frame)
+
+
+class LeftOut(Exception):  # noqa: N818 - nothing went wrong
+    """A picture is of no use to an output: one that it needs was left out before, or it comes too late.
+
+    A key frame has been asked for, with which the output can go on.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One encoded picture.
+
+    Attributes:
+        data: H.264, Annex B; the parameter sets before a key frame.
+        pts: its frame's, in ticks of ``time_base``.
+        key: whether decoding can begin here.
+        number: counts the encoded pictures: each needs the one before, unless it is a key frame.
+        stream: counts what belongs together: another begins with another size or time base, or when time goes back.
+        size: width and height.
+        decoded_at: its frame's.
+    """
+
+    data: bytes
+    pts: int
+    time_base: Fraction
+    key: bool
+    number: int
+    stream: int
+    size: tuple[int, int]
+    decoded_at: float
+
+    def is_of(self, frame: Frame) -> bool:
+        """Whether it shows ``frame``."""
+        return (self.pts, self.time_base, self.decoded_at) == (frame.pts, frame.time_base, frame.decoded_at)
+
+    def packet(self, stream: VideoStream) -> av.Packet:
+        """A packet for ``stream`` alone: muxing changes it."""
+        packet = av.Packet(self.data)
+        packet.stream = stream
+        packet.pts = packet.dts = self.pts
+        packet.time_base = self.time_base
+        packet.is_keyframe = self.key
+        return packet
+
+
+class SharedEncoder:
+    """Encodes each picture once, for all outputs of a camera: in the thread of the one that asks first.
+
+    At 1080p encoding is nearly all that an output costs. What an output waits for here is encoding that it would
+    have to do itself; reading and writing, which may block, are done outside.
+
+    Args:
+        preset: x264's.
+    """
+
+    def __init__(self, *, preset: str = "veryfast") -> None:
+        self._preset = preset
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+        self._kept: deque[Coded] = deque(maxlen=KEPT)
+        self._number = self._stream = 0
+        self._key_wanted = False
+
+    def encode(self, picture: Picture, *, key: bool) -> Coded | None:
+        """``picture`` encoded; None if it comes too late, later ones having been encoded without it.
+
+        ``key`` asks for a key frame: this picture is one if nobody asked for it before, else the next one.
+        Raises what PyAV raises, and ValueError for a picture too small to encode.
+        """
+        frame = picture.frame
+        with self._lock:
+            back = self._kept and frame.pts * frame.time_base <= self._kept[-1].pts * self._kept[-1].time_base
+            if back and frame.decoded_at <= self._kept[-1].decoded_at:
+                coded = next((coded for coded in self._kept if coded.is_of(frame)), None)
+                self._key_wanted |= key and not (coded is not None and coded.key)
+                return coded
+            if back or self._encoder is None or not self._encoder.takes(picture):
+                self._encoder = Encoder(picture, preset=self._preset)
+                self._stream += 1
+            (packet,) = self._encoder.encode(picture, key=key or self._key_wanted)
+            self._key_wanted = False
+            self._number += 1
+            coded = Coded(
+                data=bytes(packet), pts=frame.pts, time_base=frame.time_base, key=packet.is_keyframe,
+                number=self._number, stream=self._stream, size=self._encoder.size, decoded_at=frame.decoded_at,
+            )  # fmt: skip
+            self._kept.append(coded)
+            return coded
+
+
+class Feed:
+    """One output's view of a shared encoder: only what it can decode, having had what came before."""
+
+    def __init__(self, shared: SharedEncoder) -> None:
+        self._shared = shared
+        self._next: int | None = None
+
+    def encode(self, picture: Picture, *, key: bool = False, begins: bool = False) -> Coded:
+        """As ``SharedEncoder.encode``. ``begins`` takes nothing but a key frame.
+
+        Raises LeftOut, until the next key frame, once a picture was left out.
+        """
+        coded = self._shared.encode(picture, key=key or begins or self._next is None)
+        if coded is None or not (coded.key or (coded.number == self._next and not begins)):
+            self._next = None
+            raise LeftOut
+        self._next = coded.number + 1
+        return coded
+
+
+def add_video(container: OutputContainer, coded: Coded) -> VideoStream:
+    """A stream of ``container`` for pictures like ``coded``; its header must not be written yet."""
+    width, height = coded.size
+    stream = container.add_mux_stream("h264", rate=NOMINAL_RATE, width=width, height=height)
+    assert isinstance(stream, VideoStream)
+    stream.time_base = coded.time_base
+    return stream
 
 
 def even_size(picture: Picture) -> tuple[int, int]:

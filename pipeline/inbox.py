@@ -31,7 +31,10 @@ class Inbox:
 
 @contextmanager
 def signals(inbox: Inbox) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
+    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once.
+
+    SIGHUP puts ``"reload"``.
+    """
     count = 0
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -42,6 +45,8 @@ def signals(inbox: Inbox) -> Iterator[None]:
         inbox.put("stop")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: inbox.put("reload"))
     try:
         yield
     finally:

@@ -79,7 +79,29 @@ class Line:
         """Whether ``frame`` is to be translated. By the camera's own clock, so that a fast file counts alike."""
         if self.engine is None:
             return False
-        return self.gate is None or self.gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+        if self.gate is None:
+            return True
+        before = self.gate.night
+        night = self.gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+        if night is not before and self.gate.light is not None:
+            log.info(
+                "%s: %s (luma %.0f, colour %.1f)", self.name, "night" if night else "day",
+                self.gate.light.luma, self.gate.light.chroma,
+                extra={"event": "night_began" if night else "day_began", "camera": self.name},
+            )  # fmt: skip
+        return night
+
+    def sample_background(
+        self, frame: Frame, day: NDArray[np.uint8], *, seen: NDArray[np.uint8], translated: bool
+    ) -> None:
+        """Show the background a day view and what the camera saw, (H, W, 3) each, before anything is drawn.
+
+        A camera's own picture that is shown by night, for whatever reason, is none of the day's.
+        """
+        own = self.engine is None or (self.gate is not None and self.gate.night is False)
+        if self.background is not None and (translated or own):
+            seconds = float(frame.pts * frame.time_base)
+            self.background.observe(day, seen=seen, translated=translated, seconds=seconds)
 
     def output_changed(self, event: SinkEvent) -> None:
         """Keep what is wrong with an output until it writes again; its closing alone puts nothing right."""
@@ -88,10 +110,11 @@ class Line:
         elif event.state == "writing":
             self.troubles.pop(event.output, None)
 
-    def save_pictures(self) -> list[Path]:
+    def save_pictures(self, *, final: bool = False) -> list[Path]:
         """Write the snapshot and the background where there is a new one; failures are logged, not raised.
 
-        Returns the files written.
+        Now and then, and if this is the ``final`` time, the background's checkpoint as well. Returns the pictures
+        written.
         """
         written: list[Path] = []
         background = self.config.background
@@ -107,6 +130,13 @@ class Line:
                 self.all_right(f"save {path}")
             except OSError as error:
                 self.warn(f"save {path}", "save_failed", f"cannot write {path}: {error.strerror or error}")
+        if self.background is not None:
+            try:
+                if self.background.checkpoint(final=final):
+                    self.all_right("checkpoint")
+            except OSError as error:
+                path = self.background.checkpoint_path
+                self.warn("checkpoint", "save_failed", f"cannot write {path}: {error.strerror or error}")
         return written
 
     def lose(self, reason: DropReason, fault: str, event: str, message: str) -> None:

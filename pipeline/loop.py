@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,9 @@ from pipeline.compose import draw_detections, draw_mark
 from pipeline.detections import Detection
 from pipeline.frame import Frame, Picture
 from pipeline.line import Detect, Line
+from pipeline.stats import Histogram
 from pipeline.translator import Translate, to_rgb, translate
+from pipeline.warmup import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -37,39 +39,41 @@ class Loop(threading.Thread):
     """Takes batches, translates what is night, draws, and hands pictures to the outputs.
 
     Args:
-        lines: the cameras' lines by name.
+        lines: the cameras' lines by name; ``add`` and ``remove`` change it.
         ready: the condition their slots share.
         max_batch: most frames the engine is given at once.
         stop: once set, the loop ends after the batch at hand and leaves what waits.
+        batches: counts the frames given to an engine at once.
         clock: time.
         on_end: called in this thread as it ends.
     """
 
     def __init__(
         self,
-        lines: Mapping[str, Line],
+        lines: dict[str, Line],
         *,
         ready: threading.Condition,
         max_batch: int,
         stop: threading.Event,
+        batches: Histogram,
         clock: Clock,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="loop", daemon=True)
         self._on_end = on_end
+        self._batches = batches
         self._lines = lines
         self._ready = ready
         self._stop_asked = stop
         self._clock = clock
         self._closed = threading.Event()
         self._reformatter = VideoReformatter()
-        self._batcher = Batcher(
-            {name: line.slot for name, line in lines.items()},
-            ready=ready,
-            max_batch=max_batch,
-            kind=self._kind,
-            clock=clock,
-        )
+        self._warm_up = WarmUp()
+        self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=self._kind, clock=clock)
+        for name, line in lines.items():
+            self.batcher.add(name, line.slot)
+        self.beat_at = clock.monotonic()
+        """When it last began a batch or found nothing to do, on the monotonic clock."""
         self.error: Exception | None = None
         """What ended the loop before its time, if anything did."""
 
@@ -79,32 +83,61 @@ class Loop(threading.Thread):
             self._closed.set()
             self._ready.notify_all()
 
+    def add(self, line: Line) -> None:
+        """Take in a camera, in place of one of its name if there is one."""
+        with self._ready:
+            self._lines[line.name] = line
+            self.batcher.add(line.name, line.slot)
+
+    def remove(self, name: str) -> None:
+        """Leave a camera out; a frame of it that is in a batch already is dropped."""
+        with self._ready:
+            self._lines.pop(name, None)
+            self.batcher.remove(name)
+
     def run(self) -> None:
         """Work until finished or stopped."""
+        batch: list[Frame] = []
         try:
             while not self._stop_asked.is_set():
-                batches = self._batcher.next(self._closed)
-                if not batches:
+                batches = self.batcher.next(self._closed)
+                self.beat_at = self._clock.monotonic()
+                if not batches and self._closed.is_set():
                     break
                 for batch in batches:
                     self._process(batch)
         except Exception as error:
             self.error = error
+            for frame in batch:
+                if line := self._lines.get(frame.camera):
+                    line.stats.count_dropped("loop_failed")
         finally:
             self._on_end()
 
     def _kind(self, frame: Frame) -> Hashable:
         """What frames of a batch share: the engine and the size."""
-        engine = self._lines[frame.camera].engine
+        line = self._lines.get(frame.camera)
+        engine = line.engine if line else None
         return (id(engine) if engine else None, frame.video.width, frame.video.height)
+
+    def _engine_ready(self, line: Line, frame: Frame) -> bool:
+        # A file at its fastest loses no frame: it waits, and the others with it.
+        if line.lossless or line.engine is None:
+            return True
+        return self._warm_up.ready(line.engine, frame.video.height, frame.video.width)
 
     def _process(self, frames: Sequence[Frame]) -> None:
         passed: list[_View] = []
         dark: list[tuple[Line, Frame, NDArray[np.uint8]]] = []
         for frame in frames:
-            line = self._lines[frame.camera]
+            line = self._lines.get(frame.camera)
+            if line is None:
+                continue
             try:
                 night = line.wants_translation(frame)
+                if night and not self._engine_ready(line, frame):
+                    line.stats.count_dropped("engine_starting")
+                    continue
                 rgb = to_rgb(frame.video, self._reformatter)
             except Exception as error:
                 message = f"a frame cannot be converted to RGB: {error}"
@@ -118,7 +151,14 @@ class Loop(threading.Thread):
         self._show(passed)
         engine = dark[0][0].engine if dark else None
         if engine is not None:
-            self._show(_translated(engine, dark))
+            began = self._clock.monotonic()
+            views = _translated(engine, dark)
+            now = self._clock.monotonic()
+            self.batcher.ran(len(dark), now - began)
+            self._batches.observe(len(dark))
+            for view in views:
+                view.line.stats.count_latency(now - view.frame.decoded_at, stage="translated")
+            self._show(views)
 
     def _show(self, views: Sequence[_View]) -> None:
         found = self._detected(views)
@@ -154,7 +194,7 @@ class Loop(threading.Thread):
     def _finish_picture(self, view: _View, detections: Sequence[Detection]) -> None:
         line, frame = view.line, view.frame
         if line.background is not None:  # before anything is drawn
-            line.background.observe(view.day, seconds=float(frame.pts * frame.time_base))
+            line.sample_background(frame, view.day, seen=view.seen, translated=view.translated)
         keep = line.config.snapshot is not None
         rgb = view.day.copy() if keep and detections and not view.translated else view.day
         if detections:

@@ -101,11 +101,31 @@ def open_input(source: CameraUrl, *, open_timeout: float, stall_timeout: float) 
     return av.open(address, format=format_name, options=options, timeout=(open_timeout, stall_timeout))
 
 
+class Watch:
+    """What may end a thread's blocking FFmpeg call early: the event it was made with, and a limit of time."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+        self._limit = math.inf
+
+    def expect(self, seconds: float) -> None:
+        """End FFmpeg's calls in this thread once ``seconds`` have passed from now; ``math.inf`` for never.
+
+        PyAV's own timeouts begin anew with each packet of any stream, and one of another stream is none here.
+        """
+        self._limit = time.monotonic() + seconds
+
+    @property
+    def over(self) -> bool:
+        """Whether the event is set or the time is up."""
+        return self._event.is_set() or time.monotonic() > self._limit
+
+
 class _InterruptibleTime:
     """Stands for the ``time`` module in PyAV's interrupt callback, which asks it whether a timeout is over.
 
     FFmpeg asks that callback about every 100 ms while it is blocked, in the thread that is blocked, and PyAV has
-    no other way to end a blocked call early. For a thread inside ``interruptible`` whose event is set, the
+    no other way to end a blocked call early. For a thread inside ``interruptible`` whose watch is over, the
     time asked for lies further in the future with each question, so that whatever runs is over its limit.
     """
 
@@ -115,8 +135,8 @@ class _InterruptibleTime:
 
     def monotonic(self) -> float:
         """``time.monotonic()``, unless the asking thread has been told to end."""
-        event: threading.Event | None = getattr(self.local, "event", None)
-        return time.monotonic() if event is None or not event.is_set() else math.ldexp(next(self._far), 32)
+        watch: Watch | None = getattr(self.local, "watch", None)
+        return time.monotonic() if watch is None or not watch.over else math.ldexp(next(self._far), 32)
 
 
 _time = _InterruptibleTime()
@@ -125,13 +145,14 @@ if getattr(av.container.core, "time", None) is time:  # elsewhere a blocked call
 
 
 @contextmanager
-def interruptible(event: threading.Event) -> Iterator[None]:
+def interruptible(event: threading.Event) -> Iterator[Watch]:
     """End FFmpeg's blocking reads in this thread once ``event`` is set: they fail within about 0.1 s.
 
-    It reaches sockets while connecting and reading, not the name look-up before.
+    It reaches sockets while connecting and reading, not the name look-up before. The watch given sets limits of
+    time in the same way.
     """
-    _time.local.event = event
+    _time.local.watch = watch = Watch(event)
     try:
-        yield
+        yield watch
     finally:
-        _time.local.event = None
+        _time.local.watch = None

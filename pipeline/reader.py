@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from av.video.stream import VideoStream
 from pipeline.backoff import Backoff
 from pipeline.clock import Clock, SystemClock
 from pipeline.frame import Frame
-from pipeline.media import Reason, detail_of, interruptible, open_input, reason_of
+from pipeline.media import Reason, Watch, detail_of, interruptible, open_input, reason_of
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats, DropReason
+from pipeline.thinning import Level, Thinning
 from pipeline.timeline import Timeline
 from pipeline.urls import CameraUrl
 
@@ -29,6 +31,20 @@ ReaderState = Literal["starting", "playing", "retrying", "finished", "failed", "
 
 GOOD_RUN = 30.0  # seconds of pictures after which a loss is a new fault and the back-off starts afresh
 CORRUPT_RUN = 100  # containers' read errors without a packet between them until the connection is given up
+# Seconds of nothing but errors after pictures that were good until the decoder is opened anew: a damaged stream
+# gives a picture now and then, one whose codec has changed never does.
+BROKEN_RUN = 3.0
+# Frames in a row without an error, or seconds with no frame of another size, until a new size in mid-stream counts.
+# One damaged parameter set makes a second's frames another size, for which engines would be compiled, files begun and
+# the background thrown away: two such sizes a minute at 1 % of damaged bytes.
+SIZE_FRAMES, SIZE_SECONDS = 8, 5.0
+SKIP: dict[Level, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
+    "all": "DEFAULT",
+    "references": "NONREF",
+    "keys": "NONKEY",
+}
+# Codecs that have no other frames than key frames: one packet in so many is decoded.
+INTRA_EVERY: dict[Level, int] = {"all": 1, "references": 2, "keys": 4}
 # A camera that refuses the login gets few tries: many lock an account after a handful in a row.
 UNAUTHORISED_BACKOFF = Backoff(first=60.0, cap=600.0, floor=20.0)
 
@@ -40,12 +56,17 @@ class ReaderEvent:
     States: ``starting`` (first try), ``playing``, ``retrying`` (lost or not there yet; tried again),
     ``finished`` (a file's end), ``failed`` (a file that cannot be read), ``stopped`` (asked to; with the
     reason it was ``retrying`` for, if it was).
+
+    ``retry_at`` is when the next try of a camera that is ``retrying`` is due, on the pipeline's monotonic clock;
+    it has passed while that try is under way. Each try sets it anew in ``Reader.event``; ``on_event`` is told of
+    the first only.
     """
 
     camera: str
     state: ReaderState
     reason: Reason | None = None
     detail: str = ""
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +88,10 @@ class Reader(threading.Thread):
     What a network source sent while it was being opened comes all at once. Those of its frames that nobody can
     take in time are dropped as "backlog": they are old, not too many. Later ones are dropped as "overload".
 
-    A packet that cannot be decoded, and a frame out of order, are dropped and counted as "decode_error".
+    A packet that cannot be decoded, a frame out of order, and the first ``SIZE_FRAMES`` of another size in
+    mid-stream, which may come from damage, are dropped and counted as "decode_error". While
+    most of what a live source sends is thrown away, less of it is decoded (``thinning``); what was not is dropped
+    as "skipped".
 
     Args:
         camera: its name, for frames, events and the log.
@@ -82,9 +106,10 @@ class Reader(threading.Thread):
         stall_timeout: seconds without data, or without one frame that can be decoded, until it is lost.
         on_event: called in this thread at each change of state; must not block.
         backoff: waiting times between tries.
-        unauthorised_backoff: those after a refused login.
+        unauthorised_backoff: those after a refused login; each counts its own tries.
         rng: draws their jitter.
         clock: time.
+        timeline: where its frames' PTS go on, that of a reader that died; a new one by default.
     """
 
     def __init__(
@@ -104,6 +129,7 @@ class Reader(threading.Thread):
         unauthorised_backoff: Backoff = UNAUTHORISED_BACKOFF,
         rng: random.Random | None = None,
         clock: Clock | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -121,11 +147,13 @@ class Reader(threading.Thread):
         self._unauthorised_backoff = unauthorised_backoff
         self._rng = rng or random.Random()
         self._clock = clock or SystemClock()
-        self._timeline = Timeline()
+        self._timeline = timeline or Timeline()
         self._origin: tuple[float, int] | None = None  # when the first frame was played, and its PTS
         self._playing_since = 0.0
         self._backlog = False
         self._before: tuple[float, int] | None = None  # when the last frame came, and its PTS
+        self._watch = Watch(stop)
+        self._thinning = Thinning()
         self._event = ReaderEvent(camera, "starting")
 
     @property
@@ -135,8 +163,8 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         """Read until stopped or, for a file, until its end."""
-        attempt = 0
-        with interruptible(self._stopping):
+        attempts = {self._backoff: 0, self._unauthorised_backoff: 0}
+        with interruptible(self._stopping) as self._watch:
             while not self._stopping.is_set():
                 end = self._connect_and_play()
                 self._stats.set_up(False)
@@ -151,12 +179,13 @@ class Reader(threading.Thread):
                         self._change("failed", end.reason, end.detail)
                     return
                 if end.frames and self._clock.monotonic() - self._playing_since >= GOOD_RUN:
-                    attempt = 0
+                    attempts = dict.fromkeys(attempts, 0)
                 self._stats.count_reconnect(end.reason)
-                self._change("retrying", end.reason, end.detail)
                 backoff = self._unauthorised_backoff if end.reason == "unauthorised" else self._backoff
-                self._clock.wait(self._stopping, backoff.delay(attempt, self._rng))
-                attempt += 1
+                delay = backoff.delay(attempts[backoff], self._rng)
+                attempts[backoff] += 1
+                self._change("retrying", end.reason, end.detail, self._clock.monotonic() + delay)
+                self._clock.wait(self._stopping, delay)
         self._change("stopped", self._event.reason, self._event.detail)
 
     def _connect_and_play(self) -> _End:
@@ -164,6 +193,7 @@ class Reader(threading.Thread):
         frames = 0
         opened = False
         began = self._clock.monotonic()
+        self._watch.expect(self._open_timeout)
         try:
             with open_input(
                 self._source, open_timeout=self._open_timeout, stall_timeout=self._stall_timeout
@@ -171,7 +201,10 @@ class Reader(threading.Thread):
                 opened = True
                 if not container.streams.video:
                     return _End("decode", "there is no video in it", frames)
-                for frame in self._frames(container, container.streams.video[0]):
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    return _End("unsupported", "its video has a codec nothing here can decode", frames)
+                for frame in self._frames(container, stream):
                     if not self._deliver(frame):
                         break
                     frames += 1
@@ -205,24 +238,54 @@ class Reader(threading.Thread):
             live=not self._source.is_file,
             frame_seconds=float(1 / rate) if rate else 0.04,
         )
-        self._backlog, self._before = not self._source.is_file, None
-        picture_at = self._clock.monotonic()
-        for packet in self._packets(container, stream):
+        live = not self._source.is_file
+        self._backlog, self._before = live, None
+        self._thinning = Thinning()
+        level: Level = "all"
+        intra = context.codec.intra_only
+        now = picture_at = asked = self._clock.monotonic()
+        broken_at: float | None = None
+        good, waited = False, 0.0
+        size = _SteadySize()
+        self._watch.expect(self._stall_timeout if live else math.inf)
+        for number, packet in enumerate(self._packets(container, stream)):
             if self._stopping.is_set():
                 return
+            if live:
+                now = self._clock.monotonic()
+                waited = now - asked
+                self._thinning.saw_packet(now=now, waited=waited, key=packet.is_keyframe)
+                # From key frames alone back to the others only at one of them: those refer to what was skipped.
+                if self._thinning.level != level and (level != "keys" or packet.is_keyframe):
+                    level = self._thinning.level
+                    context.skip_frame = SKIP[level]
             try:
-                frames = packet.decode()
+                frames = [] if intra and number % INTRA_EVERY[level] else packet.decode()
             except av.error.FFmpegError:
                 self._stats.count_dropped("decode_error")
+                size.saw_error()
                 frames = []
+                broken_at = now if broken_at is None else broken_at
+            else:
+                if not frames and level != "all":
+                    self._stats.count_dropped("skipped")
             for frame in frames:
-                picture_at = self._clock.monotonic()
+                picture_at, broken_at = now, None
                 if frame.is_corrupt:
                     self._stats.count_dropped("decode_error")
+                    size.saw_error()
+                elif live and not size.accepts((frame.width, frame.height), now):
+                    self._stats.count_dropped("decode_error")
                 else:
+                    good = True
                     yield frame
-            if not self._source.is_file and self._clock.monotonic() - picture_at > self._stall_timeout:
+            if live and now - picture_at > self._stall_timeout > waited:  # else the next read ends as a stall
                 raise _UndecodableError(f"data came but no picture for {self._stall_timeout:g} s")
+            if live and good and broken_at is not None and now - broken_at > BROKEN_RUN:
+                raise _UndecodableError(f"nothing but errors for {BROKEN_RUN:g} s")
+            if live:
+                asked = self._clock.monotonic()
+                self._watch.expect(self._stall_timeout)
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
         """Demux, over errors in the data that the next read may leave behind."""
@@ -261,6 +324,8 @@ class Reader(threading.Thread):
         # What is replaced came before this one: the last of the backlog gives way to the first that keeps pace.
         reason: DropReason = "backlog" if self._backlog else "overload"
         self._see_pace(frame)
+        if not self._backlog:
+            self._thinning.saw_frame(replaced=self._slot.pending)
         self._slot.put(frame, reason=reason)
         return True
 
@@ -282,9 +347,15 @@ class Reader(threading.Thread):
                 return False
         return True
 
-    def _change(self, state: ReaderState, reason: Reason | None = None, detail: str = "") -> None:
+    def _change(
+        self,
+        state: ReaderState,
+        reason: Reason | None = None,
+        detail: str = "",
+        retry_at: float | None = None,
+    ) -> None:
         """Log and tell a change of state or of its reason, once."""
-        before, self._event = self._event, ReaderEvent(self._camera, state, reason, detail)
+        before, self._event = self._event, ReaderEvent(self._camera, state, reason, detail, retry_at)
         if (before.state, before.reason) == (state, reason):
             return
         text = f"{self._camera}: {state}"
@@ -295,6 +366,33 @@ class Reader(threading.Thread):
         log.log(level, "%s %s", text, self._source, extra=extra)
         if self._on_event is not None:
             self._on_event(self._event)
+
+
+class _SteadySize:
+    """The size (width, height) of a connection's frames, and whether another one is to be believed."""
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._new: tuple[int, int] | None = None
+        self._since = 0.0
+        self._whole = 0
+
+    def saw_error(self) -> None:
+        """Something could not be decoded: whatever is being believed has to begin again."""
+        self._whole = 0
+
+    def accepts(self, size: tuple[int, int], now: float) -> bool:
+        """Whether a whole frame of ``size`` that came ``now`` (monotonic seconds) is to be shown."""
+        if self._size in (None, size):
+            self._size, self._new = size, None
+            return True
+        if size != self._new:
+            self._new, self._since, self._whole = size, now, 0
+        self._whole += 1
+        if self._whole <= SIZE_FRAMES and now - self._since < SIZE_SECONDS:
+            return False
+        self._size, self._new = size, None
+        return True
 
 
 class _UndecodableError(Exception):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-from urllib.parse import urlsplit
-
 import av
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 
-from pipeline.encode import NOTE, Encoder, even_size
+from pipeline.encode import NOTE, Coded, Feed, SharedEncoder, add_video
 from pipeline.frame import Picture
+from pipeline.rtsp_record import RtspRecording, describe, interleaved, parameter_sets
 from pipeline.urls import CameraUrl
 
-CONNECT_TIMEOUT = 3.0  # seconds for the server to answer a first question
-IO_TIMEOUT = 3.0  # seconds one read or write of an open connection may take
+IO_TIMEOUT = 3.0  # seconds to connect, for one answer, and for one picture to be taken
+PACKET = 1400  # bytes of an RTP packet, so that a server can pass it on over UDP
 
 
 class RestreamWriter:
@@ -21,57 +20,79 @@ class RestreamWriter:
 
     PTS go out as RTP timestamps and keep their distances. A picture of another size or time base announces
     the stream anew. Raises OSError or PyAV's errors from ``write``; call ``close`` then and write again to
-    reconnect. It may block for ``CONNECT_TIMEOUT`` plus ``IO_TIMEOUT`` seconds.
+    reconnect. A picture of a running stream is taken within ``IO_TIMEOUT`` seconds or given up.
 
     Args:
         url: ``rtsp://`` address, its login included.
         generated: whether generated pictures may be among them; the stream's title then says how to tell.
-        preset: x264's.
+        encoder: the camera's, shared with its other outputs; without one it encodes for itself.
     """
 
-    def __init__(self, *, url: CameraUrl, generated: bool = True, preset: str = "veryfast") -> None:
+    def __init__(
+        self, *, url: CameraUrl, generated: bool = True, encoder: SharedEncoder | None = None
+    ) -> None:
         self._url = url
         self._generated = generated
-        self._preset = preset
-        self._container: OutputContainer | None = None
-        self._encoder: Encoder | None = None
-        self._format: object = None
+        self._feed = Feed(encoder or SharedEncoder())
+        self._open: _Stream | None = None
 
     def write(self, picture: Picture) -> None:
-        """Send one picture, connecting first where needed."""
-        wanted = (even_size(picture), picture.frame.time_base)
-        if self._encoder is not None and wanted != self._format:
+        """Send one picture, connecting first where needed. Raises LeftOut before its first key frame."""
+        coded = self._feed.encode(picture, begins=self._open is None)
+        if self._open is not None and not self._open.takes(coded):
             self.close()
-        if self._encoder is None:
-            self._connect(picture)
-            self._format = wanted
-        assert self._encoder is not None
-        self._encoder.write(picture)
+        if self._open is None:
+            self._open = _Stream(self._url, coded, title=NOTE if self._generated else "nightday-stream")
+        self._open.send(coded)
+
+    def idle(self, seconds: float) -> None:
+        """Told now and then that no picture has come for ``seconds``: notice whether the server is still there."""
+        if self._open is not None:
+            self._open.recording.listen()
 
     def close(self) -> None:
         """End the stream and the connection, if any."""
-        container, self._container, self._encoder = self._container, None, None
-        if container is not None:
-            container.close()
-
-    def _connect(self, picture: Picture) -> None:
-        # PyAV holds the interpreter's lock while FFmpeg shakes hands, so a server that takes connections but does
-        # not answer would stop every camera for the length of the timeout. Hence a question of our own first.
-        ask_rtsp(self._url, timeout=CONNECT_TIMEOUT)
-        options = {"rtsp_transport": "tcp", "timeout": str(round(IO_TIMEOUT * 1e6))}
-        self._container = av.open(self._url.reveal(), "w", format="rtsp", container_options=options)
-        if self._generated:
-            self._container.metadata["title"] = NOTE
-        self._encoder = Encoder(self._container, picture, preset=self._preset)
+        stream, self._open = self._open, None
+        if stream is not None:
+            stream.recording.close()
 
 
-def ask_rtsp(url: CameraUrl, *, timeout: float) -> None:
-    """Check that an RTSP server answers at ``url``'s host and port. Raises OSError if not within ``timeout`` s."""
-    parts = urlsplit(url.reveal())
-    host, port = parts.hostname or "", parts.port or 554
-    shown = f"[{host}]" if ":" in host else host
-    with socket.create_connection((host, port), timeout=timeout) as connection:
-        connection.settimeout(timeout)
-        connection.sendall(f"OPTIONS rtsp://{shown}:{port}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
-        if not connection.recv(64).startswith(b"RTSP/"):
-            raise ConnectionRefusedError("what answers there is no RTSP server")
+class _Stream:
+    """One connection and the RTP packets for it: FFmpeg makes them, Python sends them."""
+
+    def __init__(self, url: CameraUrl, first: Coded, *, title: str) -> None:
+        self._first = first
+        sdp = describe(title=title, parameter_sets=parameter_sets(first.data))
+        self.recording = RtspRecording(url=url, sdp=sdp, timeout=IO_TIMEOUT)
+        self._packets = _Packets()
+        self._container: OutputContainer = av.open(
+            self._packets, "w", format="rtp", container_options={"packetsize": str(PACKET)}
+        )
+        self._stream: VideoStream = add_video(self._container, first)
+
+    def takes(self, coded: Coded) -> bool:
+        """Whether ``coded`` goes on with what the first picture began."""
+        return coded.stream == self._first.stream
+
+    def send(self, coded: Coded) -> None:
+        """Send one picture."""
+        self._container.mux_one(coded.packet(self._stream))
+        self.recording.send(self._packets.take())
+
+
+class _Packets:
+    """Where FFmpeg's RTP muxer writes to, a packet a call."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def write(self, packet: bytes) -> int:
+        """Keep one packet."""
+        self._kept += interleaved(packet)
+        return len(packet)
+
+    def take(self) -> bytes:
+        """What came since, framed for the connection."""
+        data = bytes(self._kept)
+        self._kept.clear()
+        return data

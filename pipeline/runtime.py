@@ -1,45 +1,63 @@
-"""Starts the cameras, watches over them, and ends them in good order."""
+"""Starts the cameras, watches over them, changes them under way, and ends them in good order."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from pipeline.background import Background
+from engines.backends import EngineInfo
+from pipeline.camera import Camera
 from pipeline.clock import Clock, SystemClock
-from pipeline.config import CameraConfig, Config
-from pipeline.gate import NightGate
+from pipeline.config import CameraConfig, Config, HttpConfig
+from pipeline.config_faults import ConfigError
 from pipeline.inbox import Inbox
 from pipeline.line import Detect, Line
 from pipeline.loop import Loop
 from pipeline.media import open_input
-from pipeline.reader import Reader, ReaderEvent
-from pipeline.sinks import open_sink
-from pipeline.slot import LatestSlot
-from pipeline.stats import CameraStats
+from pipeline.restarts import RestartBudget
+from pipeline.stats import BATCH_BOUNDS, Histogram
 from pipeline.status import CameraStatus
+from pipeline.systemd import Notifier
 from pipeline.translator import Translate
+from pipeline.urls import CameraUrl, redact
+from pipeline.warmup import prepare
+from pipeline.web import WebError, WebServer
 from pipeline.written import recordings
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 10.0  # seconds between the snapshots and backgrounds written under way
+BEAT = 0.5  # seconds between looks at whether everything is alive
+WARM_WITHIN = 600.0  # seconds engines may take to compile at the start
+STUCK = 30.0  # seconds a batch may take before the program counts as hanging
 STOP_WITHIN = 4.5  # seconds from a signal until every file is closed; 5 are promised
 FINISH_WITHIN = 60.0  # seconds the outputs have for their last pictures when the sources ended by themselves
+CHANGE_WITHIN = 3.0  # seconds the outputs of a changed camera have before its successor starts beside them
+WEB_WITHIN = 2.0  # seconds the HTTP server has to end
 LOOP_SHARE = 0.5  # of the time for stopping, what the loop has for the batch at hand
-
-ENDED = ("finished", "failed", "stopped")
 
 Cause = Literal["finished", "duration", "signal", "failed"]
 Report = Callable[[Sequence[CameraStatus], float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A configuration and what it needs.
+
+    Attributes:
+        config: what to run.
+        engines: the generator of each checkpoint the cameras name.
+        detectors: the detector of each model they name.
+    """
+
+    config: Config
+    engines: Mapping[Path, Translate]
+    detectors: Mapping[Path, Detect] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,287 +87,403 @@ def run(
     duration: float | None = None,
     report: Report | None = None,
     report_every: float = 1.0,
+    reload: Callable[[], Setup] | None = None,
     inbox: Inbox | None = None,
     clock: Clock | None = None,
+    notifier: Notifier | None = None,
 ) -> Outcome:
     """Run all cameras until their sources end, ``duration`` seconds have passed, or ``"stop"`` is in the inbox.
 
     Args:
-        config: what to run.
-        engines: the generator of each checkpoint the cameras name.
-        detectors: the detector of each model they name.
+        config, engines, detectors: see ``Setup``.
         duration: seconds, from when the cameras are opened; None for no limit.
         report: called every ``report_every`` seconds, and at the end, with the cameras' states and the seconds
             since the start.
         report_every: seconds.
-        inbox: where ``"stop"`` may come from; see ``signals``.
+        reload: called in a thread of its own on ``"reload"`` in the inbox; what it returns takes the place of what
+            runs, camera by camera. Raises ConfigError to leave everything as it is.
+        inbox: where ``"stop"`` and ``"reload"`` may come from; see ``signals``.
         clock: time.
+        notifier: tells systemd.
+
+    Raises WebError if the configuration's ``http`` port cannot be had.
     """
-    clock = clock or SystemClock()
-    inbox = inbox or Inbox()
-    stop = threading.Event()
-    ready = threading.Condition()
-    outputs = [output for camera in config.cameras for output in camera.outputs]
-    before = recordings(outputs)
-    lines = {
-        camera.name: _line(camera, engines, detectors or {}, ready=ready, clock=clock)
-        for camera in config.cameras
-    }
-    loop = Loop(
-        lines,
-        ready=ready,
-        max_batch=config.engine.max_batch,
-        stop=stop,
-        clock=clock,
-        on_end=lambda: inbox.put("ended"),
+    runtime = Runtime(
+        Setup(config, engines, detectors or {}), reload=reload, inbox=inbox, clock=clock, notifier=notifier
     )
-    readers = {name: _reader(line, stop=stop, inbox=inbox, clock=clock) for name, line in lines.items()}
-
-    def states() -> tuple[CameraStatus, ...]:
-        return tuple(_state(line, readers[line.name].event) for line in lines.values())
-
-    if not _warm_up(list(lines.values()), inbox):
-        for line in lines.values():
-            for sink in line.sinks:
-                sink.finish()
-        return Outcome("signal", (), (), states(), clean=False)
-    started = clock.monotonic()
-    loop.start()
-    for reader in readers.values():
-        reader.start()
-    pictures: set[Path] = set()
-    cause = _watch(
-        inbox,
-        readers,
-        loop,
-        lines,
-        pictures,
-        started=started,
-        duration=duration,
-        clock=clock,
-        tick=(lambda seconds: report(states(), seconds)) if report else None,
-        tick_every=report_every,
-    )
-    problems, clean = _end(cause, lines, readers, loop, inbox, stop=stop)
-    for line in lines.values():
-        if line.background is not None and not loop.is_alive():
-            line.background.settle()
-        pictures.update(line.save_pictures())
-    final = states()
-    if report is not None:
-        report(final, clock.monotonic() - started)
-    if cause in ("finished", "duration"):  # a signal may come before a camera had the time
-        problems += _without_pictures(final, lines, readers)
-        if not any(camera.pictures for camera in final):
-            problems.append("no camera delivered a single picture")
-    files = sorted(recordings(outputs) - before) + sorted(pictures)
-    return Outcome(cause, tuple(problems), tuple(files), final, clean)
+    return runtime.run(duration=duration, report=report, report_every=report_every)
 
 
-def _line(
-    camera: CameraConfig,
-    engines: Mapping[Path, Translate],
-    detectors: Mapping[Path, Detect],
-    *,
-    ready: threading.Condition,
-    clock: Clock,
-) -> Line:
-    stats = CameraStats()
-    line = Line(
-        config=camera,
-        stats=stats,
-        slot=LatestSlot(ready=ready, stats=stats),
-        engine=engines[camera.model] if camera.translate != "never" and camera.model else None,
-        detect=detectors[camera.detect] if camera.detect else None,
-        gate=NightGate() if camera.translate == "night" else None,
-    )
-    if camera.background:
-        kept = camera.background
-        line.background = Background(frames=kept.frames, every=kept.every_s, path=kept.save)
-    line.sinks = [
-        open_sink(
-            output,
-            camera=camera.name,
-            stats=stats,
-            segment_seconds=camera.segment_seconds,
-            generated=line.engine is not None,
-            on_event=line.output_changed,
-            clock=clock,
-        )
-        for output in camera.outputs
-    ]
-    return line
+class Runtime:
+    """All cameras and the loop they share. ``run`` is for one thread; what is seen from outside for any.
 
-
-def _reader(line: Line, *, stop: threading.Event, inbox: Inbox, clock: Clock) -> Reader:
-    def changed(event: ReaderEvent) -> None:
-        if event.state in ENDED:
-            inbox.put("ended")
-
-    camera = line.config
-    return Reader(
-        camera=camera.name,
-        source=camera.url,
-        slot=line.slot,
-        stats=line.stats,
-        stop=stop,
-        pace=camera.pace,
-        loop=camera.loop,
-        on_event=changed,
-        clock=clock,
-    )
-
-
-def _warm_up(lines: Sequence[Line], inbox: Inbox) -> bool:
-    """Run each engine once at the sizes of the files it will be given; False if told to stop meanwhile.
-
-    Engines compile a graph at the first frame of a size, for about a second, in which a file at its own pace
-    would lose 25 frames. What a camera on the network will send is not known before it is opened.
+    See ``run`` for the arguments.
     """
 
-    def work() -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        reload: Callable[[], Setup] | None = None,
+        inbox: Inbox | None = None,
+        clock: Clock | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._setup = setup
+        self._reload = reload
+        self._inbox = inbox or Inbox()
+        self._clock = clock or SystemClock()
+        self._notifier = notifier or Notifier()
+        self._stop = threading.Event()
+        self._ready = threading.Condition()
+        self._budget = RestartBudget()
+        self._warm = False
+        self._beat_at = self._clock.monotonic()
+        self._web: WebServer | None = None
+        self.batches = Histogram(BATCH_BOUNDS)
+        """Frames given to an engine at once."""
+        self._reloading = False
+        self._next_setup: Setup | ConfigError | Exception | None = None
+        self._pictures: set[Path] = set()
+        self._before = recordings(_outputs(setup.config))
+        self._files: set[Path] = set()
+        self._retired: list[Camera] = []
+        self._cameras = {camera.name: self._camera(camera, setup) for camera in setup.config.cameras}
+        self._lines: dict[str, Line] = {name: camera.line for name, camera in self._cameras.items()}
+        self._loop = self._new_loop()
+
+    # --- seen from outside ----------------------------------------------------------------------------------
+
+    def cameras(self) -> tuple[CameraStatus, ...]:
+        """Every camera's state now, in the configuration's order."""
+        return tuple(camera.status() for camera in self._cameras.values())
+
+    def engines(self) -> list[EngineInfo]:
+        """The engines that were loaded."""
+        engines = {id(engine): engine for engine in self._setup.engines.values()}.values()
+        return [info for engine in engines if isinstance(info := getattr(engine, "info", None), EngineInfo)]
+
+    def engines_ready(self) -> bool:
+        """Whether every engine has been made ready for what was known of the cameras at the start."""
+        return self._warm
+
+    def beating(self) -> bool:
+        """Whether the loop is alive and not stuck in a batch, and the watch over the threads goes on."""
+        now = self._clock.monotonic()
+        if not self._warm:  # the loop starts after that
+            return now - self._beat_at < WARM_WITHIN
+        return self._loop.is_alive() and now - self._loop.beat_at < STUCK and now - self._beat_at < STUCK
+
+    # --- the run --------------------------------------------------------------------------------------------
+
+    def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
+        """See the function ``run``."""
         try:
-            _run_once(lines)
+            self._serve(self._setup.config.http)
+        except WebError:
+            for camera in self._cameras.values():
+                camera.finish_outputs()
+            raise
+        try:
+            return self._run(duration, report, report_every)
         finally:
-            inbox.put("warm")
+            self._serve(None)
 
-    threading.Thread(target=work, name="warm-up", daemon=True).start()
-    while (word := inbox.get(60.0)) != "warm":
-        if word == "stop":
-            return False
-    return True
+    def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
+        if not self._warm_up():
+            for camera in self._cameras.values():
+                camera.finish_outputs()
+            return Outcome("signal", (), (), self.cameras(), clean=False)
+        started = self._clock.monotonic()
+        self._loop.beat_at = self._beat_at = started
+        self._warm = True
+        self._loop.start()
+        for camera in self._cameras.values():
+            camera.start()
+        self._notifier.ready()
+        cause = self._watch(started, duration, report, report_every)
+        self._notifier.stopping()
+        problems, clean = self._end(cause)
+        for camera in self._cameras.values():
+            if camera.line.background is not None and not self._loop.is_alive():
+                camera.line.background.settle()
+            self._pictures.update(camera.line.save_pictures(final=True))
+        final = self.cameras()
+        if report is not None:
+            report(final, self._clock.monotonic() - started)
+        if cause in ("finished", "duration"):  # a signal may come before a camera had the time
+            problems += self._without_pictures()
+            if not any(camera.pictures for camera in final):
+                problems.append("no camera delivered a single picture")
+        files = sorted(recordings(_outputs(self._setup.config)) - self._before | self._files)
+        return Outcome(cause, tuple(problems), (*files, *sorted(self._pictures)), final, clean)
 
+    def _watch(
+        self, started: float, duration: float | None, report: Report | None, report_every: float
+    ) -> Cause:
+        """Wait for what ends the run; watch over the threads, report and save pictures meanwhile."""
+        now = started
+        end = float("inf") if duration is None else started + duration
+        beat_every = min(BEAT, self._notifier.watchdog_every or BEAT)
+        next_report, next_save, next_beat = started + report_every, started + SAVE_EVERY, started + beat_every
+        while True:
+            word = self._inbox.get(min(next_report, next_save, next_beat, end) - now)
+            now = self._clock.monotonic()
+            if word == "stop":
+                return "signal"
+            if word == "reload":
+                self._start_reload()
+            elif word == "reloaded":
+                self._apply_reload()
+            if not self._mend():
+                return "failed"
+            if not self._reloading and all(camera.ended for camera in self._cameras.values()):
+                return "finished"
+            if now >= end:
+                return "duration"
+            if now >= next_report:
+                next_report = max(next_report + report_every, now)
+                if report is not None:
+                    report(self.cameras(), now - started)
+            if now >= next_save:
+                for camera in self._cameras.values():
+                    self._pictures.update(camera.line.save_pictures())
+                next_save = self._clock.monotonic() + SAVE_EVERY
+            if now >= next_beat:
+                next_beat = now + beat_every
+                self._beat_at = now
+                if self.beating():
+                    self._notifier.alive()
 
-def _run_once(lines: Sequence[Line]) -> None:
-    done: set[tuple[int, int, int]] = set()
-    for line in lines:
-        if line.engine is None or not line.config.url.is_file:
-            continue
-        with suppress(Exception):  # whatever is wrong with the file, its reader will say
-            with open_input(line.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
-                context = container.streams.video[0].codec_context
-                width, height = context.width, context.height
-            if (id(line.engine), width, height) not in done:
-                began = time.monotonic()
-                line.engine(np.zeros((1, height, width, 3), np.uint8))
-                done.add((id(line.engine), width, height))
-                log.info(
-                    "engine ready for %dx%d in %.1f s", width, height, time.monotonic() - began,
-                    extra={"event": "engine_ready"},
-                )  # fmt: skip
+    def _mend(self) -> bool:
+        """Start again what died of a fault of ours; False when that happens too often."""
+        if not self._loop.is_alive():
+            if not self._budget.take(self._clock.monotonic()):
+                return False
+            log.error("%s; starting it again", self._loop_failure(), extra={"event": "restarted"})
+            self._loop = self._new_loop()
+            self._loop.start()
+        return all(camera.mend() for camera in self._cameras.values())
 
+    def _loop_failure(self) -> str:
+        error = self._loop.error
+        return f"the loop failed: {type(error).__name__}: {redact(' '.join(str(error).split()))}"
 
-def _watch(
-    inbox: Inbox,
-    readers: Mapping[str, Reader],
-    loop: Loop,
-    lines: Mapping[str, Line],
-    pictures: set[Path],
-    *,
-    started: float,
-    duration: float | None,
-    clock: Clock,
-    tick: Callable[[float], None] | None,
-    tick_every: float,
-) -> Cause:
-    """Wait for what ends the run; report and save pictures meanwhile."""
-    end = float("inf") if duration is None else started + duration
-    next_tick, next_save = started + tick_every, started + SAVE_EVERY
-    while True:
-        now = clock.monotonic()
-        word = inbox.get(min(next_tick, next_save, end) - now)
-        now = clock.monotonic()
-        if word == "stop":
-            return "signal"
-        if not loop.is_alive():
-            return "failed"
-        if not any(reader.is_alive() and reader.event.state not in ENDED for reader in readers.values()):
-            return "finished"
-        if now >= end:
-            return "duration"
-        if now >= next_tick:
-            next_tick = max(next_tick + tick_every, now)
-            if tick is not None:
-                tick(now - started)
-        if now >= next_save:
-            for line in lines.values():
-                pictures.update(line.save_pictures())
-            next_save = clock.monotonic() + SAVE_EVERY
-
-
-def _end(
-    cause: Cause,
-    lines: Mapping[str, Line],
-    readers: Mapping[str, Reader],
-    loop: Loop,
-    inbox: Inbox,
-    *,
-    stop: threading.Event,
-) -> tuple[list[str], bool]:
-    """Stop readers and loop, let the outputs finish; what was not put right, and whether all threads ended."""
-    problems = []
-    in_time = cause == "finished"
-    if not in_time:
-        stop.set()
-    loop.finish()
-    while in_time and loop.is_alive():  # it works off the last frames, unless told to stop
-        loop.join(0.05)
-        in_time = inbox.get(0) != "stop"
-    stop.set()
-    deadline = time.monotonic() + (FINISH_WITHIN if in_time else STOP_WITHIN)
-    loop.join(STOP_WITHIN * LOOP_SHARE)
-    sinks = [sink for line in lines.values() for sink in line.sinks]
-    for sink in sinks:
-        sink.finish()
-    for sink in sinks:
-        if not sink.close(max(0.0, deadline - time.monotonic())):
-            problems.append(f"{sink.event.camera}: output {sink.event.output} could not be closed in time")
-    if cause != "signal":  # whoever stops a camera for good knows what the log says of a server that is away
-        problems += [
-            f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})"
-            for line in lines.values()
-            for event in line.troubles.values()
-        ]
-    if loop.is_alive():
-        log.warning(
-            "the batch at hand is lost: the engine did not return in time", extra={"event": "batch_lost"}
+    def _new_loop(self) -> Loop:
+        return Loop(
+            self._lines,
+            ready=self._ready,
+            max_batch=self._setup.config.engine.max_batch,
+            stop=self._stop,
+            batches=self.batches,
+            clock=self._clock,
+            on_end=lambda: self._inbox.put("ended"),
         )
-    if loop.error is not None:
-        problems.append(f"the loop failed: {type(loop.error).__name__}: {' '.join(str(loop.error).split())}")
-    for reader in readers.values():
-        reader.join(max(0.0, deadline - time.monotonic()))
-        if reader.event.state == "failed":
-            problems.append(f"{reader.event.camera}: failed ({reader.event.reason}: {reader.event.detail})")
-        elif not reader.is_alive() and reader.event.state not in ENDED:
-            problems.append(f"{reader.event.camera}: its reader died while {reader.event.state}")
-    threads = [loop, *sinks, *readers.values()]
-    return problems, not any(thread.is_alive() for thread in threads)
+
+    def _camera(self, config: CameraConfig, setup: Setup, before: Camera | None = None) -> Camera:
+        return Camera(
+            config,
+            engine=_engine(config, setup),
+            detect=_detector(config, setup),
+            ready=self._ready,
+            inbox=self._inbox,
+            clock=self._clock,
+            stats=before.line.stats if before else None,
+        )
+
+    def _serve(self, settings: HttpConfig | None) -> None:
+        """Listen as ``settings`` say from now on, or not at all. Raises WebError if that port cannot be had."""
+        if self._web is not None:
+            self._web.close(WEB_WITHIN)
+            self._web = None
+        if settings is not None:
+            server = WebServer(settings, self)
+            server.start()
+            self._web = server
+
+    # --- at the start ---------------------------------------------------------------------------------------
+
+    def _warm_up(self) -> bool:
+        """Have each engine compile for the sizes of the files it will be given; False if told to stop meanwhile.
+
+        It takes about a second, in which a file at its own pace would lose 25 frames. What a camera on the network
+        will send is not known before it is opened: the loop has that prepared beside the others.
+        """
+
+        def work() -> None:
+            try:
+                for camera in list(self._cameras.values()):
+                    _prepare_for_file(camera.line)
+            finally:
+                self._inbox.put("warm")
+
+        threading.Thread(target=work, name="warm-up", daemon=True).start()
+        while (word := self._inbox.get(60.0)) != "warm":
+            if word == "stop":
+                return False
+        return True
+
+    # --- a change of the configuration ----------------------------------------------------------------------
+
+    def _start_reload(self) -> None:
+        """Have the configuration read in a thread of its own: models take seconds to load."""
+        if self._reload is None or self._reloading:
+            return
+        self._reloading = True
+        self._notifier.reloading()
+        reload = self._reload
+
+        def work() -> None:
+            try:
+                self._next_setup = reload()
+            except Exception as error:
+                self._next_setup = error
+            self._inbox.put("reloaded")
+
+        threading.Thread(target=work, name="reload", daemon=True).start()
+
+    def _apply_reload(self) -> None:
+        setup, self._next_setup, self._reloading = self._next_setup, None, False
+        if isinstance(setup, Setup):
+            self._change(setup)
+        else:
+            faults = setup.faults if isinstance(setup, ConfigError) else [f"{type(setup).__name__}: {setup}"]
+            for fault in faults:
+                log.error("not reloaded: %s", fault, extra={"event": "reload_refused"})
+        self._notifier.ready()
+
+    def _change(self, setup: Setup) -> None:
+        """Put ``setup`` in place of what runs: cameras it says nothing new of are not touched."""
+        if setup.config.http != self._setup.config.http:
+            try:
+                self._serve(setup.config.http)
+            except WebError as error:
+                log.error("not reloaded: %s", error, extra={"event": "reload_refused"})
+                self._serve(self._setup.config.http)
+                return
+        before = self._cameras
+        kept = {
+            config.name
+            for config in setup.config.cameras
+            if (old := before.get(config.name)) is not None
+            and (old.config, old.line.engine, old.line.detect)
+            == (config, _engine(config, setup), _detector(config, setup))
+        }
+        gone = [camera for name, camera in before.items() if name not in kept]
+        for camera in gone:
+            camera.stop_reading()
+            self._loop.remove(camera.name)
+            camera.finish_outputs()
+        deadline = self._clock.monotonic() + CHANGE_WITHIN
+        # What they wrote is told at the end, though their outputs may no longer be in the configuration.
+        self._retired = [camera for camera in [*self._retired, *gone] if not camera.join(deadline)]
+        for camera in gone:
+            self._pictures.update(camera.line.save_pictures(final=True))
+        self._files |= recordings(_outputs(self._setup.config)) - self._before
+        self._before |= recordings(_outputs(setup.config)) - self._files
+        self._setup = setup
+        self._cameras = {
+            config.name: before[config.name]
+            if config.name in kept
+            else self._camera(config, setup, before.get(config.name))
+            for config in setup.config.cameras
+        }
+        self._loop.batcher.max_batch = setup.config.engine.max_batch
+        for name, camera in self._cameras.items():
+            if name not in kept:
+                self._loop.add(camera.line)
+                camera.start()
+        added = len(self._cameras.keys() - before.keys())
+        removed = len(before.keys() - self._cameras.keys())
+        log.info(
+            "reloaded: %d cameras changed, %d added, %d removed, %d untouched",
+            len(gone) - removed, added, removed, len(kept), extra={"event": "reloaded"},
+        )  # fmt: skip
+
+    # --- at the end -----------------------------------------------------------------------------------------
+
+    def _end(self, cause: Cause) -> tuple[list[str], bool]:
+        """Stop readers and loop, let the outputs finish; what was not put right, and whether all threads ended."""
+        problems = [camera.problem for camera in self._cameras.values() if camera.problem]
+        cameras = [*self._cameras.values(), *self._retired]
+        in_time = cause == "finished"
+        if not in_time:
+            self._stop_all()
+        self._loop.finish()
+        while in_time and self._loop.is_alive():  # it works off the last frames, unless told to stop
+            self._loop.join(0.05)
+            in_time = self._inbox.get(0) != "stop"
+        self._stop_all()
+        deadline = self._clock.monotonic() + (FINISH_WITHIN if in_time else STOP_WITHIN)
+        self._loop.join(STOP_WITHIN * LOOP_SHARE)
+        for camera in cameras:
+            camera.finish_outputs()
+        for camera in cameras:
+            camera.join(deadline)
+            problems += [
+                f"{camera.name}: output {sink.event.output} could not be closed in time"
+                for sink in camera.line.sinks
+                if sink.is_alive()
+            ]
+        if (
+            cause != "signal"
+        ):  # whoever stops a camera for good knows what the log says of a server that is away
+            problems += [
+                f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})"
+                for camera in self._cameras.values()
+                for event in camera.line.troubles.values()
+            ]
+        if self._loop.is_alive():
+            log.warning(
+                "the batch at hand is lost: the engine did not return in time", extra={"event": "batch_lost"}
+            )
+        if self._loop.error is not None:
+            problems.append(self._loop_failure())
+        for camera in self._cameras.values():
+            event = camera.reader.event
+            if event.state == "failed":
+                problems.append(f"{camera.name}: failed ({event.reason}: {event.detail})")
+        threads = [self._loop, *(thread for camera in cameras for thread in camera.threads)]
+        return problems, not any(thread.is_alive() for thread in threads)
+
+    def _stop_all(self) -> None:
+        self._stop.set()
+        for camera in self._cameras.values():
+            camera.stop_reading()
+
+    def _without_pictures(self) -> list[str]:
+        """A line for each camera from which nothing came to see, but for those that ended as failed."""
+        problems = []
+        for camera in self._cameras.values():
+            status, event = camera.status(), camera.reader.event
+            if status.pictures or status.state == "failed":
+                continue
+            if not status.stats.decoded:
+                why = f"{event.reason}: {event.detail}" if event.reason else "it was still being opened"
+                problems.append(f"{camera.name}: never delivered a picture ({why})")
+            elif camera.line.lost:
+                text = f"none of its {status.stats.decoded} frames came through ({camera.line.lost})"
+                problems.append(f"{camera.name}: {text}")
+        return problems
 
 
-def _without_pictures(
-    cameras: Sequence[CameraStatus], lines: Mapping[str, Line], readers: Mapping[str, Reader]
-) -> list[str]:
-    """A line for each camera from which nothing came to see, but for those that ended as failed."""
-    problems = []
-    for camera in cameras:
-        event, lost = readers[camera.name].event, lines[camera.name].lost
-        if camera.pictures or camera.state == "failed":
-            continue
-        if not camera.stats.decoded:
-            why = f"{event.reason}: {event.detail}" if event.reason else "it was still being opened"
-            problems.append(f"{camera.name}: never delivered a picture ({why})")
-        elif lost:
-            problems.append(f"{camera.name}: none of its {camera.stats.decoded} frames came through ({lost})")
-    return problems
+def _outputs(config: Config) -> list[CameraUrl]:
+    return [output for camera in config.cameras for output in camera.outputs]
 
 
-def _state(line: Line, event: ReaderEvent) -> CameraStatus:
-    troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in line.troubles.copy().items())
-    return CameraStatus(
-        name=line.name,
-        state=event.state,
-        reason=event.reason,
-        night=line.gate.night if line.gate else None,
-        outputs=troubled,
-        stats=line.stats.snapshot(),
-    )
+def _engine(config: CameraConfig, setup: Setup) -> Translate | None:
+    return setup.engines[config.model] if config.translate != "never" and config.model else None
+
+
+def _detector(config: CameraConfig, setup: Setup) -> Detect | None:
+    return setup.detectors[config.detect] if config.detect else None
+
+
+def _prepare_for_file(line: Line) -> None:
+    if line.engine is None or not line.config.url.is_file:
+        return
+    with suppress(Exception):  # whatever is wrong with the file, its reader will say
+        with open_input(line.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
+            context = container.streams.video[0].codec_context
+            width, height = context.width, context.height
+        prepare(line.engine, height, width)

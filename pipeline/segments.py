@@ -1,18 +1,21 @@
-"""Recording: fragmented MP4 segments that keep the frames' PTS and survive a power cut."""
+"""Recording: fragmented MP4 segments that keep the frames' PTS and play however the process ended."""
 
 from __future__ import annotations
 
 import os
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import OutputContainer
 
-from pipeline.encode import NOTE, Encoder, even_size
+from pipeline.encode import NOTE, Coded, Feed, SharedEncoder, add_video
 from pipeline.frame import Picture
+from pipeline.retention import Retention
 
-FRAGMENT_SECONDS = 1.0  # what a power cut may cost of the open segment; at most 2 s are allowed
+FRAGMENT_SECONDS = 1.0  # what the end of the process may cost of the open segment; at most 2 s are allowed
+IDLE_SECONDS = 2.0  # without a picture for so long, and for 3 of the last steps: the file is completed
 SUFFIXES = 10_000  # files of one name and second until something must be wrong
 
 # empty_moov: playable from the first fragment on. frag_discont: the first fragment begins at its own PTS
@@ -29,14 +32,15 @@ class SegmentWriter:
     operating system as they are complete. No file is ever written over: a taken name gets ``-1``, ``-2`` … before
     its ending. Folders are made as needed.
 
-    Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and the next write begins
-    another.
+    Raises OSError or PyAV's errors from ``write``; the file at hand is then given up, cut to what was
+    written whole (and removed if that is nothing), and the next write begins another.
 
     Args:
         template: strftime template of the path, in local time, ending in ``.mp4``.
         segment_seconds: length of a file.
         generated: whether generated pictures may be among them; the file's comment then says how to tell.
-        preset: x264's.
+        encoder: the camera's, shared with its other outputs; without one it encodes for itself.
+        retention: deletes old files, at the start, after each that is complete, and where the disk is full.
     """
 
     def __init__(
@@ -45,88 +49,192 @@ class SegmentWriter:
         template: str,
         segment_seconds: float = 60.0,
         generated: bool = True,
-        preset: str = "veryfast",
+        encoder: SharedEncoder | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._template = template
         self._seconds = segment_seconds
         self._generated = generated
-        self._preset = preset
+        self._feed = Feed(encoder or SharedEncoder())
+        self._retention = retention
+        self._swept = False
         self._open: _Segment | None = None
+        self._idle_after = IDLE_SECONDS
+        self._last: Fraction | None = None  # seconds
 
     def write(self, picture: Picture) -> None:
-        """Write one picture, into a new file if it is time for one."""
-        if self._open is not None and not self._open.takes(picture, self._seconds):
-            self.close()
-        if self._open is None:
-            path = _reserve(_path_at(self._template, picture.frame.wall_time))
-            try:
-                self._open = _Segment(path, picture, self._preset, generated=self._generated)
-            except BaseException:
-                path.unlink(missing_ok=True)
+        """Write one picture, into a new file if it is time for one. Raises LeftOut before its first key frame."""
+        try:
+            self._write(picture)
+        except OSError as error:
+            if self._retention is None or not self._retention.make_room(error):
                 raise
-        self._open.encoder.write(picture)
+            self._write(picture)
+
+    def idle(self, seconds: float) -> None:
+        """Told now and then that no picture has come for ``seconds``: complete the file, for who knows how long.
+
+        Else the last pictures before a camera went away would be lost with the process. A camera that sends
+        one every ten seconds still gets whole files.
+        """
+        self._sweep_first()
+        if seconds >= self._idle_after:
+            self.close()
 
     def close(self) -> None:
         """Complete the file at hand, if any."""
         segment, self._open = self._open, None
         if segment is not None:
             segment.close()
+            if self._retention is not None:
+                self._retention.sweep()
+
+    def _write(self, picture: Picture) -> None:
+        self._sweep_first()
+        now = picture.frame.pts * picture.frame.time_base
+        if self._last is not None:
+            self._idle_after = max(IDLE_SECONDS, 3 * float(now - self._last))
+        self._last = now
+        due = self._open is not None and self._open.lasts(picture) >= self._seconds
+        coded = self._feed.encode(picture, key=due, begins=self._open is None)
+        if self._open is not None and ((due and coded.key) or not self._open.takes(coded)):
+            self.close()
+        if self._open is None:
+            path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
+            self._open = _Segment(path, handle, coded, generated=self._generated)
+        try:
+            self._open.write(coded)
+        except BaseException:
+            segment, self._open = self._open, None
+            segment.abandon()
+            raise
+
+    def _sweep_first(self) -> None:
+        if self._retention is not None and not self._swept:
+            self._swept = True
+            self._retention.sweep()
 
 
 class _Segment:
     """One file being written."""
 
-    def __init__(self, path: Path, picture: Picture, preset: str, *, generated: bool) -> None:
-        self._time_base = picture.frame.time_base
-        self._first_pts = picture.frame.pts
-        self._shape = picture.rgb.shape
+    def __init__(self, path: Path, handle: int, first: Coded, *, generated: bool) -> None:
+        self._first = first
         options = {
             "movflags": _MOVFLAGS,
             "frag_duration": str(round(FRAGMENT_SECONDS * 1e6)),
-            "video_track_timescale": str(self._time_base.denominator),
+            "video_track_timescale": str(first.time_base.denominator),
             "avoid_negative_ts": "disabled",
             "use_editlist": "0",
             "flush_packets": "1",
         }
-        even_size(picture)
-        self._path = path
-        self._container: OutputContainer = av.open(
-            f"file:{path}", "w", format="mp4", container_options=options
-        )
-        if generated:
-            self._container.metadata["comment"] = NOTE
-        self.encoder = Encoder(self._container, picture, preset=preset)
+        self._file = _File(path, handle)
+        try:
+            self._container: OutputContainer = av.open(
+                self._file, "w", format="mp4", container_options=options
+            )
+            if generated:
+                self._container.metadata["comment"] = NOTE
+            self._stream = add_video(self._container, first)
+        except BaseException:
+            self._file.close()
+            raise
 
-    def takes(self, picture: Picture, seconds: float) -> bool:
-        """Whether ``picture`` belongs into this file."""
-        frame = picture.frame
-        return (
-            picture.rgb.shape == self._shape
-            and frame.time_base == self._time_base
-            and (frame.pts - self._first_pts) * self._time_base < seconds
-        )
+    def lasts(self, picture: Picture) -> float:
+        """Seconds from the first picture to ``picture``."""
+        frame, first = picture.frame, self._first
+        return float(frame.pts * frame.time_base - first.pts * first.time_base)
+
+    def takes(self, coded: Coded) -> bool:
+        """Whether ``coded`` goes on with what the first picture began."""
+        return coded.stream == self._first.stream
+
+    def write(self, coded: Coded) -> None:
+        """Write one picture."""
+        self._container.mux_one(coded.packet(self._stream))
+        self._file.settle()
 
     def close(self) -> None:
-        """Complete the file; one that nothing was written to goes away."""
+        """Complete the file."""
         try:
             self._container.close()
+            self._file.settle()
+        except BaseException:
+            self._file.broken = True
+            raise
         finally:
-            if self._path.exists() and not self._path.stat().st_size:
-                self._path.unlink()
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Close the file after a failed write: what was written whole stays."""
+        self._file.broken = True
+        try:
+            self._container.close()  # frees the muxer; nothing of it reaches the file
+        except (OSError, av.error.FFmpegError):
+            pass
+        finally:
+            self._file.close()
+
+
+class _File:
+    """Where FFmpeg's muxer writes to: a file that Python writes, and that can be cut back after a failure.
+
+    PyAV keeps the interpreter to itself while FFmpeg opens, completes and closes a file, which on a stalled
+    disk would stop every camera. Python gives it free while it writes.
+    """
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self._path = path
+        self._handle = handle
+        self._size = 0
+        self._whole = 0  # bytes up to the end of the last whole fragment
+        self._header: int | None = None
+        self.broken = False
+        """Whether a write failed; the rest then goes nowhere."""
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``. Raises OSError, the first time."""
+        rest = memoryview(data)
+        while rest and not self.broken:
+            try:
+                count = os.write(self._handle, rest)
+            except OSError:
+                self.broken = True
+                raise
+            self._size += count
+            rest = rest[count:]
+        return len(data)
+
+    def settle(self) -> None:
+        """Say that all that was written so far is whole: the header, and fragments after it."""
+        self._whole = self._size
+        if self._header is None and self._size:
+            self._header = self._size
+
+    def close(self) -> None:
+        """Close the file; a broken one is cut to what is whole, and one without a picture removed."""
+        try:
+            if self._whole <= (self._header or 0):
+                self._path.unlink(missing_ok=True)
+            elif self.broken:
+                os.ftruncate(self._handle, self._whole)
+        finally:
+            os.close(self._handle)
 
 
 def _path_at(template: str, wall_time: float) -> Path:
     return Path(time.strftime(template, time.localtime(wall_time)))
 
 
-def _reserve(path: Path) -> Path:
-    """Make an empty file at ``path`` or the first free name after it, and its folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _reserve(path: Path) -> tuple[Path, int]:
+    """Make an empty file at ``path`` or the first free name after it, and its folders. The handle is to write to."""
     for number in range(SUFFIXES):
         candidate = path.with_stem(f"{path.stem}-{number}") if number else path
+        candidate.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # each time: another output's sweep may tidy it away
         try:
-            os.close(os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            return candidate, os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         except FileExistsError:
             continue
-        return candidate
     raise FileExistsError(f"{path} and {SUFFIXES - 1} names after it are taken")

@@ -23,11 +23,19 @@ class LatestSlot:
             frames = [frame for slot in slots if (frame := slot.take()) is not None]
 
     One thread puts, any thread takes.
+
+    Args:
+        ready: the condition all slots share.
+        stats: the camera's counters.
+        max_age: seconds from decoding after which a frame is not worth taking; None for no limit.
     """
 
-    def __init__(self, *, ready: threading.Condition, stats: CameraStats) -> None:
+    def __init__(
+        self, *, ready: threading.Condition, stats: CameraStats, max_age: float | None = None
+    ) -> None:
         self._ready = ready
         self._stats = stats
+        self._max_age = max_age
         self._frame: Frame | None = None
         self._emptied = threading.Event()
 
@@ -54,11 +62,19 @@ class LatestSlot:
             self._emptied.wait(CANCEL_CHECK)
         return False
 
-    def take(self) -> Frame | None:
-        """The held frame, which leaves the slot; None if there is none."""
+    def take(self, now: float | None = None) -> Frame | None:
+        """The held frame, which leaves the slot; None if there is none.
+
+        None as well if it is older than ``max_age`` at ``now`` (monotonic clock): then it is dropped as "stale".
+        """
         with self._ready:
             frame, self._frame = self._frame, None
             self._emptied.set()
+        if frame is None or now is None or self._max_age is None:
+            return frame
+        if now - frame.decoded_at > self._max_age:
+            self._stats.count_dropped("stale")
+            return None
         return frame
 
     @property

@@ -1,22 +1,80 @@
-"""Counters of one camera, written by its threads and read by the status line."""
+"""Counters, written by the pipeline's threads and read by whoever shows them."""
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 
-DropReason = Literal["overload", "backlog", "output_slow", "output_failed", "engine_error", "decode_error"]
+DropReason = Literal[
+    "overload",
+    "stale",
+    "backlog",
+    "skipped",
+    "output_slow",
+    "output_failed",
+    "engine_starting",
+    "engine_error",
+    "loop_failed",
+    "decode_error",
+]
+Stage = Literal["translated", "output"]
+"""Up to where a frame's latency is counted from the end of its decoding: translated, or written by an output."""
+
+# Seconds. Dense where 25 fps cameras lie, up to what only an overloaded machine takes.
+LATENCY_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
+BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)  # frames
 LATENCY_WINDOW = 1024  # pictures written; of a 25 fps camera with one output, about its last 40 s
 
 
 @dataclass(frozen=True, slots=True)
+class HistogramSnapshot:
+    """A histogram at one moment.
+
+    Attributes:
+        bounds: upper bounds of the buckets, rising; a value equal to a bound lies below it.
+        counts: values in each bucket, and last those above every bound.
+        total: sum of the values.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+
+class Histogram:
+    """Thread-safe counts of values in fixed buckets, between ``bounds`` that rise."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._lock = threading.Lock()
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        place = bisect_left(self._bounds, value)
+        with self._lock:
+            self._counts[place] += 1
+            self._total += value
+
+    def snapshot(self) -> HistogramSnapshot:
+        """A consistent copy."""
+        with self._lock:
+            return HistogramSnapshot(self._bounds, tuple(self._counts), self._total)
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSnapshot:
-    """The counters of one camera at one moment. Latencies in seconds from the end of decoding until an output
-    has written the picture, None before the first.
+    """The counters of one camera at one moment.
+
+    ``latency_p50`` and ``latency_p95`` are those of the last pictures, in seconds from the end of decoding until
+    an output has written the picture, None before the first; ``latency`` counts all since the start, by stage.
     """
 
     up: bool
@@ -28,6 +86,7 @@ class StatsSnapshot:
     detections: dict[str, int]
     latency_p50: float | None
     latency_p95: float | None
+    latency: dict[Stage, HistogramSnapshot]
 
 
 @dataclass(slots=True)
@@ -43,6 +102,9 @@ class CameraStats:
     _reconnects: Counter[str] = field(default_factory=Counter)
     _detections: Counter[str] = field(default_factory=Counter)
     _latency: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCY_WINDOW))
+    _stages: dict[Stage, Histogram] = field(
+        default_factory=lambda: {stage: Histogram(LATENCY_BOUNDS) for stage in get_args(Stage)}
+    )
 
     def set_up(self, up: bool) -> None:
         """Say whether the camera is delivering frames."""
@@ -77,18 +139,18 @@ class CameraStats:
             else:
                 self._passed += 1
 
-    def count_latency(self, seconds: float) -> None:
-        """Count one picture written by one output, ``seconds`` after its decode."""
-        with self._lock:
-            self._latency.append(seconds)
+    def count_latency(self, seconds: float, *, stage: Stage = "output") -> None:
+        """Count one frame translated, or one picture written by one output, ``seconds`` after its decode."""
+        self._stages[stage].observe(seconds)
+        if stage == "output":
+            with self._lock:
+                self._latency.append(seconds)
 
     def snapshot(self) -> StatsSnapshot:
-        """A consistent copy of every counter."""
+        """A consistent copy of every counter; those of ``latency`` may be a frame ahead."""
         with self._lock:
-            p50, p95 = (
-                (float(q) for q in np.percentile(self._latency, (50, 95))) if self._latency else (None, None)
-            )
-            return StatsSnapshot(
+            recent = list(self._latency)
+            counted = StatsSnapshot(
                 up=self._up,
                 decoded=self._decoded,
                 translated=self._translated,
@@ -96,6 +158,11 @@ class CameraStats:
                 dropped=dict(self._dropped),
                 reconnects=dict(self._reconnects),
                 detections=dict(self._detections),
-                latency_p50=p50,
-                latency_p95=p95,
+                latency_p50=None,
+                latency_p95=None,
+                latency={stage: histogram.snapshot() for stage, histogram in self._stages.items()},
             )
+        if not recent:
+            return counted
+        p50, p95 = (float(q) for q in np.percentile(recent, (50, 95)))  # 0.1 ms, which no frame waits for
+        return replace(counted, latency_p50=p50, latency_p95=p95)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.logs import Screen
-from pipeline.stats import StatsSnapshot
+from pipeline.sinks import SinkEvent
+from pipeline.stats import Histogram, StatsSnapshot
+from pipeline.urls import redact
+
+if TYPE_CHECKING:
+    from engines.backends import EngineInfo
 
 TERMINAL_EVERY, PLAIN_EVERY = 1.0, 10.0  # seconds between status lines on a terminal and elsewhere
 _WELL = ("playing", "finished", "stopped")
@@ -25,6 +30,9 @@ class CameraStatus:
         night: what its gate says; None if it has none, or none yet.
         outputs: outputs in trouble, secrets masked.
         stats: its counters.
+        translate: when its frames are translated, as configured.
+        sinks: the present state of each of its outputs.
+        next_try: seconds until it is tried again, if that is waited for.
     """
 
     name: str
@@ -33,11 +41,39 @@ class CameraStatus:
     night: bool | None
     outputs: tuple[str, ...]
     stats: StatsSnapshot
+    translate: Literal["night", "always", "never"] | None = None
+    sinks: tuple[SinkEvent, ...] = ()
+    next_try: float | None = None
 
     @property
     def pictures(self) -> int:
         """Pictures handed to the outputs since the start."""
         return self.stats.translated + self.stats.passed
+
+
+class Watched(Protocol):
+    """What can be seen of a run from outside. Callable from any thread at any time; nothing here waits."""
+
+    @property
+    def batches(self) -> Histogram:
+        """Frames given to an engine at once."""
+        ...
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        """Each camera at present."""
+        ...
+
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that were loaded."""
+        ...
+
+    def engines_ready(self) -> bool:
+        """Whether every engine the cameras need is loaded and has run once."""
+        ...
+
+    def beating(self) -> bool:
+        """Whether the loop and its supervisor have shown within their time that they are not stuck."""
+        ...
 
 
 class StatusLine:
@@ -99,19 +135,38 @@ def as_json(camera: CameraStatus) -> dict[str, Any]:
     stats = camera.stats
     return {
         "state": camera.state,
-        "reason": camera.reason,
+        "reason": _masked(camera.reason),
+        "next_try_s": None if camera.next_try is None else round(camera.next_try, 1),
         "up": stats.up,
         "night": camera.night,
         "decoded": stats.decoded,
         "translated": stats.translated,
         "passed": stats.passed,
         "dropped": stats.dropped,
-        "reconnects": stats.reconnects,
+        "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
         "latency_p50_ms": _ms(stats.latency_p50),
         "latency_p95_ms": _ms(stats.latency_p95),
-        "outputs_in_trouble": list(camera.outputs),
+        "outputs_in_trouble": [redact(output) for output in camera.outputs],
     }
+
+
+def as_entry(camera: CameraStatus) -> dict[str, Any]:
+    """A camera as ``/api/cameras`` shows it: ``as_json``, and what it is and where it goes. Secrets masked."""
+    outputs = [
+        {
+            "output": redact(sink.output),
+            "state": sink.state,
+            "reason": sink.reason,
+            "detail": redact(sink.detail),
+        }
+        for sink in camera.sinks
+    ]
+    return {"name": camera.name, "translate": camera.translate, **as_json(camera), "outputs": outputs}
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else redact(text)
 
 
 def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:

@@ -18,6 +18,7 @@ Path = tuple[str | int, ...]
 """Where a value is: ``("cameras", 0, "url")``."""
 
 LARGEST = 256 * 1024  # bytes; a camera takes about 300
+DEEPEST = 64  # levels; PyYAML takes seconds for a few thousand
 MOST_NODES = 50_000  # aliases counted each time they are used: a few lines of YAML can stand for billions
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -93,6 +94,22 @@ def graft(document: Document, path: Path, branch: Document) -> None:
     document.faults += [Fault(None, path + fault.path, fault.message) for fault in branch.faults]
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses deep nesting while it scans: at every token PyYAML looks through all levels that are open."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        self._look_at_depth()
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        self._look_at_depth()
+        return super().add_indent(column)
+
+    def _look_at_depth(self) -> None:
+        if self.flow_level + len(self.indents) >= DEEPEST:
+            raise yaml.scanner.ScannerError(None, None, "nested too deeply", self.get_mark())
+
+
 class _Reader:
     """Turns one document's nodes into values."""
 
@@ -106,7 +123,7 @@ class _Reader:
         if len(data) > LARGEST:
             return self._only_fault(None, f"larger than {LARGEST // 1024} KiB; this is no list of cameras")
         try:
-            loader = yaml.SafeLoader(data)
+            loader = _Loader(data)
             node = loader.get_single_node()
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -229,13 +246,18 @@ class _TooManyError(Exception):
 
 
 def look_up(name: str, environment: Mapping[str, str]) -> str:
-    """Value of ``name`` in the environment, or the text in the file ``NAME_FILE`` points at, less its last newline.
+    """Value of ``name`` in the environment, or else the text, less its last newline, of a file.
+
+    The file is the one ``NAME_FILE`` points at, or systemd's credential of that name (``LoadCredential=NAME:…``).
 
     Raises LookupError with a one-line message that names what is missing.
     """
     if name in environment:
         return environment[name]
-    file = environment.get(f"{name}_FILE")
+    file, what = environment.get(f"{name}_FILE"), f"{name}_FILE"
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    if file is None and credentials and FilePath(credentials, name).exists():
+        file, what = str(FilePath(credentials, name)), "its systemd credential"
     if file is None:
         raise LookupError(f"${{{name}}} is not set; set {name}, or {name}_FILE to a file that holds it")
     try:
@@ -243,5 +265,5 @@ def look_up(name: str, environment: Mapping[str, str]) -> str:
             value = stream.read(LARGEST)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text in UTF-8"
-        raise LookupError(f"${{{name}}}: {name}_FILE is {file}, which cannot be read: {reason}") from None
+        raise LookupError(f"${{{name}}}: {what} is {file}, which cannot be read: {reason}") from None
     return value.removesuffix("\n").removesuffix("\r")

@@ -1,10 +1,11 @@
 """A real RTSP server for the tests, run by the system's Python: ``/usr/bin/python3 tests/gst_rtsp.py --help``.
 
-It serves one H.264 clip at ``/cam`` as a live camera would and takes what clients RECORD at ``/day``, writing
-each recording to a Matroska file with RTP's own time stamps. Every event is one JSON line on stdout (``ready``,
-``playing``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``, ``error``). Commands are lines on
-stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while connections stay open,
-``quit`` (or the end of stdin) ends it.
+It serves one clip (H.264, H.265 or MJPEG) at ``/cam`` as a live camera would and takes what clients RECORD at
+``/day``, writing each recording to a Matroska file with RTP's own time stamps. Every event is one JSON line on
+stdout (``ready``, ``playing``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``, ``switched``,
+``error``). Commands are lines on stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while
+connections stay open, ``switch CODEC FILE`` goes over to another clip (see ``Camera``), ``quit`` (or the end of
+stdin) ends it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,22 @@ APT = (
     "apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
     "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav"
 )
-ELEMENTS = ("qtdemux", "h264parse", "rtph264pay", "rtph264depay", "matroskamux", "appsrc", "appsink")
+ELEMENTS = (
+    *("qtdemux", "h264parse", "rtph264pay", "rtph264depay", "matroskamux", "appsrc", "appsink"),
+    *("h265parse", "rtph265pay", "jpegparse", "rtpjpegpay"),
+)
+# How a clip's access units are got at, and how they are sent.
+CODECS = {
+    "h264": (
+        "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au",
+        "h264parse ! rtph264pay",
+    ),
+    "hevc": (
+        "h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
+        "h265parse ! rtph265pay",
+    ),
+    "mjpeg": ("identity", "jpegparse ! rtpjpegpay"),  # jpegparse would lose the durations
+}
 
 
 def say(event: str, **details: object) -> None:
@@ -43,11 +59,10 @@ except (ImportError, ValueError) as error:
     sys.exit(3)
 
 
-def access_units(clip: str) -> tuple[Gst.Caps, list[tuple[bytes, int, bool]]]:
-    """The caps of a clip's H.264 stream and its access units as (bytes, duration in ns, is a keyframe)."""
+def access_units(codec: str, clip: str) -> tuple[Gst.Caps, list[tuple[bytes, int, bool]]]:
+    """The caps of a clip's stream and its access units as (bytes, duration in ns, is a keyframe)."""
     pipeline = Gst.parse_launch(
-        f'filesrc location="{clip}" ! qtdemux ! h264parse config-interval=-1 '
-        "! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
+        f'filesrc location="{clip}" ! qtdemux ! {CODECS[codec][0]} ! appsink name=out sync=false'
     )
     sink, units, caps = pipeline.get_by_name("out"), [], None
     pipeline.set_state(Gst.State.PLAYING)
@@ -57,37 +72,50 @@ def access_units(clip: str) -> tuple[Gst.Caps, list[tuple[bytes, int, bool]]]:
         units.append((buffer.extract_dup(0, buffer.get_size()), buffer.duration, key))
     pipeline.set_state(Gst.State.NULL)
     if caps is None:
-        raise SystemExit(f"no H.264 video in {clip}")
+        raise SystemExit(f"no {codec} video in {clip}")
     return caps, units
 
 
 class Camera(GstRtspServer.RTSPMediaFactory):
-    """``/cam``: every client gets the clip from its first frame, at its own pace, ``loops`` times (0: for ever)."""
+    """``/cam``: every client gets the clip from its first frame, at its own pace, ``loops`` times (0: for ever).
 
-    def __init__(self, clip: str, loops: int) -> None:
+    After ``switch``, clients that are there go on with the new clip from its first frame, in mid-stream, if it has
+    the codec they were told of; if not, their stream ends, as a camera's does that starts its encoder anew.
+    New clients get the new clip.
+    """
+
+    def __init__(self, codec: str, clip: str, loops: int) -> None:
         super().__init__()
-        self.caps, self.units = access_units(clip)
         self.loops = loops
         self.stalled = threading.Event()
-        self.set_launch(
-            "( appsrc name=src is-live=true format=time ! h264parse ! rtph264pay name=pay0 pt=96 )"
-        )
+        self.switch(codec, clip)
         self.connect("media-configure", self.configure)
+
+    def switch(self, codec: str, clip: str) -> None:
+        """Go over to ``clip``."""
+        self.clip = (codec, *access_units(codec, clip))
+        send = CODECS[codec][1]
+        self.set_launch(f"( appsrc name=src is-live=true format=time ! {send} name=pay0 pt=96 )")
 
     def configure(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
         """Feed a new client's pipeline."""
+        playing = self.clip
         position = {"number": 0, "pts": 0}
         source = media.get_element().get_by_name("src")
-        source.set_property("caps", self.caps)
+        source.set_property("caps", playing[1])
 
         def feed(source: GstApp.AppSrc, _length: int) -> None:
-            number = position["number"]
-            if self.loops and number >= self.loops * len(self.units):
+            nonlocal playing
+            if self.clip is not playing and self.clip[0] == playing[0]:
+                playing, position["number"] = self.clip, 0
+                source.set_property("caps", playing[1])
+            number, (codec, _, units) = position["number"], playing
+            if codec != self.clip[0] or (self.loops and number >= self.loops * len(units)):
                 source.emit("end-of-stream")
                 return
             if self.stalled.is_set():
                 return
-            data, duration, key = self.units[number % len(self.units)]
+            data, duration, key = units[number % len(units)]
             buffer = Gst.Buffer.new_wrapped(data)
             buffer.pts = buffer.dts = position["pts"]
             buffer.duration = duration
@@ -160,7 +188,8 @@ def protect(
 def main() -> None:
     """Serve until told to quit."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clip", required=True, help="MP4 file with one H.264 stream")
+    parser.add_argument("--clip", required=True, help="MP4 file with one video stream")
+    parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of the clip")
     parser.add_argument("--record", required=True, help="prefix of the files recordings go to")
     parser.add_argument("--port", default="0", help="0: any free one")
     parser.add_argument("--loops", type=int, default=0, help="0: for ever")
@@ -170,7 +199,7 @@ def main() -> None:
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
-    camera, recorder = Camera(arguments.clip, arguments.loops), Recorder(arguments.record)
+    camera, recorder = Camera(arguments.codec, arguments.clip, arguments.loops), Recorder(arguments.record)
     server.get_mount_points().add_factory("/cam", camera)
     server.get_mount_points().add_factory("/day", recorder)
     if arguments.login:
@@ -194,6 +223,10 @@ def main() -> None:
             elif line.strip() == "stall":
                 camera.stalled.set()
                 say("stalled")
+            elif line.startswith("switch "):
+                _, codec, clip = line.strip().split(maxsplit=2)
+                camera.switch(codec, clip)
+                say("switched")
             elif line.strip() == "quit":
                 break
         GLib.idle_add(loop.quit)

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import av
+
 SCRIPT = Path(__file__).with_name("gst_rtsp.py")
 CLIP = Path(__file__).parents[1] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
 WAIT = 20.0  # seconds until a server that says nothing fails the test
@@ -21,7 +23,7 @@ class RtspServer:
 
     Args:
         record: folder the recordings go to, as ``day0.mkv``, ``day1.mkv`` and so on.
-        clip: H.264 MP4 that ``/cam`` plays.
+        clip: MP4 that ``/cam`` plays: H.264, H.265 or MJPEG.
         loops: how often a client gets it, 0 for ever.
         login: ``user:password`` that clients must have; "" lets everybody in.
         port: 0 takes a free one. After ``kill``, entering again takes the same one.
@@ -33,7 +35,8 @@ class RtspServer:
         self, *, record: Path, clip: Path = CLIP, loops: int = 0, login: str = "", port: int = 0
     ) -> None:
         self.port = port
-        self._arguments = ["--clip", str(clip), "--record", str(record / "day"), "--loops", str(loops)]
+        self._arguments = ["--codec", _codec(clip), "--clip", str(clip)]
+        self._arguments += ["--record", str(record / "day"), "--loops", str(loops)]
         self._login = login
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -74,12 +77,28 @@ class RtspServer:
         while self.expect("recorded")["frames"] < frames:
             pass
 
+    def forget(self) -> None:
+        """Forget the events nobody waited for, which a long run would pile up."""
+        while not self._events.empty():
+            self._events.get()
+
     def command(self, word: str) -> None:
         """Send ``drop`` or ``stall``; the server answers with ``dropped`` or ``stalled``."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(word + "\n")
         self._process.stdin.flush()
+
+    def switch(self, clip: Path) -> None:
+        """Go over to ``clip``: in mid-stream if its codec is the same; else streams end and new ones have it."""
+        self.command(f"switch {_codec(clip)} {clip}")
+        self.expect("switched")
+
+    def lock(self, login: str) -> None:
+        """Start anew at the same port, now letting in only ``login`` (``user:password``)."""
+        self.kill()
+        self._login = login
+        self.__enter__()
 
     def freeze(self) -> None:
         """Stop the server's process while its connections stay open, as a cut cable does."""
@@ -105,3 +124,8 @@ class RtspServer:
         except ValueError:  # the pipe was closed by kill(), or a line is not the script's
             pass
         events.put({"event": "gone"})
+
+
+def _codec(clip: Path) -> str:
+    with av.open(str(clip)) as container:
+        return container.streams.video[0].codec_context.name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.batcher import Batcher
+from pipeline.batcher import IDLE, Batcher
 from pipeline.frame import Frame
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats
@@ -38,12 +38,13 @@ class Yard:
         self.slots = {name: LatestSlot(ready=self.ready, stats=CameraStats()) for name in names}
         self.closed = threading.Event()
         self.batcher = Batcher(
-            self.slots,
             ready=self.ready,
             max_batch=max_batch,
             kind=lambda frame: (frame.video.width, frame.video.height),
             clock=StillClock(),
         )
+        for name, slot in self.slots.items():
+            self.batcher.add(name, slot)
 
     def put(self, camera: str, at: float, width: int = 64) -> None:
         video = av.VideoFrame(width, 48, "yuv420p")
@@ -127,7 +128,21 @@ def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:
         yard.ready.notify_all()
     thread.join(5)
     assert results == [[["a"]], []]
-    assert waits == [None, None]  # it slept twice, with no timeout to poll by
+    assert waits == [pytest.approx(IDLE, abs=0.1)] * 2  # it slept twice; one sign of life in that time is all
+
+
+def test_without_frames_it_returns_now_and_then_to_show_it_is_alive() -> None:
+    assert Yard("a").next() == []
+
+
+def test_a_camera_taken_away_is_left_alone_and_one_put_back_is_taken_again() -> None:
+    yard = Yard("ab")
+    yard.batcher.remove("a")
+    yard.put("a", at=1)
+    yard.put("b", at=2)
+    assert yard.next() == [["b"]]
+    yard.batcher.add("a", yard.slots["a"])
+    assert yard.next() == [["a"]]
 
 
 def test_closed_still_hands_out_what_waits() -> None:

@@ -14,7 +14,8 @@ from engines.generator import GeneratorSettings, NightToDay
 from pipeline import config as config_module
 from pipeline.config_faults import ConfigError
 from pipeline.config_file import LoadedConfig, load_config
-from pipeline.urls import CameraUrl
+from pipeline.retention import Limits
+from pipeline.urls import CameraUrl, redact
 from pipeline.yaml_lines import LARGEST
 
 SECRET = "Zk9q7Wx2"
@@ -119,7 +120,7 @@ cameras:
   - url: device:one
     outputs: [clip.mp4/x.mp4]
 engine: {{backend: tensorflow, max_batch: 0}}
-http: {{port: 8080}}
+mqtt: {{url: x}}
 """
     expected = {
         2: ['cameras[0].name: must be 1 to 64 letters, digits, - and _, not "gate 1"'],
@@ -151,7 +152,7 @@ http: {{port: 8080}}
             'engine.backend: must be auto, eager, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
-        24: ["http: not built in this version; remove it"],
+        24: ["mqtt: not built in this version; remove it"],
     }
     found = faults(text)
     wanted = [f"cameras.yaml:{line}: {start}" for line, starts in expected.items() for start in starts]
@@ -269,7 +270,10 @@ def one(**keys: str) -> str:
         (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: not built in this version; remove it"),
         (one() + "defaults: {track: true}\n", "cameras.yaml:6: defaults.track: not built in this version"),
         (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
-        (one() + "color: red\n", "cameras.yaml:6: color: unknown key; known keys: cameras, engine, defaults"),
+        (
+            one() + "color: red\n",
+            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, http, defaults",
+        ),
         (
             one() + "engine: {max_batch: 2.5}\n",
             "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
@@ -282,6 +286,75 @@ def test_one_fault(faults: Faults, text: str | bytes, fault: str) -> None:
     found = faults(text)
     assert len(found) == 1
     assert found[0].startswith(fault)
+
+
+class TestHttp:
+    def test_it_is_off_unless_asked_for_and_then_on_loopback(self, load: Load) -> None:
+        assert load(one()).config.http is None
+        assert load(one() + "http:\n").config.http is None
+        http = load(one() + "http: {}\n").config.http
+        assert http is not None
+        assert (http.host, http.port, http.token) == ("127.0.0.1", 8080, None)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", '"::1"', "localhost", "LOCALHOST"])
+    def test_loopback_needs_no_token(self, load: Load, host: str) -> None:
+        assert load(one() + f"http: {{host: {host}}}\n").config.http is not None
+
+    @pytest.mark.parametrize(
+        "host",
+        ["0.0.0.0", '"::"', "10.0.0.9", '"fe80::1%eth0"', "localhost.evil.org", '"127.1"'],
+    )
+    def test_other_hosts_need_one(self, load: Load, faults: Faults, host: str) -> None:
+        shown = host if '"' in host else f'"{host}"'
+        wanted = (
+            f"cameras.yaml:8: http.host: {shown} is reached from other machines, so whoever asks "
+            "must show a token; add `token: ${NIGHTDAY_TOKEN}` under http"
+        )
+        for token in ("", "  token:\n"):
+            (fault,) = faults(one() + f"http:\n  port: 0\n  host: {host}\n{token}")
+            assert fault == wanted
+        text = one() + f"http: {{host: {host}, token: '${{TOKEN}}'}}\n"
+        http = load(text, TOKEN=f"{SECRET}-{secrets.token_hex(8)}").config.http
+        assert http is not None
+        assert http.token is not None
+
+    def test_the_token_is_shown_nowhere(self, load: Load) -> None:
+        token = f"{secrets.token_urlsafe(12)}-{SECRET}"
+        config = load(one() + "http:\n  token: ${TOKEN}\n", TOKEN=token).config
+        assert config.http is not None
+        assert config.http.token is not None
+        assert config.http.token.get_secret_value() == token
+        assert config.dump()["http"] == {"token": "***", "host": "127.0.0.1", "port": 8080}
+        assert token not in repr(config) + str(config) + str(config.dump())
+        assert redact(f"asked for /metrics?t={token} and {token}.") == "asked for /metrics?t=*** and ***."
+
+    @pytest.mark.parametrize(
+        ("lines", "fault"),
+        [
+            (
+                "  token: Zk9q7Wx\n",
+                "7: http.token: must be 8 or more letters, digits and signs without blanks",
+            ),
+            (f'  token: "{SECRET} {SECRET}"\n', "7: http.token: must be 8 or more"),
+            (f'  token: "{SECRET}é"\n', "7: http.token: must be 8 or more"),
+            ("  token: 1234567890\n", "7: http.token: must be text (put it in quotes), not ***"),
+            (f"  token: [{SECRET}]\n", "7: http.token: must be text (put it in quotes), not a list"),
+            ("  host: 0.0.0.0\n  token: ${TOKEN}\n", "8: http.token: ${TOKEN} is not set"),
+            (f"  tokn: {SECRET}\n", '7: http.tokn: unknown key; did you mean "token"?'),
+            ("  host: 127.0.0.1:8080\n", '7: http.host: "127.0.0.1:8080" is no address; give one such as'),
+            ("  host: http://localhost\n", '7: http.host: "http://localhost" is no address'),
+            ('  host: "[::1]"\n', '7: http.host: "[::1]" is no address'),
+            ("  host: [a]\n", "7: http.host: must be an address of this machine, not a list"),
+            ("  host: ''\n", "7: http.host: is empty; it must be an address"),
+            ("  port: 65536\n", "7: http.port: must be at most 65535, not 65536"),
+            ("  port: true\n", "7: http.port: must be a number, not true"),
+        ],
+    )
+    def test_faults(self, faults: Faults, lines: str, fault: str) -> None:
+        (found,) = faults(one() + "http:\n" + lines)
+        assert found.startswith(f"cameras.yaml:{fault}")
+        assert "1234567890" not in found
+        assert "Zk9q7Wx" not in found
 
 
 def test_a_fault_in_defaults_is_told_once(faults: Faults) -> None:
@@ -402,6 +475,15 @@ class TestEnvironment:
             f"{path}, which cannot be read: No such file or directory"
         )
 
+    def test_from_a_systemd_credential_unless_the_environment_has_it(
+        self, load: Load, tmp_path: Path
+    ) -> None:
+        (tmp_path / "GATE_PASSWORD").write_text(f"{SECRET}\n")
+        url = load(GOOD, CREDENTIALS_DIRECTORY=str(tmp_path)).config.cameras[0].url
+        assert url == CameraUrl(f"rtsp://viewer:{SECRET}@10.0.0.5/stream1")
+        url = load(GOOD, CREDENTIALS_DIRECTORY=str(tmp_path), GATE_PASSWORD="nearer").config.cameras[0].url
+        assert url == CameraUrl("rtsp://viewer:nearer@10.0.0.5/stream1")
+
     @pytest.mark.parametrize("value", ["p@ss/w:rd#?", "a b", "${OTHER}", "'\"", "x: y", "*a", "%41"])
     def test_any_password_goes_through_as_it_is(self, load: Load, value: str) -> None:
         camera = load(GOOD, GATE_PASSWORD=value).config.cameras[0]
@@ -495,6 +577,42 @@ class TestOverrides:
         found = faults(one(), override)
         assert len(found) == 1
         assert found[0].startswith(fault)
+
+
+def test_retention_is_a_cameras_own_or_a_default(load: Load) -> None:
+    text = """\
+cameras:
+  - {name: gate, url: clip.mp4, translate: never, outputs: ["out/%F/%T.mp4"], retention: {days: 0.5}}
+  - {name: yard, url: clip.mp4, translate: never}
+defaults: {retention: {days: 7, gigabytes: 20}}
+"""
+    gate, yard = load(text).config.cameras
+    assert gate.retention is not None
+    assert yard.retention is not None
+    assert gate.retention.limits == Limits(days=0.5, gigabytes=20)
+    assert yard.retention.limits == Limits(days=7, gigabytes=20)
+    assert load(one()).config.cameras[0].retention is None
+
+
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        ("{}", "retention: a mapping has no limit; add days"),
+        ("{days: 0}", "retention.days: must be more than 0, not 0"),
+        ("{days: true}", "retention.days: must be a number"),
+        ("{days: 1, gigabites: 2}", 'retention.gigabites: unknown key; did you mean "gigabytes"?'),
+        ("{gigabytes: 20GB}", "retention.gigabytes: must be a number"),
+        ("{gigabytes: .nan}", "retention.gigabytes: must be"),
+    ],
+)
+def test_a_retention_that_makes_no_sense(faults: Faults, retention: str, said: str) -> None:
+    (fault,) = faults(one(retention=retention))
+    assert said in fault
+
+
+def test_retention_needs_names_that_can_be_read_back(faults: Faults) -> None:
+    (fault,) = faults(one(outputs="[out/%s.mp4]", retention="{days: 7}"))
+    assert fault.startswith("cameras.yaml:7: cameras[0].retention: a mapping: retention cannot read %s back")
 
 
 @pytest.mark.parametrize("path", ["nowhere.yaml", ".", "cameras\0.yaml", f"rtsp://u:{SECRET}@h/s"])

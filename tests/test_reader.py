@@ -14,43 +14,24 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media_helpers import Events, FakeClock, KeepingSlot, clip_pts, stopping
+from faults import camera
+from media_helpers import FakeClock, KeepingSlot, clip_pts
 from rtsp_server import CLIP, WAIT, RtspServer
 
 from pipeline.backoff import Backoff
 from pipeline.frame import Frame
-from pipeline.reader import GOOD_RUN, UNAUTHORISED_BACKOFF, Reader
+from pipeline.reader import GOOD_RUN, SIZE_FRAMES, SIZE_SECONDS, UNAUTHORISED_BACKOFF, _SteadySize
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats
-from pipeline.urls import CameraUrl
 
 PASSWORD = "Tr0ub4dor"
-SOON = Backoff(first=0.05, cap=0.1, floor=0.01)
 
 
-class Camera:
-    """A reader with everything around it."""
+class Camera(camera.Camera):
+    """A reader with everything around it; of a file as well."""
 
     def __init__(self, source: str | Path, **options: Any) -> None:
-        self.stats, self.events, self.stop = CameraStats(), Events(), threading.Event()
-        self.slot = options.pop("slot", None) or KeepingSlot(self.stats)
-        self.reader = Reader(
-            camera="gate",
-            source=CameraUrl(str(source)),
-            slot=self.slot,
-            stats=self.stats,
-            stop=self.stop,
-            on_event=self.events,
-            **({"backoff": SOON, "unauthorised_backoff": SOON, "rng": random.Random(1)} | options),
-        )
-
-    def __enter__(self) -> Camera:
-        self._running = stopping(self.reader, self.stop)
-        self._running.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._running.__exit__(*exception)
+        super().__init__(str(source), **options)
 
     def run_to_end(self) -> list[Frame]:
         self.reader.start()
@@ -182,11 +163,11 @@ def test_a_killed_server_that_returns_is_joined_again_and_pts_rise(tmp_path: Pat
 
 def test_dropped_connections_are_made_again(tmp_path: Path) -> None:
     with RtspServer(record=tmp_path) as server, Camera(server.url("/cam")) as camera:
-        for _ in range(3):
-            before = len(camera.slot.frames)
-            camera.slot.wait_for(before + 5)
+        for number in range(1, 4):
+            camera.wait_playing(number)
             server.command("drop")
             server.expect("dropped")
+        camera.wait_playing(4)
         frames = camera.slot.wait_for(len(camera.slot.frames) + 10)
     assert rising(frames)
     assert camera.stats.snapshot().reconnects["end_of_stream"] >= 3
@@ -278,6 +259,94 @@ def test_a_good_run_resets_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None
         frames = camera.run_to_end()
         assert (frames[-1].decoded_at - frames[0].decoded_at > GOOD_RUN) == (expected == 1.0)
         assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0, expected]
+
+
+# Overload -----------------------------------------------------------------------------------------------------
+
+
+class BusySlot(KeepingSlot):
+    """Keeps every frame, and says for the first ``untaken`` of them that nobody took the one before."""
+
+    untaken = 250
+
+    @property
+    def pending(self) -> bool:
+        return len(self.frames) < self.untaken
+
+
+def test_what_nobody_takes_is_not_decoded_and_what_is_decoded_is_as_good_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From all frames to those others refer to, to key frames, and back, with each picture as it is in the clip."""
+    packets = 2500
+    path = moving_clip(tmp_path / "moving.mp4", packets)
+    tries = iter([av.open(str(path)), None])
+
+    def open_input(*_: Any, **__: Any) -> Any:
+        if (container := next(tries)) is None:
+            raise ConnectionRefusedError
+        return container
+
+    monkeypatch.setattr("pipeline.reader.open_input", open_input)
+    stats = CameraStats()
+    clock = FakeClock(tick=0.004, most_waits=2)  # at each look: some 16 ms from packet to packet
+    camera = Camera("rtsp://10.0.0.1/", clock=clock, slot=BusySlot(stats))
+    frames = camera.run_to_end()
+    with av.open(str(path)) as clip:
+        truth = {video.pts: video for video in clip.decode(video=0)}
+    for frame in frames:
+        np.testing.assert_array_equal(frame.video.to_ndarray(), truth[frame.pts].to_ndarray())
+    steps = [later.pts - earlier.pts for earlier, later in pairwise(frames)]
+    kinds = [step // steps[0] for step in steps]
+    phases = [kind for number, kind in enumerate(kinds) if number < 1 or kind != kinds[number - 1]]
+    assert phases[0] == phases[-1] == 1
+    assert {2, 25} < set(phases)
+    dropped = camera.stats.snapshot().dropped
+    assert set(dropped) == {"skipped"}
+    assert len(frames) + dropped["skipped"] == packets
+
+
+def moving_clip(path: Path, frames: int) -> Path:
+    """A pattern that moves, a key frame every 25 frames, and every other frame one that no other refers to."""
+    pattern = np.add.outer(np.arange(48) * 3, np.arange(64) * 2).astype(np.uint8)
+    options = {"preset": "veryfast", "x264-params": "bframes=1:b-adapt=0:scenecut=0:keyint=25:min-keyint=25"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(frames):
+            image = np.full((72, 64), 128, np.uint8)
+            image[:48] = np.roll(pattern, number, axis=1) + np.uint8(number % 100)
+            video = av.VideoFrame.from_ndarray(image, format="yuv420p")
+            video.pts = number
+            container.mux(stream.encode(video))
+        container.mux(stream.encode(None))
+    return path
+
+
+# Damage -------------------------------------------------------------------------------------------------------
+
+
+def test_a_size_that_only_damage_made_is_not_believed() -> None:
+    size = _SteadySize()
+    small, wrong = (96, 64), (16, 96)
+    assert size.accepts(small, 0.0)  # whatever a connection begins with
+    for number in range(4 * SIZE_FRAMES):
+        if number % SIZE_FRAMES == SIZE_FRAMES - 1:
+            size.saw_error()
+        assert not size.accepts(wrong, 1.0 + number / 25)
+    assert size.accepts(small, 3.0)
+    taken = [size.accepts(wrong, 4.0 + number / 25) for number in range(2 * SIZE_FRAMES)]
+    assert taken == [False] * SIZE_FRAMES + [True] * SIZE_FRAMES
+
+
+def test_a_new_size_is_believed_in_the_end_though_damage_goes_on() -> None:
+    size = _SteadySize()
+    assert size.accepts((96, 64), 0.0)
+    taken = []
+    for number in range(200):
+        size.saw_error()
+        taken.append(size.accepts((160, 96), number / 25))
+    assert taken == [number / 25 >= SIZE_SECONDS for number in range(200)]
 
 
 # Files --------------------------------------------------------------------------------------------------------

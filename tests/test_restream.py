@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from faults.feeding import heartbeat
 from media_helpers import Events, WatchedStats, ffmpeg_complaints, ffprobe, picture
 from rtsp_server import CLIP, WAIT, RtspServer
 
@@ -142,25 +141,6 @@ def test_a_dead_server_is_refused_and_never_holds_offer(caplog: pytest.LogCaptur
     assert PASSWORD not in caplog.text
     assert "rtsp://***@127.0.0.1" in caplog.text
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
-
-
-@contextlib.contextmanager
-def heartbeat() -> Iterator[list[float]]:
-    """Moments at which another Python thread got to run, every 10 ms if nothing holds the interpreter."""
-    beats, ended = [time.monotonic()], threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(0.01):
-            beats.append(time.monotonic())
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield beats
-    finally:
-        ended.set()
-        thread.join(WAIT)
-        beats.append(time.monotonic())
 
 
 def test_a_server_that_says_nothing_holds_nobody_else_up() -> None:

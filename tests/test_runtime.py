@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -25,10 +27,12 @@ from engines.generator import GeneratorSettings, NightToDay
 from pipeline import loop as loop_module
 from pipeline import runtime
 from pipeline.config import Config
+from pipeline.config_faults import ConfigError
 from pipeline.detections import Detection
-from pipeline.frame import Picture
+from pipeline.frame import Frame, Picture
 from pipeline.inbox import Inbox
-from pipeline.runtime import Outcome, run
+from pipeline.runtime import Outcome, Setup, run
+from pipeline.segments import SegmentWriter
 from pipeline.sinks import Sink
 from pipeline.status import CameraStatus
 
@@ -65,6 +69,27 @@ class Engine:
         return 255 - frames
 
 
+class Compiled(Engine):
+    """Must be prepared for a size, which takes until it is let go on."""
+
+    def __init__(self, *free: tuple[int, int]) -> None:
+        super().__init__()
+        self.compiling, self.release = threading.Event(), threading.Event()
+        self.sizes = set(free)
+
+    def prepared(self, height: int, width: int) -> bool:
+        return (height, width) in self.sizes
+
+    def prepare(self, height: int, width: int) -> None:
+        self.compiling.set()
+        assert self.release.wait(WAIT)
+        self.sizes.add((height, width))
+
+    def __call__(self, frames: Pixels) -> Pixels:
+        assert frames.shape[1:3] in self.sizes
+        return super().__call__(frames)
+
+
 def play(settings: Config, engine: Callable[[Pixels], Pixels], **options: Any) -> Outcome:
     return run(settings, engines={Path(MODEL): engine}, **options)
 
@@ -97,7 +122,7 @@ def test_a_file_comes_out_with_every_frame_and_its_pts(folder: Path) -> None:
     assert ffmpeg_complaints(Path("out/day.mp4")) == ""
     status = camera(outcome)
     assert (status.state, status.stats.translated, status.stats.dropped) == ("finished", FRAMES, {})
-    assert len(engine.batches) == FRAMES + 1  # and one to warm up
+    assert len(engine.batches) == FRAMES
     pair = cv2.imread("out/pair.png")
     assert pair.shape == (48, 128, 3)
     assert pair[:20, :64].mean() < 80
@@ -118,7 +143,7 @@ def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:
     night, day = camera(outcome, "night"), camera(outcome, "day")
     assert (night.night, night.stats.translated, night.stats.passed) == (True, FRAMES, 0)
     assert (day.night, day.stats.translated, day.stats.passed) == (False, 0, FRAMES)
-    assert sum(engine.batches) == FRAMES + 1  # none of the day's but for warming up, done once for both
+    assert sum(engine.batches) == FRAMES  # none of the day's
     assert np.abs(last_frame(Path("day-night.mp4")).astype(int) - last_frame(Path("day.mp4"))).max() < 12
     assert last_frame(Path("night-night.mp4"))[40:, 16:].min() < 60  # the dark ground of its mark
 
@@ -134,7 +159,7 @@ def test_never_needs_no_model_and_always_translates_by_day() -> None:
     assert camera(outcome, "never").stats.passed == FRAMES
     assert camera(outcome, "never").stats.latency_p50 is not None  # with no output it ends with the loop
     assert camera(outcome, "always").stats.translated == FRAMES
-    assert sum(engine.batches) == FRAMES + 1
+    assert sum(engine.batches) == FRAMES
 
 
 def test_cameras_of_one_model_share_batches_of_one_size() -> None:
@@ -277,25 +302,18 @@ def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(
 
 
 def test_stop_while_the_engine_still_compiles_ends_at_once() -> None:
-    compiling, release = threading.Event(), threading.Event()
-
-    def engine(frames: Pixels) -> Pixels:
-        compiling.set()
-        release.wait(WAIT)
-        return frames
-
-    inbox = Inbox()
+    engine, inbox = Compiled(), Inbox()
     settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]})
     with playing(settings, engine, inbox) as outcomes:
-        assert compiling.wait(WAIT)
-    release.set()
+        assert engine.compiling.wait(WAIT)
+    engine.release.set()
     (outcome,) = outcomes
     assert (outcome.cause, outcome.problems, outcome.files, outcome.clean) == ("signal", (), (), False)
     assert camera(outcome).state == "starting"
     assert not Path("out.mp4").exists()
 
 
-def test_a_loop_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_dies_again_and_again_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
@@ -303,6 +321,169 @@ def test_a_loop_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = play(config({"name": "gate", "url": "night.mp4", "loop": True}), Engine())
     assert outcome.cause == "failed"
     assert "the loop failed: RuntimeError: a fault of ours" in outcome.problems
+
+
+def test_a_loop_that_dies_once_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    died = []
+    process = loop_module.Loop._process
+
+    def once(self: loop_module.Loop, frames: Sequence[Frame]) -> None:
+        if not died:
+            died.append(len(frames))
+            raise RuntimeError("a fault of ours")
+        process(self, frames)
+
+    monkeypatch.setattr(loop_module.Loop, "_process", once)
+    outcome = play(config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]}), Engine())
+    assert (outcome.cause, outcome.problems) == ("finished", ())
+    stats = camera(outcome).stats
+    assert (stats.translated, stats.dropped) == (FRAMES - 1, {"loop_failed": 1})
+    assert [r.event for r in caplog.records if "starting it again" in r.message] == ["restarted"]
+
+
+def test_a_dead_output_is_replaced_and_a_camera_that_keeps_losing_it_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class PoisonError(BaseException):
+        """Past every ``except Exception``, as a fault in the thread's own code would be."""
+
+    deaths = []
+    write = SegmentWriter.write
+
+    def mortal(self: SegmentWriter, picture: Picture) -> bool:
+        if len(deaths) < most:
+            deaths.append(picture.frame.pts)
+            raise PoisonError
+        return write(self, picture)
+
+    monkeypatch.setattr(SegmentWriter, "write", mortal)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    settings = {"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"], "loop": True, "pace": "realtime"}
+    most = 1
+    inbox = Inbox()
+
+    def until_written(cameras: Sequence[CameraStatus], _: float) -> None:
+        if cameras[0].stats.latency_p50 is not None:
+            inbox.put("stop")
+
+    outcome = play(
+        config(settings), Engine(), inbox=inbox, report=until_written, report_every=0.05, duration=WAIT
+    )
+    assert (outcome.cause, outcome.problems, len(deaths)) == ("signal", (), 1)
+    assert packet_pts(Path("out.mp4"))
+    most = 100
+    deaths.clear()
+    outcome = play(config(settings), Engine())
+    assert outcome.cause == "failed"
+    assert any("again and again" in problem for problem in outcome.problems)
+
+
+def test_a_new_size_is_compiled_for_beside_the_cameras_that_run(tmp_path: Path) -> None:
+    make_clip(Path("large.mp4"), NIGHT, size=(96, 80))
+    engine, inbox = Compiled((48, 64)), Inbox()
+    first = config({"name": "small", "url": "night.mp4", "loop": True, "pace": "realtime", "model": MODEL})
+    both = config(
+        {"name": "small", "url": "night.mp4", "loop": True, "pace": "realtime"},
+        {"name": "large", "url": "large.mp4", "loop": True, "pace": "realtime"},
+    )
+    seen: list[tuple[int, int]] = []  # pictures of the small one while it compiles, of the large one after
+
+    def follow(cameras: Sequence[CameraStatus], _: float) -> None:
+        by_name = {one.name: one for one in cameras}
+        if len(cameras) == 1 and cameras[0].pictures:
+            inbox.put("reload")
+        if len(cameras) == 2 and engine.compiling.is_set() and not engine.release.is_set():
+            seen.append((by_name["small"].pictures, by_name["large"].stats.dropped.get("engine_starting", 0)))
+            if seen[-1][0] >= seen[0][0] + 5 and seen[-1][1]:
+                assert by_name["large"].pictures == 0
+                engine.release.set()
+        if engine.release.is_set() and by_name["large"].pictures:
+            inbox.put("stop")
+
+    outcome = play(
+        first, engine, inbox=inbox, report=follow, report_every=0.02, duration=WAIT,
+        reload=lambda: Setup(both, {Path(MODEL): engine}),
+    )  # fmt: skip
+    assert outcome.cause == "signal"
+    assert camera(outcome, "large").stats.translated > 0
+    assert "engine_error" not in camera(outcome, "large").stats.dropped
+
+
+class Reloads:
+    """Runs ``first``, puts each of ``setups`` in its place once every camera has shown a picture, then stops."""
+
+    def __init__(self, first: Config, *setups: Config | ConfigError) -> None:
+        self.first, self.setups = first, list(setups)
+        self.engine, self.inbox = Engine(), Inbox()
+        self.history: list[dict[str, CameraStatus]] = []
+        self.asked = False
+
+    def reload(self) -> Setup:
+        self.asked = False
+        setup = self.setups.pop(0)
+        if isinstance(setup, ConfigError):
+            raise setup
+        return Setup(setup, {Path(MODEL): self.engine})
+
+    def report(self, cameras: Sequence[CameraStatus], _: float) -> None:
+        now = {one.name: one for one in cameras}
+        before = self.history[-1] if self.history else {}
+        if self.asked or any(
+            one.pictures < 3 + (before[n].pictures if n in before else 0) for n, one in now.items()
+        ):
+            return
+        self.history.append(now)
+        self.asked = True
+        self.inbox.put("reload" if self.setups else "stop")
+
+    def run(self) -> Outcome:
+        return play(
+            self.first, self.engine, inbox=self.inbox, report=self.report, report_every=0.02, duration=WAIT,
+            reload=self.reload,
+        )  # fmt: skip
+
+
+def test_a_reload_touches_only_the_cameras_that_changed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    def entry(name: str, **options: Any) -> dict[str, Any]:
+        return {
+            "name": name,
+            "url": "night.mp4",
+            "loop": True,
+            "pace": "realtime",
+            "outputs": [f"{name}.mp4"],
+        } | options
+
+    reloads = Reloads(
+        config(entry("same"), entry("changed"), entry("gone")),
+        config(entry("new"), entry("same"), entry("changed", translate="never")),
+    )
+    outcome = reloads.run()
+    assert (outcome.cause, outcome.problems, outcome.clean) == ("signal", (), True)
+    assert [list(now) for now in reloads.history] == [["same", "changed", "gone"], ["new", "same", "changed"]]
+    assert any("1 cameras changed, 1 added, 1 removed, 1 untouched" in r.message for r in caplog.records)
+    changed = camera(outcome, "changed").stats
+    assert changed.passed >= 3
+    assert changed.translated >= 3  # its counters go on
+    assert set(map(str, outcome.files)) == {"changed-1.mp4", "changed.mp4", "gone.mp4", "new.mp4", "same.mp4"}
+    for path in outcome.files:
+        assert ffmpeg_complaints(path) == ""
+    started = [r.message for r in caplog.records if "same: playing" in r.message]
+    assert len(started) == 1
+
+
+def test_a_bad_configuration_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime", "outputs": ["out.mp4"]}
+    faults = ["cameras.yaml:3: cameras[0].urll: unknown key", "cameras.yaml:9: cameras[1]: no name"]
+    outcome = Reloads(config(entry), ConfigError(faults)).run()
+    assert (outcome.cause, outcome.problems) == ("signal", ())
+    assert [r.message for r in caplog.records if getattr(r, "event", "") == "reload_refused"] == [
+        f"not reloaded: {fault}" for fault in faults
+    ]
+    assert list(map(str, outcome.files)) == ["out.mp4"]
 
 
 def test_duration_ends_a_camera_that_never_does() -> None:
@@ -355,6 +536,33 @@ def test_a_camera_that_never_came_is_a_problem_unless_a_signal_ended_the_run(sig
     else:
         (problem,) = outcome.problems
         assert problem.startswith("away: never delivered a picture (refused: ")
+
+
+def test_a_camera_that_falls_silent_is_given_up_after_its_stall_timeout(tmp_path: Path) -> None:
+    with RtspServer(record=tmp_path) as server:
+        settings = config(
+            {
+                "name": "gate",
+                "url": server.url("/cam"),
+                "pace": "realtime",
+                "translate": "never",
+                "stall_timeout": 0.5,
+            }
+        )
+        inbox = Inbox()
+
+        def report(cameras: Sequence[CameraStatus], _: float) -> None:
+            if cameras[0].pictures and not stalled:
+                stalled.append(cameras[0].pictures)
+                server.command("stall")
+            if cameras[0].stats.reconnects.get("stall"):
+                inbox.put("stop")
+
+        stalled: list[int] = []
+        began = time.monotonic()
+        outcome = play(settings, Engine(), inbox=inbox, report=report, report_every=0.05, duration=WAIT)
+        assert outcome.cause == "signal"
+        assert time.monotonic() - began < 9.0  # far below the default of 10 s
 
 
 def test_rtsp_in_to_mp4_and_rtsp_out_with_every_pts_kept(

@@ -216,6 +216,9 @@ class Blocked:
         self.released.wait(WAIT)
         self.written += 1
 
+    def idle(self, seconds: float) -> None:
+        pass
+
     def close(self) -> None:
         self.released.wait(WAIT)
 
@@ -245,6 +248,9 @@ def test_latency_runs_until_the_picture_is_written() -> None:
             clock.now += 0.2
             if shown.frame.pts == 3:
                 raise OSError("disk full")
+
+        def idle(self, seconds: float) -> None:
+            pass
 
         def close(self) -> None:
             pass

@@ -109,3 +109,15 @@ def test_cancelling_frees_a_waiting_put() -> None:
     held = slot.take()
     assert held is not None
     assert held.pts == 1
+
+
+def test_a_frame_older_than_max_age_is_stale_and_one_at_the_limit_is_not() -> None:
+    stats = CameraStats()
+    slot = LatestSlot(ready=threading.Condition(), stats=stats, max_age=1.0)
+    slot.put(make_frame(0, decoded_at=5.0))
+    assert slot.take(6.5) is None
+    assert not slot.pending
+    assert stats.snapshot().dropped == {"stale": 1}
+    slot.put(make_frame(1, decoded_at=5.5))
+    assert slot.take(6.5) is not None
+    assert stats.snapshot().dropped == {"stale": 1}

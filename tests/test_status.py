@@ -7,14 +7,16 @@ import json
 from typing import Any
 
 from pipeline.logs import Screen
+from pipeline.sinks import SinkEvent
 from pipeline.stats import StatsSnapshot
-from pipeline.status import CameraStatus, StatusLine, status_text, summary_text
+from pipeline.status import CameraStatus, StatusLine, as_entry, as_json, status_text, summary_text
+from pipeline.urls import CameraUrl
 
 
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
     stats: dict[str, Any] = {
         "up": True, "decoded": pictures, "translated": pictures, "passed": 0, "dropped": {}, "reconnects": {},
-        "detections": {}, "latency_p50": 0.02, "latency_p95": 0.041,
+        "detections": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
     }  # fmt: skip
     stats |= fields.pop("stats", {})
     values: dict[str, Any] = {"state": "playing", "reason": None, "night": True, "outputs": ()} | fields
@@ -57,3 +59,31 @@ def test_rates_are_those_since_the_last_report() -> None:
     assert [event["cameras"]["gate"]["fps"] for event in events] == [10.0, 25.0, 0.0]
     assert events[0]["cameras"]["gate"]["latency_p95_ms"] == 41.0
     assert {event["event"] for event in events} == {"status"}
+
+
+def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
+    url = CameraUrl("rtsp://viewer:Zk9q7Wx2@10.0.0.5/day")
+    sinks = (
+        SinkEvent("gate", "out/gate.mp4", "writing"),
+        SinkEvent("gate", str(url), "retrying", "refused", f"Connection refused: {url.reveal()}"),
+    )
+    entry = as_entry(
+        camera(pictures=7, translate="always", sinks=sinks, outputs=(f"{url.reveal()} (refused)",))
+    )
+    assert (entry["name"], entry["translate"], entry["translated"]) == ("gate", "always", 7)
+    assert entry["outputs_in_trouble"] == ["rtsp://***@10.0.0.5/day (refused)"]
+    assert entry["outputs"] == [
+        {"output": "out/gate.mp4", "state": "writing", "reason": None, "detail": ""},
+        {
+            "output": "rtsp://***@10.0.0.5/day",
+            "state": "retrying",
+            "reason": "refused",
+            "detail": "Connection refused: rtsp://***@10.0.0.5/day",
+        },
+    ]
+
+
+def test_the_next_try_is_told_in_seconds() -> None:
+    waiting = camera(state="retrying", reason="refused", next_try=3.14)
+    assert as_json(waiting)["next_try_s"] == 3.1
+    assert as_json(camera())["next_try_s"] is None

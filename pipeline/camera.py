@@ -1,0 +1,194 @@
+"""One camera while it runs: its line, its reader and its outputs, started, watched over and ended together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from pipeline.background import Background
+from pipeline.clock import Clock
+from pipeline.config import CameraConfig
+from pipeline.encode import SharedEncoder
+from pipeline.gate import NightGate
+from pipeline.inbox import Inbox
+from pipeline.line import Detect, Line
+from pipeline.reader import Reader, ReaderEvent
+from pipeline.restarts import RestartBudget
+from pipeline.sinks import Sink, open_sink
+from pipeline.slot import LatestSlot
+from pipeline.stats import CameraStats
+from pipeline.status import CameraStatus
+from pipeline.timeline import Timeline
+from pipeline.translator import Translate
+from pipeline.urls import CameraUrl
+
+log = logging.getLogger(__name__)
+
+ENDED = ("finished", "failed", "stopped")
+
+
+class Camera:
+    """What belongs to one entry of ``cameras``. The methods are for one thread, that of the runtime.
+
+    Its outputs' threads start with it, its reader's with ``start``.
+
+    Args:
+        config: the entry.
+        engine: its generator; None where nothing is translated.
+        detect: its detector, if any.
+        ready: the condition all slots share.
+        inbox: told ``"ended"`` when its reader ends.
+        clock: time.
+        stats: its counters, those of its predecessor of the same name when a configuration was reloaded.
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        *,
+        engine: Translate | None,
+        detect: Detect | None,
+        ready: threading.Condition,
+        inbox: Inbox,
+        clock: Clock,
+        stats: CameraStats | None = None,
+    ) -> None:
+        self.config = config
+        self._inbox = inbox
+        self._clock = clock
+        self._stop = threading.Event()
+        self._started = False
+        self._budget = RestartBudget()
+        self.problem = ""
+        """What could not be started again, if anything."""
+        stats = stats or CameraStats()
+        lossless = config.url.is_file and config.pace == "fast"
+        self.line = Line(
+            config=config,
+            stats=stats,
+            slot=LatestSlot(ready=ready, stats=stats, max_age=None if lossless else config.max_age),
+            engine=engine,
+            detect=detect,
+            gate=NightGate() if config.translate == "night" else None,
+        )
+        if config.background:
+            kept = config.background
+            self.line.background = Background(
+                camera=config.name,
+                frames=kept.frames,
+                every=kept.every_s,
+                path=kept.save,
+                source=str(config.url),
+                clock=clock,
+            )
+            self.line.background.restore()
+        self._encoder = SharedEncoder()
+        self._timeline = Timeline()
+        self.line.sinks = [self._sink(output) for output in config.outputs]
+        self.reader = self._reader()
+
+    @property
+    def name(self) -> str:
+        """The camera's name."""
+        return self.config.name
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come from its source."""
+        return not self.reader.is_alive() or self.reader.event.state in ENDED
+
+    def start(self) -> None:
+        """Open the source."""
+        self._started = True
+        self.reader.start()
+
+    def stop_reading(self) -> None:
+        """Have the reader end. Returns at once; ``join`` waits."""
+        self._stop.set()
+
+    def finish_outputs(self) -> None:
+        """Have the outputs write what they hold, and end. Returns at once; ``join`` waits."""
+        for sink in self.line.sinks:
+            sink.finish()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for its threads until ``deadline`` (of ``time.monotonic``); True if all have ended."""
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+        return not any(thread.is_alive() for thread in self.threads)
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """Its outputs' and, if it was started, its reader's."""
+        return [*self.line.sinks, *([self.reader] if self._started else [])]
+
+    def mend(self) -> bool:
+        """Start again what died of a fault of ours; False, with ``problem`` set, when that happens too often."""
+        if self._started and not self._stop.is_set():
+            if not self.reader.is_alive() and self.reader.event.state not in ENDED:
+                if not self._granted(f"its reader died while {self.reader.event.state}"):
+                    return False
+                self.reader = self._reader()
+                self.reader.start()
+            for index, sink in enumerate(self.line.sinks):
+                if not sink.is_alive() and sink.event.state != "closed":
+                    if not self._granted(f"output {sink.event.output} died while {sink.event.state}"):
+                        return False
+                    self.line.sinks[index] = self._sink(self.config.outputs[index])
+        return True
+
+    def status(self) -> CameraStatus:
+        """Its state now."""
+        line, event = self.line, self.reader.event
+        troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in line.troubles.copy().items())
+        return CameraStatus(
+            name=self.name,
+            state=event.state,
+            reason=event.reason,
+            night=line.gate.night if line.gate else None,
+            outputs=troubled,
+            stats=line.stats.snapshot(),
+            translate=self.config.translate,
+            sinks=tuple(sink.event for sink in line.sinks),
+            next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
+        )
+
+    def _granted(self, death: str) -> bool:
+        if not self._budget.take(self._clock.monotonic()):
+            self.problem = f"{self.name}: {death}, again and again"
+            return False
+        extra = {"event": "restarted", "camera": self.name}
+        log.error("%s: %s; starting it again", self.name, death, extra=extra)
+        return True
+
+    def _sink(self, output: CameraUrl) -> Sink:
+        return open_sink(
+            output,
+            camera=self.name,
+            stats=self.line.stats,
+            segment_seconds=self.config.segment_seconds,
+            generated=self.line.engine is not None,
+            retention=self.config.retention.limits if self.config.retention else None,
+            encoder=self._encoder,
+            on_event=self.line.output_changed,
+            clock=self._clock,
+        )
+
+    def _reader(self) -> Reader:
+        def changed(event: ReaderEvent) -> None:
+            if event.state in ENDED:
+                self._inbox.put("ended")
+
+        return Reader(
+            camera=self.name,
+            source=self.config.url,
+            slot=self.line.slot,
+            stats=self.line.stats,
+            stop=self._stop,
+            pace=self.config.pace,
+            loop=self.config.loop,
+            stall_timeout=self.config.stall_timeout,
+            on_event=changed,
+            clock=self._clock,
+            timeline=self._timeline,
+        )

@@ -1,0 +1,325 @@
+"""Outputs that block or fail: their camera, its other outputs and the interpreter go on, and they come back."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_helpers import Events, FakeClock, WatchedStats, ffmpeg_complaints, packet_pts, picture
+from numpy.typing import NDArray
+from rtsp_server import WAIT, RtspServer
+
+from faults.feeding import FRAME, RATE, Camera, heartbeat, states
+from pipeline import restream
+from pipeline.backoff import Backoff
+from pipeline.encode import SharedEncoder
+from pipeline.sinks import QUEUE, SETTLE, STALLED, Sink, open_sink
+
+SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
+TIMEOUT = 0.5  # seconds, in place of IO_TIMEOUT
+STEPS = ("ANNOUNCE", "SETUP", "RECORD")
+HELD = 0.4  # seconds another thread may have to wait on a busy machine; FFmpeg's own client held them for 3.1
+
+
+class Peer:
+    """A TCP peer that speaks as much RTSP as it is told to and then does ``misbehave`` with the connection."""
+
+    def __init__(self, until: str, misbehave: Callable[[socket.socket, threading.Event], None]) -> None:
+        self._until, self._misbehave = until, misbehave
+        self.ended = threading.Event()
+        self.connections = 0
+        self._listener = socket.socket()
+        self._listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
+        )  # of accepted connections as well
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/day"
+        self._threads = [threading.Thread(target=self._accept)]
+
+    def __enter__(self) -> Peer:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.ended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(WAIT)
+
+    def _accept(self) -> None:
+        while not self.ended.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._threads.append(threading.Thread(target=self._talk, args=(connection,)))
+            self._threads[-1].start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                method = ""
+                while method != self._until:
+                    method, sequence = _request(connection)
+                    reply = f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 12;timeout=60\r\n\r\n"
+                    connection.sendall(reply.encode())
+                self._misbehave(connection, self.ended)
+            except OSError:
+                pass
+
+
+def _request(connection: socket.socket) -> tuple[str, str]:
+    """Read one request, its body included; its method and number."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        if not byte:
+            raise ConnectionResetError
+        head += byte
+    lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+    for _ in range(int(headers.get("Content-Length", 0))):
+        connection.recv(1)
+    return lines[0].split()[0], headers["CSeq"]
+
+
+def silent(_connection: socket.socket, ended: threading.Event) -> None:
+    ended.wait()
+
+
+def dripping(connection: socket.socket, ended: threading.Event) -> None:
+    """Answer without end, a byte at a time, so that no single wait is long."""
+    for byte in b"RTSP/1.0 200 OK\r\n" + b"X: x\r\n" * 1000:
+        connection.sendall(bytes((byte,)))
+        if ended.wait(TIMEOUT / 10):
+            return
+
+
+def flooding(connection: socket.socket, ended: threading.Event) -> None:
+    connection.sendall(b"RTSP/1.0 200 OK\r\n")
+    while not ended.is_set():
+        connection.sendall(b"X: x\r\n" * 1000)
+
+
+def babbling(connection: socket.socket, ended: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    ended.wait()
+
+
+@contextmanager
+def two_outputs(
+    url: str, folder: Path, *, size: tuple[int, int] = (64, 48)
+) -> Iterator[tuple[Camera, Events, Events, WatchedStats]]:
+    """A camera with a restream and a recording that share an encoder; the recording must have all at the end."""
+    events, recorded = Events(), Events()
+    stats, recorded_stats = WatchedStats(), WatchedStats()
+    shared, path = SharedEncoder(), str(folder / "all.mp4")
+    live = open_sink(url, camera="gate", stats=stats, on_event=events, backoff=SOON, encoder=shared)
+    file = open_sink(path, camera="gate", stats=recorded_stats, on_event=recorded, encoder=shared)
+    with heartbeat() as beats:
+        with Camera(live, file, size=size) as camera:
+            yield camera, events, recorded, stats
+        ended = time.monotonic()
+    assert max(later - earlier for earlier, later in pairwise(beats)) < HELD
+    assert packet_pts(folder / "all.mp4") == camera.sent
+    assert ffmpeg_complaints(folder / "all.mp4") == ""
+    assert recorded_stats.snapshot().dropped == {}
+    assert states(recorded) == ["writing", "closed"]
+    assert time.monotonic() - ended < WAIT
+
+
+@pytest.mark.parametrize("until", ["", *STEPS])
+def test_a_server_that_falls_silent_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str
+) -> None:
+    """From the connection to the running stream: after the last step it reads nothing more."""
+    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    with Peer(until, silent) if until else Peer("never", silent) as peer:
+        if not until:
+            monkeypatch.setattr(peer, "_talk", lambda connection: peer.ended.wait() or connection.close())
+        size = (320, 240) if until == "RECORD" else (64, 48)  # what fills the buffers of the kernel soon
+        with two_outputs(peer.url, tmp_path, size=size) as (_, events, _, _):
+            event = events.wait_for(lambda event: event.state == "retrying")
+            assert event.reason == "timeout"
+        assert peer.connections >= 1
+
+
+def test_a_stream_that_stalls_is_given_up_in_time_and_closing_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg's own client sat in one write for 80 s, until the peer went away."""
+    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    with Peer("RECORD", silent) as peer:
+        stats, events, never = WatchedStats(), Events(), threading.Event()
+        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
+        number, longest, offered_at = 0, 0.0, time.monotonic()
+        while "retrying" not in states(events):
+            number += 1
+            assert sink.put_wait(picture(number * FRAME, rgb=_noise(number)), cancelled=never)
+            longest, offered_at = max(longest, time.monotonic() - offered_at), time.monotonic()
+        assert longest < 3 * TIMEOUT + 1
+        assert sink.close(2 * TIMEOUT + 1)
+
+
+def _noise(number: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(number).integers(0, 256, (480, 640, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "reason"), [(dripping, "timeout"), (flooding, "failed"), (babbling, "failed")]
+)
+@pytest.mark.parametrize("until", ["", "ANNOUNCE"])
+def test_a_peer_that_is_no_server_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, misbehave: Callable[..., None], reason: str, until: str
+) -> None:
+    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    with Peer(until, misbehave) as peer:
+        stats, events = WatchedStats(), Events()
+        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events)
+        sink.offer(picture(FRAME))
+        assert events.wait_for(lambda event: event.state == "retrying").reason == reason
+        assert sink.close(WAIT)
+
+
+def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
+    hung_up = threading.Event()
+
+    def hang_up(_connection: socket.socket, ended: threading.Event) -> None:
+        hung_up.wait(WAIT)
+
+    with Peer("RECORD", hang_up) as peer:
+        stats, events = WatchedStats(), Events()
+        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events)
+        sink.offer(picture(FRAME))
+        events.wait_for(lambda event: event.state == "writing")
+        hung_up.set()
+        event = events.wait_for(lambda event: event.state == "retrying")
+        assert event.reason == "end_of_stream"
+        assert sink.close(WAIT)
+
+
+def test_a_server_killed_and_started_again_gets_the_stream_while_the_recording_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "server").mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(RtspServer(record=tmp_path / "server"))
+        with two_outputs(server.url("/day"), tmp_path) as (_, events, _, _):
+            server.expect_recorded(RATE)
+            server.kill()
+            events.wait_for(lambda event: event.state == "retrying")
+            stack.enter_context(server)
+            server.expect_recorded(RATE)
+            events.wait_for(lambda _: states(events).count("writing") == 2)
+        told = [
+            state for state, _ in groupby(states(events))
+        ]  # the reason changes: first it is gone, then refuses
+        assert told == ["writing", "retrying", "writing", "closed"]
+
+
+def test_a_frozen_server_loses_its_own_stream_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    (tmp_path / "server").mkdir()
+    with (
+        RtspServer(record=tmp_path / "server") as server,
+        two_outputs(server.url("/day"), tmp_path, size=(320, 240)) as (_, events, _, _),
+    ):
+        server.expect_recorded(5)
+        server.freeze()
+        assert events.wait_for(lambda event: event.state == "retrying").reason == "timeout"
+
+
+# The sink's own rules -----------------------------------------------------------------------------------------
+
+
+class Counted:
+    """A back-off that keeps which try it was asked about."""
+
+    def __init__(self) -> None:
+        self.attempts: list[int] = []
+
+    def delay(self, attempt: int, _rng: random.Random) -> float:
+        self.attempts.append(attempt)
+        return 0.0
+
+
+class Flapping:
+    """Writes a few pictures, then fails, and so on, a picture every 0.04 s of the clock."""
+
+    def __init__(self, clock: FakeClock, good: list[int]) -> None:
+        self._clock, self._good = clock, good
+
+    def write(self, _shown: object) -> None:
+        self._clock.now += 1 / RATE
+        if self._good[0] == 0:
+            self._good.pop(0)
+            raise BrokenPipeError(32, "Broken pipe")
+        self._good[0] -= 1
+
+    def idle(self, seconds: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_output_that_fails_again_and_again_is_said_once_and_waits_longer_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    clock, backoff, never = FakeClock(), Counted(), threading.Event()
+    settled = round(SETTLE * RATE) + 5
+    sink = Sink(
+        Flapping(clock, [3, 10, 10, 0, settled, 1, 100]),
+        camera="gate", output="x", stats=WatchedStats(), clock=clock, backoff=backoff,  # type: ignore[arg-type]
+    )  # fmt: skip
+    sink.start()
+    for number in range(3 + 10 + 10 + settled + 1 + 100 + 6):
+        assert sink.put_wait(picture(number), cancelled=never)
+    assert sink.close(WAIT)
+    assert backoff.attempts == [0, 1, 2, 3, 0, 1]
+    said = [record.event.removeprefix("output_") for record in caplog.records]  # type: ignore[attr-defined]
+    assert said == ["writing", "retrying", "writing", "retrying", "writing", "closed"]
+
+
+def test_a_write_that_does_not_come_back_is_said_while_it_lasts() -> None:
+    clock, events, never = FakeClock(), Events(), threading.Event()
+    entered, released = threading.Event(), threading.Event()
+
+    class Stuck:
+        def write(self, _shown: object) -> None:
+            entered.set()
+            released.wait(WAIT)
+
+        def idle(self, seconds: float) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    sink = Sink(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
+    sink.start()
+    sink.offer(picture(0))
+    assert entered.wait(WAIT)
+    for number in range(1, QUEUE + 2):
+        sink.offer(picture(number))
+    assert states(events) == []
+    clock.now += STALLED + 0.1
+    sink.offer(picture(9))
+    sink.offer(picture(10))
+    assert [(event.state, event.reason) for event in events] == [("retrying", "stall")]
+    released.set()
+    assert sink.put_wait(picture(11), cancelled=never)
+    assert sink.close(WAIT)
+    assert states(events) == ["retrying", "writing", "closed"]
