@@ -18,9 +18,6 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Sequence
-from html import escape
-from typing import Any
 
 import h11
 import uvicorn
@@ -33,7 +30,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.config import HttpConfig, is_loopback
 from pipeline.metrics import Metrics
-from pipeline.status import CameraStatus, Watched, as_entry
+from pipeline.page import STYLE, Page
+from pipeline.status import Watched, as_entry
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,6 @@ TIME_LIMIT = 10.0  # seconds from a connection's opening until it is closed, wha
 MOST_CONNECTIONS = 64
 BACKLOG = 128  # with 16, one of 20 callers in a rush waited for a second until the kernel tried again
 LARGEST_HEAD = 16 * 1024  # bytes of request line and headers
-REFRESH = 2  # seconds between the page's looks
 
 _OPEN = ("/healthz", "/readyz")  # to whoever watches the process, token or not; they name no camera
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -123,7 +120,7 @@ class WebServer:
 
 def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
     """The endpoints as an ASGI application, guarded."""
-    metrics = Metrics(watched)
+    metrics, page = Metrics(watched), Page(watched)
 
     async def healthz(request: Request) -> Response:
         if watched.beating():
@@ -149,7 +146,7 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         return JSONResponse({"cameras": [as_entry(camera) for camera in watched.cameras()]})
 
     async def show_page(request: Request) -> Response:
-        return HTMLResponse(_page(watched.cameras()))
+        return HTMLResponse(page.html())
 
     endpoints = {
         "/healthz": healthz,
@@ -286,12 +283,7 @@ def _why(error: OSError | UnicodeError) -> str:
             return f"{error.strerror}; set http.host and http.port to others"
 
 
-_STYLE = """
-body{margin:2rem;font:15px/1.5 system-ui,sans-serif;color:#ddd;background:#14171c}
-table{border-collapse:collapse}th,td{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #333}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#ff9b7a}
-"""
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _HEADERS = [
     (b"connection", b"close"),
     (b"cache-control", b"no-store"),
@@ -304,44 +296,3 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),  # the address may hold the token
     (b"x-content-type-options", b"nosniff"),
 ]
-_COLUMNS = ("camera", "state", "sees", "translates", "decoded", "translated", "passed", "dropped")
-
-
-def _page(cameras: Sequence[CameraStatus]) -> str:
-    """The cameras' states as HTML that loads itself anew."""
-    heads = "".join(f"<th>{name}</th>" for name in (*_COLUMNS, "latency p50 / p95", "outputs"))
-    rows = "".join(_row(as_entry(camera)) for camera in cameras)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nightday-stream</title>'
-        f'<meta http-equiv="refresh" content="{REFRESH}"><style>{_STYLE}</style></head>'
-        f"<body><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></body></html>\n"
-    )
-
-
-def _row(entry: dict[str, Any]) -> str:
-    state = f"{entry['state']} ({entry['reason']})" if entry["reason"] else entry["state"]
-    sees = {None: "", True: "night", False: "day"}[entry["night"]]
-    latencies = (entry["latency_p50_ms"], entry["latency_p95_ms"])
-    numbers = (entry["decoded"], entry["translated"], entry["passed"], sum(entry["dropped"].values()))
-    cells = [
-        _cell(entry["name"]),
-        _cell(state, kind="" if entry["up"] else "bad"),
-        _cell(sees),
-        _cell(entry["translate"] or ""),
-        *(_cell(number, kind="n") for number in numbers),
-        _cell(" / ".join(f"{ms:.0f} ms" for ms in latencies if ms is not None), kind="n"),
-        "<td>" + "<br>".join(_output(output) for output in entry["outputs"]) + "</td>",
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _cell(value: object, *, kind: str = "") -> str:
-    return f'<td class="{kind}">{escape(str(value))}</td>'
-
-
-def _output(output: dict[str, str | None]) -> str:
-    text = f"{output['output']} {output['state']}"
-    if output["reason"]:
-        text += f" ({output['reason']})"
-        return f'<span class="bad">{escape(text)}</span>'
-    return f"<span>{escape(text)}</span>"

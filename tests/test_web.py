@@ -17,13 +17,16 @@ import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from media_helpers import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 from watched import FakeRun
 
 from pipeline.config import HttpConfig
+from pipeline.media import Reason
+from pipeline.page import Page
 from pipeline.sinks import SinkEvent
 from pipeline.stats import CameraStats
 from pipeline.status import as_json
@@ -216,24 +219,80 @@ class TestCameras:
         page = Cells(answer.text)
         head, gate, yard = page.rows
         cells = dict(zip(head, gate, strict=True))
+        advice = "Nothing accepts connections there. Is the server on, and are address and port right?"
         assert cells == {
             "camera": "gate",
             "state": "playing",
             "sees": "night",
             "translates": "night",
-            "decoded": "2",
+            "fps": "",
+            "latency": "40 / 49 msp50 / p95",
             "translated": "2",
             "passed": "0",
-            "dropped": "1",
-            "latency p50 / p95": "40 ms / 49 ms",
-            "outputs": "out/<b>&%Y.mp4 writingrtsp://h/day retrying (refused)",
+            "dropped": "1overload 1",
+            "outputs": f"out/<b>&%Y.mp4 writingrtsp://h/day retrying (refused){advice}",
         }
-        assert yard[:4] == ["yard", "retrying (timeout)", "", "never"]
+        advice = "No answer. Is the camera on, and is the address right?"
+        assert yard[:4] == ["yard", f"retrying (timeout){advice}", "", "never"]
         (refresh,) = [
             attributes for tag, attributes in page.tags if attributes.get("http-equiv") == "refresh"
         ]
         assert refresh["content"] == "2"  # without an address: a token in this one stays
         assert "b" not in [tag for tag, _ in page.tags]
+
+    def test_the_page_tells_first_what_is_wrong(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        text = ask(server).text
+        assert "<title>1 of 2 cameras up " in text
+        assert "In trouble: gate (an output), yard<" in text
+        run.states = {"yard": {"state": "finished"}}
+        assert "In trouble" not in ask(server).text
+
+    def test_the_page_says_when_the_next_try_is_and_how_many_failed(self, start: Start) -> None:
+        run = self.run()
+        run.states["yard"]["next_try"] = 11.6
+        for reason in ("timeout", "timeout", "not_found"):
+            run.stats["yard"].count_reconnect(reason)
+        state = Cells(ask(start(run)).text).rows[2][1]
+        assert state.endswith("Next try in 12 s. Lost or not reached so far: timeout 2, not found 1.")
+
+    def test_the_page_says_that_it_cannot_work_yet_or_any_more(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        assert "engines" not in ask(server).text
+        run.ready = False
+        assert "The engines are being loaded." in ask(server).text
+        run.alive = False
+        assert "The program hangs." in ask(server).text
+
+    def test_the_page_knows_a_way_out_for_every_reason(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        for reason in get_args(Reason):
+            run.states["yard"]["reason"] = reason
+            said = Cells(ask(server).text).rows[2][1].removeprefix(f"retrying ({reason.replace('_', ' ')})")
+            assert said, reason
+            assert (said == "The log says more.") == (reason == "failed")
+        run.states["gate"]["sinks"] = tuple(
+            SinkEvent("gate", "x", "retrying", reason) for reason in ("disk_full", "failed")
+        )
+        outputs = Cells(ask(server).text).rows[1][-1]
+        assert "(disk full)The disk is full. Make room, or set retention;" in outputs
+        assert "(failed)The log says more." in outputs
+
+    def test_the_page_fits_narrow_screens_and_both_schemes(self, start: Start) -> None:
+        text = ask(start(self.run())).text
+        assert '<meta name="viewport" content="width=device-width,initial-scale=1">' in text
+        assert "@media(max-width:" in text
+        assert "prefers-color-scheme:dark" in text
+        for row in re.findall(r"<tr><th scope=\"row\".*?</tr>", text):
+            assert row.count("<td ") == row.count("data-label=") == 9  # what a narrow screen shows for heads
+
+    def test_the_page_fetches_nothing(self, start: Start) -> None:
+        tags = Cells(ask(start(self.run())).text).tags
+        assert not {tag for tag, _ in tags} & {"script", "link", "img", "iframe", "object", "form"}
+        assert not [name for _, attributes in tags for name in attributes if name in ("src", "href", "style")]
 
     def test_as_metrics(self, start: Start) -> None:
         answer = ask(start(self.run()), "/metrics", Accept="text/plain;version=0.0.4")
@@ -253,6 +312,53 @@ class TestCameras:
         head, _, body = send(server, asked).partition(b"\r\n\r\n")
         assert status_of(head) == 200
         assert body == b""
+
+
+class TestRates:
+    def fps(self, page: Page) -> list[str]:
+        return [row[4] for row in Cells(page.html()).rows[1:]]
+
+    def deliver(self, run: FakeRun, name: str, pictures: int) -> None:
+        for number in range(pictures):
+            run.stats[name].count_output(translated=number % 2 == 0)
+
+    def test_they_are_of_the_last_ten_seconds(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.deliver(run, "gate", 1000)
+        assert self.fps(page) == [""]
+        for second in range(1, 31):
+            clock.now += 1.0
+            self.deliver(run, "gate", 25 if second <= 20 else 5)
+            assert self.fps(page) == ["25.0" if second <= 20 else f"{25 - 2 * (second - 20):.1f}"]
+
+    def test_lookers_in_a_rush_do_not_spoil_them_nor_fill_memory(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        for _ in range(1000):
+            clock.now += 0.0625
+            self.deliver(run, "gate", 1)
+            self.fps(page)
+        assert self.fps(page) == ["16.0"]
+        assert len(page._seen) <= 11
+
+    def test_a_camera_that_is_new_or_counts_from_nought_has_none_yet(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.deliver(run, "gate", 100)
+        self.fps(page)
+        clock.now += 2.0
+        run.stats = {"gate": CameraStats(), "yard": CameraStats()}
+        self.deliver(run, "gate", 20)
+        assert self.fps(page) == ["", ""]
+
+    def test_after_a_long_time_without_a_look_they_begin_anew(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.fps(page)
+        clock.now += 3600.0
+        self.deliver(run, "gate", 90_000)
+        assert self.fps(page) == [""]
 
 
 class TestStarting:
