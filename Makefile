@@ -38,7 +38,7 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg requirements.lock
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,dev]'
 	@touch $@
 
 test-packages:

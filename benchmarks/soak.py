@@ -52,7 +52,7 @@ from pipeline.runtime import Outcome, Runtime, Setup
 from pipeline.status import CameraStatus
 from pipeline.translator import Translate
 from tests.faults.clips import clip
-from tests.faults.proxy import Fault, Proxy
+from tests.faults.proxy import Fault, Proxy, ProxyProcess
 from tests.faults.usage import Usage
 from tests.rtsp_server import RtspServer
 
@@ -112,7 +112,7 @@ def reconnects(arguments: argparse.Namespace, work: Path) -> Figures:
     fast = mock.patch("pipeline.camera.Reader", partial(Reader, backoff=AT_ONCE))
     with ExitStack() as stack:
         server = stack.enter_context(RtspServer(record=work, clip=_clip(work)))
-        proxy = stack.enter_context(Proxy(server.port))
+        proxy = stack.enter_context(ProxyProcess(server.port))
         stack.enter_context(fast)
         run = stack.enter_context(_running({name: proxy.url("/cam") for name in names}, work))
 

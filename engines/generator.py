@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engines.color_invariant import INVARIANTS, ColorInvariant
 
 Kind = Literal["resnet", "light"]
-InputMode = Literal["concat", "replace"]
+InputMode = Literal["concat", "replace", "rgb"]
 Norm = Literal["instance", "batch"]
 Upsample = Literal["resize", "transposed"]
 
@@ -25,8 +25,10 @@ class GeneratorSettings:
         kind: ``resnet`` is the paper's; ``light`` is for machines without a GPU.
         blocks: residual blocks (paper 9, compact 6); of ``light`` those at an eighth of the size.
         width: channels of the first layer, ngf (paper 64, compact 16, light 24).
-        input: what the generator sees: RGB and the invariant (``concat``) or the invariant alone (``replace``,
-            the literal reading of the paper).
+        input: what the generator sees: RGB and the invariant (``concat``), the invariant alone (``replace``,
+            the literal reading of the paper), or RGB alone (``rgb``, what the paper compares with).
+        reference: (H, W) of x_ref where the generator sees the camera's daytime background too; the picture is
+            part of the model then, which serves this one camera. None: it does not.
         norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
             brightness of the single frame.
         upsample: of ``resnet``: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is
@@ -38,6 +40,7 @@ class GeneratorSettings:
     blocks: int = 9
     width: int = 64
     input: InputMode = "concat"
+    reference: tuple[int, int] | None = None
     norm: Norm = "instance"
     upsample: Upsample = "resize"
     invariant_radius: int = 6
@@ -49,12 +52,14 @@ class GeneratorSettings:
                 raise ValueError(f"{name}={value!r}: must be a whole number ≥ {least}")
         for name, allowed in (
             ("kind", ("resnet", "light")),
-            ("input", ("concat", "replace")),
+            ("input", ("concat", "replace", "rgb")),
             ("norm", ("instance", "batch")),
             ("upsample", ("resize", "transposed")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+        if self.reference is not None and not (len(self.reference) == 2 and min(self.reference) >= 16):
+            raise ValueError(f"reference={self.reference!r}: must be height and width, each ≥ 16")
 
 
 PAPER = GeneratorSettings(blocks=9, width=64)
@@ -191,34 +196,63 @@ class NightToDay(nn.Module):
         super().__init__()
         self.settings = settings
         light = settings.kind == "light"
-        self.invariant = ColorInvariant(radius=settings.invariant_radius, stride=2 if light else 1)
-        rgb = {"concat": 12 if light else 3, "replace": 0}[settings.input]
+        self.invariant = None
+        if settings.input != "rgb":
+            self.invariant = ColorInvariant(radius=settings.invariant_radius, stride=2 if light else 1)
+        picture = 12 if light else 3
+        channels = 0 if self.invariant is None else len(INVARIANTS)
+        channels += picture * ((settings.input != "replace") + (settings.reference is not None))
         make = LightGenerator if light else ResnetGenerator
-        self.generator = make(len(INVARIANTS) + rgb, settings)
+        self.generator = make(channels, settings)
+        shape = settings.reference or (0, 0)
+        self.register_buffer(
+            "reference", torch.zeros(3, *shape, dtype=torch.uint8), persistent=settings.reference is not None
+        )
 
-    def see(self, rgb: Tensor) -> Tensor:
-        """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``.
+    reference: Tensor
+    """x_ref, uint8 (3, H, W) RGB; empty where the generator does not see it."""
 
-        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, 5 or 8, H', W'), H' and W' the next multiples of 4: the two
-        strided convolutions want them. For ``light`` (N, 5 or 17, H'/2, W'/2), multiples of 8, RGB as four pixels
+    def see(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+        """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``, and x_ref's behind it.
+
+        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, C, H', W'), H' and W' the next multiples of 4: the two
+        strided convolutions want them. For ``light`` (N, C, H'/2, W'/2), multiples of 8, pictures as four pixels
         in 12 channels. The picture grows to the right and below by its own edge.
+
+        ``reference`` is what x_ref shows of the very part that ``rgb`` shows, the same shape; without it the model's
+        own is taken, stretched to the size of ``rgb``.
+        """
+        light = self.settings.kind == "light"
+
+        def picture(x: Tensor) -> Tensor:
+            x = x * 2 - 1
+            return F.pixel_unshuffle(x, 2) if light else x
+
+        grown = self._grown(rgb)
+        seen = [] if self.settings.input == "replace" else [picture(grown)]
+        if self.invariant is not None:
+            seen.append(self.invariant(grown))
+        if self.settings.reference is not None:
+            if reference is None:
+                own = self.reference[None].float() / 255
+                if own.shape[-2:] != rgb.shape[-2:]:
+                    own = F.interpolate(own, size=rgb.shape[-2:], mode="bilinear", antialias=False)
+                reference = own.expand(rgb.shape[0], -1, -1, -1)
+            seen.append(picture(self._grown(reference)))
+        return torch.cat(seen, dim=1) if len(seen) > 1 else seen[0]
+
+    def _grown(self, x: Tensor) -> Tensor:
+        step = 8 if self.settings.kind == "light" else 4
+        grow = (0, -int(x.shape[-1]) % step, 0, -int(x.shape[-2]) % step)
+        return F.pad(x, grow, mode="replicate") if any(grow) else x
+
+    def translate(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity.
+
+        ``reference``: see ``see``.
         """
         height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
-        light = self.settings.kind == "light"
-        step = 8 if light else 4
-        grow = (0, -width % step, 0, -height % step)
-        if any(grow):
-            rgb = F.pad(rgb, grow, mode="replicate")
-        seen = self.invariant(rgb)
-        if self.settings.input == "replace":
-            return seen
-        scaled = rgb * 2 - 1
-        return torch.cat((F.pixel_unshuffle(scaled, 2) if light else scaled, seen), dim=1)
-
-    def translate(self, rgb: Tensor) -> Tensor:
-        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity."""
-        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
-        day = self.generator(self.see(rgb)) * 0.5 + 0.5
+        day = self.generator(self.see(rgb, reference)) * 0.5 + 0.5
         return day[..., :height, :width]
 
     def forward(self, frames: Tensor) -> Tensor:

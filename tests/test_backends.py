@@ -59,10 +59,15 @@ def test_auto_takes_openvino_on_a_cpu_and_its_fastest_precision() -> None:
     )
 
 
+@pytest.mark.parametrize("reference", [None, (48, 64)])
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
-def test_any_size_and_batch_and_its_own_memory(tmp_path: Path, backend: str) -> None:
+def test_any_size_and_batch_and_its_own_memory(
+    tmp_path: Path, backend: str, reference: tuple[int, int] | None
+) -> None:
     path = tmp_path / "tiny.pt"
-    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    model = NightToDay(GeneratorSettings(blocks=1, width=4, reference=reference))
+    model.reference.random_(0, 256)
+    save_checkpoint(path, model)
     engine = load_engine(path, backend=backend, precision="fp32")  # type: ignore[arg-type]
     rng = np.random.default_rng()
     for shape in ((1, 48, 64, 3), (3, 48, 64, 3), (2, 33, 46, 3), (1, 48, 64, 3)):

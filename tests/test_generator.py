@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,32 @@ def test_replace_sees_the_invariant_alone() -> None:
     assert change["replace"] < 0.2 * change["concat"]
 
 
+@pytest.mark.parametrize("base", [replace(TINY, norm="batch"), replace(LIGHT, blocks=1, width=4)])
+def test_rgb_alone_has_no_invariant(base: GeneratorSettings) -> None:
+    model = NightToDay(replace(base, input="rgb")).eval()
+    assert model.invariant is None
+    assert model.see(torch.rand(1, 3, 32, 32)).shape[1] == (12 if base.kind == "light" else 3)
+
+
+@pytest.mark.parametrize("base", [replace(TINY, norm="batch"), replace(LIGHT, blocks=1, width=4)])
+def test_the_background_is_seen_where_the_frame_is(base: GeneratorSettings) -> None:
+    """The stored picture for whole frames of any size, a given one for crops; without it the output differs."""
+    torch.manual_seed(torch.seed() % 2**32)
+    model = NightToDay(replace(base, reference=(32, 48))).eval()
+    model.reference.random_(0, 256)
+    rgb, own = torch.rand(2, 3, 32, 48), model.reference[None].float() / 255
+    with torch.inference_mode():
+        whole = model.translate(rgb)
+        torch.testing.assert_close(whole, model.translate(rgb, own.expand(2, -1, -1, -1)))
+        assert (
+            whole - model.translate(rgb, 1 - own.expand(2, -1, -1, -1))
+        ).abs().max() > 1e-6  # far above rounding
+        assert model.translate(torch.rand(1, 3, 61, 50)).shape == (1, 3, 61, 50)
+        seen = model.see(rgb)[:, -12 if base.kind == "light" else -3 :]
+    shown = torch.nn.functional.pixel_shuffle(seen, 2) if base.kind == "light" else seen
+    torch.testing.assert_close(shown / 2 + 0.5, own.expand(2, -1, -1, -1))
+
+
 def test_a_batch_is_its_frames_one_by_one() -> None:
     model = NightToDay(TINY).eval()
     frames = torch.randint(0, 256, (3, 40, 40, 3), dtype=torch.uint8)
@@ -115,8 +142,15 @@ def test_resizing_upsample_leaves_no_checkerboard() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("blocks", 0), ("width", 2.5), ("input", "rgb"), ("norm", "layer"), ("upsample", "x")],
+    [
+        ("blocks", 0),
+        ("width", 2.5),
+        ("input", "grey"),
+        ("reference", (8, 8)),
+        ("norm", "layer"),
+        ("upsample", "x"),
+    ],
 )
 def test_a_wrong_setting_is_named_with_its_value(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"{field}={value!r}"):
+    with pytest.raises(ValueError, match=re.escape(f"{field}={value!r}")):
         GeneratorSettings(**{field: value})  # type: ignore[arg-type]

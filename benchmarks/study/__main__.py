@@ -1,0 +1,89 @@
+"""``python -m benchmarks.study``: run what has no result yet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.study.methods import METHODS, Budget
+from benchmarks.study.run import pending, run_one
+from benchmarks.study.scenes import entries, load
+from benchmarks.study.scoring import Scorer
+from train.data import SceneError
+from train.metrics import FeatureMap
+from train.trainer import TrainingError
+
+RESULTS = Path(__file__).parents[1] / "results" / "study"
+
+
+def main() -> int:
+    """Parse, then run job after job."""
+    file = entries()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__)
+    add = parser.add_argument
+    add("--footage", type=Path, required=True, help="folder with manifest.csv, lta/, amos/, day_video/")
+    add(
+        "--runs",
+        type=Path,
+        default=Path("runs/study"),
+        help="checkpoints, and pictures that may not be published",
+    )
+    add("--results", type=Path, help="default: benchmarks/results/study/SIZE-HEIGHT-STEPS")
+    add("--scenes", nargs="+", choices=tuple(file["scenes"]), default=list(file["scenes"]))
+    add("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--steps", type=int, default=1000)
+    add("--size", choices=("compact", "paper"), default="compact")
+    add("--height", type=int, default=file["height"], help="of the pictures, pixels")
+    add("--crop", type=int, default=file["crop"], help="side of the crops, pixels")
+    add("--vgg", default="orthogonal", help="of the losses and the scores: orthogonal, imagenet or a path")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add(
+        "--mixed",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="bfloat16 convolutions in training",
+    )
+    add("--threads", type=int, default=1)
+    add("--dry-run", action="store_true", help="list what would run")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(args.threads)
+    results = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}"
+    budget = Budget(
+        steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed
+    )
+    jobs = pending(results, args.scenes, args.methods, args.seeds)
+    if args.dry_run:
+        print("\n".join(f"{scene} {method} {'' if seed is None else seed}" for scene, method, seed in jobs))
+        return 0
+    features = FeatureMap(args.vgg)
+    scorers: dict[str, Scorer] = {}
+    for number, (key, method, seed) in enumerate(jobs, start=1):
+        try:
+            if key not in scorers:
+                scorers[key] = Scorer(load(key, args.footage, height=args.height), features)
+            scorer = scorers[key]
+            result = run_one(
+                scorer.scene, scorer, METHODS[method], budget, seed, results=results, runs=args.runs
+            )
+        except SceneError as error:
+            print(f"benchmarks.study: {error}", file=sys.stderr)
+            return 2
+        except TrainingError as error:
+            logging.error("%s %s %s: %s", key, method, seed, error)
+            continue
+        final = result["final"]
+        logging.info(
+            "%d of %d: %s %s %s in %.0f s: Fréchet %.3g (floor %.3g)", number, len(jobs), key, method, seed,
+            result["seconds"], final["frechet"]["value"], result["floor"]["frechet"],
+        )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

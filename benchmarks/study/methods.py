@@ -1,0 +1,156 @@
+"""What the study compares: the paper's method and its ablations, its rivals, the trivial answers, and our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from benchmarks.study.rivals import RIVALS
+from engines.generator import COMPACT, PAPER, GeneratorSettings, NightToDay
+from train.data import Image, Scene
+from train.evaluate import GAMMAS, clahe, gamma
+from train.trainer import Trainer, TrainSettings, default_settings
+
+Size = Literal["compact", "paper"]
+SIZES: dict[Size, GeneratorSettings] = {"compact": replace(COMPACT, norm="instance"), "paper": PAPER}
+
+
+class Learner(Protocol):
+    """What a training run is to the study."""
+
+    model: NightToDay
+
+    def run_step(self) -> object:
+        """One optimiser step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What every trained method gets, the same for all.
+
+    Attributes:
+        steps: optimiser steps, a crop of each kind a step.
+        crop: side of the crops, pixels.
+        size: the generator's.
+        vgg: weights of ζ.
+        device, mixed: where and how precisely.
+    """
+
+    steps: int = 1000
+    crop: int = 128
+    size: Size = "compact"
+    vgg: str = "orthogonal"
+    device: Literal["cpu", "cuda"] = "cpu"
+    mixed: bool = False
+
+
+Train = Callable[[Scene, Budget, int, Path], Learner]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the tables.
+
+    Attributes:
+        key, title: its names.
+        group: paper, rival, own or trivial.
+        train: begins a run; None where nothing is learned.
+        apply: the picture of one night where nothing is learned, given the scene.
+    """
+
+    key: str
+    title: str
+    group: Literal["paper", "rival", "own", "trivial"]
+    train: Train | None = None
+    apply: Callable[[Scene], Callable[[Image], Image]] | None = None
+
+
+def _dico(**changes: Any) -> Train:
+    """The paper's method: ξ alone, reading C, every weight 1, instance norm, batch 1, flips."""
+
+    def start(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
+        generator = replace(SIZES[budget.size], input=changes.get("input", "replace"))
+        settings = _within(default_settings("dico"), budget, seed, generator)
+        losses = {k: v for k, v in changes.items() if k != "input"}
+        return Trainer(scene, replace(settings, flip=True, losses=replace(settings.losses, **losses)), folder)
+
+    return start
+
+
+def _own(recipe: Literal["paired", "paired+dico"], **changes: Any) -> Train:
+    """This project's recipes as they ship: RGB and ξ, batch norm, no flips."""
+
+    def start(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
+        generator = replace(SIZES[budget.size], input="concat", norm="batch")
+        settings = _within(default_settings(recipe), budget, seed, generator)
+        return Trainer(scene, replace(settings, unpaired_from=0.2, **changes), folder)
+
+    return start
+
+
+def _rival(name: str) -> Train:
+    def start(scene: Scene, budget: Budget, seed: int, _folder: Path) -> Learner:
+        return RIVALS[name](
+            scene, replace(SIZES[budget.size], input="rgb"), crop=(budget.crop, budget.crop), steps=budget.steps,
+            seed=seed, device=budget.device, mixed=budget.mixed,
+        )  # fmt: skip
+
+    return start
+
+
+def _within(
+    settings: TrainSettings, budget: Budget, seed: int, generator: GeneratorSettings
+) -> TrainSettings:
+    return replace(
+        settings, generator=generator, steps=budget.steps, batch=1, crop=(budget.crop, budget.crop),
+        mask_warmup=min(300, budget.steps // 4), vgg=budget.vgg, seed=seed, device=budget.device, mixed=budget.mixed,
+    )  # fmt: skip
+
+
+def _luma(images: list[Image]) -> float:
+    return float(np.mean([image.mean() for image in images]))
+
+
+def _best_gamma(scene: Scene) -> Callable[[Image], Image]:
+    """The exponent that brings the training nights nearest to the brightness of the training days."""
+    day, some = _luma(scene.day), scene.night[:: max(1, len(scene.night) // 10)]
+    exponent = min(GAMMAS, key=lambda g: abs(_luma([gamma(night, g) for night in some]) - day))
+    return lambda night: gamma(night, exponent)
+
+
+METHODS = {
+    method.key: method
+    for method in (
+        Method("night", "night itself", "trivial", apply=lambda _: lambda night: night),
+        Method("gamma", "gamma to the day's brightness", "trivial", apply=_best_gamma),
+        Method("clahe", "CLAHE, clip 4", "trivial", apply=lambda _: lambda night: clahe(night, 4.0)),
+        Method("x_ref", "output x_ref", "trivial", apply=lambda scene: lambda _: scene.background),
+        Method("dico", "DiCo", "paper", _dico()),
+        Method("cut", "CUT", "rival", _rival("cut")),
+        Method("cyclegan", "CycleGAN", "rival", _rival("cyclegan")),
+        Method("own", "pretraining + DiCo on real nights", "own", _own("paired+dico")),
+        Method("dico_no_lci", "DiCo without LCI (RGB in)", "paper", _dico(input="rgb")),
+        Method("dico_no_fore", "DiCo without L_fore", "paper", _dico(foreground=0.0)),
+        Method("dico_no_back", "DiCo without L_back", "paper", _dico(background=0.0)),
+        Method("own_paired", "pretraining on simulated nights alone", "own", _own("paired")),
+        Method("dico_concat", "DiCo, RGB beside ξ", "paper", _dico(input="concat")),
+        Method("dico_a", "DiCo, reading A of eq. 12", "paper", _dico(reading="A")),
+        Method("dico_b", "DiCo, reading B of eq. 12", "paper", _dico(reading="B")),
+    )
+}
+
+
+@torch.no_grad()
+def translate(model: NightToDay, nights: list[Image]) -> list[Image]:
+    """Each night through the model, one at a time as from a camera; the model's mode is kept."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    days = [model(torch.from_numpy(night[None]).to(device))[0].cpu().numpy() for night in nights]
+    model.train(training)
+    return days
