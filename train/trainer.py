@@ -34,6 +34,7 @@ Device = Literal["cpu", "cuda"]
 
 GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
 PAIRED_RATE = 1e-3
+NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -46,7 +47,9 @@ class TrainSettings:
             simulated nights; ``paired+dico`` starts with that and adds the paper's terms on real nights.
         generator: the model's shape.
         losses: weights and readings of the paper's terms.
+        see_reference: give the generator x_ref as an input too; the model then holds that picture.
         start_from: a checkpoint whose weights to start with, or none.
+        teacher: a checkpoint whose outputs on real nights are to be learned as well, or none.
         steps: optimiser steps.
         batch: crops a step, of each kind (paired, unpaired).
         crop: (height, width) of the crops in pixels, multiples of 16, cut to the frame.
@@ -58,6 +61,9 @@ class TrainSettings:
         foreground_weight: how much more a foreground pixel counts in it.
         reference_weight: weight of |x_N→D - x_ref| under M, a pixel term beside L_back: random features let
             fine noise through. 0 is the paper's.
+        teacher_weight: weight of the L1 to the teacher's output.
+        steady_weight: weight of the L1 between the outputs of a night and of the same night with other noise: what
+            a still camera's picture changes by from frame to frame is noise, and should not be seen by day.
         mask_warmup: steps over which the floor under M falls from 1 to 0.
         vgg: weights of ζ: imagenet, orthogonal, or a path.
         seed: of everything random.
@@ -69,7 +75,9 @@ class TrainSettings:
     recipe: Recipe = "paired"
     generator: GeneratorSettings = COMPACT
     losses: LossSettings = field(default_factory=LossSettings)
+    see_reference: bool = False
     start_from: str | None = None
+    teacher: str | None = None
     steps: int = 8000
     batch: int = 4
     crop: tuple[int, int] = (144, 176)
@@ -79,6 +87,8 @@ class TrainSettings:
     paired_weight: float = 10.0
     foreground_weight: float = 2.0
     reference_weight: float = 0.0
+    teacher_weight: float = 10.0
+    steady_weight: float = 0.0
     mask_warmup: int = 300
     vgg: str = "orthogonal"
     seed: int = 0
@@ -97,7 +107,14 @@ class TrainSettings:
         if not 0 <= self.unpaired_from <= 1:
             raise ValueError(f"unpaired_from={self.unpaired_from}: must be a share, from 0 to 1")
         weights = {
-            name: getattr(self, name) for name in ("paired_weight", "foreground_weight", "reference_weight")
+            name: getattr(self, name)
+            for name in (
+                "paired_weight",
+                "foreground_weight",
+                "reference_weight",
+                "teacher_weight",
+                "steady_weight",
+            )
         }
         weights |= {name: getattr(self.losses, name) for name in ("adversarial", "background", "foreground")}
         for name, value in weights.items():
@@ -146,6 +163,7 @@ class Trainer:
         self.model = self._first_model().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.paired = settings.recipe != "dico"
+        self.teacher = load_checkpoint(settings.teacher).to(self.device) if settings.teacher else None
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9 if self.paired else 0.5, 0.999))
         height, width = scene.background.shape[:2]
         if min(height, width) < MIN_CROP:
@@ -171,13 +189,18 @@ class Trainer:
 
     def _first_model(self) -> NightToDay:
         s = self.settings
+        height, width = self.scene.background.shape[:2]
+        generator = replace(s.generator, reference=(height, width) if s.see_reference else None)
         if s.start_from is None:
-            return NightToDay(s.generator)
-        model = load_checkpoint(s.start_from).train()
-        if model.settings != s.generator:
-            raise CheckpointError(
-                f"{s.start_from}: is {model.settings}, this run's is {s.generator}; make them agree"
-            )
+            model = NightToDay(generator)
+        else:
+            model = load_checkpoint(s.start_from).train()
+            if model.settings != generator:
+                raise CheckpointError(
+                    f"{s.start_from}: is {model.settings}, this run's is {generator}; make them agree"
+                )
+        if s.see_reference:
+            model.reference.copy_(torch.from_numpy(self.scene.background).permute(2, 0, 1))
         return model
 
     def _tensor(self, images: list[Image]) -> Tensor:
@@ -194,30 +217,45 @@ class Trainer:
         unpaired = self.step >= self.unpaired_start
         terms: dict[str, Tensor] = {}
         nights: list[Image] = []
+        crops: list[Crop] = []
         if self.paired:
             pairs = [self._pair() for _ in range(s.batch)]
-            nights += [night for _, night, _ in pairs]
-        if unpaired:
-            crops = [self.augment.crop(self.rng) for _ in range(s.batch)]
-            nights += [crop(self._pick(self.scene.night)) for crop in crops]
+            crops += [crop for crop, *_ in pairs]
+            nights += [night for _, _, night, _ in pairs]
+        real = slice(len(nights), None)
+        if unpaired or self.teacher is not None:
+            crops += [self.augment.crop(self.rng) for _ in range(s.batch)]
+            nights += [crop(self._pick(self.scene.night)) for crop in crops[real]]
 
-        # One forward pass for both kinds: batch normalisation then sees both.
+        # One forward pass for all kinds: batch normalisation then sees them together.
         x = self._tensor(nights).contiguous(memory_format=torch.channels_last)
+        seen = self._tensor([crop(self.scene.background) for crop in crops]) if s.see_reference else None
+        inputs, references = x, seen
+        if s.steady_weight > 0:
+            inputs = torch.cat((x, self._noisy(x)))
+            references = None if seen is None else seen.repeat(2, 1, 1, 1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
-            fake = self.model.translate(x).float()
+            fake = self.model.translate(inputs, references).float()
         loss = fake.new_zeros(())
+        if s.steady_weight > 0:
+            fake, again = fake.chunk(2)
+            terms["steady"] = (fake - again).abs().mean()
+            loss = loss + s.steady_weight * terms["steady"]
         if self.paired:
-            day = self._tensor([day for day, _, _ in pairs])
-            weight = (
-                torch.from_numpy(np.stack([mask for _, _, mask in pairs])).to(self.device)[:, None].float()
-            )
+            day = self._tensor([day for _, day, _, _ in pairs])
+            weight = torch.from_numpy(np.stack([mask for *_, mask in pairs])).to(self.device)[:, None].float()
             weight = 1 + s.foreground_weight * weight
             terms["paired"] = (weight * (fake[: s.batch] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
+        if self.teacher is not None:
+            whole = None if seen is None or self.teacher.settings.reference is None else seen[real]
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
+                taught = self.teacher.translate(x[real], whole).float()
+            terms["teacher"] = (fake[real] - taught).abs().mean()
+            loss = loss + s.teacher_weight * terms["teacher"]
         if unpaired:
-            generated = fake[-s.batch :]
-            dico = self._dico(generated, x[-s.batch :], crops, terms)
-            loss = loss + dico
+            generated = fake[real]
+            loss = loss + self._dico(generated, x[real], crops[real], terms)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.step + 1}; what was saved before is untouched: "
@@ -242,12 +280,17 @@ class Trainer:
     def _pick(self, images: list[Image]) -> Image:
         return images[self.rng.integers(len(images))]
 
-    def _pair(self) -> tuple[Image, Image, NDArray[np.bool_]]:
-        """A day crop, its simulated night, and its foreground."""
+    def _pair(self) -> tuple[Crop, Image, Image, NDArray[np.bool_]]:
+        """Where, a day crop, its simulated night, and its foreground."""
         crop = self.augment.crop(self.rng)
         day, mask = self.augment.day(self.rng, crop)
         night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
-        return day, night, mask
+        return crop, day, night, mask
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """The nights with more noise, up to ``NOISE`` and more where there is light, as a sensor's."""
+        level = NOISE * torch.rand(x.shape[0], 1, 1, 1, device=self.device)
+        return (x + level * (0.3 + x.sqrt()) * torch.randn_like(x)).clamp(0, 1)
 
     def _dico(self, fake: Tensor, night: Tensor, crops: list[Crop], terms: dict[str, Tensor]) -> Tensor:
         s = self.settings
