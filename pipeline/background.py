@@ -7,7 +7,7 @@ makes of lamps and shadows. A camera that is never translated has "day" only, of
 
 They live longer than the program: ``checkpoint`` writes both to a file, ``restore`` begins with them. They end
 with the scene: a moved camera or another lens setting (``pipeline.scene_change``) or another size of picture
-drops both.
+drops both. What one generator made of the night ends with that generator.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.scene_change import SceneChange, SceneWatch
 log = logging.getLogger(__name__)
 
 State = Literal["day", "night"]
-DropCause = SceneChange | Literal["resolution"]
+DropCause = SceneChange | Literal["resolution", "model"]
 
 STATES: tuple[State, ...] = ("day", "night")
 CHECKPOINT_EVERY = 300.0  # seconds; what a crash may lose is as little as that changes
@@ -48,6 +48,7 @@ class Background:
         every: seconds between them.
         path: the PNG ``save`` writes; the checkpoint stands beside it, its name ending in ``.state``.
         source: the camera's address with the secrets masked; a checkpoint of another one is refused.
+        model: the generator's fingerprint, "" if nothing is translated; the night of another one is dropped.
         clock: time between checkpoints.
     """
 
@@ -59,10 +60,12 @@ class Background:
         every: float,
         path: Path | None = None,
         source: str = "",
+        model: str = "",
         clock: Clock | None = None,
     ) -> None:
         self._camera = camera
         self._source = source
+        self._model = model
         self._every = every
         self._path = path
         self._clock = clock or SystemClock()
@@ -170,6 +173,7 @@ class Background:
             return
         try:
             kept = load_background(path, camera=self._camera, source=self._source)
+            kept = self._of_this_model(kept) if kept else None
             sizes = {picture.shape for picture, _ in kept.medians.values()} if kept else set()
             if len(sizes) > 1:
                 raise BackgroundRefusedError("its pictures differ in size")
@@ -204,6 +208,9 @@ class Background:
 
     def _drop(self, cause: DropCause) -> None:
         self._forget()
+        self._say_dropped(cause)
+
+    def _say_dropped(self, cause: DropCause) -> None:
         log.warning(
             "%s: background dropped: %s", self._camera, _CAUSES[cause],
             extra={"event": "background_dropped", "camera": self._camera, "reason": cause},
@@ -227,11 +234,22 @@ class Background:
         for state, median in self._medians.items():
             if median.picture is not None:
                 medians[state] = (median.picture, median.count)
-        self._kept = Kept(medians=medians, views=self._watch.kept())
+        self._kept = Kept(medians=medians, views=self._watch.kept(), model=self._model)
+
+    def _of_this_model(self, kept: Kept) -> Kept:
+        """``kept`` without what another generator made, and without a "day" of whatever the camera saw."""
+        if kept.model == self._model or not kept.medians:
+            return kept
+        # Where nothing was translated, nights count as day.
+        stays = {state: held for state, held in kept.medians.items() if kept.model and state != "night"}
+        if len(stays) < len(kept.medians):
+            self._say_dropped("model")
+        return Kept(medians=stays, views=kept.views, model=self._model)
 
 
 _CAUSES: dict[DropCause, str] = {
     "moved": "the camera was moved or zoomed",
     "refocused": "the camera's focus changed, or something covers its lens",
     "resolution": "the camera's pictures have another size",
+    "model": "another model made its night",
 }

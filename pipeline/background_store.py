@@ -1,7 +1,7 @@
 """A camera's background on disk: what a restart begins with.
 
 A file is a line ``nightday-background 1`` (what it is, and the version of this layout), a line with the SHA-256
-of all that follows, a line of JSON (camera, source, and each picture's name, shape and count of samples), and
+of all that follows, a line of JSON (camera, source, model, and each picture's name, shape and count of samples), and
 the pictures' bytes one after the other, deflated. Nothing in it is run or unpickled, and what is wrong with one
 is found before a byte of it is used. The checksum finds torn and altered files; it is not a signature.
 """
@@ -38,10 +38,12 @@ class Kept:
     Attributes:
         medians: by state ("day", "night"): the median (H, W, 3) uint8 and the number of samples it stands for.
         views: the scene watch's small grey pictures (h, w) uint8, by kind of light, and their samples.
+        model: the fingerprint of the generator that made the night; "" where nothing was translated.
     """
 
     medians: Mapping[str, tuple[NDArray[np.uint8], int]] = field(default_factory=dict)
     views: Mapping[str, tuple[NDArray[np.uint8], int]] = field(default_factory=dict)
+    model: str = ""
 
 
 def save_background(path: Path, kept: Kept, *, camera: str, source: str) -> None:
@@ -58,6 +60,7 @@ def save_background(path: Path, kept: Kept, *, camera: str, source: str) -> None
     header = {
         "camera": camera,
         "source": source,
+        "model": kept.model,
         "pictures": [
             {"what": what, "name": name, "shape": picture.shape, "count": count}
             for (what, name), (picture, count) in pictures.items()
@@ -146,7 +149,7 @@ def _pictures(header: Mapping[str, Any], deflated: bytes) -> Kept:
         if len(data) != size:
             raise BackgroundRefusedError(f"its picture {name} ends early")
         into[name] = (np.frombuffer(data, np.uint8).reshape(shape), count)
-    return Kept(medians=medians, views=views)
+    return Kept(medians=medians, views=views, model=str(header.get("model", "")))
 
 
 def _write(path: Path, parts: list[bytes]) -> None:

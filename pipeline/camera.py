@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
+from pathlib import Path
 
 from pipeline.background import Background
 from pipeline.clock import Clock
@@ -79,6 +81,7 @@ class Camera:
                 every=kept.every_s,
                 path=kept.save,
                 source=str(config.url),
+                model=_fingerprint(config.model) if engine is not None and config.model else "",
                 clock=clock,
             )
             self.line.background.restore()
@@ -192,3 +195,11 @@ class Camera:
             clock=self._clock,
             timeline=self._timeline,
         )
+
+
+def _fingerprint(model: Path) -> str:
+    """What tells a checkpoint from another one under the same name; "" if it cannot be read any more."""
+    try:
+        return hashlib.sha256(model.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -184,6 +184,25 @@ def test_a_restart_begins_with_both_medians(
     np.testing.assert_array_equal(after.of("day"), reference(deque([old] * 3 + [*new])))
 
 
+@pytest.mark.parametrize(("before", "stays"), [("one", ["day"]), ("", [])])
+def test_another_model_drops_what_the_last_one_made_of_the_night(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, stays: list[str]
+) -> None:
+    """And where nothing was translated before, the "day" may be of nights."""
+    old = filled(tmp_path / "bg.png", rng, model=before)
+    after = made(tmp_path / "bg.png", model="two")
+    after.restore()
+    assert events(caplog) == [("background_dropped", "model")]
+    assert [state for state in ("day", "night") if after.of(state) is not None] == stays  # type: ignore[arg-type]
+    if stays:
+        np.testing.assert_array_equal(after.of("day"), old.of("day"))
+    show(after, scene(rng), start=0, samples=2, rng=rng)
+    assert after.checkpoint(final=True)
+    caplog.clear()
+    made(tmp_path / "bg.png", model="two").restore()  # said once
+    assert events(caplog) == []
+
+
 def test_nothing_to_restore_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for background in (made(tmp_path / "none" / "bg.png"), made(None)):
         background.restore()
@@ -436,3 +455,8 @@ def test_a_second_run_begins_with_the_background_of_the_first(
     play("day.mp4")
     assert kept() == {"night": night, "day": pytest.approx(cv2.imread("bg.png").mean())}
     assert [name for name, _ in events(caplog)] == ["background_restored"]
+    caplog.clear()
+    save_checkpoint("model.pt", NightToDay(GeneratorSettings(blocks=2, width=4)))
+    play("day.mp4")
+    assert kept() == {"day": pytest.approx(cv2.imread("bg.png").mean())}
+    assert events(caplog)[0] == ("background_dropped", "model")
