@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -25,7 +26,7 @@ from pipeline.config_faults import (
     nearest,
     unknown_key,
 )
-from pipeline.urls import redact, register_secret
+from pipeline.urls import CameraUrl, redact, register_secret
 from pipeline.yaml_lines import LARGEST, Document, Fault, Origin, Path, graft, read_value, read_yaml, shown
 
 MOST_CAMERAS = 1000
@@ -274,7 +275,13 @@ def _cross_faults(document: Document) -> Iterator[Fault]:
         if camera and camera.get("model") is None and camera.get("translate") != "never":
             message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
             yield fault_at((*path, "model"), message, document.origins)
+        source = camera.get("url")
+        own = _server_stream(source) if isinstance(source, str) and "://" in source else None
         for place, target in _targets(camera):
+            if target == own:
+                yield fault_at(
+                    path + place, "is what this camera reads; name another stream", document.origins
+                )
             if target in targets:
                 message = f"{targets[target]} writes there too; put {_PLACEHOLDER} into the name"
                 yield fault_at(path + place, message, document.origins)
@@ -282,12 +289,33 @@ def _cross_faults(document: Document) -> Iterator[Fault]:
 
 
 def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where a camera writes: the place of each value, and what is the same for two names of one target."""
     outputs = camera.get("outputs")
     for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
         if isinstance(output, str):
-            yield ("outputs", number), os.path.normpath(output) if "://" not in output else output
+            yield ("outputs", number), _server_stream(output) if "://" in output else _real(output)
     background = camera.get("background")
     save = background.get("save") if isinstance(background, dict) else None
     for place, value in ((("background", "save"), save), (("snapshot",), camera.get("snapshot"))):
         if isinstance(value, str):
-            yield place, os.path.normpath(value)
+            yield place, _real(value)
+    if isinstance(save, str) and save.lower().endswith(".png"):
+        # a.png and a.PNG are two pictures with one checkpoint beside them.
+        yield ("background", "save"), _real(f"{save[:-4]}.state")
+
+
+def _real(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL in it, which has a fault of its own
+        return path
+
+
+def _server_stream(address: str) -> str:
+    """An address less what does not matter to where it leads: its login, letter case and the usual port."""
+    try:
+        url = urlsplit(CameraUrl(address).reveal())
+        port = url.port or 554
+    except ValueError:
+        return address
+    return f"{url.scheme}://{url.hostname}:{port}{url.path.rstrip('/')}?{url.query}"

@@ -391,6 +391,49 @@ def test_files_that_two_cameras_would_write(faults: Faults, load: Load) -> None:
     load(text % ("{name}", "{name}"))
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "place"),
+    [
+        ("outputs: [out/x.mp4]", "outputs: ['{here}/out/x.mp4']", "outputs[0]"),
+        ("outputs: [out/x.mp4]", "outputs: [link/x.mp4]", "outputs[0]"),
+        ("background: {save: out/x.png}", "background: {save: './out/x.png'}", "background.save"),
+        ("background: {save: out/x.png}", "background: {save: out/x.PNG}", "background.save"),  # one x.state
+        ("background: {save: out/x.png}", "snapshot: out/x.png", "snapshot"),
+        ("outputs: ['rtsp://h/day']", "outputs: ['rtsp://u:pa55@h/day']", "outputs[0]"),
+        ("outputs: ['rtsp://h/day']", "outputs: ['RTSP://H:554/day/']", "outputs[0]"),
+    ],
+)
+def test_one_target_under_two_names(faults: Faults, folder: Path, a: str, b: str, place: str) -> None:
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "link").unlink(missing_ok=True)
+    (folder / "link").symlink_to("out")
+    b = b.replace("{here}", str(folder))
+    found = faults(
+        f"cameras:\n  - {{name: a, url: clip.mp4, {a}}}\n  - {{name: b, url: clip.mp4, {b}}}\n"
+        "defaults: {model: gate.pt}\n"
+    )
+    assert found == [
+        f"cameras.yaml:3: cameras[1].{place}: cameras[0] writes there too; put {{name}} into the name"
+    ]
+
+
+def test_targets_that_only_look_alike(load: Load) -> None:
+    load(
+        "cameras:\n  - {name: a, url: clip.mp4, outputs: ['rtsp://h/day', 'rtsp://h:8554/day', 'rtsp://h/Day']}\n"
+        "  - {name: b, url: clip.mp4, background: {save: out/x.png}, snapshot: out/X.png}\n"
+        "defaults: {model: gate.pt}\n"
+    )
+
+
+def test_a_camera_sent_back_to_where_it_comes_from(faults: Faults) -> None:
+    found = faults(
+        "cameras:\n  - {name: a, url: 'rtsp://u:pa55@h/s', model: gate.pt, outputs: ['rtsp://h:554/s']}\n"
+    )
+    assert found == [
+        "cameras.yaml:2: cameras[0].outputs[0]: is what this camera reads; name another stream",
+    ]
+
+
 class TestNames:
     """``{name}``, by which one line of ``defaults`` serves every camera."""
 
