@@ -56,13 +56,14 @@ class CameraUrl:
     def reveal(self) -> str:
         """The real URL, secrets included, fit for FFmpeg.
 
-        It is the text as given, save that a ``/``, ``?``, ``#``, ``@`` or blank left raw in the password is
-        percent-encoded: FFmpeg would otherwise end the host name there, and look the password up in the DNS.
+        It is the text as given, save that a ``/``, ``?``, ``#``, ``@``, bracket or blank left raw in the password
+        is percent-encoded: FFmpeg would otherwise end the host name there, and look the password up in the DNS,
+        and a bracket makes the address unreadable to Python.
         """
         head, userinfo, rest = _split(self.__text)
         if not userinfo:
             return self.__text
-        return head + re.sub(r"[/?#@ \t]", lambda hit: f"%{ord(hit[0]):02X}", userinfo) + "@" + rest
+        return head + re.sub(r"[][/?#@ \t]", lambda hit: f"%{ord(hit[0]):02X}", userinfo) + "@" + rest
 
     @property
     def scheme(self) -> str:

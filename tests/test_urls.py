@@ -61,6 +61,7 @@ def test_free_text_needs_no_registered_secret(template: str) -> None:
         ("rtsp://u:a b@host/s", "rtsp://u:a%20b@host/s"),
         ("rtsp://u:p@ss/w@10.0.0.5/s", "rtsp://u:p%40ss%2Fw@10.0.0.5/s"),
         ("rtsp://user%40dom:s%2Ft@host/s", "rtsp://user%40dom:s%2Ft@host/s"),
+        ("rtsp://u:a[b]c@host/s", "rtsp://u:a%5Bb%5Dc@host/s"),
         ("rtsp://:x@host", "rtsp://:x@host"),
         ("rtsp://u:x@[fe80::1]:554/s@1", "rtsp://u:x@[fe80::1]:554/s@1"),
         ("rtsp://cam:554/stream@1", "rtsp://cam:554/stream@1"),
