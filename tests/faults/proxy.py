@@ -3,6 +3,11 @@
 RTSP over TCP carries text messages and, between them, RTP in ``$`` frames. The proxy reads both, so that it can
 damage the pictures alone and leave the conversation whole. The server builds its ``Content-Base`` and ``RTP-Info``
 from the address it was asked for, which is the proxy's; so clients stay with the proxy.
+
+    python -m tests.faults.proxy PORT
+
+runs one for whoever measures memory: it prints its own port, cuts all connections for each line ``fin`` or ``rst`` on
+stdin, says so, and ends with stdin. ``ProxyProcess`` starts it.
 """
 
 from __future__ import annotations
@@ -12,12 +17,15 @@ import itertools
 import random
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -256,6 +264,50 @@ class Proxy:
         return data.tobytes()
 
 
+class ProxyProcess:
+    """A proxy to ``port`` in a process of its own, whose records are not the caller's; a context manager."""
+
+    def __init__(self, port: int) -> None:
+        self._command = [sys.executable, "-m", "tests.faults.proxy", str(port)]
+
+    def __enter__(self) -> ProxyProcess:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self._heard())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # closes its stdin, which ends it
+
+    def url(self, path: str) -> str:
+        """The address of ``path`` by way of the proxy."""
+        return f"rtsp://127.0.0.1:{self.port}{path}"
+
+    def cut(self, how: Literal["fin", "rst"]) -> int:
+        """End all connections, as ``Proxy.cut`` does; their number."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(how + "\n")
+        self._process.stdin.flush()
+        return int(self._heard())
+
+    def _heard(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def main() -> None:
+    """Be a proxy until stdin ends."""
+    with Proxy(int(sys.argv[1])) as proxy:
+        print(proxy.port, flush=True)
+        for line in sys.stdin:
+            print(proxy.cut("fin" if line.strip() == "fin" else "rst"), flush=True)
+
+
 _ENDED = asyncio.Event()
 
 
@@ -302,3 +354,7 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[tuple[bool, b
             if name.strip().lower() == b"content-length":
                 length = int(value)
         yield False, text + await reader.readexactly(length)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,9 @@
 
     python -m tests.faults.rtsp_fuzz --seconds 600
 
-runs a reader against it in this process and prints, as JSON, what came of it; a crash in FFmpeg ends the process,
-so whoever wants to survive one runs it as a child. Each connection's lies follow from the seed and the
+runs a reader in this process against a server in another, and prints, as JSON, what came of it; a crash in FFmpeg
+ends the process, so whoever wants to survive one runs it as a child. What is measured is the reader's process alone:
+a server in the same one leaves memory of its own behind. Each connection's lies follow from the seed and the
 connection's number alone.
 """
 
@@ -16,11 +17,12 @@ import logging
 import random
 import socketserver
 import struct
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -29,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")] * (__name__ == "__main__")  # pytest does the same
 
 from faults.camera import Camera  # noqa: E402
-from faults.usage import Usage  # noqa: E402
+from faults.usage import Held, Usage  # noqa: E402
 from pipeline.backoff import Backoff  # noqa: E402
 
 CLIP = ROOT / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
@@ -50,6 +52,7 @@ WORDS = (
     "96 97 98",
     "../../etc",
 )
+EIGHTHS = 8  # parts of a run whose memory is told
 AT_ONCE = Backoff(first=0.02, cap=0.02, floor=0.001)
 
 
@@ -269,31 +272,62 @@ class _Connection(socketserver.StreamRequestHandler):
                 time.sleep(0.01)
 
 
-def fuzz(*, seed: int, seconds: float, connections: int = 10**9, settle: float = 0.0) -> dict[str, object]:
+@contextmanager
+def lying_process(seed: int) -> Iterator[str]:
+    """A lying server in a process of its own; its address."""
+    command = [sys.executable, "-m", "tests.faults.rtsp_fuzz", "--serve", "--seed", str(seed)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the lying server did not start"
+            yield address
+        finally:
+            process.stdin.close()  # which ends it
+
+
+def fuzz(*, seed: int, seconds: float, settle: float = 0.0) -> dict[str, object]:
     """Run one reader against the lying server; what came of it.
 
-    ``reasons`` counts why connections ended, ``rss_growth`` is in bytes since the first ``settle`` seconds.
-    Raises AssertionError if the reader ends or does not try again.
+    ``reasons`` counts why connections ended. The first ``settle`` seconds are left out of what tells of growth:
+    ``rss_growth`` is in bytes from then to the end. The others have a value for each eighth of the time since:
+    ``rss_mb`` the highest, ``c_mb`` and ``python_blocks`` the least that was allocated, so that no connection under
+    way counts. Raises AssertionError if the reader ends or does not try again.
     """
+    rss, c, blocks = ([0] * EIGHTHS for _ in range(3))  # no list that grows: that would be measured too
     with (
-        LyingServer(seed) as server,
-        Camera(server.url, keep=False, backoff=AT_ONCE, open_timeout=0.5, stall_timeout=0.5) as camera,
+        lying_process(seed) as address,
+        Camera(
+            address, keep=False, backoff=AT_ONCE, open_timeout=0.5, stall_timeout=0.5, on_event=None
+        ) as camera,
     ):
         began, settled = time.monotonic(), Usage.now()
-        while (passed := time.monotonic() - began) < seconds and server.connections < connections:
+        while (passed := time.monotonic() - began) < seconds:
             if passed < settle:
                 settled = Usage.now()
+            else:
+                part = min(EIGHTHS - 1, int((passed - settle) / (seconds - settle) * EIGHTHS))
+                held = Held.now()
+                rss[part] = max(rss[part], Usage.now().rss)
+                c[part] = min(c[part] or held.c, held.c)
+                blocks[part] = min(blocks[part] or held.python_blocks, held.python_blocks)
             assert camera.reader.is_alive(), camera.reader.event
             camera.stop.wait(0.02)
         stats, now = camera.stats.snapshot(), Usage.now()
     return {
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),
-        "connections": server.connections,
+        "connections": sum(stats.reconnects.values()),
         "frames": stats.decoded,
         "reasons": stats.reconnects,
         "dropped": stats.dropped,
         "rss_growth": now.rss - settled.rss,
+        "rss_mb": [round(each / 1e6, 2) for each in rss],
+        "c_mb": [round(each / 1e6, 3) for each in c],
+        "python_blocks": blocks,
         "fds": [settled.fds, now.fds],
     }
 
@@ -304,7 +338,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--settle", type=float, default=10.0, help="seconds until memory is compared from")
+    parser.add_argument("--serve", action="store_true", help="be the server, until stdin ends")
     arguments = parser.parse_args(argv)
+    if arguments.serve:
+        with LyingServer(arguments.seed) as server:
+            print(server.url, flush=True)
+            sys.stdin.read()
+        return 0
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
     logging.disable()
     print(json.dumps(fuzz(seed=arguments.seed, seconds=arguments.seconds, settle=arguments.settle)))
