@@ -11,6 +11,7 @@ import av
 from av.container import OutputContainer
 
 from pipeline.encode import NOTE, Coded, Feed, SharedEncoder, add_video
+from pipeline.flusher import FLUSH_SECONDS, Flusher
 from pipeline.frame import Picture
 from pipeline.retention import Retention
 
@@ -29,7 +30,8 @@ class SegmentWriter:
     A new file begins at a key frame when the time is up, when the size or time base changes, and after
     ``close``. PTS in the files equal the frames' own, second file and reconnects included; where the time base is
     not a unit fraction, in ticks of its denominator. Fragments of at most ``FRAGMENT_SECONDS`` go to the
-    operating system as they are complete. No file is ever written over: a taken name gets ``-1``, ``-2`` … before
+    operating system as they are complete, and from there to the disk every ``FLUSH_SECONDS`` and with the end of
+    the file, for which nothing here waits. No file is ever written over: a taken name gets ``-1``, ``-2`` … before
     its ending. Folders are made as needed.
 
     Raises OSError or PyAV's errors from ``write``; the file at hand is then given up, cut to what was
@@ -58,6 +60,7 @@ class SegmentWriter:
         self._feed = Feed(encoder or SharedEncoder())
         self._retention = retention
         self._swept = False
+        self._flusher = Flusher()
         self._open: _Segment | None = None
         self._idle_after = IDLE_SECONDS
         self._last: Fraction | None = None  # seconds
@@ -101,7 +104,7 @@ class SegmentWriter:
             self.close()
         if self._open is None:
             path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
-            self._open = _Segment(path, handle, coded, generated=self._generated)
+            self._open = _Segment(path, handle, coded, generated=self._generated, flusher=self._flusher)
         try:
             self._open.write(coded)
         except BaseException:
@@ -118,8 +121,9 @@ class SegmentWriter:
 class _Segment:
     """One file being written."""
 
-    def __init__(self, path: Path, handle: int, first: Coded, *, generated: bool) -> None:
+    def __init__(self, path: Path, handle: int, first: Coded, *, generated: bool, flusher: Flusher) -> None:
         self._first = first
+        self._flushed_at = first.decoded_at
         options = {
             "movflags": _MOVFLAGS,
             "frag_duration": str(round(FRAGMENT_SECONDS * 1e6)),
@@ -128,7 +132,7 @@ class _Segment:
             "use_editlist": "0",
             "flush_packets": "1",
         }
-        self._file = _File(path, handle)
+        self._file = _File(path, handle, flusher)
         try:
             self._container: OutputContainer = av.open(
                 self._file, "w", format="mp4", container_options=options
@@ -153,6 +157,9 @@ class _Segment:
         """Write one picture."""
         self._container.mux_one(coded.packet(self._stream))
         self._file.settle()
+        if coded.decoded_at - self._flushed_at >= FLUSH_SECONDS:
+            self._flushed_at = coded.decoded_at
+            self._file.flush()
 
     def close(self) -> None:
         """Complete the file."""
@@ -183,9 +190,10 @@ class _File:
     disk would stop every camera. Python gives it free while it writes.
     """
 
-    def __init__(self, path: Path, handle: int) -> None:
+    def __init__(self, path: Path, handle: int, flusher: Flusher) -> None:
         self._path = path
         self._handle = handle
+        self._flusher = flusher
         self._size = 0
         self._whole = 0  # bytes up to the end of the last whole fragment
         self._header: int | None = None
@@ -211,13 +219,19 @@ class _File:
         if self._header is None and self._size:
             self._header = self._size
 
+    def flush(self) -> None:
+        """Have it put on the disk, for which nobody waits. Raises OSError for what was to be before."""
+        self._flusher.flush(self._handle, self._path.parent)
+
     def close(self) -> None:
         """Close the file; a broken one is cut to what is whole, and one without a picture removed."""
         try:
             if self._whole <= (self._header or 0):
                 self._path.unlink(missing_ok=True)
-            elif self.broken:
-                os.ftruncate(self._handle, self._whole)
+            else:
+                if self.broken:
+                    os.ftruncate(self._handle, self._whole)
+                self.flush()
         finally:
             os.close(self._handle)
 
