@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from train.data import write_picture
 from train.evaluate import GAMMAS, gamma, main, score, trivial_scores
+from train.metrics import FeatureMap
 from train.night import foreground_mask
+from train.scoring import HeldOut, Scorer, keep_mask
 
 Image = NDArray[np.uint8]
 
@@ -82,13 +85,66 @@ def test_the_command_lists_all_and_draws(
     model = tmp_path / "tiny" / "model.pt"
     save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
     arguments = ["--checkpoint", str(model), "--pairs", str(pairs), "--backend", "eager"]
-    arguments += ["--json", str(tmp_path / "scores.json"), "--pictures", str(tmp_path / "pictures")]
+    arguments += [
+        "--json",
+        str(tmp_path / "scores.json"),
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--rounds",
+        "3",
+    ]
     assert main(arguments) == 0
     out = capsys.readouterr().out
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "output", str(model)]
-    assert f"{scores[-1]['foreground']:.2f}" in out
+    assert f"{scores[-1]['psnr_foreground']:.2f}" in out
+    best = trivial_scores(nights, days, background)
+    for got, want in zip(scores, best, strict=False):
+        assert got["psnr"] == pytest.approx(want.whole)
+        assert got["psnr_foreground"] == pytest.approx(want.foreground)
+    assert scores[3]["frechet"]["low"] <= scores[3]["frechet"]["value"] <= scores[3]["frechet"]["high"]
+    assert "background_std" not in scores[0]  # stills
     assert (tmp_path / "pictures" / "tiny-model.png").is_file()
     (pairs / "night" / "0.png").unlink()
     assert main(arguments) == 2
     assert "2 nights but 3 days" in capsys.readouterr().err
+
+
+def test_real_days_need_not_be_the_nights_moments(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two nights, three days: what looks like the days is nearer to them than the night is."""
+    nights, days, background = (
+        [cv2.GaussianBlur(i, (0, 0), 2) for i in part]
+        if isinstance(part, list)
+        else cv2.GaussianBlur(part, (0, 0), 2)
+        for part in scene(rng)
+    )
+    for name, images in (("night", nights[:2]), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(tmp_path / "real" / name / f"{i}.png", image)
+    write_picture(tmp_path / "real" / "background.png", background)
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    arguments = ["--checkpoint", str(model), "--real", str(tmp_path / "real"), "--backend", "eager"]
+    arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "3", "--label", "0", "0", "10", "10"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "random orthogonal" in out
+    assert "To the true day" not in out
+    night, gamma, _, x_ref, _ = json.loads((tmp_path / "scores.json").read_text())
+    assert x_ref["frechet"]["value"] < gamma["frechet"]["value"] < night["frechet"]["value"]
+    assert night["to_x_ref"] == night["to_x_ref_night"] < gamma["to_x_ref"] < x_ref["to_x_ref"]
+
+
+def test_of_a_clip_steadiness_is_scored(rng: np.random.Generator) -> None:
+    """Flicker of ±10 grey levels on a still scene is a standard deviation of 10, and as much warped error × 2."""
+    _, days, background = scene(rng, 4)
+    nights = [(background // 3).astype(np.uint8)] * 4
+    keep = keep_mask(background.shape, ())
+    test = HeldOut(nights=nights, truth=None, real=days, background=background, keep=keep, video=True)
+    flicker = [(night + (30 if i % 2 else 10)).astype(np.uint8) for i, night in enumerate(nights)]
+    scores = Scorer(test, FeatureMap(), rounds=1).full(flicker)
+    assert scores["background_std"] == pytest.approx(10)
+    assert scores["warped_error"] == pytest.approx(20, rel=0.05)
+    assert scores["background_std_night"] == scores["warped_error_night"] == 0

@@ -1,4 +1,4 @@
-"""``nightday-eval``: a checkpoint against paired truth, beside the trivial answers nobody lists."""
+"""``nightday-eval``: checkpoints against truth or real days, beside the trivial answers nobody lists."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines import CheckpointError, EngineError, load_engine
-from train.data import Image, SceneError, load_scene, write_picture
+from train.data import CLIPS, Image, Scene, SceneError, load_scene, write_picture
+from train.metrics import FeatureMap
 from train.night import foreground_mask
+from train.scoring import Box, HeldOut, Psnr, Scorer, keep_mask, psnr
+from train.vgg import VggWeightsError
 
 GAMMAS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15)  # exponents
 CLAHE_CLIPS = (2.0, 4.0, 8.0, 16.0, 40.0)
@@ -24,19 +28,21 @@ CLAHE_CLIPS = (2.0, 4.0, 8.0, 16.0, 40.0)
 # background keeps them, so that every score would count them as understood.
 TFL_LABELS = ((0, 0, 126, 16), (30, 28, 86, 52), (258, 0, 352, 38), (80, 268, 270, 288))
 
-Box = tuple[int, int, int, int]
+# Column titles of the tables, by the names of the scores.
+PAIRED = {
+    "psnr": "PSNR, dB", "psnr_foreground": "foreground", "psnr_background": "background", "ssim": "SSIM",
+    "ssim_foreground": "SSIM foreground", "feature_distance": "feature distance",
+}  # fmt: skip
+REAL = {
+    "frechet": "Fréchet", "frechet_foreground": "Fréchet foreground", "kernel": "kernel",
+    "kernel_foreground": "kernel foreground", "to_x_ref": "background PSNR to x_ref, dB",
+}  # fmt: skip
+VIDEO = {"warped_error": "warped error", "background_std": "background std"}
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """PSNR in dB over all pixels of all frames together, labels left out.
-
-    Attributes:
-        method: what was scored.
-        whole: every pixel.
-        foreground: pixels where the true day differs from x_ref.
-        background: the others.
-    """
+    """One method's PSNR to the truth; see ``Psnr``."""
 
     method: str
     whole: float
@@ -53,26 +59,9 @@ def score(
     labels: Sequence[Box] = (),
 ) -> Score:
     """PSNR of ``pictures`` to ``truth``, uint8 RGB (H, W, 3) each; the foreground is taken from the truth."""
-    keep = np.ones(background.shape[:2], bool)
-    for left, top, right, bottom in labels:
-        keep[top:bottom, left:right] = False
-    error = np.zeros(2)
-    count = np.zeros(2)
-    for picture, day in zip(pictures, truth, strict=True):
-        squared = ((picture.astype(np.float64) - day) ** 2).mean(axis=2)
-        foreground = foreground_mask(day, background)
-        for i, part in enumerate((foreground & keep, ~foreground & keep)):
-            error[i] += squared[part].sum()
-            count[i] += part.sum()
-    return Score(
-        method, *(_psnr(e, n) for e, n in ((error.sum(), count.sum()), *zip(error, count, strict=True)))
-    )
-
-
-def _psnr(squared_error: float, count: float) -> float:
-    if count == 0:
-        return float("nan")
-    return float(10 * np.log10(255**2 / max(squared_error / count, 1e-12)))
+    moving = [foreground_mask(day, background) for day in truth]
+    found: Psnr = psnr(pictures, truth, moving, keep_mask(background.shape, labels))
+    return Score(method, found.whole, found.foreground, found.background)
 
 
 def gamma(night: Image, exponent: float) -> Image:
@@ -86,6 +75,12 @@ def clahe(night: Image, clip: float) -> Image:
     lab = cv2.cvtColor(night, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(clipLimit=clip, tileGridSize=(8, 8)).apply(lab[..., 0])
     return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.uint8)
+
+
+def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
+    """The exponent that brings nights nearest to the mean brightness of days."""
+    day = np.mean([image.mean() for image in days])
+    return min(GAMMAS, key=lambda g: abs(np.mean([gamma(night, g).mean() for night in nights]) - day))
 
 
 def trivial_scores(
@@ -114,63 +109,149 @@ def trivial_scores(
     ]
 
 
+def trivial_answers(test: HeldOut) -> dict[str, list[Image]]:
+    """What needs no model, by name. Gamma and CLAHE are given their best: foreground PSNR to the truth where there is
+    one, else gamma to the real days' brightness and a clip of 4.
+    """
+    exponent, clip = gamma_to(test.nights, test.real), 4.0
+    if test.truth is not None:
+        moving = test.foreground()
+
+        def foreground(make: Callable[[Image, float], Image], value: float) -> float:
+            assert test.truth is not None
+            return psnr([make(n, value) for n in test.nights], test.truth, moving, test.keep).foreground
+
+        exponent = max(GAMMAS, key=lambda g: foreground(gamma, g))
+        clip = max(CLAHE_CLIPS, key=lambda c: foreground(clahe, c))
+    return {
+        "night": list(test.nights),
+        f"gamma {exponent:g} (best of {len(GAMMAS)})": [gamma(n, exponent) for n in test.nights],
+        f"CLAHE {clip:g}": [clahe(n, clip) for n in test.nights],
+        "output x_ref": [test.background] * len(test.nights),
+    }
+
+
 def side_by_side(*columns: Sequence[Image], rows: int = 3) -> Image:
     """A few moments, spread over the clip, one a row; uint8 RGB."""
     picks = np.linspace(0, len(columns[0]) - 1, min(rows, len(columns[0]))).round().astype(int)
     return np.vstack([np.hstack([column[i] for column in columns]) for i in picks])
 
 
-def table(scores: Sequence[Score]) -> str:
-    """The scores as a Markdown table."""
-    lines = ["| method | whole frame | foreground | background |", "|---|---:|---:|---:|"]
-    lines += [f"| {s.method} | {s.whole:.2f} | {s.foreground:.2f} | {s.background:.2f} |" for s in scores]
+def table(scores: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
+    """The named scores as a Markdown table, a method a row; "" where no method has any of them."""
+    columns = {name: title for name, title in columns.items() if any(name in s for s in scores)}
+    if not columns:
+        return ""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, dict):
+            return f"{value['value']:.3g} [{value['low']:.3g}, {value['high']:.3g}]"
+        return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+    lines = ["| method | " + " | ".join(columns.values()) + " |", "|---|" + "---:|" * len(columns)]
+    lines += [f"| {s['method']} | " + " | ".join(cell(s[name]) for name in columns) + " |" for s in scores]
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Score checkpoints on a folder of pairs; exit 0 when done, 2 when an argument is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="nightday-eval", description="PSNR to the true day (dB), beside the trivial answers."
-    )
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True)
-    parser.add_argument(
-        "--pairs",
-        type=Path,
-        required=True,
-        help="folder with night/ and day/, the same moments in the same order, and background.png",
-    )
-    parser.add_argument("--backend", default="auto", choices=("auto", "eager", "openvino", "tensorrt"))
-    parser.add_argument(
-        "--tfl-labels", action="store_true", help="leave TfL's burned-in labels out (352×288)"
-    )
-    parser.add_argument(
-        "--pictures", type=Path, help="write a few night, output, truth rows there, a PNG a checkpoint"
-    )
-    parser.add_argument("--json", type=Path, help="write the scores there too")
-    args = parser.parse_args(argv)
+    """Score checkpoints on a folder of test pictures; exit 0 when done, 2 when an argument is wrong."""
+    args = _parse(argv)
     try:
-        pairs = load_scene(args.pairs)
-        if len(pairs.night) != len(pairs.day):
-            raise SceneError(
-                f"{args.pairs}: {len(pairs.night)} nights but {len(pairs.day)} days; they must be pairs"
-            )
-        labels = TFL_LABELS if args.tfl_labels else ()
-        scores = trivial_scores(pairs.night, pairs.day, pairs.background, labels=labels)
+        folder = args.pairs or args.real
+        scene = load_scene(folder)
+        test = _held_out(scene, folder, paired=args.pairs is not None, labels=_labels(args))
+        scorer = Scorer(test, FeatureMap(args.vgg), rounds=args.rounds)
+        scores = [
+            {"method": name, **scorer.full(pictures)} for name, pictures in trivial_answers(test).items()
+        ]
         for path in args.checkpoint:
-            engine = load_engine(path, backend=args.backend)
-            outputs = translate_all(engine, pairs.night)
-            scores.append(score(str(path), outputs, pairs.day, pairs.background, labels=labels))
+            outputs = translate_all(load_engine(path, backend=args.backend), test.nights)
+            scores.append({"method": str(path), **scorer.full(outputs)})
             if args.pictures:
                 target = args.pictures / f"{path.parent.name}-{path.stem}.png"
-                write_picture(target, side_by_side(pairs.night, outputs, pairs.day))
-        print(table(scores))
+                shown = [test.nights, outputs] if test.truth is None else [test.nights, outputs, test.truth]
+                write_picture(target, side_by_side(*shown))
+        _report(scores, scorer)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps([asdict(s) for s in scores], indent=1) + "\n")
-    except (SceneError, CheckpointError, EngineError, ValueError, OSError) as error:
+            args.json.write_text(json.dumps(scores, indent=1) + "\n")
+    except (
+        SceneError, CheckpointError, EngineError, VggWeightsError, ImportError, ValueError, OSError
+    ) as error:  # fmt: skip
         print(f"nightday-eval: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="nightday-eval",
+        description="Score checkpoints beside the trivial answers: PSNR, SSIM and feature distance to the true day, "
+        "Fréchet and kernel distance to real days with 95 %% intervals, steadiness over time.",
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=Path, nargs="+", required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--pairs",
+        type=Path,
+        help="folder with night/ and day/, the same moments in the same order, and background.png",
+    )
+    which.add_argument(
+        "--real",
+        type=Path,
+        help="folder with night/ and day/ of one camera, not the same moments, and perhaps background.png",
+    )
+    add("--backend", default="auto", choices=("auto", "eager", "openvino", "tensorrt"))
+    add(
+        "--label", type=int, nargs=4, action="append", metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), default=[],
+        help="pixels of a burned-in label, left out of every score; may be given again",
+    )  # fmt: skip
+    add("--tfl-labels", action="store_true", help="leave TfL's burned-in labels out (352×288)")
+    add(
+        "--vgg", default="orthogonal",
+        help="features behind the distances: orthogonal (random, no file), imagenet (downloads), or a path",
+    )  # fmt: skip
+    add("--rounds", type=int, default=20, help="of the bootstrap behind the intervals; 1 for none")
+    add("--pictures", type=Path, help="write a few night, output, truth rows there, a PNG a checkpoint")
+    add("--json", type=Path, help="write the scores there too")
+    return parser.parse_args(argv)
+
+
+def _labels(args: argparse.Namespace) -> list[Box]:
+    given: list[Box] = [(box[0], box[1], box[2], box[3]) for box in args.label]
+    return [*given, *(TFL_LABELS if args.tfl_labels else ())]
+
+
+def _held_out(scene: Scene, folder: Path, *, paired: bool, labels: Sequence[Box]) -> HeldOut:
+    if paired and len(scene.night) != len(scene.day):
+        raise SceneError(
+            f"{folder}: {len(scene.night)} nights but {len(scene.day)} days; they must be pairs (else: --real)"
+        )
+    clip = any(path.suffix.lower() in CLIPS for path in (folder / "night").iterdir())
+    return HeldOut(
+        nights=scene.night,
+        truth=scene.day if paired else None,
+        real=scene.day,
+        background=scene.background,
+        keep=keep_mask(scene.background.shape, labels),
+        video=clip,
+    )
+
+
+def _report(scores: list[dict[str, Any]], scorer: Scorer) -> None:
+    tables = [
+        ("To the true day", PAIRED),
+        (f"To real days; distances in features of {scorer.features.name}, 95 % intervals", REAL),
+        ("Over time, grey levels", VIDEO),
+    ]
+    print("\n\n".join(f"{title}\n\n{text}" for title, columns in tables if (text := table(scores, columns))))
+    own = scores[0]
+    if "warped_error_night" in own:
+        print(
+            f"\nthe nights' own: warped error {own['warped_error_night']:.2f}, "
+            f"background std {own['background_std_night']:.2f}"
+        )
 
 
 def translate_all(

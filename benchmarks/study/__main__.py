@@ -11,10 +11,10 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import pending, run_one
-from benchmarks.study.scenes import entries, load
-from benchmarks.study.scoring import Scorer
+from benchmarks.study.scenes import StudyScene, entries, load
 from train.data import SceneError
 from train.metrics import FeatureMap
+from train.scoring import Scorer
 from train.trainer import TrainingError
 
 RESULTS = Path(__file__).parents[1] / "results" / "study"
@@ -62,15 +62,13 @@ def main() -> int:
         print("\n".join(f"{scene} {method} {'' if seed is None else seed}" for scene, method, seed in jobs))
         return 0
     features = FeatureMap(args.vgg)
-    scorers: dict[str, Scorer] = {}
+    scenes: dict[str, tuple[StudyScene, Scorer]] = {}
     for number, (key, method, seed) in enumerate(jobs, start=1):
         try:
-            if key not in scorers:
-                scorers[key] = Scorer(load(key, args.footage, height=args.height), features)
-            scorer = scorers[key]
-            result = run_one(
-                scorer.scene, scorer, METHODS[method], budget, seed, results=results, runs=args.runs
-            )
+            if key not in scenes:
+                scene = load(key, args.footage, height=args.height)
+                scenes[key] = scene, Scorer(scene.test, features)
+            result = run_one(*scenes[key], METHODS[method], budget, seed, results=results, runs=args.runs)
         except SceneError as error:
             print(f"benchmarks.study: {error}", file=sys.stderr)
             return 2

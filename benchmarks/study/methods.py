@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
 
 from benchmarks.study.rivals import RIVALS
-from engines.generator import COMPACT, PAPER, GeneratorSettings, NightToDay
+from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
 from train.data import Image, Scene
-from train.evaluate import GAMMAS, clahe, gamma
+from train.evaluate import clahe, gamma, gamma_to
 from train.trainer import Trainer, TrainSettings, default_settings
 
 Size = Literal["compact", "paper"]
@@ -94,6 +93,17 @@ def _own(recipe: Literal["paired", "paired+dico"], **changes: Any) -> Train:
     return start
 
 
+def _student(teacher: str) -> Train:
+    """The light generator, taught by the same seed's ``teacher`` and by the camera's simulated nights."""
+
+    def start(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
+        path = folder.with_name(f"{scene.name}.{teacher}.{seed}") / "model.pt"
+        settings = _within(default_settings("paired"), budget, seed, LIGHT)
+        return Trainer(scene, replace(settings, see_reference=True, teacher=str(path)), folder)
+
+    return start
+
+
 def _rival(name: str) -> Train:
     def start(scene: Scene, budget: Budget, seed: int, _folder: Path) -> Learner:
         return RIVALS[name](
@@ -113,14 +123,8 @@ def _within(
     )  # fmt: skip
 
 
-def _luma(images: list[Image]) -> float:
-    return float(np.mean([image.mean() for image in images]))
-
-
-def _best_gamma(scene: Scene) -> Callable[[Image], Image]:
-    """The exponent that brings the training nights nearest to the brightness of the training days."""
-    day, some = _luma(scene.day), scene.night[:: max(1, len(scene.night) // 10)]
-    exponent = min(GAMMAS, key=lambda g: abs(_luma([gamma(night, g) for night in some]) - day))
+def _gamma(scene: Scene) -> Callable[[Image], Image]:
+    exponent = gamma_to(scene.night[:: max(1, len(scene.night) // 10)], scene.day)
     return lambda night: gamma(night, exponent)
 
 
@@ -128,7 +132,7 @@ METHODS = {
     method.key: method
     for method in (
         Method("night", "night itself", "trivial", apply=lambda _: lambda night: night),
-        Method("gamma", "gamma to the day's brightness", "trivial", apply=_best_gamma),
+        Method("gamma", "gamma to the day's brightness", "trivial", apply=_gamma),
         Method("clahe", "CLAHE, clip 4", "trivial", apply=lambda _: lambda night: clahe(night, 4.0)),
         Method("x_ref", "output x_ref", "trivial", apply=lambda scene: lambda _: scene.background),
         Method("dico", "DiCo", "paper", _dico()),
@@ -138,6 +142,14 @@ METHODS = {
         Method("dico_no_lci", "DiCo without LCI (RGB in)", "paper", _dico(input="rgb")),
         Method("dico_no_fore", "DiCo without L_fore", "paper", _dico(foreground=0.0)),
         Method("dico_no_back", "DiCo without L_back", "paper", _dico(background=0.0)),
+        Method("own_ref", "the same, x_ref seen", "own", _own("paired+dico", see_reference=True)),
+        Method(
+            "own_steady",
+            "the same, x_ref seen, steady",
+            "own",
+            _own("paired+dico", see_reference=True, steady_weight=5.0),
+        ),
+        Method("own_student", "light student of it", "own", _student("own_steady")),
         Method("own_paired", "pretraining on simulated nights alone", "own", _own("paired")),
         Method("dico_concat", "DiCo, RGB beside ξ", "paper", _dico(input="concat")),
         Method("dico_a", "DiCo, reading A of eq. 12", "paper", _dico(reading="A")),
@@ -147,7 +159,7 @@ METHODS = {
 
 
 @torch.no_grad()
-def translate(model: NightToDay, nights: list[Image]) -> list[Image]:
+def translate(model: NightToDay, nights: Sequence[Image]) -> list[Image]:
     """Each night through the model, one at a time as from a camera; the model's mode is kept."""
     training, device = model.training, next(model.parameters()).device
     model.eval()

@@ -16,9 +16,9 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, Method, translate
 from benchmarks.study.scenes import StudyScene
-from benchmarks.study.scoring import Scorer
 from engines.checkpoint import save_checkpoint
 from train.data import Image, write_picture
+from train.scoring import Scorer
 
 log = logging.getLogger("study")
 
@@ -53,7 +53,7 @@ def run_one(
     if method.train is None:
         assert method.apply is not None
         apply = method.apply(scene.train)
-        pictures = [apply(night) for night in scene.night]
+        pictures = [apply(night) for night in scene.test.nights]
     else:
         assert seed is not None
         folder = runs / f"{scene.key}.{method.key}.{seed}"
@@ -64,7 +64,7 @@ def run_one(
             learner.run_step()
             training += time.monotonic() - began
             if step * LOOKS % budget.steps == 0:
-                pictures = translate(learner.model, scene.night)
+                pictures = translate(learner.model, scene.test.nights)
                 course.append({"step": step, **scorer.brief(pictures)})
                 log.info("%s %s %d: %s", scene.key, method.key, seed, course[-1])
         save_checkpoint(

@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from train.data import Image, Scene, SceneError, read_frames, temporal_median
+from train.metrics import Mask
 from train.night import TEST_NIGHT, NightSimulator, foreground_mask
+from train.scoring import HeldOut, keep_mask
 
 SCENES = Path(__file__).parents[1] / "scenes.yaml"
 SEED = 20261101  # of the simulated nights' noise: every method and seed sees the same pictures
@@ -21,43 +22,20 @@ SEED = 20261101  # of the simulated nights' noise: every method and seed sees th
 
 @dataclass(frozen=True, slots=True)
 class StudyScene:
-    """One scene at the study's size. Pictures are uint8 RGB (H, W, 3), masks bool (H, W).
+    """One scene at the study's size.
 
     Attributes:
         key, title: as in the file.
         train: what methods learn from: unpaired days and nights, and x_ref from these days.
-        night: the test nights, never trained on; consecutive frames where ``truth`` is given.
-        truth: the same moments by day, where the night is simulated.
-        real: real days that translated nights should look like; the truth where there is one.
-        keep: pixels that count: all but burned-in labels.
+        test: the test nights, never trained on, and what to hold them against.
         shippable: whether pictures of it may be published.
     """
 
     key: str
     title: str
     train: Scene
-    night: list[Image]
-    truth: list[Image] | None
-    real: list[Image]
-    keep: NDArray[np.bool_]
+    test: HeldOut
     shippable: bool
-
-    def foreground(self) -> list[NDArray[np.bool_]]:
-        """Where something moves in each test night: from the truth, or else against the nights' own median."""
-        if self.truth is not None:
-            return [foreground_mask(day, self.train.background) & self.keep for day in self.truth]
-        empty = temporal_median([*self.train.night, *self.night])
-        return [foreground_mask(night, empty) & self.keep for night in self.night]
-
-    def real_foreground(self) -> list[NDArray[np.bool_]]:
-        """What of the real days to hold the nights' foreground against: the same moments' own where there is truth.
-
-        Otherwise wherever something moves in any test night: weather and sun change the rest of a day so much that
-        a difference to x_ref tells nothing.
-        """
-        if self.truth is not None:
-            return self.foreground()
-        return [np.any(self.foreground(), axis=0)] * len(self.real)
 
 
 def entries(path: Path = SCENES) -> dict[str, Any]:
@@ -101,11 +79,16 @@ def load_stills(
     return StudyScene(
         key=key,
         title=title,
-        train=Scene(key, days, nights, temporal_median(days)),
-        night=pictures[("night", "test")],
-        truth=None,
-        real=real if len(real) > 1 else days + real,
-        keep=_keep(labels, size, days[0].shape[:2]),
+        train=Scene(key, days, nights, background := temporal_median(days)),
+        test=HeldOut(
+            nights=pictures[("night", "test")],
+            truth=None,
+            real=real if len(real) > 1 else days + real,
+            background=background,
+            keep=_keep(labels, size, background.shape),
+            more_nights=nights,
+            floor=days,
+        ),
         shippable=False,
     )
 
@@ -134,10 +117,15 @@ def _clip(key: str, entry: dict[str, Any], footage: Path, height: int) -> StudyS
         key=key,
         title=entry["title"],
         train=Scene(key, day, small(darkened(part("night"))), reference),
-        night=small(darkened(part("test"))),
-        truth=truth,
-        real=truth,
-        keep=_keep(entry["labels"], size, reference.shape[:2]),
+        test=HeldOut(
+            nights=small(darkened(part("test"))),
+            truth=truth,
+            real=truth,
+            background=reference,
+            keep=_keep(entry["labels"], size, reference.shape),
+            video=True,
+            floor=day[:: max(1, len(day) // len(truth))],
+        ),
         shippable=True,
     )
 
@@ -148,10 +136,10 @@ def scaled(picture: Image, size: tuple[int, int], height: int) -> Image:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _keep(labels: list[list[int]], size: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    keep = np.ones(shape, bool)
+def _keep(labels: list[list[int]], size: tuple[int, int], shape: tuple[int, ...]) -> Mask:
     down, across = shape[0] / size[0], shape[1] / size[1]
-    for left, top, right, bottom in labels:
-        rows = slice(int(top * down), int(np.ceil(bottom * down)))
-        keep[rows, int(left * across) : int(np.ceil(right * across))] = False
-    return keep
+    boxes = [
+        (int(left * across), int(top * down), int(np.ceil(right * across)), int(np.ceil(bottom * down)))
+        for left, top, right, bottom in labels
+    ]
+    return keep_mask(shape, boxes)
