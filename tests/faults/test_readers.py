@@ -289,3 +289,19 @@ def test_lies_on_the_wire_end_in_a_reason_and_another_try() -> None:
     assert sum(told["reasons"].values()) >= told["connections"] - 1
     assert set(told["reasons"]) <= set(get_args(Reason))
     assert told["fds"][1] <= told["fds"][0] + 2  # a connection may be under way
+
+
+def test_lies_on_the_wire_leave_nothing_allocated() -> None:
+    """The least that was allocated in an eighth of the time is what remains when no connection is under way."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    command = [sys.executable, "-m", "tests.faults.rtsp_fuzz", "--seed", str(seed)]
+    command += ["--seconds", "15", "--settle", "5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    assert told["connections"] >= 50
+    if not told["c_mb"][0]:
+        pytest.skip("the C library gives no account of what it allocated")
+    assert min(told["c_mb"][-3:]) - min(told["c_mb"][:3]) < 0.1  # 0.02 measured
+    assert told["rss_growth"] < 8e6  # freed memory that is not returned included
