@@ -15,6 +15,7 @@ from pipeline.config import CameraConfig
 from pipeline.detections import Detection
 from pipeline.frame import Frame
 from pipeline.gate import NightGate
+from pipeline.media import detail_of
 from pipeline.png import save_png
 from pipeline.sinks import Sink, SinkEvent
 from pipeline.slot import LatestSlot
@@ -128,15 +129,15 @@ class Line:
                 if save():
                     written.append(path)
                 self.all_right(f"save {path}")
-            except OSError as error:
-                self.warn(f"save {path}", "save_failed", f"cannot write {path}: {error.strerror or error}")
+            except Exception as error:  # whatever is wrong with one picture, the others are saved
+                self.warn(f"save {path}", "save_failed", f"cannot write {path}: {detail_of(error)}")
         if self.background is not None:
             try:
                 if self.background.checkpoint(final=final):
                     self.all_right("checkpoint")
-            except OSError as error:
+            except Exception as error:
                 path = self.background.checkpoint_path
-                self.warn("checkpoint", "save_failed", f"cannot write {path}: {error.strerror or error}")
+                self.warn("checkpoint", "save_failed", f"cannot write {path}: {detail_of(error)}")
         return written
 
     def lose(self, reason: DropReason, fault: str, event: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from pipeline.written import recordings
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 10.0  # seconds between the snapshots and backgrounds written under way
+SAVE_WITHIN = 10.0  # seconds the last ones may take before they are given up
 BEAT = 0.5  # seconds between looks at whether everything is alive
 WARM_WITHIN = 600.0  # seconds engines may take to compile at the start
 STUCK = 30.0  # seconds a batch may take before the program counts as hanging
@@ -140,11 +141,13 @@ class Runtime:
         self._warm = False
         self._beat_at = self._clock.monotonic()
         self._web: WebServer | None = None
+        self._served: HttpConfig | None = None  # what it listens by
         self.batches = Histogram(BATCH_BOUNDS)
         """Frames given to an engine at once."""
         self._reloading = False
         self._next_setup: Setup | ConfigError | Exception | None = None
         self._pictures: set[Path] = set()
+        self._saving = threading.Lock()  # one at a time, lest an old checkpoint takes the place of a new one
         self._before = recordings(_outputs(setup.config))
         self._files: set[Path] = set()
         self._retired: list[Camera] = []
@@ -207,7 +210,9 @@ class Runtime:
         for camera in self._cameras.values():
             if camera.line.background is not None and not self._loop.is_alive():
                 camera.line.background.settle()
-            self._pictures.update(camera.line.save_pictures(final=True))
+        if not self._save(self._cameras.values(), final=True, within=SAVE_WITHIN):
+            clean = False
+            log.warning("pictures are not saved: the disk does not answer", extra={"event": "save_failed"})
         final = self.cameras()
         if report is not None:
             report(final, self._clock.monotonic() - started)
@@ -216,7 +221,7 @@ class Runtime:
             if not any(camera.pictures for camera in final):
                 problems.append("no camera delivered a single picture")
         files = sorted(recordings(_outputs(self._setup.config)) - self._before | self._files)
-        return Outcome(cause, tuple(problems), (*files, *sorted(self._pictures)), final, clean)
+        return Outcome(cause, tuple(problems), (*files, *sorted(self._pictures.copy())), final, clean)
 
     def _watch(
         self, started: float, duration: float | None, report: Report | None, report_every: float
@@ -246,9 +251,9 @@ class Runtime:
                 if report is not None:
                     report(self.cameras(), now - started)
             if now >= next_save:
-                for camera in self._cameras.values():
-                    self._pictures.update(camera.line.save_pictures())
-                next_save = self._clock.monotonic() + SAVE_EVERY
+                if not self._saving.locked():
+                    self._save(self._cameras.values())
+                next_save = now + SAVE_EVERY
             if now >= next_beat:
                 next_beat = now + beat_every
                 self._beat_at = now
@@ -264,6 +269,20 @@ class Runtime:
             self._loop = self._new_loop()
             self._loop.start()
         return all(camera.mend() for camera in self._cameras.values())
+
+    def _save(self, cameras: Iterable[Camera], *, final: bool = False, within: float = 0.0) -> bool:
+        """Write pictures in a thread of its own, since a disk may hang; whether that was done ``within`` seconds."""
+        lines = [camera.line for camera in cameras]
+
+        def work() -> None:
+            with self._saving:
+                for line in lines:
+                    self._pictures.update(line.save_pictures(final=final))
+
+        thread = threading.Thread(target=work, name="save", daemon=True)
+        thread.start()
+        thread.join(within)
+        return not thread.is_alive()
 
     def _loop_failure(self) -> str:
         error = self._loop.error
@@ -295,11 +314,11 @@ class Runtime:
         """Listen as ``settings`` say from now on, or not at all. Raises WebError if that port cannot be had."""
         if self._web is not None:
             self._web.close(WEB_WITHIN)
-            self._web = None
+            self._web = self._served = None
         if settings is not None:
             server = WebServer(settings, self)
             server.start()
-            self._web = server
+            self._web, self._served = server, settings
 
     # --- at the start ---------------------------------------------------------------------------------------
 
@@ -318,9 +337,13 @@ class Runtime:
                 self._inbox.put("warm")
 
         threading.Thread(target=work, name="warm-up", daemon=True).start()
+        reload = False
         while (word := self._inbox.get(60.0)) != "warm":
             if word == "stop":
                 return False
+            reload |= word == "reload"
+        if reload:  # once there is something to change
+            self._inbox.put("reload")
         return True
 
     # --- a change of the configuration ----------------------------------------------------------------------
@@ -354,12 +377,16 @@ class Runtime:
 
     def _change(self, setup: Setup) -> None:
         """Put ``setup`` in place of what runs: cameras it says nothing new of are not touched."""
-        if setup.config.http != self._setup.config.http:
+        before_http = self._served
+        if setup.config.http != before_http:
             try:
                 self._serve(setup.config.http)
             except WebError as error:
                 log.error("not reloaded: %s", error, extra={"event": "reload_refused"})
-                self._serve(self._setup.config.http)
+                try:
+                    self._serve(before_http)
+                except WebError as lost:  # taken meanwhile: the cameras go on without, until the next reload
+                    log.error("%s", lost, extra={"event": "http_lost"})
                 return
         before = self._cameras
         kept = {
@@ -377,8 +404,7 @@ class Runtime:
         deadline = self._clock.monotonic() + CHANGE_WITHIN
         # What they wrote is told at the end, though their outputs may no longer be in the configuration.
         self._retired = [camera for camera in [*self._retired, *gone] if not camera.join(deadline)]
-        for camera in gone:
-            self._pictures.update(camera.line.save_pictures(final=True))
+        self._save(gone, final=True, within=CHANGE_WITHIN)  # their successors begin with it
         self._files |= recordings(_outputs(self._setup.config)) - self._before
         self._before |= recordings(_outputs(setup.config)) - self._files
         self._setup = setup

@@ -26,7 +26,7 @@ from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import loop as loop_module
 from pipeline import runtime
-from pipeline.config import Config
+from pipeline.config import Config, HttpConfig
 from pipeline.config_faults import ConfigError
 from pipeline.detections import Detection
 from pipeline.frame import Frame, Picture
@@ -35,6 +35,7 @@ from pipeline.runtime import Outcome, Setup, run
 from pipeline.segments import SegmentWriter
 from pipeline.sinks import Sink
 from pipeline.status import CameraStatus
+from pipeline.web import WebError
 
 Pixels = NDArray[np.uint8]
 NIGHT, DAY = 30, 200  # luma
@@ -243,9 +244,11 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
 
 
 @contextmanager
-def playing(settings: Config, engine: Callable[[Pixels], Pixels], inbox: Inbox) -> Iterator[list[Outcome]]:
+def playing(
+    settings: Config, engine: Callable[[Pixels], Pixels], inbox: Inbox, **options: Any
+) -> Iterator[list[Outcome]]:
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(play(settings, engine, inbox=inbox)))
+    thread = threading.Thread(target=lambda: outcomes.append(play(settings, engine, inbox=inbox, **options)))
     thread.start()
     try:
         yield outcomes
@@ -311,6 +314,57 @@ def test_stop_while_the_engine_still_compiles_ends_at_once() -> None:
     assert (outcome.cause, outcome.problems, outcome.files, outcome.clean) == ("signal", (), (), False)
     assert camera(outcome).state == "starting"
     assert not Path("out.mp4").exists()
+
+
+def test_a_reload_asked_for_while_the_engine_compiles_comes_afterwards() -> None:
+    engine, inbox, asked = Compiled(), Inbox(), threading.Event()
+    settings = config({"name": "gate", "url": "night.mp4", "loop": True})
+
+    def reload() -> Setup:
+        asked.set()
+        return Setup(settings, {Path(MODEL): engine})
+
+    with playing(settings, engine, inbox, reload=reload):
+        assert engine.compiling.wait(WAIT)
+        inbox.put("reload")
+        engine.release.set()
+        assert asked.wait(WAIT)
+
+
+@pytest.mark.parametrize("fault", ["hangs", "fails"])
+def test_a_picture_that_cannot_be_saved_holds_up_neither_the_watch_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    monkeypatch.setattr(runtime, "SAVE_EVERY", 0.05)
+    monkeypatch.setattr(runtime, "SAVE_WITHIN", 0.3)
+    began, release = threading.Event(), threading.Event()
+    inbox = Inbox()
+    left = [10]
+
+    def save(path: Path, rgb: Pixels) -> None:
+        began.set()
+        if fault == "fails":
+            raise cv2.error("a picture of no kind")
+        assert release.wait(WAIT)
+
+    def report(*_: object) -> None:
+        left[0] -= began.is_set()
+        if not left[0]:
+            inbox.put("stop")
+
+    monkeypatch.setattr("pipeline.line.save_png", save)
+    entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime", "snapshot": "pair.png"}
+    outcome = play(
+        config(entry | {"outputs": ["out.mp4"]}), Engine(), inbox=inbox, report=report, report_every=0.02
+    )
+    release.set()
+    assert (outcome.cause, outcome.problems, outcome.clean) == ("signal", (), fault == "fails")
+    assert ffmpeg_complaints(Path("out.mp4")) == ""
+    said = {
+        "hangs": "pictures are not saved: the disk does not answer",
+        "fails": "gate: cannot write pair.png: ",
+    }
+    assert sum(record.getMessage().startswith(said[fault]) for record in caplog.records) == 1
 
 
 def test_a_loop_that_dies_again_and_again_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,6 +538,50 @@ def test_a_bad_configuration_changes_nothing(caplog: pytest.LogCaptureFixture) -
         f"not reloaded: {fault}" for fault in faults
     ]
     assert list(map(str, outcome.files)) == ["out.mp4"]
+
+
+def test_ports_that_cannot_be_had_after_a_reload_end_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the new one nor, taken by another program meanwhile, the one before; the next reload tries again."""
+    caplog.set_level(logging.INFO)
+    serving: list[int] = []
+
+    class Server:
+        taken = False
+
+        def __init__(self, settings: HttpConfig, _: object) -> None:
+            self.port = settings.port
+
+        def start(self) -> None:
+            if Server.taken:
+                raise WebError(f"http: cannot listen at {self.port}")
+            Server.taken = True
+            serving.append(self.port)
+
+        def close(self, _: float) -> None: ...
+
+    monkeypatch.setattr(runtime, "WebServer", Server)
+    entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime"}
+
+    def served(port: int) -> Config:
+        return config(entry).model_copy(update={"http": HttpConfig(port=port)})
+
+    reloads = Reloads(served(1), served(2), served(1))
+    reload = reloads.reload
+
+    def freed_later() -> Setup:
+        Server.taken = len(reloads.setups) > 1
+        return reload()
+
+    monkeypatch.setattr(reloads, "reload", freed_later)
+    outcome = reloads.run()
+    assert (outcome.cause, outcome.problems) == ("signal", ())
+    assert serving == [1, 1]
+    refused = [
+        r.message for r in caplog.records if getattr(r, "event", "") in ("reload_refused", "http_lost")
+    ]
+    assert refused == ["not reloaded: http: cannot listen at 2", "http: cannot listen at 1"]
 
 
 def test_duration_ends_a_camera_that_never_does() -> None:
