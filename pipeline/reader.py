@@ -21,7 +21,7 @@ from pipeline.frame import Frame
 from pipeline.media import Reason, Watch, detail_of, interruptible, open_input, reason_of
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats, DropReason
-from pipeline.thinning import Level, Thinning
+from pipeline.thinning import KEY_INTERVAL_MOST, Level, Thinning
 from pipeline.timeline import Timeline
 from pipeline.urls import CameraUrl
 
@@ -279,8 +279,11 @@ class Reader(threading.Thread):
                 else:
                     good = True
                     yield frame
-            if live and now - picture_at > self._stall_timeout > waited:  # else the next read ends as a stall
-                raise _UndecodableError(f"data came but no picture for {self._stall_timeout:g} s")
+            # Key frames alone may lie further apart than a camera may be without a picture.
+            patience = self._stall_timeout + (KEY_INTERVAL_MOST if level == "keys" else 0.0)
+            starved = waited >= self._stall_timeout  # then the next read ends as a stall
+            if live and not starved and now - picture_at > patience:
+                raise _UndecodableError(f"data came but no picture for {patience:g} s")
             if live and good and broken_at is not None and now - broken_at > BROKEN_RUN:
                 raise _UndecodableError(f"nothing but errors for {BROKEN_RUN:g} s")
             if live:
