@@ -8,8 +8,10 @@ import shutil
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import TracebackType
 from typing import Literal, TextIO
 
 import av.logging
@@ -25,7 +27,8 @@ class Screen:
     """A stream for lines and, where it is a terminal, one line at the bottom that is written over.
 
     In JSON every line is an object with ``time`` (ISO 8601, UTC), ``level``, ``event`` and ``message`` or the event's
-    own keys. Strings are redacted on the way out. A stream that is gone (a closed pipe) is no error.
+    own keys. Strings are redacted on the way out, and text is printable: what a server says is none for the terminal.
+    A stream that is gone (a closed pipe) is no error.
     """
 
     def __init__(self, stream: TextIO, *, log_format: LogFormat = "text") -> None:
@@ -37,7 +40,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Write a line of text above the status line."""
-        self._write(lambda: f"{self._clear()}{redact(text)}\n{self._status}")
+        self._write(lambda: f"{self._clear()}{_printable(redact(text))}\n{self._status}")
 
     def event(self, event: str, values: Mapping[str, object], *, level: str = "info") -> None:
         """Write a JSON line."""
@@ -51,7 +54,7 @@ class Screen:
             self.line(text)
             return
         width = shutil.get_terminal_size().columns - 1
-        shown = redact(text)
+        shown = _printable(redact(text))
         shown = shown if len(shown) <= width else f"{shown[: width - 1]}…"
 
         def replaced() -> str:
@@ -105,7 +108,7 @@ class _Handler(logging.Handler):
 
 
 def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
-    """Send all log records, warnings and uncaught exceptions of threads to ``screen``, a line each.
+    """Send all log records, warnings and uncaught exceptions to ``screen``, a line each.
 
     With ``verbose`` FFmpeg's own messages join in, through the same redaction. They stay off otherwise: they name
     no camera, and calling into Python from FFmpeg's threads has its price.
@@ -121,12 +124,25 @@ def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
     logging.captureWarnings(True)
     av.logging.set_level(av.logging.WARNING if verbose else None)
     threading.excepthook = _log_thread_death
+    sys.excepthook = _tell_end
 
 
 def _log_thread_death(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread else "a thread"
     text = f"{args.exc_type.__name__}: {args.exc_value}"
     logging.getLogger("pipeline").error("%s died: %s", name, text, extra={"event": "thread_died"})
+
+
+def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python does with an exception nobody caught, without the secrets it may hold."""
+    if not issubclass(kind, KeyboardInterrupt):
+        text = "ended by a fault of its own: %s: %s"
+        logging.getLogger("pipeline").critical(text, kind.__name__, error, extra={"event": "died"})
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _redacted(value: object) -> object:

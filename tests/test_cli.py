@@ -41,11 +41,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     save_checkpoint("gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
     root = logging.getLogger()
     before = root.level, list(root.handlers), threading.excepthook
+    ending = sys.excepthook
     levels = {name: logging.getLogger(name).level for name in ("pipeline", "engines")}
     yield tmp_path
     root.setLevel(before[0])
     root.handlers[:] = before[1]
     threading.excepthook = before[2]
+    sys.excepthook = ending
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(False)
@@ -354,6 +356,27 @@ def test_log_lines_stand_above_the_status_line_of_a_terminal(monkeypatch: pytest
     screen.close()
     status = "00:01 gate 25.0 fp…"
     assert terminal.text == f"{status}\r\x1b[Kcannot open rtsp://***@h/s\n{status}\r\x1b[K"
+
+
+def test_what_a_server_says_cannot_drive_the_terminal() -> None:
+    plain = Terminal(is_terminal=False)
+    set_up_logging(Screen(plain))  # type: ignore[arg-type]
+    logging.getLogger("pipeline").warning("it answers 404 \x1b]0;owned\x07\x9b2J – „nein“")
+    assert plain.text[9:] == "warning it answers 404 ?]0;owned??2J – „nein“\n"
+
+
+def test_what_ends_the_program_is_told_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = Terminal(is_terminal=False)
+    set_up_logging(Screen(plain))  # type: ignore[arg-type]
+    try:
+        raise RuntimeError(f"rtsp://u:{SECRET}@h/s is odd")
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    said = capsys.readouterr().err
+    assert SECRET not in plain.text + said
+    assert plain.text[9:] == "critical ended by a fault of its own: RuntimeError: rtsp://***@h/s is odd\n"
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert said.endswith("RuntimeError: rtsp://***@h/s is odd\n")
 
 
 def test_elsewhere_the_status_is_a_line_among_others() -> None:
