@@ -131,6 +131,7 @@ class Camera:
             if not self.reader.is_alive() and self.reader.event.state not in ENDED:
                 if not self._granted(f"its reader died while {self.reader.event.state}"):
                     return False
+                self.line.stats.set_up(False)
                 self.reader = self._reader()
                 self.reader.start()
             for index, sink in enumerate(self.line.sinks):

@@ -167,7 +167,8 @@ class Reader(threading.Thread):
         with interruptible(self._stopping) as self._watch:
             while not self._stopping.is_set():
                 end = self._connect_and_play()
-                self._stats.set_up(False)
+                if end.frames:  # else it is not this reader that said so
+                    self._stats.set_up(False)
                 if self._stopping.is_set():
                     break
                 if self._source.is_file:

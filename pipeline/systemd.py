@@ -36,10 +36,6 @@ class Notifier:
         """A sign of life for the watchdog."""
         self._send("WATCHDOG=1", within=0)
 
-    def status(self, text: str) -> None:
-        """One line for ``systemctl status``, without secrets."""
-        self._send(f"STATUS={text}")
-
     def _send(self, message: str, *, within: float = SEND_WITHIN) -> None:
         if not self._address:
             return

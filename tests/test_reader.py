@@ -131,6 +131,14 @@ def test_a_dead_port_is_refused_and_said_once(dead_port: int, caplog: pytest.Log
     assert "rtsp://***@127.0.0.1" in caplog.text
 
 
+def test_one_that_never_played_does_not_say_its_successor_is_down(dead_port: int) -> None:
+    """They share counters when a configuration was reloaded, and a name look-up that hangs outlives the change."""
+    camera = Camera(f"rtsp://127.0.0.1:{dead_port}/cam", clock=FakeClock(most_waits=3))
+    camera.stats.set_up(True)
+    camera.run_to_end()
+    assert camera.stats.snapshot().up
+
+
 def test_a_silent_server_times_out(silent: socket.socket) -> None:
     with Camera(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam", open_timeout=0.3) as camera:
         camera.events.wait_for(in_state("retrying", "timeout"))

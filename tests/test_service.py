@@ -153,8 +153,8 @@ def test_an_abstract_socket_is_reached() -> None:
         name = f"nightday-{os.getpid()}"
         listener.bind(f"\0{name}")
         listener.settimeout(5.0)
-        Notifier({"NOTIFY_SOCKET": f"@{name}"}).status("2/2 up")
-        assert listener.recv(100) == b"STATUS=2/2 up"
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).alive()
+        assert listener.recv(100) == b"WATCHDOG=1"
 
 
 def test_a_change_of_state_waits_for_room_and_a_sign_of_life_does_not(tmp_path: Path) -> None:
