@@ -276,12 +276,10 @@ def _cross_faults(document: Document) -> Iterator[Fault]:
             message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
             yield fault_at((*path, "model"), message, document.origins)
         source = camera.get("url")
-        own = _server_stream(source) if isinstance(source, str) and "://" in source else None
+        own = _same(source) if isinstance(source, str) else None
         for place, target in _targets(camera):
             if target == own:
-                yield fault_at(
-                    path + place, "is what this camera reads; name another stream", document.origins
-                )
+                yield fault_at(path + place, "is what this camera reads; name another", document.origins)
             if target in targets:
                 message = f"{targets[target]} writes there too; put {_PLACEHOLDER} into the name"
                 yield fault_at(path + place, message, document.origins)
@@ -293,7 +291,7 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     outputs = camera.get("outputs")
     for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
         if isinstance(output, str):
-            yield ("outputs", number), _server_stream(output) if "://" in output else _real(output)
+            yield ("outputs", number), _same(output)
     background = camera.get("background")
     save = background.get("save") if isinstance(background, dict) else None
     for place, value in ((("background", "save"), save), (("snapshot",), camera.get("snapshot"))):
@@ -302,6 +300,10 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     if isinstance(save, str) and save.lower().endswith(".png"):
         # a.png and a.PNG are two pictures with one checkpoint beside them.
         yield ("background", "save"), _real(f"{save[:-4]}.state")
+
+
+def _same(address: str) -> str:
+    return _server_stream(address) if "://" in address else _real(address)
 
 
 def _real(path: str) -> str:

@@ -425,12 +425,13 @@ def test_targets_that_only_look_alike(load: Load) -> None:
     )
 
 
-def test_a_camera_sent_back_to_where_it_comes_from(faults: Faults) -> None:
-    found = faults(
-        "cameras:\n  - {name: a, url: 'rtsp://u:pa55@h/s', model: gate.pt, outputs: ['rtsp://h:554/s']}\n"
-    )
+@pytest.mark.parametrize(
+    ("url", "output"), [("rtsp://u:pa55@h/s", "rtsp://h:554/s"), ("clip.mp4", "./clip.mp4")]
+)
+def test_a_camera_sent_back_to_where_it_comes_from(faults: Faults, url: str, output: str) -> None:
+    found = faults(f"cameras:\n  - {{name: a, url: '{url}', model: gate.pt, outputs: ['{output}']}}\n")
     assert found == [
-        "cameras.yaml:2: cameras[0].outputs[0]: is what this camera reads; name another stream",
+        "cameras.yaml:2: cameras[0].outputs[0]: is what this camera reads; name another",
     ]
 
 
