@@ -1,0 +1,186 @@
+"""``python -m benchmarks.study.report``: the tables and picture sheets of ``docs/study.md`` from the results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.study.methods import METHODS
+from benchmarks.study.run import SHOWN
+from benchmarks.study.scenes import entries, load
+from train.data import Image, write_picture
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "study.md"
+
+Results = dict[tuple[str, str], list[dict[str, Any]]]  # by (method, scene), a run a seed
+
+
+def read(folder: Path) -> Results:
+    """Every run's result."""
+    found: Results = defaultdict(list)
+    for path in sorted(folder.glob("*.json")):
+        run = json.loads(path.read_text())
+        found[run["method"], run["scene"]].append(run)
+    return found
+
+
+def final(name: str) -> Callable[[dict[str, Any]], float]:
+    """What to take from a run: a score of its last step."""
+
+    def take(run: dict[str, Any]) -> float:
+        value = run["final"].get(name, float("nan"))
+        return float(value["value"] if isinstance(value, dict) else value)
+
+    return take
+
+
+def best(run: dict[str, Any]) -> float:
+    """The lowest Fréchet distance on a run's way, as is the custom; of what is not trained the only one."""
+    return float(run.get("best", {}).get("frechet", final("frechet")(run)))
+
+
+def scene_table(
+    results: Results, take: Callable[[dict[str, Any]], float], *, digits: int, scenes: list[str]
+) -> str:
+    """Methods by scenes: the mean over seeds, ± half their range where there are several, and averages.
+
+    The arithmetic average is the paper's; the geometric mean of the ratios to DiCo counts every scene alike.
+    """
+    titles = {key: entry["title"] for key, entry in entries()["scenes"].items()}
+    lines = [
+        "| method | seeds | " + " | ".join(titles[s] for s in scenes) + " | average | × DiCo |",
+        "|---|---:|" + "---:|" * (len(scenes) + 2),
+    ]
+
+    def mean(method: str, scene: str) -> float:
+        values = [take(run) for run in results.get((method, scene), [])]
+        return float(np.mean(values)) if values else float("nan")
+
+    for method in METHODS.values():
+        runs = [results.get((method.key, scene), []) for scene in scenes]
+        if not any(runs):
+            continue
+        cells, means = [], []
+        for some in runs:
+            values = [take(run) for run in some]
+            means.append(float(np.mean(values)) if values else float("nan"))
+            spread = f" ± {(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else ""
+            cells.append(f"{means[-1]:.{digits}f}{spread}" if values else "–")
+        whole = not np.isnan(means).any()
+        ratios = [mean(method.key, s) / mean("dico", s) for s in scenes]
+        cells.append(f"**{np.mean(means):.{digits}f}**" if whole else "–")
+        cells.append(f"{np.exp(np.mean(np.log(ratios))):.2f}" if whole and min(ratios) > 0 else "–")
+        counts = {len(some) for some in runs if some}
+        seeds = "–" if method.train is None else "/".join(str(c) for c in sorted(counts))
+        lines.append(f"| {method.title} | {seeds} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def score_table(results: Results, columns: dict[str, str], *, scenes: list[str], digits: int = 2) -> str:
+    """Methods by scores, each the mean over ``scenes`` and seeds; only methods that have them all."""
+    lines = ["| method | " + " | ".join(columns.values()) + " |", "|---|" + "---:|" * len(columns)]
+    for method in METHODS.values():
+        runs = [results.get((method.key, scene), []) for scene in scenes]
+        if all(runs):
+            means = [
+                np.mean([np.mean([final(name)(run) for run in some]) for some in runs]) for name in columns
+            ]
+            lines.append(f"| {method.title} | " + " | ".join(f"{m:.{digits}f}" for m in means) + " |")
+    return "\n".join(lines)
+
+
+def sheet(scene: str, folder: Path, footage: Path | None) -> Image | None:
+    """All methods' pictures of one scene at three moments, a method a row with its name; None without pictures."""
+    rows: list[tuple[str, list[Image]]] = []
+    if footage is not None:
+        held = load(scene, footage).test
+        at = [round(share * (len(held.nights) - 1)) for share in SHOWN]
+        rows.append(("x_ref, truth" if held.truth else "x_ref, real days", []))
+        days = held.truth or held.real
+        rows[0] = (rows[0][0], [held.background, *(days[i % len(days)] for i in at[1:])])
+    for method in METHODS.values():
+        paths = [folder / "pictures" / f"{scene}.{method.key}.{i}.png" for i in range(len(SHOWN))]
+        pictures = [cv2.imread(str(path)) for path in paths if path.is_file()]
+        if len(pictures) == len(SHOWN):
+            rows.append((method.title, [cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in pictures]))
+    if not rows:
+        return None
+    return np.vstack([np.hstack([_named(name, pictures[0].shape[0]), *pictures]) for name, pictures in rows])
+
+
+def _named(text: str, height: int) -> NDArray[np.uint8]:
+    label = np.full((height, 180, 3), 255, np.uint8)
+    words = re.sub("ξ", "xi", text).split()
+    line, y = "", 24
+    for word in [*words, ""]:
+        if not word or len(line) + len(word) > 20:
+            cv2.putText(label, line, (6, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+            line, y = "", y + 20
+        line = f"{line} {word}".strip()
+    return label
+
+
+def main() -> int:
+    """Write tables into the page between their markers, and the sheets beside it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
+    parser.add_argument("results", type=Path, help="folder of the runs' JSON files")
+    parser.add_argument("--footage", type=Path, help="adds x_ref and truth to the sheets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
+    args = parser.parse_args()
+    results = read(args.results)
+    scenes = list(entries()["scenes"])
+    clips = [key for key, entry in entries()["scenes"].items() if "clip" in entry]
+    tables = {
+        "frechet": scene_table(results, final("frechet"), digits=2, scenes=scenes),
+        "frechet-foreground": scene_table(results, final("frechet_foreground"), digits=2, scenes=scenes),
+        "best": scene_table(results, best, digits=2, scenes=scenes),
+        "kernel": scene_table(results, final("kernel"), digits=3, scenes=scenes),
+        "foreground": scene_table(results, final("psnr_foreground"), digits=2, scenes=clips),
+        "paired": score_table(
+            results,
+            {
+                "psnr": "PSNR, dB", "psnr_foreground": "foreground", "psnr_background": "background",
+                "ssim": "SSIM", "ssim_foreground": "SSIM foreground", "feature_distance": "feature distance",
+            },
+            scenes=clips,
+        ),
+        "time": score_table(
+            results,
+            {
+                "warped_error": "warped error", "warped_error_night": "of the night",
+                "background_std": "background std", "background_std_night": "of the night",
+            },
+            scenes=clips,
+        ),
+        "background": score_table(
+            results, {"to_x_ref": "PSNR to x_ref, dB", "to_x_ref_night": "of the night"},
+            scenes=[s for s in scenes if s not in clips],
+        ),
+    }  # fmt: skip
+    page = PAGE.read_text()
+    for name, text in tables.items():
+        marked = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page = marked.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)  # type: ignore[misc]
+    PAGE.write_text(page)
+    for scene in scenes:
+        published = scene in clips
+        made = sheet(scene, args.results if published else args.runs, args.footage)
+        if made is not None:
+            target = PAGE.parent / "study" if published else args.runs
+            write_picture(target / f"{scene}.jpg", made)
+            print(target / f"{scene}.jpg")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
