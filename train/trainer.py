@@ -59,6 +59,7 @@ class TrainSettings:
         unpaired_from: share of the steps after which ``paired+dico`` adds the paper's terms.
         paired_weight: weight of the paired L1.
         foreground_weight: how much more a foreground pixel counts in it.
+        feature_weight: weight of the paired L1 between VGG features, of which L1 of pixels alone leaves a blur.
         reference_weight: weight of |x_N→D - x_ref| under M, a pixel term beside L_back: random features let
             fine noise through. 0 is the paper's.
         teacher_weight: weight of the L1 to the teacher's output.
@@ -86,6 +87,7 @@ class TrainSettings:
     unpaired_from: float = 0.5
     paired_weight: float = 10.0
     foreground_weight: float = 2.0
+    feature_weight: float = 0.0
     reference_weight: float = 0.0
     teacher_weight: float = 10.0
     steady_weight: float = 0.0
@@ -111,6 +113,7 @@ class TrainSettings:
             for name in (
                 "paired_weight",
                 "foreground_weight",
+                "feature_weight",
                 "reference_weight",
                 "teacher_weight",
                 "steady_weight",
@@ -177,8 +180,9 @@ class Trainer:
             "paired": settings.steps,
             "paired+dico": round(settings.unpaired_from * settings.steps),
         }[settings.recipe]
-        if self.unpaired_start < settings.steps:
+        if self.unpaired_start < settings.steps or (self.paired and settings.feature_weight > 0):
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
+        if self.unpaired_start < settings.steps:
             self.discriminator = PatchDiscriminator().to(self.device)
             self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), betas=(0.5, 0.999))
             picks = np.linspace(0, len(scene.day) - 1, 12).round().astype(int)
@@ -247,6 +251,9 @@ class Trainer:
             weight = 1 + s.foreground_weight * weight
             terms["paired"] = (weight * (fake[: s.batch] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
+            if s.feature_weight > 0:
+                terms["features"] = self._feature_difference(fake[: s.batch], day)
+                loss = loss + s.feature_weight * terms["features"]
         if self.teacher is not None:
             whole = None if seen is None or self.teacher.settings.reference is None else seen[real]
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
@@ -286,6 +293,16 @@ class Trainer:
         day, mask = self.augment.day(self.rng, crop)
         night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
         return crop, day, night, mask
+
+    def _feature_difference(self, fake: Tensor, day: Tensor) -> Tensor:
+        """Σ_k mean |ζ_k(fake) - ζ_k(day)|."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.mixed):
+            with torch.no_grad():
+                wanted = self.vgg(day)
+            made = self.vgg(fake)
+        return torch.stack(
+            [(m.float() - w.float()).abs().mean() for m, w in zip(made, wanted, strict=True)]
+        ).sum()
 
     def _noisy(self, x: Tensor) -> Tensor:
         """The nights with more noise, up to ``NOISE`` and more where there is light, as a sensor's."""
@@ -374,7 +391,7 @@ class Trainer:
         self.model.eval()
         output = self.model(torch.from_numpy(night[None]).to(self.device))[0].cpu().numpy()
         self.model.train()
-        if hasattr(self, "vgg"):
+        if hasattr(self, "thresholds"):
             features = self.vgg(self._tensor([output])), self.vgg(self._tensor([self.scene.background]))
             mask = (elesim(features[0][0], features[1][0])[0, 0] > self.thresholds[0]).cpu().numpy()
         else:
