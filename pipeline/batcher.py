@@ -7,12 +7,15 @@ from collections.abc import Callable, Hashable
 
 from pipeline.clock import Clock
 from pipeline.frame import Frame
-from pipeline.slot import LatestSlot
+from pipeline.line import Line
 from pipeline.window import BatchWindow
 
 IDLE = (
     0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive
 )
+
+Taken = tuple[Line, Frame]
+"""A frame and the line whose slot it was in: another may have its camera's name before the frame is worked off."""
 
 
 class Batcher:
@@ -40,10 +43,10 @@ class Batcher:
         *,
         ready: threading.Condition,
         max_batch: int,
-        kind: Callable[[Frame], Hashable],
+        kind: Callable[[Line, Frame], Hashable],
         clock: Clock,
     ) -> None:
-        self._slots: dict[str, LatestSlot] = {}
+        self._lines: dict[str, Line] = {}
         self._ready = ready
         self.max_batch = max_batch
         self._kind_of = kind
@@ -53,16 +56,16 @@ class Batcher:
         self._last_turn: dict[str, int] = {}
         self._turn = 0
 
-    def add(self, name: str, slot: LatestSlot) -> None:
-        """Take frames of camera ``name`` from ``slot`` from now on, in place of its slot before, if it had one."""
+    def add(self, line: Line) -> None:
+        """Take frames from ``line`` from now on, in place of the one of its name, if there is one."""
         with self._ready:
-            self._slots[name] = slot
+            self._lines[line.name] = line
             self._ready.notify_all()
 
     def remove(self, name: str) -> None:
         """Take no more frames of camera ``name``."""
         with self._ready:
-            for known in (self._slots, self._last_kind, self._last_turn):
+            for known in (self._lines, self._last_kind, self._last_turn):
                 known.pop(name, None)
             self._window.forget(name)
 
@@ -70,7 +73,7 @@ class Batcher:
         """Say what a batch of ``size`` frames took to translate."""
         self._window.ran(size, seconds)
 
-    def next(self, closed: threading.Event) -> list[list[Frame]]:
+    def next(self, closed: threading.Event) -> list[list[Taken]]:
         """Wait for frames and take the next batch: nearly always one, each of one kind, in order of turns.
 
         Returns an empty list once ``closed`` is set (notify ``ready`` after setting it) and no frame waits, and
@@ -83,7 +86,7 @@ class Batcher:
             return self._take(self._clock.monotonic())
 
     def _pending(self) -> list[str]:
-        return [name for name, slot in self._slots.items() if slot.pending]
+        return [name for name, line in self._lines.items() if line.slot.pending]
 
     def _wait_for_more(self, closed: threading.Event) -> float:
         """Seconds to wait for one more frame, if that is worth it."""
@@ -91,7 +94,7 @@ class Batcher:
         if closed.is_set() or not pending:
             return 0.0
         kind = self._last_kind.get(self._by_turn(pending)[0])
-        alike = [name for name in self._slots if self._last_kind.get(name, kind) == kind]
+        alike = [name for name in self._lines if self._last_kind.get(name, kind) == kind]
         waiting = sum(name in pending for name in alike)
         if waiting >= self.max_batch:
             return 0.0
@@ -103,25 +106,26 @@ class Batcher:
         now = self._clock.monotonic()
         return sorted(
             names,
-            key=lambda name: (self._last_turn.get(name, 0), -(self._slots[name].peek_age(now) or 0.0)),
+            key=lambda name: (self._last_turn.get(name, 0), -(self._lines[name].slot.peek_age(now) or 0.0)),
         )
 
-    def _take(self, now: float) -> list[list[Frame]]:
-        batches: dict[Hashable, list[Frame]] = {}
+    def _take(self, now: float) -> list[list[Taken]]:
+        batches: dict[Hashable, list[Taken]] = {}
         wanted: Hashable = None
         taken = 0
         for name in self._by_turn(self._pending()):
             if taken == self.max_batch or (taken and self._last_kind.get(name, wanted) != wanted):
                 continue
-            frame = self._slots[name].take(now)
+            line = self._lines[name]
+            frame = line.slot.take(now)
             if frame is None:
                 continue
             self._window.came(name, frame.decoded_at)
-            kind = self._last_kind[name] = self._kind_of(frame)
+            kind = self._last_kind[name] = self._kind_of(line, frame)
             if not taken:
                 wanted = kind
             taken += 1
             self._turn += 1
             self._last_turn[name] = self._turn
-            batches.setdefault(kind, []).append(frame)
+            batches.setdefault(kind, []).append((line, frame))
         return list(batches.values())

@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.batcher import Batcher
+from pipeline.batcher import Batcher, Taken
 from pipeline.clock import Clock
 from pipeline.compose import draw_detections, draw_mark
 from pipeline.detections import Detection
@@ -70,8 +70,8 @@ class Loop(threading.Thread):
         self._reformatter = VideoReformatter()
         self._warm_up = WarmUp()
         self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=self._kind, clock=clock)
-        for name, line in lines.items():
-            self.batcher.add(name, line.slot)
+        for line in lines.values():
+            self.batcher.add(line)
         self.beat_at = clock.monotonic()
         """When it last began a batch or found nothing to do, on the monotonic clock."""
         self.error: Exception | None = None
@@ -84,10 +84,10 @@ class Loop(threading.Thread):
             self._ready.notify_all()
 
     def add(self, line: Line) -> None:
-        """Take in a camera, in place of one of its name if there is one."""
+        """Take in a camera, in place of one of its name if there is one, of which a frame in a batch is dropped."""
         with self._ready:
             self._lines[line.name] = line
-            self.batcher.add(line.name, line.slot)
+            self.batcher.add(line)
 
     def remove(self, name: str) -> None:
         """Leave a camera out; a frame of it that is in a batch already is dropped."""
@@ -97,7 +97,7 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Work until finished or stopped."""
-        batch: list[Frame] = []
+        batch: list[Taken] = []
         try:
             while not self._stop_asked.is_set():
                 batches = self.batcher.next(self._closed)
@@ -108,17 +108,14 @@ class Loop(threading.Thread):
                     self._process(batch)
         except Exception as error:
             self.error = error
-            for frame in batch:
-                if line := self._lines.get(frame.camera):
-                    line.stats.count_dropped("loop_failed")
+            for line, _ in batch:
+                line.stats.count_dropped("loop_failed")
         finally:
             self._on_end()
 
-    def _kind(self, frame: Frame) -> Hashable:
+    def _kind(self, line: Line, frame: Frame) -> Hashable:
         """What frames of a batch share: the engine and the size."""
-        line = self._lines.get(frame.camera)
-        engine = line.engine if line else None
-        return (id(engine) if engine else None, frame.video.width, frame.video.height)
+        return (id(line.engine) if line.engine else None, frame.video.width, frame.video.height)
 
     def _engine_ready(self, line: Line, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.
@@ -126,12 +123,11 @@ class Loop(threading.Thread):
             return True
         return self._warm_up.ready(line.engine, frame.video.height, frame.video.width)
 
-    def _process(self, frames: Sequence[Frame]) -> None:
+    def _process(self, batch: Sequence[Taken]) -> None:
         passed: list[_View] = []
         dark: list[tuple[Line, Frame, NDArray[np.uint8]]] = []
-        for frame in frames:
-            line = self._lines.get(frame.camera)
-            if line is None:
+        for line, frame in batch:
+            if self._lines.get(line.name) is not line:  # removed or replaced since
                 continue
             try:
                 night = line.wants_translation(frame)

@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.batcher import IDLE, Batcher
+from pipeline.config import CameraConfig
 from pipeline.frame import Frame
+from pipeline.line import Line
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats
 from pipeline.translator import Translate, translate
@@ -35,23 +37,28 @@ class Yard:
 
     def __init__(self, names: Iterable[str], max_batch: int = 8) -> None:
         self.ready = threading.Condition()
-        self.slots = {name: LatestSlot(ready=self.ready, stats=CameraStats()) for name in names}
+        self.lines = {name: self._line(name) for name in names}
         self.closed = threading.Event()
         self.batcher = Batcher(
             ready=self.ready,
             max_batch=max_batch,
-            kind=lambda frame: (frame.video.width, frame.video.height),
+            kind=lambda _, frame: (frame.video.width, frame.video.height),
             clock=StillClock(),
         )
-        for name, slot in self.slots.items():
-            self.batcher.add(name, slot)
+        for line in self.lines.values():
+            self.batcher.add(line)
+
+    def _line(self, name: str) -> Line:
+        stats = CameraStats()
+        config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"})
+        return Line(config=config, stats=stats, slot=LatestSlot(ready=self.ready, stats=stats))
 
     def put(self, camera: str, at: float, width: int = 64) -> None:
         video = av.VideoFrame(width, 48, "yuv420p")
-        self.slots[camera].put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
+        self.lines[camera].slot.put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
 
     def next(self) -> list[list[str]]:
-        return [[frame.camera for frame in batch] for batch in self.batcher.next(self.closed)]
+        return [[frame.camera for _, frame in batch] for batch in self.batcher.next(self.closed)]
 
 
 def test_oldest_first_and_no_more_than_fit() -> None:
@@ -141,7 +148,7 @@ def test_a_camera_taken_away_is_left_alone_and_one_put_back_is_taken_again() -> 
     yard.put("a", at=1)
     yard.put("b", at=2)
     assert yard.next() == [["b"]]
-    yard.batcher.add("a", yard.slots["a"])
+    yard.batcher.add(yard.lines["a"])
     assert yard.next() == [["a"]]
 
 

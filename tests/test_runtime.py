@@ -26,10 +26,11 @@ from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import loop as loop_module
 from pipeline import runtime
+from pipeline.batcher import Taken
 from pipeline.config import Config, HttpConfig
 from pipeline.config_faults import ConfigError
 from pipeline.detections import Detection
-from pipeline.frame import Frame, Picture
+from pipeline.frame import Picture
 from pipeline.inbox import Inbox
 from pipeline.runtime import Outcome, Setup, run
 from pipeline.segments import SegmentWriter
@@ -383,11 +384,11 @@ def test_a_loop_that_dies_once_is_started_again(
     died = []
     process = loop_module.Loop._process
 
-    def once(self: loop_module.Loop, frames: Sequence[Frame]) -> None:
+    def once(self: loop_module.Loop, batch: Sequence[Taken]) -> None:
         if not died:
-            died.append(len(frames))
+            died.append(len(batch))
             raise RuntimeError("a fault of ours")
-        process(self, frames)
+        process(self, batch)
 
     monkeypatch.setattr(loop_module.Loop, "_process", once)
     outcome = play(config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]}), Engine())
