@@ -56,7 +56,7 @@ from pipeline.status import CameraStatus
 from pipeline.translator import Translate
 from tests.faults.clips import clip
 from tests.faults.proxy import Fault, Proxy, ProxyProcess
-from tests.faults.usage import Usage
+from tests.faults.usage import Held, Usage, settle_interned
 from tests.rtsp_server import RtspServer
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args(argv)
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
+    settle_interned()
     results: Figures = {
         "machine": f"{_cpu()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores",
         "date": time.strftime("%Y-%m-%d"),
@@ -112,6 +113,7 @@ def reconnects(arguments: argparse.Namespace, work: Path) -> Figures:
     settled: Usage | None = None
     highest = 0
     seconds = []
+    course: list[tuple[float, float]] = []
     fast = mock.patch("pipeline.camera.Reader", partial(Reader, backoff=AT_ONCE))
     with ExitStack() as stack:
         server = stack.enter_context(RtspServer(record=work, clip=_clip(work)))
@@ -138,6 +140,8 @@ def reconnects(arguments: argparse.Namespace, work: Path) -> Figures:
             if settled is None and number * len(names) >= min(50, arguments.reconnects // 2):
                 settled = last
             highest = max(highest, last.rss if settled else 0)
+            if settled and number % max(1, rounds // 8) == 0:
+                course.append((round(last.rss / 1e6, 2), round(Held.now().c / 1e6, 2)))
         counted = [sum(run.look(name).stats.reconnects.values()) for name in names]
     assert settled is not None
     growth = last.rss - settled.rss
@@ -149,6 +153,7 @@ def reconnects(arguments: argparse.Namespace, work: Path) -> Figures:
         "rss_mb_after_first_50": round(settled.rss / 1e6, 2),
         "rss_growth_mb": round(growth / 1e6, 3),
         "rss_growth_at_most_mb": round((highest - settled.rss) / 1e6, 3),
+        "rss_and_allocated_mb": course,
         "threads": [settled.threads, last.threads],
         "descriptors": [settled.fds, last.fds],
         "met": bool(

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")] * (__name__ == "__main__")  # pytest does the same
 
 from faults.camera import Camera  # noqa: E402
-from faults.usage import Held, Usage  # noqa: E402
+from faults.usage import Held, Usage, settle_interned  # noqa: E402
 from pipeline.backoff import Backoff  # noqa: E402
 
 CLIP = ROOT / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
@@ -347,6 +347,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
     logging.disable()
+    settle_interned()
     print(json.dumps(fuzz(seed=arguments.seed, seconds=arguments.seconds, settle=arguments.settle)))
     return 0
 
