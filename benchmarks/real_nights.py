@@ -45,7 +45,7 @@ def main() -> int:
         default=Path("runs/real_nights"),
         help="checkpoints and the sheet, which stay here",
     )
-    add("--method", choices=[m.key for m in METHODS.values() if m.train], default="own_steady")
+    add("--method", choices=[m.key for m in METHODS.values() if m.train], default="own")
     add("--steps", type=int, default=2000)
     add("--height", type=int, default=entries()["height"])
     add("--device", choices=("cpu", "cuda"), default="cpu")

@@ -52,6 +52,7 @@ class TrainSettings:
         teacher: a checkpoint whose outputs on real nights are to be learned as well, or none.
         steps: optimiser steps.
         batch: crops a step, of each kind (paired, unpaired).
+        pairs: pairs a step where they are to be others than ``batch``; they cost less than unpaired crops.
         crop: (height, width) of the crops in pixels, multiples of 16, cut to the frame.
         flip: mirror half the crops, as the paper's kin do.
         learning_rate: of the generator's Adam; constant for half the steps, then linearly to 0. None takes 2e-4
@@ -81,6 +82,7 @@ class TrainSettings:
     teacher: str | None = None
     steps: int = 8000
     batch: int = 4
+    pairs: int | None = None
     crop: tuple[int, int] = (144, 176)
     flip: bool = False
     learning_rate: float | None = None
@@ -103,6 +105,8 @@ class TrainSettings:
         for name in ("steps", "batch", "sample_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.pairs is not None and self.pairs < 1:
+            raise ValueError(f"pairs={self.pairs}: must be at least 1")
         rate = self.learning_rate
         if rate is not None and not 0 < rate < 1:
             raise ValueError(f"learning_rate={rate}: must be above 0 and below 1")
@@ -223,7 +227,7 @@ class Trainer:
         nights: list[Image] = []
         crops: list[Crop] = []
         if self.paired:
-            pairs = [self._pair() for _ in range(s.batch)]
+            pairs = [self._pair() for _ in range(s.pairs or s.batch)]
             crops += [crop for crop, *_ in pairs]
             nights += [night for _, _, night, _ in pairs]
         real = slice(len(nights), None)
@@ -249,10 +253,10 @@ class Trainer:
             day = self._tensor([day for _, day, _, _ in pairs])
             weight = torch.from_numpy(np.stack([mask for *_, mask in pairs])).to(self.device)[:, None].float()
             weight = 1 + s.foreground_weight * weight
-            terms["paired"] = (weight * (fake[: s.batch] - day).abs()).sum() / (3 * weight.sum())
+            terms["paired"] = (weight * (fake[: len(pairs)] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
             if s.feature_weight > 0:
-                terms["features"] = self._feature_difference(fake[: s.batch], day)
+                terms["features"] = self._feature_difference(fake[: len(pairs)], day)
                 loss = loss + s.feature_weight * terms["features"]
         if self.teacher is not None:
             whole = None if seen is None or self.teacher.settings.reference is None else seen[real]

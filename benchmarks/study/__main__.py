@@ -12,6 +12,7 @@ import torch
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import pending, run_one
 from benchmarks.study.scenes import StudyScene, entries, load
+from engines.checkpoint import CheckpointError
 from train.data import SceneError
 from train.metrics import FeatureMap
 from train.scoring import Scorer
@@ -72,7 +73,7 @@ def main() -> int:
         except SceneError as error:
             print(f"benchmarks.study: {error}", file=sys.stderr)
             return 2
-        except TrainingError as error:
+        except (TrainingError, CheckpointError) as error:
             logging.error("%s %s %s: %s", key, method, seed, error)
             continue
         final = result["final"]

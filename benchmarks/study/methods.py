@@ -82,24 +82,24 @@ def _dico(**changes: Any) -> Train:
     return start
 
 
-def _own(recipe: Literal["paired", "paired+dico"], **changes: Any) -> Train:
-    """This project's recipes as they ship: RGB and ξ, batch norm, no flips."""
+def _own(recipe: Literal["paired", "paired+dico"], *, light: bool = True, **changes: Any) -> Train:
+    """This project's recipes: RGB and ξ, batch norm, no flips, two pairs a step, features beside pixels."""
 
     def start(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
-        generator = replace(SIZES[budget.size], input="concat", norm="batch")
+        generator = LIGHT if light else replace(SIZES[budget.size], input="concat", norm="batch")
         settings = _within(default_settings(recipe), budget, seed, generator)
-        return Trainer(scene, replace(settings, unpaired_from=0.2, **changes), folder)
+        settings = replace(settings, unpaired_from=0.2, pairs=2, feature_weight=10.0)
+        return Trainer(scene, replace(settings, **changes), folder)
 
     return start
 
 
 def _student(teacher: str) -> Train:
-    """The light generator, taught by the same seed's ``teacher`` and by the camera's simulated nights."""
+    """The light generator, taught by the same seed's ``teacher`` on real nights and by pairs."""
 
     def start(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
         path = folder.with_name(f"{scene.name}.{teacher}.{seed}") / "model.pt"
-        settings = _within(default_settings("paired"), budget, seed, LIGHT)
-        return Trainer(scene, replace(settings, see_reference=True, teacher=str(path)), folder)
+        return _own("paired", see_reference=True, teacher=str(path))(scene, budget, seed, folder)
 
     return start
 
@@ -137,20 +137,25 @@ METHODS = {
         Method("x_ref", "output x_ref", "trivial", apply=lambda scene: lambda _: scene.background),
         Method("dico", "DiCo", "paper", _dico()),
         Method("cut", "CUT", "rival", _rival("cut")),
-        Method("cyclegan", "CycleGAN", "rival", _rival("cyclegan")),
-        Method("own", "pretraining + DiCo on real nights", "own", _own("paired+dico")),
-        Method("dico_no_lci", "DiCo without LCI (RGB in)", "paper", _dico(input="rgb")),
-        Method("dico_no_fore", "DiCo without L_fore", "paper", _dico(foreground=0.0)),
-        Method("dico_no_back", "DiCo without L_back", "paper", _dico(background=0.0)),
-        Method("own_ref", "the same, x_ref seen", "own", _own("paired+dico", see_reference=True)),
         Method(
-            "own_steady",
-            "the same, x_ref seen, steady",
+            "own",
+            "ours: pairs, x_ref seen, steady, DiCo on real nights",
             "own",
             _own("paired+dico", see_reference=True, steady_weight=5.0),
         ),
-        Method("own_student", "light student of it", "own", _student("own_steady")),
-        Method("own_paired", "pretraining on simulated nights alone", "own", _own("paired")),
+        Method("own_paired", "ours, pairs alone", "own", _own("paired")),
+        Method("own_ref", "ours, pairs alone, x_ref seen", "own", _own("paired", see_reference=True)),
+        Method("dico_no_lci", "DiCo without LCI (RGB in)", "paper", _dico(input="rgb")),
+        Method("dico_no_fore", "DiCo without L_fore", "paper", _dico(foreground=0.0)),
+        Method("dico_no_back", "DiCo without L_back", "paper", _dico(background=0.0)),
+        Method("cyclegan", "CycleGAN", "rival", _rival("cyclegan")),
+        Method(
+            "own_resnet",
+            "ours with the ResNet",
+            "own",
+            _own("paired+dico", light=False, see_reference=True, steady_weight=5.0),
+        ),
+        Method("own_student", "ours, light student of the ResNet", "own", _student("own_resnet")),
         Method("dico_concat", "DiCo, RGB beside ξ", "paper", _dico(input="concat")),
         Method("dico_a", "DiCo, reading A of eq. 12", "paper", _dico(reading="A")),
         Method("dico_b", "DiCo, reading B of eq. 12", "paper", _dico(reading="B")),
