@@ -22,7 +22,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from engines.checkpoint import CheckpointError
 from engines.generator import COMPACT, LIGHT, PAPER
-from train.data import SceneError, load_scene
+from train.checks import check_scene
+from train.data import Scene, SceneError, load_scene
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
 from train.vgg import VggWeightsError
 
@@ -88,6 +89,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     )
     add("--sample-every", type=_positive, default=d.sample_every, help="steps")
     add("--save-every", type=_positive, default=d.save_every, help="steps")
+    add("--force", action="store_true", help="train on footage that the checks refuse")
     args = parser.parse_args(argv)
     generator = replace(SIZES[args.size], input=args.input)
     # Batch statistics of single unpaired crops are not those of whole nights: without pairs, as published.
@@ -148,6 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         scene = load_scene(args.scene)
+        _check(scene, settings, force=args.force)
         folder = args.out or Path("runs") / scene.name
         folder.mkdir(parents=True, exist_ok=True)
         with _logged(folder / "train.log"):
@@ -159,6 +162,14 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 1
+
+
+def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> None:
+    """Say what is wrong with the footage; SceneError if it must not be trained on."""
+    for finding in check_scene(scene, learns_nights=settings.recipe != "paired"):
+        if finding.refuse and not force:
+            raise SceneError(f"{scene.name}: {finding.text} (--force trains anyway)")
+        print(f"nightday-train: warning: {finding.text}", file=sys.stderr)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -29,20 +29,24 @@ class Scene:
         name: the folder's name.
         day, night: uint8 RGB (H, W, 3) each, in the order of file names and time.
         background: x_ref, uint8 RGB (H, W, 3).
+        held_back: the last of the day, for validation alone.
     """
 
     name: str
     day: list[Image]
     night: list[Image]
     background: Image
+    held_back: list[Image] = field(default_factory=list)
 
 
-def load_scene(folder: Path, *, max_frames: int = 2000) -> Scene:
+def load_scene(folder: Path, *, max_frames: int = 2000, hold_back: float = 0.0) -> Scene:
     """Read ``folder``/day, ``folder``/night and, if it is there, ``folder``/background.png.
 
     Args:
         folder: the scene.
         max_frames: the most frames kept of each of day and night, spread evenly; they stay in memory.
+        hold_back: share of the day, from its end, that becomes ``held_back`` and is no part of ``day`` nor of the
+            median; below 10 day frames a tenth of them is none.
 
     Raises:
         SceneError: a folder is missing or empty, a file cannot be read, sizes differ.
@@ -50,13 +54,15 @@ def load_scene(folder: Path, *, max_frames: int = 2000) -> Scene:
     if not folder.is_dir():
         raise SceneError(f"{folder}: no such folder; a scene has day/ and night/ in it")
     day, night = (_read_folder(folder / part, max_frames) for part in ("day", "night"))
+    kept = len(day) - int(hold_back * len(day))
+    day, held_back = day[:kept], day[kept:]
     path = folder / "background.png"
     background = _read_picture(path) if path.is_file() else temporal_median(day)
     shape = day[0].shape
     for what, image in (("night", night[0]), ("background.png", background)):
         if image.shape != shape:
             raise SceneError(f"{folder}: day is {_size(day[0])} but {what} is {_size(image)}; give one size")
-    return Scene(folder.resolve().name, day, night, background)
+    return Scene(folder.resolve().name, day, night, background, held_back)
 
 
 def _read_folder(folder: Path, max_frames: int) -> list[Image]:
