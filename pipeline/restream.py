@@ -46,9 +46,12 @@ class RestreamWriter:
         self._open.send(coded)
 
     def idle(self, seconds: float) -> None:
-        """Told now and then that no picture has come for ``seconds``: notice whether the server is still there."""
+        """Told now and then that no picture has come for ``seconds``: show the server that we are still there.
+
+        It is noticed here, too, if the server is not.
+        """
         if self._open is not None:
-            self._open.recording.listen()
+            self._open.recording.send(b"")
 
     def close(self) -> None:
         """End the stream and the connection, if any."""

@@ -72,7 +72,10 @@ class RtspRecording:
         self._alive_at = time.monotonic()
 
     def send(self, data: bytes) -> None:
-        """Send interleaved packets. Raises TimeoutError if the server does not take them all in time."""
+        """Send interleaved packets, or nothing, and a sign of life where one is due.
+
+        Raises TimeoutError if the server does not take it all in time.
+        """
         self.listen()
         if time.monotonic() - self._alive_at > KEEP_ALIVE:
             self._alive_at = time.monotonic()

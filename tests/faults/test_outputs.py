@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from rtsp_server import WAIT, RtspServer
 
 from faults.feeding import FRAME, RATE, Camera, heartbeat, states
-from pipeline import restream
+from pipeline import restream, rtsp_record
 from pipeline.backoff import Backoff
 from pipeline.encode import SharedEncoder
+from pipeline.restream import RestreamWriter
 from pipeline.sinks import QUEUE, SETTLE, STALLED, Sink, open_sink
+from pipeline.urls import CameraUrl
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
 TIMEOUT = 0.5  # seconds, in place of IO_TIMEOUT
@@ -207,6 +209,29 @@ def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
         event = events.wait_for(lambda event: event.state == "retrying")
         assert event.reason == "end_of_stream"
         assert sink.close(WAIT)
+
+
+def test_a_server_hears_a_sign_of_life_while_no_picture_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server ends a session it has heard nothing of for about 60 s, and a camera may be away for longer."""
+    heard = threading.Event()
+
+    def listening(connection: socket.socket, ended: threading.Event) -> None:
+        connection.settimeout(WAIT)
+        said = b""
+        while b"\r\nSession: 12\r\n" not in said.partition(b"OPTIONS rtsp://")[2]:
+            said += connection.recv(4096)
+        heard.set()
+        ended.wait()
+
+    with Peer("RECORD", listening) as peer:
+        writer = RestreamWriter(url=CameraUrl(peer.url))
+        try:
+            writer.write(picture(FRAME))
+            monkeypatch.setattr(rtsp_record, "KEEP_ALIVE", -1.0)
+            writer.idle(26.0)
+            assert heard.wait(WAIT)
+        finally:
+            writer.close()
 
 
 def test_a_server_killed_and_started_again_gets_the_stream_while_the_recording_loses_nothing(
