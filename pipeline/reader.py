@@ -19,6 +19,7 @@ from pipeline.backoff import Backoff
 from pipeline.clock import Clock, SystemClock
 from pipeline.frame import Frame
 from pipeline.media import Reason, Watch, detail_of, interruptible, open_input, reason_of
+from pipeline.memory import returner
 from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats, DropReason
 from pipeline.thinning import KEY_INTERVAL_MOST, Level, Thinning
@@ -182,6 +183,7 @@ class Reader(threading.Thread):
                 if end.frames and self._clock.monotonic() - self._playing_since >= GOOD_RUN:
                     attempts = dict.fromkeys(attempts, 0)
                 self._stats.count_reconnect(end.reason)
+                returner.give_back()
                 backoff = self._unauthorised_backoff if end.reason == "unauthorised" else self._backoff
                 delay = backoff.delay(attempts[backoff], self._rng)
                 attempts[backoff] += 1
