@@ -54,6 +54,7 @@ class RtspRecording:
         ).geturl()
         self._login = (unquote(address.username or ""), unquote(address.password or ""))
         self._challenge: tuple[str, Mapping[str, str]] | None = None
+        self._answered = 0  # requests sent with its nonce
         self._timeout = timeout
         self._sequence = 0
         self._session = ""
@@ -110,7 +111,9 @@ class RtspRecording:
             self._socket.sendall(self._request(method, url, headers, body))
             status, reason, reply = self._reply()
             if status == 401 and not last and any(self._login):
-                self._challenge = _challenge(reply.get("www-authenticate", ""))
+                before, self._challenge = self._challenge, _challenge(reply.get("www-authenticate", ""))
+                if _nonce(before) != _nonce(self._challenge):
+                    self._answered = 0
                 if self._challenge is not None:
                     continue
             break
@@ -125,7 +128,9 @@ class RtspRecording:
         if self._session:
             lines.append(f"Session: {self._session}")
         if self._challenge is not None:
-            lines.append(f"Authorization: {_authorization(*self._challenge, self._login, method, url)}")
+            self._answered += 1
+            answer = _authorization(*self._challenge, self._login, method, url, count=self._answered)
+            lines.append(f"Authorization: {answer}")
         content = body.encode()
         if content:
             lines.append(f"Content-Length: {len(content)}")
@@ -219,9 +224,20 @@ def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:
     return ("digest", parameters) if scheme.lower() == "digest" and known else None
 
 
+def _nonce(challenge: tuple[str, Mapping[str, str]] | None) -> str:
+    return challenge[1].get("nonce", "") if challenge else ""
+
+
 def _authorization(
-    scheme: str, parameters: Mapping[str, str], login: tuple[str, str], method: str, url: str
+    scheme: str,
+    parameters: Mapping[str, str],
+    login: tuple[str, str],
+    method: str,
+    url: str,
+    *,
+    count: int = 1,
 ) -> str:
+    """The answer to a challenge; ``count`` is how many requests have gone out with its nonce, this one included."""
     user, password = login
     if scheme == "basic":
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -236,9 +252,9 @@ def _authorization(
     fields = {"username": user, "realm": realm, "nonce": nonce, "uri": url}
     secret, asked = digest(user, realm, password), digest(method, url)
     if "auth" in re.split(r"[ ,]+", parameters.get("qop", "")):
-        count, own = "00000001", secrets.token_hex(8)
-        fields["response"] = digest(secret, nonce, count, own, "auth", asked)
-        extra = f', qop=auth, nc={count}, cnonce="{own}"'
+        sent, own = f"{count:08x}", secrets.token_hex(8)
+        fields["response"] = digest(secret, nonce, sent, own, "auth", asked)
+        extra = f', qop=auth, nc={sent}, cnonce="{own}"'
     else:
         fields["response"] = digest(secret, nonce, asked)
         extra = ""

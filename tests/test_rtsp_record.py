@@ -123,6 +123,29 @@ def test_digest_answers_are_those_of_the_rfcs(
     assert "opaque=" in said
 
 
+def test_requests_are_counted_for_each_nonce() -> None:
+    """RFC 7616, 3.4: a server may take a count that it has seen with the nonce for a replay."""
+
+    def refusal(nonce: str) -> str:
+        challenge = f'Digest realm="r", qop="auth", nonce="{nonce}"'
+        return f"RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\n\r\n"
+
+    with Server(refusal("a"), OK, refusal("a"), SETUP_OK, refusal("b"), OK) as server:
+        record(server, f"viewer:{PASSWORD}@").close()
+    said = [header(request, "Authorization") for request in server.requests[1:]]
+    counts = [(re.search(r'nonce="(\w)"', each)[1], re.search(r"nc=(\w+)", each)[1]) for each in said]  # type: ignore[index]
+    assert counts == [
+        ("a", "00000001"),  # ANNOUNCE
+        ("a", "00000002"),  # SETUP, refused with the same nonce
+        ("a", "00000003"),
+        ("a", "00000004"),  # RECORD, refused with another one
+        ("b", "00000001"),
+        ("b", "00000002"),  # TEARDOWN
+    ]
+    own = [re.search(r'cnonce="(\w+)"', each)[1] for each in said]  # type: ignore[index]
+    assert len(set(own)) == len(own)
+
+
 def test_a_digest_without_qop_is_that_of_rfc_2069() -> None:
     """Its own example is wrong (erratum 749); this is the reckoned one."""
     known = rtsp_record._challenge(
