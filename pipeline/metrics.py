@@ -102,7 +102,7 @@ def _add_by_reason(
 ) -> None:
     # A series must be there before its first event: `increase` does not see the step from nothing to 1.
     for reason, count in {**dict.fromkeys(known, 0), **counts}.items():
-        family.add_metric((camera, redact(reason)), count)
+        family.add_metric((camera, reason if reason in known else redact(reason)), count)
 
 
 def _latencies(cameras: Sequence[CameraStatus]) -> Metric:

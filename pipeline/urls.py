@@ -30,7 +30,11 @@ _NO_PORT = re.compile(
 _BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")  # viewer:secret@10.0.0.5
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
-_secrets: set[str] = set()
+_WORD_START = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
+_WORD = re.compile(r"\w")
+
+# By their first SHORTEST_SECRET characters, longest first: with a thousand cameras each label and line meets few.
+_secrets: dict[str, tuple[str, ...]] = {}
 _secrets_lock = threading.Lock()
 
 
@@ -158,18 +162,33 @@ def redact(text: str) -> str:
 
 def register_secret(secret: str) -> None:
     """Have ``redact`` hide ``secret`` wherever it stands alone, unless it is shorter than 4 characters."""
-    if len(secret) >= SHORTEST_SECRET:
-        with _secrets_lock:
-            _secrets.update((secret, unquote(secret)))
+    with _secrets_lock:
+        for form in (secret, unquote(secret)):
+            if len(form) >= SHORTEST_SECRET:
+                alike = {*_secrets.get(form[:SHORTEST_SECRET], ()), form}
+                _secrets[form[:SHORTEST_SECRET]] = tuple(sorted(alike, key=len, reverse=True))
 
 
 def _hide_registered(text: str) -> str:
-    with _secrets_lock:
-        known = sorted(_secrets, key=len, reverse=True)
-    for secret in known:
-        if secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
-    return text
+    parts: list[str] = []
+    done = 0
+    for hit in _WORD_START.finditer(text):
+        start = hit.start()
+        end = _end_of_secret(text, start)
+        if end > done:
+            if start >= done:  # else it overlaps the one before, and one mask stands for both
+                parts += [text[done:start], MASK]
+            done = end
+    return "".join([*parts, text[done:]])
+
+
+def _end_of_secret(text: str, start: int) -> int:
+    """Where the longest secret that begins at ``start`` and stands alone ends; -1 if there is none."""
+    for secret in _secrets.get(text[start : start + SHORTEST_SECRET], ()):
+        end = start + len(secret)
+        if text.startswith(secret, start) and not _WORD.match(text, end):
+            return end
+    return -1
 
 
 def _split(text: str) -> tuple[str, str, str]:

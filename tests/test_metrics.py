@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import threading
+import time
 from collections import Counter
 from typing import get_args
 
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pla
 from watched import FakeRun
 
 from engines.backends import EngineInfo
+from pipeline import metrics as metrics_module
 from pipeline.media import Reason
 from pipeline.metrics import Metrics
 from pipeline.sinks import SinkEvent
@@ -192,3 +194,24 @@ def test_the_process_is_among_them() -> None:
     values = read(FakeRun())
     assert values["process_resident_memory_bytes", frozenset()] > 1e6
     assert values["process_open_fds", frozenset()] >= 3
+
+
+def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CPU time; looking for each secret by itself in each label took seconds."""
+    names = [f"camera-{number:04}" for number in range(1000)]
+    run = FakeRun(stats={name: CameraStats() for name in names})
+    for number, name in enumerate(names):
+        url = CameraUrl(f"rtsp://viewer:{secrets.token_hex(8)}%40@10.0.{number // 250}.{number % 250}/day")
+        run.states[name] = {"sinks": (SinkEvent(name, str(url), "writing"),)}
+    metrics = Metrics(run)
+
+    def scrape() -> float:
+        began = time.thread_time()
+        metrics.text()
+        return time.thread_time() - began
+
+    with_masks = min(scrape() for _ in range(3))
+    monkeypatch.setattr(metrics_module, "redact", lambda text: text)
+    without = min(scrape() for _ in range(3))
+    print(f"{with_masks:.3f} s, {without:.3f} s of it for other things than masks")
+    assert with_masks - without < 0.3
