@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from engines import CheckpointError, EngineError, load_engine
 from pipeline.config_faults import ConfigError
@@ -15,19 +16,21 @@ _Version = tuple[Path, int, int, int, str, str]
 
 
 class Models:
-    """Keeps what it has loaded, so that a reload gives cameras the very same objects unless a file changed."""
+    """Knows what it has loaded while that is in use, so that a reload gives cameras the very same objects.
+
+    Unless a file changed. It holds nothing by itself: what runs is held by the run, whatever was loaded since and
+    refused.
+    """
 
     def __init__(self) -> None:
-        self._engines: dict[_Version, Translate] = {}
-        self._detectors: dict[_Version, Detect] = {}
+        self._engines: WeakValueDictionary[_Version, Translate] = WeakValueDictionary()
+        self._detectors: WeakValueDictionary[_Version, Detect] = WeakValueDictionary()
 
     def setup(self, loaded: LoadedConfig) -> Setup:
-        """What ``loaded`` needs, in place of what was kept before. Raises ConfigError with every fault."""
+        """What ``loaded`` needs. Raises ConfigError with every fault."""
         settings = loaded.config.engine
         engines: dict[Path, Translate] = {}
         detectors: dict[Path, Detect] = {}
-        kept_engines: dict[_Version, Translate] = {}
-        kept_detectors: dict[_Version, Detect] = {}
         faults: dict[str, None] = {}  # an ordered set
         for index, camera in enumerate(loaded.config.cameras):
             model = camera.model
@@ -37,7 +40,7 @@ class Models:
                     engine = self._engines.get(version) or load_engine(
                         model, settings.backend, settings.precision
                     )
-                    engines[model] = kept_engines[version] = engine
+                    engines[model] = self._engines[version] = engine
                 except (CheckpointError, OSError) as error:
                     faults[loaded.fault(("cameras", index, "model"), str(error))] = None
                 except EngineError as error:
@@ -49,12 +52,11 @@ class Models:
                 try:
                     version = _version(camera.detect)
                     detector = self._detectors.get(version) or load_detector(str(camera.detect))
-                    detectors[camera.detect] = kept_detectors[version] = detector
+                    detectors[camera.detect] = self._detectors[version] = detector
                 except (DetectorError, OSError) as error:
                     faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
         if faults:
             raise ConfigError(list(faults))
-        self._engines, self._detectors = kept_engines, kept_detectors
         return Setup(loaded.config, engines, detectors)
 
 
