@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.inbox import Inbox, hangups, signals
 from pipeline.install import INSTALL
 from pipeline.urls import redact
 
@@ -46,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
+    inbox = Inbox()
     try:
-        return _run(options)
+        with hangups(inbox):  # before what takes long: importing, and loading the models
+            return _run(options, inbox)
     except ImportError as error:
         print(_missing(error), file=sys.stderr)
         return FAILED
@@ -97,7 +100,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, inbox: Inbox) -> int:
     from pipeline.config_faults import ConfigError
     from pipeline.config_file import load_config
     from pipeline.logs import default_screen, set_up_logging
@@ -126,7 +129,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.check:
         _print_config(loaded)
         return DONE
-    return _stream(setup, screen, reload=lambda: load()[1], duration=options.duration)
+    return _stream(setup, screen, inbox, reload=lambda: load()[1], duration=options.duration)
 
 
 def _print_config(loaded: LoadedConfig) -> None:
@@ -136,14 +139,14 @@ def _print_config(loaded: LoadedConfig) -> None:
     print("\n".join(redact(line) for line in text.splitlines()))
 
 
-def _stream(setup: Setup, screen: Screen, *, reload: Callable[[], Setup], duration: float | None) -> int:
-    from pipeline.inbox import Inbox, signals
+def _stream(
+    setup: Setup, screen: Screen, inbox: Inbox, *, reload: Callable[[], Setup], duration: float | None
+) -> int:
     from pipeline.runtime import Runtime
     from pipeline.status import StatusLine
     from pipeline.web import WebError
 
     status = StatusLine(screen)
-    inbox = Inbox()
     try:
         with signals(inbox):
             outcome = Runtime(setup, reload=reload, inbox=inbox).run(

@@ -30,11 +30,21 @@ class Inbox:
 
 
 @contextmanager
-def signals(inbox: Inbox) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once.
+def hangups(inbox: Inbox) -> Iterator[None]:
+    """While inside, SIGHUP puts ``"reload"`` into the inbox; by default it would end the process."""
+    if not hasattr(signal, "SIGHUP"):  # on Windows
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: inbox.put("reload"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
-    SIGHUP puts ``"reload"``.
-    """
+
+@contextmanager
+def signals(inbox: Inbox) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
     count = 0
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -45,8 +55,6 @@ def signals(inbox: Inbox) -> Iterator[None]:
         inbox.put("stop")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    if hasattr(signal, "SIGHUP"):  # not on Windows
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: inbox.put("reload"))
     try:
         yield
     finally:

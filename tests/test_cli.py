@@ -26,7 +26,10 @@ from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import cli, logs
 from pipeline.cli import main
+from pipeline.config_file import LoadedConfig
 from pipeline.logs import Screen, set_up_logging
+from pipeline.models import Models
+from pipeline.runtime import Setup
 
 SECRET = "Zk9q7Wx2"
 STARTING = 60.0  # seconds a process has to import torch and open its camera on a busy machine
@@ -213,6 +216,32 @@ def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> N
     assert packet_pts(Path("out/day.mp4")) == packet_pts(Path("clip.mp4"))
 
 
+def test_a_hangup_before_the_cameras_run_reloads_once_they_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default it would end the process: here a handler of the test's stands in for that."""
+    ended: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: ended.append(number))
+    setup, loads = Models.setup, []
+
+    def hung_up(self: Models, loaded: LoadedConfig) -> Setup:
+        loads.append(loaded)
+        if len(loads) == 1:
+            signal.raise_signal(signal.SIGHUP)
+        return setup(self, loaded)
+
+    monkeypatch.setattr(Models, "setup", hung_up)
+    write(gate(translate="never", model=None, pace="fast"))
+    try:
+        assert main(["--cameras", "cameras.yaml"]) == 0
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert ended == [signal.SIGHUP]  # the one after the run
+    assert len(loads) == 2
+    assert "reloaded: 0 cameras changed, 0 added, 0 removed, 1 untouched" in capsys.readouterr().err
+
+
 def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.mp4").write_text("no video")
     write(gate(url="text.mp4"))
@@ -321,7 +350,7 @@ def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.
 def test_a_missing_library_is_named_with_its_package(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, said: str
 ) -> None:
-    def broken(_: object) -> int:
+    def broken(*_: object) -> int:
         raise ImportError(text)
 
     monkeypatch.setattr(cli, "_run", broken)
