@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -22,9 +23,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from engines.checkpoint import CheckpointError
 from engines.generator import COMPACT, LIGHT, PAPER
+from train import ranks
 from train.checks import check_scene
 from train.data import Scene, SceneError, load_scene
+from train.report import read_log, write_report
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
+from train.validate import HOLD_BACK, Validator
 from train.vgg import VggWeightsError
 
 log = logging.getLogger("train")
@@ -89,6 +93,20 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     )
     add("--sample-every", type=_positive, default=d.sample_every, help="steps")
     add("--save-every", type=_positive, default=d.save_every, help="steps")
+    add(
+        "--hold-back",
+        type=_share,
+        default=HOLD_BACK,
+        help="share of the day footage, from its end, that is not trained on but scored on",
+    )
+    add("--validate-every", type=_positive, default=250, help="steps between scores on the held-back day")
+    add(
+        "--patience",
+        type=int,
+        default=0,
+        help="stop after so many validations without a gain; 0 trains to the end, since the learning rate falls "
+        "in the second half and the last steps usually gain",
+    )
     add("--force", action="store_true", help="train on footage that the checks refuse")
     args = parser.parse_args(argv)
     generator = replace(SIZES[args.size], input=args.input)
@@ -141,6 +159,16 @@ def _positive(text: str) -> int:
     return value
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text}: must be a share from 0 to 0.5")
+    return value
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train; exit 0 when done, 1 when it fails, 2 when arguments or scene are wrong, 130 when stopped and saved."""
     try:
@@ -149,27 +177,43 @@ def main(argv: list[str] | None = None) -> int:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 2
     try:
-        scene = load_scene(args.scene)
-        _check(scene, settings, force=args.force)
-        folder = args.out or Path("runs") / scene.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with _logged(folder / "train.log"):
-            trainer = Trainer(scene, settings, folder)
-            return _train(trainer, Console(), resumed=trainer.resume())
-    except (SceneError, ResumeError, CheckpointError, VggWeightsError, OSError) as error:
-        print(f"nightday-train: {error}", file=sys.stderr)
-        return 2
+        with ranks.joined(settings.device):
+            return _run(args, settings)
     except TrainingError as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 1
+    except (SceneError, ResumeError, CheckpointError, VggWeightsError, ranks.RanksError, OSError) as error:
+        if os.environ.get("RANK", "0") == "0":  # all of torchrun's processes find the same
+            print(f"nightday-train: {error}", file=sys.stderr)
+        return 2
 
 
-def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> None:
+def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
+    scene = load_scene(args.scene, hold_back=args.hold_back)
+    findings = _check(scene, settings, force=args.force)
+    folder = args.out or Path("runs") / scene.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _logged(folder / "train.log") if ranks.rank() == 0 else nullcontext():
+        trainer = Trainer(scene, settings, folder)
+        resumed = trainer.resume()
+        console = Console(quiet=ranks.rank() > 0)
+        validator = None
+        if ranks.rank() == 0:
+            validator = Validator(scene, folder, step=trainer.step, patience=args.patience)
+        return _train(
+            trainer, validator, console, every=args.validate_every, resumed=resumed, findings=findings
+        )
+
+
+def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> list[str]:
     """Say what is wrong with the footage; SceneError if it must not be trained on."""
-    for finding in check_scene(scene, learns_nights=settings.recipe != "paired"):
+    findings = check_scene(scene, learns_nights=settings.recipe != "paired")
+    for finding in findings:
         if finding.refuse and not force:
             raise SceneError(f"{scene.name}: {finding.text} (--force trains anyway)")
-        print(f"nightday-train: warning: {finding.text}", file=sys.stderr)
+        if ranks.rank() == 0:
+            print(f"nightday-train: warning: {finding.text}", file=sys.stderr)
+    return [finding.text for finding in findings]
 
 
 @contextmanager
@@ -185,35 +229,57 @@ def _logged(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _train(trainer: Trainer, console: Console, *, resumed: bool) -> int:
+def _train(
+    trainer: Trainer,
+    validator: Validator | None,
+    console: Console,
+    *,
+    every: int,
+    resumed: bool,
+    findings: list[str],
+) -> int:
     scene, settings, folder = trainer.scene, trainer.settings, trainer.folder
     height, width = scene.background.shape[:2]
     parameters = sum(p.numel() for p in trainer.model.parameters())
     console.print(
-        f"{scene.name}: {len(scene.day)} day and {len(scene.night)} night pictures, {width}×{height}; "
-        f"{parameters / 1e6:.2f} M parameters on {settings.device}, recipe {settings.recipe}"
+        f"{scene.name}: {len(scene.day)} day and {len(scene.night)} night pictures, {width}×{height}, "
+        f"{len(scene.held_back)} of the day held back; {parameters / 1e6:.2f} M parameters on {settings.device}"
+        f"{f' × {ranks.count()}' if ranks.count() > 1 else ''}, recipe {settings.recipe}"
     )
     if resumed:
         console.print(f"going on from step {trainer.step}")
     log.info("start at step %d of %d, %s", trainer.step, settings.steps, settings)
     try:
-        stopped = _loop(trainer, console)
+        stopped, seconds = _loop(trainer, validator, console, every=every)
+        report = None
+        if validator is not None:
+            report = write_report(trainer, validator, seconds=seconds, findings=findings)
     except OSError as error:
         raise TrainingError(
             f"{folder}: {error}; free or correct it, then start the same command again"
         ) from None
     log.info("%s at step %d", "stopped" if stopped else "done", trainer.step)
+    best = validator.best if validator else None
     console.print(
-        f"{folder / 'model.pt'}: checkpoint of step {trainer.step}; samples in {folder / 'samples'}"
+        f"{folder / 'model.pt'}: checkpoint of step {trainer.step}"
+        + (f"; {folder / 'best.pt'}: the best, of step {best.step}" if best else "")
     )
+    console.print(f"{report}: whether it is fit to use, and why")
     if stopped:
         console.print("stopped; the same command goes on from here")
         return 130
+    if trainer.step < settings.steps:
+        console.print(f"no gain since step {best.step if best else 0}: stopped early")
     return 0
 
 
-def _loop(trainer: Trainer, console: Console) -> bool:
-    """Run to the end or to a signal; True if a signal stopped it."""
+def _loop(
+    trainer: Trainer, validator: Validator | None, console: Console, *, every: int
+) -> tuple[bool, float]:
+    """Run to the end, to a signal or until patience is lost.
+
+    Returns whether a signal stopped it, and the seconds of training, those before it was resumed included.
+    """
     stop: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -221,7 +287,13 @@ def _loop(trainer: Trainer, console: Console) -> bool:
 
     previous = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
     recent: deque[dict[str, float]] = deque(maxlen=LOG_EVERY)
+    log_path = trainer.folder / "log.jsonl"
+    before = next((line.get("seconds", 0.0) for line in reversed(read_log(log_path, trainer.step))), 0.0)
     started, first = time.monotonic(), trainer.step
+
+    def seconds() -> float:
+        return float(before) + time.monotonic() - started
+
     columns = (
         TextColumn("step"),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -232,7 +304,7 @@ def _loop(trainer: Trainer, console: Console) -> bool:
         TextColumn("{task.fields[terms]}"),
     )
     with (
-        (trainer.folder / "log.jsonl").open("a") as lines,
+        log_path.open("a") if ranks.rank() == 0 else open(os.devnull, "w") as lines,
         Progress(*columns, console=console, refresh_per_second=2) as bar,
     ):
         task = bar.add_task("train", total=trainer.settings.steps, completed=trainer.step, terms="")
@@ -244,19 +316,30 @@ def _loop(trainer: Trainer, console: Console) -> bool:
                 names = {name for t in recent for name in t}
                 mean = {n: float(np.mean([t[n] for t in recent if n in t])) for n in sorted(names)}
                 rate = (step - first) / (time.monotonic() - started)
-                lines.write(json.dumps({"step": step, "steps_per_s": round(rate, 3), **mean}) + "\n")
+                line = {"step": step, "steps_per_s": round(rate, 3), "seconds": round(seconds(), 1), **mean}
+                lines.write(json.dumps(line) + "\n")
                 lines.flush()
                 bar.update(task, terms="  ".join(f"{n} {v:.3f}" for n, v in mean.items()))
                 if not console.is_terminal and (step - first <= LOG_EVERY or step % (10 * LOG_EVERY) == 0):
                     console.print(f"step {step}: " + ", ".join(f"{n} {v:.4f}" for n, v in mean.items()))
             bar.update(task, completed=step)
+            if validator is not None and (step % every == 0 or step == trainer.settings.steps):
+                now = validator(trainer.model, step, trainer.card())
+                if not console.is_terminal:
+                    console.print(
+                        f"held back, step {step}: {now.whole:.2f} dB, foreground {now.foreground:.2f} dB"
+                    )
+
+        def ended() -> bool:
+            lost = validator is not None and validator.exhausted
+            return ranks.any_rank(bool(stop) or lost, trainer.device)
 
         try:
-            trainer.run(progress, lambda: bool(stop))
+            trainer.run(progress, ended)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-    return bool(stop)
+    return bool(stop), seconds()
 
 
 if __name__ == "__main__":

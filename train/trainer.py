@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
+from train import ranks
 from train.augment import Augmenter, Crop
 from train.data import Image, Scene, SceneError, write_picture
 from train.discriminator import PatchDiscriminator
@@ -194,6 +195,9 @@ class Trainer:
                 self.vgg, (self._tensor([scene.day[i]]) for i in picks), self._tensor([scene.background])
             )
             log.info("EleSim thresholds %s", ", ".join(f"{t:.3f}" for t in self.thresholds))
+        if ranks.rank() > 0:  # the same weights to begin with, other crops and noise
+            torch.manual_seed(settings.seed + ranks.rank())
+            self.rng = np.random.default_rng((settings.seed, ranks.rank()))
 
     def _first_model(self) -> NightToDay:
         s = self.settings
@@ -274,7 +278,9 @@ class Trainer:
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        ranks.average_gradients(self.model)
         self.optimiser.step()
+        ranks.average_buffers(self.model)
         if unpaired:
             terms["discriminator"] = self._train_discriminator(generated.detach())
         self.step += 1
@@ -352,6 +358,7 @@ class Trainer:
         loss = discriminator_loss(scores[0].float(), scores[1].float())
         self.optimiser_d.zero_grad(set_to_none=True)
         loss.backward()
+        ranks.average_gradients(self.discriminator)
         self.optimiser_d.step()
         return loss
 
@@ -377,7 +384,13 @@ class Trainer:
 
     @torch.no_grad()
     def write_sample(self) -> Path:
-        """Rows of (night, output, x_ref, mask at relu3-1), two nights and two simulated ones, as a PNG."""
+        """Rows of (night, output, x_ref, mask at relu3-1), two nights and two simulated ones, as a PNG.
+
+        Process 0 writes.
+        """
+        path = self.folder / "samples" / f"{self.step:06d}.png"
+        if ranks.rank() > 0:
+            return path
         rng = np.random.default_rng(self.settings.seed)
         picks = np.linspace(0, len(self.scene.night) - 1, 2).round().astype(int)
         nights = [self.scene.night[i] for i in picks]
@@ -387,7 +400,6 @@ class Trainer:
                 simulate = NightSimulator(random_conditions(rng), day.shape[:2], rng)
                 nights.append(simulate(day, foreground_mask(day, self.scene.background)))
         rows = [np.hstack((n, o, self.scene.background, m)) for n, o, m in (self._show(n) for n in nights)]
-        path = self.folder / "samples" / f"{self.step:06d}.png"
         write_picture(path, np.vstack(rows))
         return path
 
@@ -410,30 +422,33 @@ class Trainer:
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def save(self) -> None:
-        """Write ``state.pt`` and ``model.pt``, each atomically."""
+        """Write ``state.pt`` and ``model.pt``, each atomically. Process 0 writes; all must call."""
+        random = ranks.gather((torch.get_rng_state(), self.rng.bit_generator.state))
+        if ranks.rank() > 0:
+            return
         state = {
             "settings": asdict(self.settings),
             "scene": _fingerprint(self.scene),
             "step": self.step,
-            "torch_rng": torch.get_rng_state(),
-            "numpy_rng": self.rng.bit_generator.state,
+            "torch_rng": [drawn for drawn, _ in random],
+            "numpy_rng": [drawn for _, drawn in random],
             **{name: module.state_dict() for name, module in self._modules().items()},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "state.pt.part"
         torch.save(state, part)
         os.replace(part, self.folder / "state.pt")
-        save_checkpoint(
-            self.folder / "model.pt",
-            self.model,
-            training={
-                "scene": self.scene.name,
-                "step": self.step,
-                "day_frames": len(self.scene.day),
-                "night_frames": len(self.scene.night),
-                "settings": _plain(asdict(self.settings)),
-            },
-        )
+        save_checkpoint(self.folder / "model.pt", self.model, training=self.card())
+
+    def card(self) -> dict[str, Any]:
+        """What a checkpoint says about its training."""
+        return {
+            "scene": self.scene.name,
+            "step": self.step,
+            "day_frames": len(self.scene.day),
+            "night_frames": len(self.scene.night),
+            "settings": _plain(asdict(self.settings)),
+        }
 
     def resume(self) -> bool:
         """Go on from ``state.pt`` if there is one. Raises ResumeError if it belongs to another run."""
@@ -455,10 +470,18 @@ class Trainer:
             raise ResumeError(
                 f"{path}: made with another {what}; use the same arguments, another --out, or delete it"
             )
+        random = [state[name] for name in ("torch_rng", "numpy_rng")]
+        # Of runs before several processes could train: one state, not a list of one.
+        drawn_torch, drawn_numpy = (kept if isinstance(kept, list) else [kept] for kept in random)
+        if len(drawn_torch) != ranks.count():
+            raise ResumeError(
+                f"{path}: made by {len(drawn_torch)} processes, these are {ranks.count()}; "
+                "start as many, use another --out, or delete it"
+            )
         for name, module in self._modules().items():
             module.load_state_dict(state[name])
-        torch.set_rng_state(state["torch_rng"].cpu())
-        self.rng.bit_generator.state = state["numpy_rng"]
+        torch.set_rng_state(drawn_torch[ranks.rank()].cpu())
+        self.rng.bit_generator.state = drawn_numpy[ranks.rank()]
         self.step = state["step"]
         return True
 

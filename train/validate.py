@@ -1,0 +1,173 @@
+"""How good a model is while it trains: scored on day pictures it has never seen, under nights that never change.
+
+The last tenth of the day footage (in time; neighbouring frames are nearly alike, so that shuffling would leak) is
+held back. From it come pairs: at most ``PAIRS`` pictures, each darkened once, with its noise, under one of ``NIGHTS``
+conditions drawn with a seed of their own. Training draws its conditions anew for every crop and never meets these;
+the night that the project's published scores are taken under is another one still, so that nothing is chosen by it.
+
+The score is the mean of the PSNR over the whole frame and over the foreground: a pasted x_ref wins the first, the
+second alone would let the background go. The pure ``dico`` recipe is scored in the same way, although it is never
+shown a pair: scores then compare with its own earlier ones and with what costs nothing, less so with ``paired``.
+
+For real nights there is no truth. What can be measured is whether their background becomes the day's: the PSNR of the
+median of the outputs over all of ``REAL`` real nights (in which what moves is gone) to x_ref. It is told beside the
+score, and no part of it.
+
+Nothing here touches the training's random state, and the model's running statistics stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.checkpoint import save_checkpoint
+from engines.generator import NightToDay
+from train.data import Image, Scene, temporal_median
+from train.evaluate import score
+from train.metrics import background_std
+from train.night import NightSimulator, foreground_mask, random_conditions
+
+SEED = 20_240_229  # of the conditions and the noise; not one that a run is likely to have
+NIGHTS, PAIRS, REAL = 4, 8, 8
+STILL = 5  # times that one picture is darkened with other noise, to see what of it shows in the output
+HOLD_BACK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The scores after a step, in dB; NaN where there is nothing to score.
+
+    Attributes:
+        step: of the training.
+        whole: PSNR over every pixel of the held-back pictures.
+        foreground: over those that differ from x_ref.
+        real: PSNR of the median of the outputs on real nights to x_ref.
+    """
+
+    step: int
+    whole: float
+    foreground: float
+    real: float
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by, dB."""
+        return self.whole if np.isnan(self.foreground) else (self.whole + self.foreground) / 2
+
+
+class Validator:
+    """Scores a model again and again on the same pictures, and keeps ``best.pt``.
+
+    The scores are in ``validation.jsonl`` in the run's folder, from which a run that goes on reads them again.
+
+    Args:
+        scene: ``held_back`` is what is scored on; where it is empty, for lack of pictures, the last of ``day``, and
+            ``unseen`` is False.
+        folder: of the run.
+        step: the step that training is at; scores of later ones are forgotten.
+        patience: validations without a gain after which ``exhausted``; 0 for never.
+    """
+
+    def __init__(self, scene: Scene, folder: Path, *, step: int = 0, patience: int = 0) -> None:
+        self.scene, self.folder, self.patience = scene, folder, patience
+        self.unseen = bool(scene.held_back)
+        self.days = _spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
+        self.real = _spread(scene.night, REAL)
+        rng = np.random.default_rng(SEED)
+        conditions = [random_conditions(rng) for _ in range(NIGHTS)]
+        shape = scene.background.shape[:2]
+        simulators = [
+            NightSimulator(c, shape, np.random.default_rng(SEED + i)) for i, c in enumerate(conditions)
+        ]
+        masks = [foreground_mask(day, scene.background) for day in self.days]
+        pairs = list(zip(self.days, masks, strict=True))
+        self.nights = [simulators[i % NIGHTS](day, mask) for i, (day, mask) in enumerate(pairs)]
+        self.still = [[simulate(*pairs[0]) for _ in range(STILL)] for simulate in simulators]
+        self.path = folder / "validation.jsonl"
+        self.history = [v for v in read_validations(self.path) if v.step <= step]
+        if self.path.is_file():
+            self.path.write_text("".join(_line(v) for v in self.history))
+
+    @property
+    def best(self) -> Validation | None:
+        """The first with the highest score."""
+        return max(self.history, key=lambda v: v.score, default=None)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether ``patience`` validations in a row have brought no gain."""
+        if not self.patience or self.best is None:
+            return False
+        return len(self.history) - 1 - self.history.index(self.best) >= self.patience
+
+    def __call__(self, model: NightToDay, step: int, training: dict[str, Any]) -> Validation:
+        """Score, write it down, and keep the model if none was better.
+
+        Args:
+            model: in training mode, and left so.
+            step: of the training.
+            training: what the checkpoint says about its training.
+        """
+        outputs = translate(model, self.nights)
+        scored = score("model", outputs, self.days, self.scene.background)
+        now = Validation(step, scored.whole, scored.foreground, self.real_psnr(translate(model, self.real)))
+        best = self.best
+        self.history.append(now)
+        if best is None or now.score > best.score:
+            save_checkpoint(self.folder / "best.pt", model, training=training)
+        with self.path.open("a") as lines:
+            lines.write(_line(now))
+        return now
+
+    def flicker(self, model: NightToDay) -> float:
+        """How much of the sensor's noise is seen: standard deviation over time of a still scene, grey levels.
+
+        Root mean square over the pixels; the median over the ``NIGHTS`` conditions.
+        """
+        everywhere = np.ones(self.scene.background.shape[:2], bool)
+        return float(np.median([background_std(translate(model, night), everywhere) for night in self.still]))
+
+    def real_psnr(self, outputs: Sequence[Image]) -> float:
+        """PSNR of the median of what was made of ``real`` to x_ref, dB."""
+        background = self.scene.background
+        return score("real", [temporal_median(list(outputs))], [background], background).whole
+
+
+@torch.no_grad()
+def translate(model: NightToDay, pictures: Sequence[Image]) -> list[Image]:
+    """What the model makes of pictures, uint8 RGB (H, W, 3) each; its mode is left as it was."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    outputs = [model(torch.from_numpy(p[None]).to(device))[0].cpu().numpy() for p in pictures]
+    model.train(training)
+    return outputs
+
+
+def read_validations(path: Path) -> list[Validation]:
+    """The scores of a run; of none, or of a torn last line, what is there."""
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            told: dict[str, Any] = {k: math.nan if v is None else v for k, v in json.loads(line).items()}
+            found.append(Validation(**told))
+        except (json.JSONDecodeError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _line(validation: Validation) -> str:
+    # NaN is no JSON.
+    return json.dumps({k: None if v != v else v for k, v in asdict(validation).items()}) + "\n"
+
+
+def _spread(images: list[Image], count: int) -> list[Image]:
+    return [images[i] for i in np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
