@@ -123,10 +123,12 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
     try:
         loaded, setup = load()
     except ConfigError as error:
+        screen.flush()
         for fault in error.faults:
             print(fault, file=sys.stderr)
         return WRONG
     if options.check:
+        screen.flush()
         _print_config(loaded)
         return DONE
     return _stream(setup, screen, inbox, reload=lambda: load()[1], duration=options.duration)
@@ -142,6 +144,7 @@ def _print_config(loaded: LoadedConfig) -> None:
 def _stream(
     setup: Setup, screen: Screen, inbox: Inbox, *, reload: Callable[[], Setup], duration: float | None
 ) -> int:
+    from pipeline.logs import say
     from pipeline.runtime import Runtime
     from pipeline.status import StatusLine
     from pipeline.web import WebError
@@ -155,20 +158,22 @@ def _stream(
                 report_every=status.every,
             )
     except WebError as error:
-        screen.close()
-        print(f"error: {redact(str(error))}", file=sys.stderr)
+        if not screen.close() or not say(f"error: {error}\n", sys.stderr):
+            os._exit(FAILED)
         return FAILED
-    screen.close()
-    _print_outcome(outcome, screen)
-    if not outcome.clean:  # a thread hangs in a library, where the interpreter's own end might wait for it
-        sys.stdout.flush()
+    told = _tell_outcome(outcome, screen)
+    # A thread hangs in a library, or nobody reads what is said: the interpreter's own end might wait for it.
+    if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
 
 
-def _print_outcome(outcome: Outcome, screen: Screen) -> None:
+def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:
+    """The last words; whether they and all before them were read in time."""
+    from pipeline.logs import say
     from pipeline.status import as_json, summary_text
 
+    told = screen.close()
     if screen.log_format == "json":
         for problem in outcome.problems:
             screen.event("problem", {"message": problem}, level="error")
@@ -178,10 +183,10 @@ def _print_outcome(outcome: Outcome, screen: Screen) -> None:
             "cameras": {camera.name: as_json(camera) for camera in outcome.cameras},
         }
         screen.event("summary", values)
-        return
-    print(redact(summary_text(outcome.cameras, outcome.files)))
-    for problem in outcome.problems:
-        print(f"error: {redact(problem)}", file=sys.stderr)
+        return screen.flush()
+    told &= say(summary_text(outcome.cameras, outcome.files) + "\n", sys.stdout)
+    problems = "".join(f"error: {problem}\n" for problem in outcome.problems)
+    return told and say(problems, sys.stderr)
 
 
 def _missing(error: ImportError) -> str:

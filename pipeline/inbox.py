@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,6 +64,7 @@ def signals(inbox: Inbox) -> Iterator[None]:
 
 
 def _exit_now(number: int) -> NoReturn:
-    with suppress(OSError):
-        os.write(2, f"\nsecond {signal.Signals(number).name}: ending at once\n".encode())
+    with suppress(OSError, ValueError):
+        if select.select([], [2], [], 0)[1]:  # else nobody reads it, and it would wait
+            os.write(2, f"\nsecond {signal.Signals(number).name}: ending at once\n".encode())
     os._exit(1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
 import shutil
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from types import TracebackType
 from typing import Literal, TextIO
 
@@ -20,6 +24,9 @@ from pipeline.urls import redact
 
 LogFormat = Literal["text", "json"]
 
+MOST_WAITING = 1_000_000  # characters that wait to be written
+FLUSH_WITHIN = 1.0  # seconds to write what waits at the end
+
 _FIELDS = ("camera", "output", "reason")
 
 
@@ -28,25 +35,30 @@ class Screen:
 
     In JSON every line is an object with ``time`` (ISO 8601, UTC), ``level``, ``event`` and ``message`` or the event's
     own keys. Strings are redacted on the way out, and text is printable: what a server says is none for the terminal.
-    A stream that is gone (a closed pipe) is no error.
+    A stream that is gone (a closed pipe) is no error, and one that nobody reads holds nobody up: a thread of its own
+    writes, what waits for it is bounded, and how many lines were dropped is said with the next one there is room for.
     """
 
     def __init__(self, stream: TextIO, *, log_format: LogFormat = "text") -> None:
         self._stream = stream
         self.log_format = log_format
         self.is_terminal = log_format == "text" and stream.isatty()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: deque[str] = deque()
+        self._length = 0  # characters that wait
+        self._dropped = 0  # lines since the last that was taken
+        self._writer: threading.Thread | None = None
         self._status = ""
 
     def line(self, text: str) -> None:
         """Write a line of text above the status line."""
-        self._write(lambda: f"{self._clear()}{_printable(redact(text))}\n{self._status}")
+        shown = _printable(redact(text))
+        self._write(lambda: f"{self._clear()}{shown}\n{self._status}")
 
     def event(self, event: str, values: Mapping[str, object], *, level: str = "info") -> None:
         """Write a JSON line."""
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        entry = {"time": now, "level": level, "event": event, **values}
-        self._write(lambda: json.dumps(_redacted(entry), ensure_ascii=False) + "\n")
+        text = _json(event, values, level)
+        self._write(lambda: text)
 
     def status(self, text: str) -> None:
         """Replace the status line of a terminal, cut to its width; elsewhere write a line."""
@@ -64,8 +76,18 @@ class Screen:
 
         self._write(replaced)
 
-    def close(self) -> None:
-        """Take the status line away."""
+    def raw(self, text: str) -> None:
+        """Write text as it is but for its secrets."""
+        shown = redact(text)
+        self._write(lambda: shown)
+
+    def flush(self, within: float = FLUSH_WITHIN) -> bool:
+        """Wait until all is written, for at most ``within`` seconds; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, within)
+
+    def close(self) -> bool:
+        """Take the status line away and ``flush``."""
 
         def cleared() -> str:
             text = self._clear()
@@ -73,18 +95,47 @@ class Screen:
             return text
 
         self._write(cleared)
+        return self.flush()
 
     def _clear(self) -> str:
         return "\r\x1b[K" if self._status else ""
 
-    def _write(self, make: object) -> None:
-        assert callable(make)
-        with self._lock:
+    def _write(self, make: Callable[[], str]) -> None:
+        with self._changed:
+            text = make()
+            if self._waiting and self._length + len(text) > MOST_WAITING:
+                self._dropped += 1
+                return
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                text = self._told(dropped) + text
+            self._waiting.append(text)
+            self._length += len(text)
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._run, name="log", daemon=True)
+                self._writer.start()
+            self._changed.notify_all()
+
+    def _told(self, dropped: int) -> str:
+        message = f"{dropped} lines dropped: nobody read the log in time"
+        if self.log_format == "json":
+            return _json("log_dropped", {"message": message, "lines": dropped}, "warning")
+        return f"{self._clear()}{_stamped(time.time(), 'warning', message)}\n"
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                text = self._waiting[0]
             try:
-                self._stream.write(make())
+                self._stream.write(text)
                 self._stream.flush()
             except (OSError, ValueError):
                 pass
+            with self._changed:
+                self._waiting.popleft()
+                self._length -= len(text)
+                self._changed.notify_all()
 
 
 class _Handler(logging.Handler):
@@ -103,8 +154,7 @@ class _Handler(logging.Handler):
             event = str(getattr(record, "event", "log"))
             self._screen.event(event, values, level=record.levelname.lower())
         else:
-            at = time.strftime("%H:%M:%S", time.localtime(record.created))
-            self._screen.line(f"{at} {record.levelname.lower():7} {message}")
+            self._screen.line(_stamped(record.created, record.levelname.lower(), message))
 
 
 def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
@@ -124,7 +174,7 @@ def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
     logging.captureWarnings(True)
     av.logging.set_level(av.logging.WARNING if verbose else None)
     threading.excepthook = _log_thread_death
-    sys.excepthook = _tell_end
+    sys.excepthook = partial(_tell_end, screen)
 
 
 def _log_thread_death(args: threading.ExceptHookArgs) -> None:
@@ -133,12 +183,33 @@ def _log_thread_death(args: threading.ExceptHookArgs) -> None:
     logging.getLogger("pipeline").error("%s died: %s", name, text, extra={"event": "thread_died"})
 
 
-def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _tell_end(
+    screen: Screen, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """What Python does with an exception nobody caught, without the secrets it may hold."""
     if not issubclass(kind, KeyboardInterrupt):
         text = "ended by a fault of its own: %s: %s"
         logging.getLogger("pipeline").critical(text, kind.__name__, error, extra={"event": "died"})
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    told = screen.flush()
+    if not say("".join(traceback.format_exception(kind, error, trace)), sys.stderr) or not told:
+        os._exit(1)  # the interpreter's own end would wait for whoever does not read
+
+
+def say(text: str, stream: TextIO) -> bool:
+    """Write text without its secrets, waiting ``FLUSH_WITHIN`` seconds at the most; whether it is written."""
+    screen = Screen(stream)
+    screen.raw(text)
+    return screen.flush()
+
+
+def _json(event: str, values: Mapping[str, object], level: str) -> str:
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    entry = {"time": now, "level": level, "event": event, **values}
+    return json.dumps(_redacted(entry), ensure_ascii=False) + "\n"
+
+
+def _stamped(at: float, level: str, message: str) -> str:
+    return f"{time.strftime('%H:%M:%S', time.localtime(at))} {level:7} {message}"
 
 
 def _printable(text: str) -> str:
@@ -157,4 +228,6 @@ def _redacted(value: object) -> object:
 
 def default_screen(log_format: LogFormat) -> Screen:
     """Text goes to standard error, which leaves standard output to the summary; JSON goes to standard output."""
-    return Screen(sys.stderr if log_format == "text" else sys.stdout, log_format=log_format)
+    screen = Screen(sys.stderr if log_format == "text" else sys.stdout, log_format=log_format)
+    atexit.register(screen.flush)
+    return screen

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -389,8 +390,10 @@ def test_log_lines_stand_above_the_status_line_of_a_terminal(monkeypatch: pytest
 
 def test_what_a_server_says_cannot_drive_the_terminal() -> None:
     plain = Terminal(is_terminal=False)
-    set_up_logging(Screen(plain))  # type: ignore[arg-type]
+    screen = Screen(plain)  # type: ignore[arg-type]
+    set_up_logging(screen)
     logging.getLogger("pipeline").warning("it answers 404 \x1b]0;owned\x07\x9b2J – „nein“")
+    assert screen.flush()
     assert plain.text[9:] == "warning it answers 404 ?]0;owned??2J – „nein“\n"
 
 
@@ -418,7 +421,8 @@ def test_elsewhere_the_status_is_a_line_among_others() -> None:
 
 def test_every_way_into_the_log_is_redacted() -> None:
     stream = Terminal(is_terminal=False)
-    set_up_logging(Screen(stream, log_format="json"))  # type: ignore[arg-type]
+    screen = Screen(stream, log_format="json")  # type: ignore[arg-type]
+    set_up_logging(screen)
     url = f"rtsp://u:{SECRET}@h/s"
     log = logging.getLogger("pipeline.any")
     log.info("opening %s", url, extra={"event": "opening", "camera": url})
@@ -430,9 +434,94 @@ def test_every_way_into_the_log_is_redacted() -> None:
     thread = threading.Thread(target=lambda: [][int(f"rtsp://u:{SECRET}@h/s" != "")], name="reader")
     thread.start()
     thread.join()
+    assert screen.flush()
     entries = [json.loads(line) for line in stream.text.splitlines()]
     assert SECRET not in stream.text
     assert [entry["event"] for entry in entries] == ["opening", "log", "log", "thread_died"]
     assert entries[0]["camera"] == "rtsp://***@h/s"
     assert entries[1]["message"] == "lost: OSError: no route to rtsp://***@h/s"
     assert entries[3]["message"] == "reader died: IndexError: list index out of range"
+
+
+class Stuck(Terminal):
+    """A pipe nobody reads, until ``read`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(is_terminal=False)
+        self.full, self.read = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.full.set()
+        assert self.read.wait(WAIT)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_lost(
+    monkeypatch: pytest.MonkeyPatch, log_format: logs.LogFormat
+) -> None:
+    monkeypatch.setattr(logs, "MOST_WAITING", 2000)
+    pipe = Stuck()
+    screen = Screen(pipe, log_format=log_format)  # type: ignore[arg-type]
+    set_up_logging(screen)
+    log = logging.getLogger("pipeline.any")
+
+    def chatter() -> None:
+        for number in range(500):
+            log.info("line %d", number)
+
+    thread = threading.Thread(target=chatter, daemon=True)
+    thread.start()
+    thread.join(WAIT / 2)
+    held_up = thread.is_alive()
+    pipe_was_full = pipe.full.is_set()
+    told = not held_up and screen.flush(within=0.0)
+    pipe.read.set()
+    thread.join(WAIT)
+    assert not held_up
+    assert pipe_was_full
+    assert not told
+    assert screen.flush(WAIT)
+    log.info("read again")
+    assert screen.flush(WAIT)
+    lines = pipe.text.splitlines()
+    kept = [int(line.split("line ")[1].split('"')[0]) for line in lines if "line " in line]
+    assert kept == list(range(len(kept)))  # in order, and the first of them
+    assert f"{500 - len(kept)} lines dropped: nobody read the log in time" in lines[-2]
+    assert "read again" in lines[-1]
+
+
+def test_a_process_whose_words_nobody_reads_does_its_work_and_ends(folder: Path) -> None:
+    write(gate(translate="never", model=None, pace="fast", outputs=["out.mp4"]))
+    ends = [os.pipe(), os.pipe()]
+    for _, end in ends:
+        os.set_blocking(end, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(end, b"x" * 4096)
+        os.set_blocking(end, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "--cameras", "cameras.yaml"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=ends[0][1], stderr=ends[1][1],
+    )  # fmt: skip
+    try:
+        assert process.wait(STARTING) == 0
+    finally:
+        process.kill()
+        process.wait()
+        for end in (*ends[0], *ends[1]):
+            os.close(end)
+    assert len(packet_pts(folder / "out.mp4")) == 243
+
+
+def test_a_process_whose_reader_is_gone_ends_quietly() -> None:
+    write(gate(translate="never", model=None, pace="fast"))
+    read, end = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "--cameras", "cameras.yaml"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=end, stderr=subprocess.PIPE, text=True, timeout=STARTING,
+    )  # fmt: skip
+    os.close(end)
+    assert done.returncode == 0
+    assert "BrokenPipe" not in done.stderr

@@ -52,9 +52,11 @@ def test_the_last_words_tell_who_was_away() -> None:
 
 def test_rates_are_those_since_the_last_report() -> None:
     stream = io.StringIO()
-    line = StatusLine(Screen(stream, log_format="json"))
+    screen = Screen(stream, log_format="json")
+    line = StatusLine(screen)
     for seconds, pictures in ((10.0, 100), (20.0, 350), (20.0, 350)):
         line.report([camera(pictures=pictures)], seconds=seconds)
+    assert screen.flush()
     events = [json.loads(text) for text in stream.getvalue().splitlines()]
     assert [event["cameras"]["gate"]["fps"] for event in events] == [10.0, 25.0, 0.0]
     assert events[0]["cameras"]["gate"]["latency_p95_ms"] == 41.0
