@@ -17,6 +17,7 @@ from train.metrics import (
     kernel_distance,
     ssim,
     warped_error,
+    whitening,
 )
 
 
@@ -43,6 +44,16 @@ def test_frechet_is_that_of_two_gaussians(rng: np.random.Generator) -> None:
 def test_frechet_of_fewer_points_than_dimensions_is_finite(rng: np.random.Generator) -> None:
     assert np.isfinite(frechet_distance(points(rng, 5), points(rng, 7)))
     assert np.isnan(frechet_distance(points(rng, 1), points(rng, 7)))
+
+
+def test_whitening_gives_every_direction_unit_variance(rng: np.random.Generator) -> None:
+    real = points(rng, 4000)
+    white = np.cov(real @ whitening(real, shrinkage=0), rowvar=False)
+    np.testing.assert_allclose(white, np.eye(12), atol=0.02)
+    # With shrinkage, directions of no variance stay of none.
+    flat = real.copy()
+    flat[:, 3] = 1
+    assert np.isfinite(flat @ whitening(flat)).all()
 
 
 def test_kernel_distance_is_the_unbiased_estimate(rng: np.random.Generator) -> None:

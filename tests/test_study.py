@@ -15,7 +15,7 @@ import torch
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.report import read, scene_table, score_table
 from benchmarks.study.rivals import RIVALS, Cut, CycleGan
-from benchmarks.study.run import pending, result_path, run_one
+from benchmarks.study.run import pending, result_path, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load, load_stills
 from engines.generator import GeneratorSettings
 from train.data import Scene, read_frames, temporal_median, write_picture
@@ -155,6 +155,8 @@ def test_a_run_leaves_its_scores_settings_and_pictures(scene: StudyScene, tmp_pa
         assert result["budget"]["steps"] == 4
     else:
         assert final["to_x_ref"] > 90
+    again = score_again(scene, scorer, method, seed, results=tmp_path / "results", runs=tmp_path / "runs")
+    assert again["final"]["psnr"] == pytest.approx(final["psnr"], abs=1e-3)
     assert len(list((tmp_path / "results" / "pictures").glob(f"vehicle.{key}.*.png"))) == 3
 
 

@@ -34,7 +34,8 @@ PAIRED = {
     "ssim_foreground": "SSIM foreground", "feature_distance": "feature distance",
 }  # fmt: skip
 REAL = {
-    "frechet": "Fréchet", "frechet_foreground": "Fréchet foreground", "kernel": "kernel",
+    "frechet": "Fréchet", "frechet_foreground": "Fréchet foreground", "frechet_white": "Fréchet whitened",
+    "frechet_white_foreground": "foreground", "kernel": "kernel",
     "kernel_foreground": "kernel foreground", "to_x_ref": "background PSNR to x_ref, dB",
 }  # fmt: skip
 VIDEO = {"warped_error": "warped error", "background_std": "background std"}

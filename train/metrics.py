@@ -82,6 +82,20 @@ def frechet_distance(a: Features, b: Features) -> float:
     return float(max(0.0, mean @ mean + np.trace(cov_a) + np.trace(cov_b) - 2 * cross))
 
 
+def whitening(real: Features, *, shrinkage: float = 1e-3) -> NDArray[np.float32]:
+    """The (C, C) matrix by which (N, C) points of real pictures get unit covariance in every direction.
+
+    Of random features nearly all variance is brightness, so that a distance in them says little of texture; where
+    every direction counts alike it says more.
+
+    Args:
+        real: (N, C) points.
+        shrinkage: added to each variance, as a share of the largest: N is seldom far above C.
+    """
+    values, vectors = np.linalg.eigh(np.cov(real.astype(np.float64), rowvar=False))
+    return np.asarray(vectors / np.sqrt(values.clip(0) + shrinkage * values.max()), np.float32)
+
+
 def kernel_distance(a: Features, b: Features) -> float:
     """Unbiased MMD² of (N, C) and (M, C) points, kernel (x·y / C + 1)³ (Bińkowski et al., ICLR 2018)."""
     n, m = len(a), len(b)

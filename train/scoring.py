@@ -21,6 +21,7 @@ from train.metrics import (
     some,
     ssim,
     warped_error,
+    whitening,
 )
 from train.night import foreground_mask
 
@@ -105,7 +106,7 @@ class Scorer:
         rounds: of the bootstrap behind the intervals.
     """
 
-    def __init__(self, test: HeldOut, features: FeatureMap, *, rounds: int = 30) -> None:
+    def __init__(self, test: HeldOut, features: FeatureMap, *, rounds: int = 20) -> None:
         self.test, self.features, self.rounds = test, features, rounds
         self.foreground = test.foreground()
         self._whole = features.places(test.keep)
@@ -115,6 +116,7 @@ class Scorer:
         # Without truth: wherever something moves in any night. Weather and sun change the rest of a day so much
         # that its difference to x_ref tells nothing.
         anywhere = features.places(np.any(self.foreground, axis=0), MOVING)
+        self._white = whitening(np.concatenate(self._real))
         there = [anywhere] * len(real) if test.truth is None else self._moving
         self._real_moving = [f[at] for f, at in zip(real, there, strict=True)]
         self._truth = None if test.truth is None else real
@@ -127,6 +129,7 @@ class Scorer:
         real, rng = np.concatenate(self._real), np.random.default_rng(0)
         return {
             "frechet": frechet_distance(days, real),
+            "frechet_white": frechet_distance(days @ self._white, real @ self._white),
             "kernel": kernel_distance(some(days, rng), some(real, rng)),
         }
 
@@ -144,10 +147,10 @@ class Scorer:
     def full(self, pictures: Sequence[Image]) -> dict[str, Any]:
         """Every score that the test set allows, by name; distances as value, low, high of their 95 % interval.
 
-        ``frechet``, ``kernel`` and the same with ``_foreground``; ``to_x_ref`` and ``to_x_ref_night``, PSNR where
-        nothing moves, of the pictures and of the nights. With truth ``psnr``, ``psnr_foreground``,
-        ``psnr_background``, ``ssim``, ``ssim_foreground``, ``feature_distance``. Of video ``warped_error`` and
-        ``background_std``, and the nights' own as ``_night``, in grey levels.
+        ``frechet``, ``frechet_white`` (after ``whitening``), ``kernel`` and the same with ``_foreground``;
+        ``to_x_ref`` and ``to_x_ref_night``, PSNR where nothing moves, of the pictures and of the nights. With truth
+        ``psnr``, ``psnr_foreground``, ``psnr_background``, ``ssim``, ``ssim_foreground``, ``feature_distance``. Of
+        video ``warped_error`` and ``background_std``, and the nights' own as ``_night``, in grey levels.
         """
         test = self.test
         maps = [self.features(picture) for picture in pictures]
@@ -156,13 +159,20 @@ class Scorer:
         def kernel(a: Features, b: Features) -> float:
             return kernel_distance(some(a, rng), some(b, rng))
 
+        def white(a: Features, b: Features) -> float:
+            return frechet_distance(a @ self._white, b @ self._white)
+
         scores: dict[str, Any] = {}
         parts = (
             ("", [m[self._whole] for m in maps], self._real),
             ("_foreground", [m[at] for m, at in zip(maps, self._moving, strict=True)], self._real_moving),
         )
         for suffix, made, real in parts:
-            for name, distance in (("frechet", frechet_distance), ("kernel", kernel)):
+            for name, distance in (
+                ("frechet", frechet_distance),
+                ("frechet_white", white),
+                ("kernel", kernel),
+            ):
                 scores[name + suffix] = asdict(bootstrap(distance, made, real, rng, rounds=self.rounds))
         reference = [test.background] * len(pictures)
         scores["to_x_ref"] = psnr(pictures, reference, self.foreground, test.keep).background

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.study.methods import METHODS, Budget
-from benchmarks.study.run import pending, run_one
+from benchmarks.study.run import pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
 from engines.checkpoint import CheckpointError
 from train.data import SceneError
@@ -50,6 +50,7 @@ def main() -> int:
         help="bfloat16 convolutions in training",
     )
     add("--threads", type=int, default=1)
+    add("--score-again", action="store_true", help="score what was run anew, from the checkpoints in --runs")
     add("--dry-run", action="store_true", help="list what would run")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -58,7 +59,7 @@ def main() -> int:
     budget = Budget(
         steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed
     )
-    jobs = pending(results, args.scenes, args.methods, args.seeds)
+    jobs = pending(results, args.scenes, args.methods, args.seeds, done=args.score_again)
     if args.dry_run:
         print("\n".join(f"{scene} {method} {'' if seed is None else seed}" for scene, method, seed in jobs))
         return 0
@@ -69,7 +70,11 @@ def main() -> int:
             if key not in scenes:
                 scene = load(key, args.footage, height=args.height)
                 scenes[key] = scene, Scorer(scene.test, features)
-            result = run_one(*scenes[key], METHODS[method], budget, seed, results=results, runs=args.runs)
+            folders = {"results": results, "runs": args.runs}
+            if args.score_again:
+                result = score_again(*scenes[key], METHODS[method], seed, **folders)
+            else:
+                result = run_one(*scenes[key], METHODS[method], budget, seed, **folders)
         except SceneError as error:
             print(f"benchmarks.study: {error}", file=sys.stderr)
             return 2

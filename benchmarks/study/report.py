@@ -143,6 +143,10 @@ def main() -> int:
     tables = {
         "frechet": scene_table(results, final("frechet"), digits=2, scenes=scenes),
         "frechet-foreground": scene_table(results, final("frechet_foreground"), digits=2, scenes=scenes),
+        "white": scene_table(results, final("frechet_white"), digits=1, scenes=scenes),
+        "white-foreground": scene_table(
+            results, final("frechet_white_foreground"), digits=1, scenes=scenes
+        ),
         "best": scene_table(results, best, digits=2, scenes=scenes),
         "kernel": scene_table(results, final("kernel"), digits=3, scenes=scenes),
         "foreground": scene_table(results, final("psnr_foreground"), digits=2, scenes=clips),

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, Method, translate
 from benchmarks.study.scenes import StudyScene
-from engines.checkpoint import save_checkpoint
+from engines.checkpoint import load_checkpoint, save_checkpoint
 from train.data import Image, write_picture
 from train.scoring import Scorer
 
@@ -78,19 +78,40 @@ def run_one(
             "best": min(course, key=lambda scores: scores["frechet"]),
         }
     result |= {
-        "final": scorer.full(pictures),
-        "floor": scorer.floor,
-        "features": scorer.features.name,
+        **_scores(scorer, pictures),
         "hardware": hardware(budget.device),
         "seconds": round(time.monotonic() - started, 1),
     }
     _keep_pictures(scene, method, seed, pictures, results if scene.shippable else runs)
+    _write(result_path(results, scene.key, method.key, seed), result)
+    return result
+
+
+def score_again(
+    scene: StudyScene, scorer: Scorer, method: Method, seed: int | None, *, results: Path, runs: Path
+) -> dict[str, Any]:
+    """Score the last step anew, from its checkpoint where there is one; the rest of the result stays."""
     path = result_path(results, scene.key, method.key, seed)
+    if method.apply is not None:
+        apply = method.apply(scene.train)
+        pictures = [apply(night) for night in scene.test.nights]
+    else:
+        model = load_checkpoint(runs / f"{scene.key}.{method.key}.{seed}" / "model.pt")
+        pictures = translate(model, scene.test.nights)
+    result = json.loads(path.read_text()) | _scores(scorer, pictures)
+    _write(path, result)
+    return result
+
+
+def _scores(scorer: Scorer, pictures: list[Image]) -> dict[str, Any]:
+    return {"final": scorer.full(pictures), "floor": scorer.floor, "features": scorer.features.name}
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(_rounded(result), indent=1) + "\n")
     os.replace(part, path)
-    return result
 
 
 def _keep_pictures(
@@ -126,15 +147,15 @@ def hardware(device: str) -> str:
 
 
 def pending(
-    results: Path, scenes: list[str], methods: list[str], seeds: list[int]
+    results: Path, scenes: list[str], methods: list[str], seeds: list[int], *, done: bool = False
 ) -> list[tuple[str, str, int | None]]:
-    """What has no result yet: all methods of a seed on every scene before the next seed."""
+    """What has no result yet, or with ``done`` what has one: a seed's methods on every scene, then the next's."""
     jobs: list[tuple[str, str, int | None]] = []
     for seed in seeds:
         for method in methods:
             for scene in scenes:
                 trained = METHODS[method].train is not None
                 job = (scene, method, seed if trained else None)
-                if (trained or seed == seeds[0]) and not result_path(results, *job).is_file():
+                if (trained or seed == seeds[0]) and result_path(results, *job).is_file() == done:
                     jobs.append(job)
     return jobs
