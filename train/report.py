@@ -68,7 +68,7 @@ def write_report(
         real=validator.real_psnr(real),
         real_night=validator.real_psnr(validator.real),
         real_nights=len(validator.real),
-        unseen=validator.unseen,
+        unseen=len(validator.days) if validator.unseen else 0,
     )
     verdict, rules = judge(measured)
     moving = [foreground_mask(day, background) for day in validator.days]
