@@ -177,6 +177,12 @@ class LightGenerator(nn.Module):
         self.back_to_quarter, self.at_quarter = up(4 * w, 2 * w), SeparableBlock(2 * w, norm)
         self.back_to_half, self.at_half = up(2 * w, w), nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
         self.out = nn.Sequential(nn.Conv2d(w, 12, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+        # The four pixels of each shuffled one begin alike (ICNR, Aitken et al., 2017): else they begin as a lattice,
+        # which adversarial training holds on to.
+        with torch.no_grad():
+            for part in (self.back_to_quarter, self.back_to_half, self.out):
+                for parameter in next(part.children()).parameters():
+                    parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""

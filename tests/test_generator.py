@@ -140,6 +140,17 @@ def test_resizing_upsample_leaves_no_checkerboard() -> None:
     assert power["transposed"] > 1e-3
 
 
+def test_light_begins_without_a_lattice() -> None:
+    """Untrained, every 2×2 pixels of a picture are alike: the shuffles draw nothing of their own."""
+    torch.manual_seed(torch.seed() % 2**32)
+    generator = NightToDay(LIGHT).generator.eval()
+    with torch.inference_mode():
+        picture = generator(torch.rand(1, 17, 32, 32))
+    pixels = torch.nn.functional.pixel_unshuffle(picture, 2).unflatten(1, (3, 4))
+    assert picture.std() > 1e-3
+    assert float(pixels.std(dim=2).max()) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
