@@ -146,6 +146,7 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         self.prefix, self.sessions = prefix, 0
         self.set_media_gtype(RecordedMedia.__gtype__)
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
+        self.set_eos_shutdown(True)  # else the last frame may be lost between the parser and the file
         self.set_launch(
             "( rtph264depay name=depay0 ! h264parse name=parse "
             "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered sync=false )"
