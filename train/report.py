@@ -110,7 +110,7 @@ def read_log(path: Path, last: int) -> list[dict[str, float]]:
 _VERDICTS = {
     "fit": ("Fit to use", "It passed every check below."),
     "reservations": ("Usable, with reservations", "Nothing failed, but not everything could be shown."),
-    "unfit": ("Not fit to use yet", "At least one check below failed."),
+    "unfit": ("Not fit to use yet", "It failed at: {}."),
 }
 _ADVICE = {
     "Moving things": "More day footage with traffic and people in it helps most, then more steps.",
@@ -124,6 +124,7 @@ _MARKS = {True: ("ok", "✓", "passed"), False: ("bad", "✗", "failed"), None: 
 
 def _head(trainer: Trainer, verdict: str, rules: Sequence[Rule], file: str) -> str:
     title, sentence = _VERDICTS[verdict]
+    sentence = sentence.format(", ".join(rule.name.lower() for rule in rules if rule.kept is False))
     items = []
     for rule in rules:
         kind, mark, spoken = _MARKS[rule.kept]
