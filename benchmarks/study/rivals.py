@@ -8,6 +8,7 @@ resize-then-convolve in place of transposed convolutions, both as in every other
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -24,7 +25,7 @@ from train.losses import adversarial_loss, discriminator_loss
 RATE = 2e-4
 
 
-class Rival:
+class Rival(ABC):
     """What both share: data, networks' rate, one step a call. ``model`` is the night-to-day generator."""
 
     def __init__(
@@ -48,8 +49,9 @@ class Rival:
         self._learn(night, day)
         self.step += 1
 
+    @abstractmethod
     def _learn(self, night: Tensor, day: Tensor) -> None:
-        raise NotImplementedError
+        """One step on a night and a day, float (1, 3, H, W) in [0, 1] each."""
 
     def _crop(self, images: list[Image]) -> Tensor:
         picture = self.augment.crop(self.rng)(images[self.rng.integers(len(images))])
