@@ -7,6 +7,8 @@ import queue
 import signal
 import subprocess
 import threading
+import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,21 +62,37 @@ class RtspServer:
         """The address of ``path`` (``/cam`` or ``/day``), with ``login`` in it if given."""
         return f"rtsp://{login + '@' if login else ''}127.0.0.1:{self.port}{path}"
 
-    def expect(self, event: str) -> dict[str, Any]:
-        """Wait for the server's next ``event``, passing over others. Raises RuntimeError if none comes."""
-        while True:
+    def expect(self, event: str, *, within: float = WAIT) -> dict[str, Any]:
+        """Wait for the server's next ``event``, passing over others, at most ``within`` seconds in all.
+
+        Raises RuntimeError, which names the last events that came instead.
+        """
+        return self.expect_all(event, within=within)[0]
+
+    def expect_all(self, *events: str, within: float = WAIT) -> list[dict[str, Any]]:
+        """As ``expect``, for the next one of each of ``events``, in whatever order they come."""
+        end, others = time.monotonic() + within, deque[dict[str, Any]](maxlen=5)
+        found: dict[str, dict[str, Any]] = {}
+        while len(found) < len(events):
             try:
-                heard = self._events.get(timeout=WAIT)
+                heard = self._events.get(timeout=max(end - time.monotonic(), 0.001))
             except queue.Empty:
-                raise RuntimeError(f"the RTSP server did not say {event!r} within {WAIT:g} s") from None
-            if heard["event"] == event:
-                return heard
-            if heard["event"] in ("error", "gone"):
+                missing = [event for event in events if event not in found]
+                raise RuntimeError(
+                    f"the RTSP server did not say {missing} within {within:g} s; last: {[*others]}"
+                ) from None
+            if heard["event"] in events:
+                found.setdefault(heard["event"], heard)
+            elif heard["event"] in ("error", "gone"):
                 raise RuntimeError(f"the RTSP server failed: {heard.get('message', 'it ended')}")
+            else:
+                others.append(heard)
+        return [found[event] for event in events]
 
     def expect_recorded(self, frames: int) -> None:
-        """Wait until the recording under way has ``frames`` frames."""
-        while self.expect("recorded")["frames"] < frames:
+        """Wait until the recording under way has ``frames`` frames, at most ``WAIT`` seconds in all."""
+        end = time.monotonic() + WAIT
+        while self.expect("recorded", within=end - time.monotonic())["frames"] < frames:
             pass
 
     def forget(self) -> None:

@@ -196,8 +196,10 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
             first = server.expect("recording")["path"]
             server.expect_recorded(10)
             server.switch(large)
-            assert server.expect("closed")["path"] == first
-            second = server.expect("recording")["path"]
+            # The server completes the old recording beside the new one: either may be said first.
+            closed, recording = server.expect_all("closed", "recording")
+            assert closed["path"] == first
+            second = recording["path"]
             server.expect_recorded(40)
         finally:
             inbox.put("stop")
@@ -216,7 +218,8 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
             pts += packet_pts(written)
     assert pts == sorted(set(pts))
     stats = outcome.cameras[0].stats
-    assert len(pts) == stats.passed - stats.dropped.get("output_slow", 0)
+    slow = stats.dropped.get("output_slow", 0)  # of both outputs together
+    assert stats.passed - slow <= len(pts) <= stats.passed
     assert stats.reconnects == {}
     background = cv2.imread("out/background.png")
     assert background.shape[:2] == LARGE[::-1]
