@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from engines.install import INSTALL
 from pipeline.inbox import Inbox, hangups, signals
-from pipeline.install import INSTALL
 from pipeline.urls import redact
 
 if TYPE_CHECKING:

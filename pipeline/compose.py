@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detections import Detection
+from engines.detections import Detection
 
 MARK = "synthetic day"
 MARK_HEIGHT = 1 / 24  # of the picture's height, yet at least

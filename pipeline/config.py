@@ -31,7 +31,7 @@ from pydantic_core import PydanticCustomError
 
 from engines.backends import Backend, Precision
 from engines.checkpoint import CheckpointError, read_checkpoint
-from pipeline.install import INSTALL_DETECT
+from engines.install import INSTALL_DETECT
 from pipeline.retention import Limits, retention_fault
 from pipeline.sinks import NO_PORT, output_fault
 from pipeline.urls import MASK, CameraUrl, register_secret

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.detections import Detection
 from pipeline.background import Background
 from pipeline.config import CameraConfig
-from pipeline.detections import Detection
 from pipeline.frame import Frame
 from pipeline.gate import NightGate
 from pipeline.media import detail_of

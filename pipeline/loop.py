@@ -11,10 +11,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from engines.detections import Detection
 from pipeline.batcher import Batcher, Taken
 from pipeline.clock import Clock
 from pipeline.compose import draw_detections, draw_mark
-from pipeline.detections import Detection
 from pipeline.frame import Frame, Picture
 from pipeline.line import Detect, Line
 from pipeline.stats import Histogram

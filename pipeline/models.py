@@ -47,7 +47,7 @@ class Models:
                     key = "precision" if str(error).startswith("precision") else "backend"
                     faults[loaded.fault(("engine", key), str(error))] = None
             if camera.detect and camera.detect not in detectors:
-                from pipeline.detector import DetectorError, load_detector  # ultralytics, where it is used
+                from engines.detector import DetectorError, load_detector  # ultralytics, where it is used
 
                 try:
                     version = _version(camera.detect)

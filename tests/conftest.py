@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import os
 
-from pipeline import urls
+# Small arrays gain nothing from threads, and beside other work threads that spin for each other cost tenfold.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+
+from pipeline import urls  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

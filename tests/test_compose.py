@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from engines.detections import Detection
 from pipeline.compose import draw_detections, draw_mark
-from pipeline.detections import Detection
 
 SIZES = [(288, 352), (480, 640), (1080, 1920), (2160, 3840), (32, 32), (40, 2000), (2000, 40)]
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from engines.detections import Detection
+from engines.detector import Detector, DetectorError, load_detector
+from engines.letterbox import fit
+from engines.quiet_ultralytics import import_ultralytics
 from pipeline import detector as detector_module
-from pipeline.detections import Detection
-from pipeline.detector import Detector, DetectorError, load_detector
-from pipeline.letterbox import fit
-from pipeline.quiet_ultralytics import import_ultralytics
 
 CLIPS = Path(__file__).parent.parent / "benchmarks" / "clips"
 NAMES = {0: "car", 1: "bus", 2: "person"}
@@ -398,7 +398,7 @@ def state():
     return (dict(os.environ), torch.get_num_threads(), cv2.getNumThreads(), torch.save,
             str(np.get_printoptions()), root.level, len(root.handlers))
 before = state()
-from pipeline.detector import load_detector
+from engines.detector import load_detector
 assert "ultralytics" not in sys.modules, "imported before it is asked for"
 load_detector(sys.argv[1], device="cpu")(np.zeros((2, 64, 96, 3), np.uint8))
 after = state()

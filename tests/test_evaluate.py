@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.checkpoint import save_checkpoint
+from engines.detections import Detection
 from engines.generator import GeneratorSettings, NightToDay
 from train.data import write_picture
 from train.evaluate import GAMMAS, gamma, main, score, trivial_scores
@@ -148,3 +149,59 @@ def test_of_a_clip_steadiness_is_scored(rng: np.random.Generator) -> None:
     assert scores["background_std"] == pytest.approx(10)
     assert scores["warped_error"] == pytest.approx(20, rel=0.05)
     assert scores["background_std_night"] == scores["warped_error_night"] == 0
+
+
+class Bright:
+    """A detector of bright blocks, as sure of each as it is bright."""
+
+    def __init__(self, path: Path, *, confidence: float) -> None:
+        assert (path.name, confidence) == ("blocks.pt", 0.001)
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> list[list[Detection]]:
+        (picture,) = rgb
+        _, _, boxes, _ = cv2.connectedComponentsWithStats((picture.min(2) > 180).astype(np.uint8))
+        return [
+            [
+                Detection("block", 0.9, (x, y, x + w, y + h))
+                for x, y, w, h, area in boxes[1:].tolist()
+                if area > 9
+            ]
+        ]
+
+
+def test_a_detector_is_scored_on_the_day_the_night_and_the_outputs(
+    rng: np.random.Generator,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nights, days, background = scene(rng)
+    nights, days = [*nights, (background // 5).astype(np.uint8)], [*days, background]  # an empty one
+    for name, images in (("night", nights), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(tmp_path / "pairs" / name / f"{i}.png", image)
+    write_picture(tmp_path / "pairs" / "background.png", background)
+    boxes = tmp_path / "boxes.csv"
+    rows = [f"{i},{5 + 12 * i},16,{21 + 12 * i},28" for i in range(3)]
+    boxes.write_text("\n".join(["frame,x1,y1,x2,y2", *rows]) + "\n")
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    monkeypatch.setattr("train.evaluate.load_detector", Bright)
+    arguments = ["--checkpoint", str(model), "--pairs", str(tmp_path / "pairs"), "--backend", "eager"]
+    arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "1"]
+    arguments += ["--detector", str(tmp_path / "blocks.pt"), "--boxes", str(boxes)]
+    assert main(arguments) == 0
+    assert "AP50" in capsys.readouterr().out
+    scores = {s["method"].split()[0]: s for s in json.loads((tmp_path / "scores.json").read_text())}
+    assert (scores["the"]["ap50"], scores["the"]["recall_small"], scores["the"]["false_positives"]) == (
+        1,
+        1,
+        0,
+    )
+    assert scores["night"]["ap50"] == scores["output"]["ap50"] == 0
+    boxes.write_text("frame,x1,y1,x2,y2\n77,0,0,9,9\n")
+    assert main(arguments) == 2
+    assert "no box of frames 0 to 3" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments[:-2]])
+    assert "--detector and --boxes go together" in capsys.readouterr().err

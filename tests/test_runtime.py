@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from rtsp_server import WAIT, RtspServer
 
 from engines.checkpoint import save_checkpoint
+from engines.detections import Detection
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import loop as loop_module
 from pipeline import runtime
 from pipeline.batcher import Taken
 from pipeline.config import Config, HttpConfig
 from pipeline.config_faults import ConfigError
-from pipeline.detections import Detection
 from pipeline.frame import Picture
 from pipeline.inbox import Inbox
 from pipeline.runtime import Outcome, Setup, run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from pathlib import Path
 
 import av
@@ -12,16 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.train_vehicles import (
-    FAR,
-    PADDING,
-    Clip,
-    average_precision,
-    far_zone,
-    match,
-    read_clips,
-    write_dataset,
-)
+from benchmarks.train_vehicles import PADDING, read_clips, write_dataset
+from train.detection import FAR
 
 
 def _write_clip(path: Path, rows: list[tuple[int, str, float, float, float, float]]) -> None:
@@ -80,43 +71,3 @@ def test_the_unlabelled_distance_is_painted_for_training_only(footage: Path, tmp
     assert abs(taught[51:, 20:44].astype(int) - 200).max() < 10
     assert abs(taught[:, 50:].astype(int) - 200).max() < 10
     assert abs(judged.astype(int) - 200).max() < 10
-
-
-def test_far_zone_lies_above_the_topmost_box_of_each_column() -> None:
-    boxes = {0: np.array([[10.0, 70.0, 20.0, 90.0]]), 3: np.array([[15.0, 60.0, 30.0, 80.0]])}
-    zone = far_zone(Clip(Path("x"), "train", boxes), 100, 40)
-    tops = [zone[:, column].nonzero()[0] for column in (5, 12, 17, 29, 35)]
-    assert [(rows.min(), rows.max()) if len(rows) else None for rows in tops] == [
-        None, (70 - FAR, 69), (60 - FAR, 59), (60 - FAR, 59), None,
-    ]  # fmt: skip
-
-
-def test_each_box_is_matched_once_by_the_surest() -> None:
-    boxes = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
-    found = [(1.0, 0.0, 11.0, 10.0), (0.0, 0.0, 10.0, 10.0), (20.0, 4.0, 30.0, 14.0), (20.0, 0.0, 30.0, 9.0)]
-    assert match(found, boxes) == [0, None, None, 1]
-    assert match(found, np.zeros((0, 4))) == [None] * 4
-    assert match([], boxes) == []
-
-
-def test_average_precision_is_the_area_under_the_envelope() -> None:
-    seed = random.randrange(2**31)
-    print(f"seed {seed}")
-    rng = np.random.default_rng(seed)
-    for _ in range(20):
-        count = int(rng.integers(1, 40))
-        verdicts = [
-            (float(c), bool(r)) for c, r in zip(rng.random(count), rng.random(count) < 0.6, strict=True)
-        ]
-        total = sum(right for _, right in verdicts) + int(rng.integers(1, 5))
-        ranked = sorted(verdicts, reverse=True)
-        points = []  # (recall, precision) after each detection
-        for n in range(1, count + 1):
-            right = sum(good for _, good in ranked[:n])
-            points.append((right / total, right / n))
-        area = 0.0
-        for k in range(1, total + 1):  # the best precision at each recall or beyond
-            area += max((p for r, p in points if r >= k / total - 1e-9), default=0.0) / total
-        assert average_precision(verdicts, total) == pytest.approx(area)
-    assert average_precision([], 5) == 0.0
-    assert average_precision([(0.9, True), (0.8, True)], 2) == 1.0

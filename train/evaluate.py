@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import CheckpointError, EngineError, load_engine
+from engines.detector import DetectorError, load_detector
 from train.data import CLIPS, Image, Scene, SceneError, load_scene, write_picture
+from train.detection import SURE, false_positives, read_boxes, score_detections
 from train.metrics import FeatureMap
 from train.night import foreground_mask
 from train.scoring import Box, HeldOut, Psnr, Scorer, keep_mask, psnr
@@ -39,6 +41,10 @@ REAL = {
     "kernel_foreground": "kernel foreground", "to_x_ref": "background PSNR to x_ref, dB",
 }  # fmt: skip
 VIDEO = {"warped_error": "warped error", "background_std": "background std"}
+DETECTION = {
+    "ap50": "AP50", "recall": "recall", "recall_small": "small", "recall_medium": "medium",
+    "recall_large": "large", "false_positives": "false positives a picture without boxes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,8 @@ def side_by_side(*columns: Sequence[Image], rows: int = 3) -> Image:
 
 
 def table(scores: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
-    """The named scores as a Markdown table, a method a row; "" where no method has any of them."""
+    """The named scores as a Markdown table, a row for each method that has them; "" where none has any."""
+    scores = [s for s in scores if any(name in s for name in columns)]
     columns = {name: title for name, title in columns.items() if any(name in s for s in scores)}
     if not columns:
         return ""
@@ -162,12 +169,16 @@ def main(argv: list[str] | None = None) -> int:
         scene = load_scene(folder)
         test = _held_out(scene, folder, paired=args.pairs is not None, labels=_labels(args))
         scorer = Scorer(test, FeatureMap(args.vgg), rounds=args.rounds)
+        seen = _detection(args, test)
         scores = [
-            {"method": name, **scorer.full(pictures)} for name, pictures in trivial_answers(test).items()
+            {"method": name, **scorer.full(pictures), **seen(pictures)}
+            for name, pictures in trivial_answers(test).items()
         ]
+        if args.detector:
+            scores.append({"method": "the true day", **seen(test.truth or [])})
         for path in args.checkpoint:
             outputs = translate_all(load_engine(path, backend=args.backend), test.nights)
-            scores.append({"method": str(path), **scorer.full(outputs)})
+            scores.append({"method": str(path), **scorer.full(outputs), **seen(outputs)})
             if args.pictures:
                 target = args.pictures / f"{path.parent.name}-{path.stem}.png"
                 shown = [test.nights, outputs] if test.truth is None else [test.nights, outputs, test.truth]
@@ -177,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(scores, indent=1) + "\n")
     except (
-        SceneError, CheckpointError, EngineError, VggWeightsError, ImportError, ValueError, OSError
+        SceneError, CheckpointError, EngineError, VggWeightsError, DetectorError, ImportError, ValueError, OSError
     ) as error:  # fmt: skip
         print(f"nightday-eval: {error}", file=sys.stderr)
         return 2
@@ -213,10 +224,44 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--vgg", default="orthogonal",
         help="features behind the distances: orthogonal (random, no file), imagenet (downloads), or a path",
     )  # fmt: skip
+    add(
+        "--detector", type=Path,
+        help="an ultralytics model, scored on the true day, the night and the outputs of --pairs; wants --boxes",
+    )  # fmt: skip
+    add(
+        "--boxes",
+        type=Path,
+        help="CSV with frame (from 0), x1, y1, x2, y2 of what stands in each day picture",
+    )
     add("--rounds", type=int, default=20, help="of the bootstrap behind the intervals; 1 for none")
     add("--pictures", type=Path, help="write a few night, output, truth rows there, a PNG a checkpoint")
     add("--json", type=Path, help="write the scores there too")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if (args.detector is None) != (args.boxes is None):
+        parser.error("--detector and --boxes go together")
+    if args.detector is not None and args.pairs is None:
+        parser.error("--detector wants --pairs: boxes belong to day pictures of the same moments")
+    return args
+
+
+def _detection(args: argparse.Namespace, test: HeldOut) -> Callable[[Sequence[Image]], dict[str, float]]:
+    """What gives the detection scores of pictures of the test's moments; no scores without a detector."""
+    if args.detector is None:
+        return lambda _: {}
+    detect = load_detector(args.detector, confidence=0.001)
+    given = read_boxes(args.boxes)
+    boxes = [given.get(i, np.zeros((0, 4))) for i in range(len(test.nights))]
+    if not any(len(one) for one in boxes):
+        raise SceneError(f"{args.boxes}: no box of frames 0 to {len(boxes) - 1}, which are those of --pairs")
+    empty = [i for i, one in enumerate(boxes) if not len(one)]
+
+    def scores(pictures: Sequence[Image]) -> dict[str, float]:
+        found = asdict(score_detections(detect, pictures, boxes))
+        if empty:
+            found["false_positives"] = false_positives(detect, [pictures[i] for i in empty], test.keep)
+        return found
+
+    return scores
 
 
 def _labels(args: argparse.Namespace) -> list[Box]:
@@ -245,6 +290,7 @@ def _report(scores: list[dict[str, Any]], scorer: Scorer) -> None:
         ("To the true day", PAIRED),
         (f"To real days; distances in features of {scorer.features.name}, 95 % intervals", REAL),
         ("Over time, grey levels", VIDEO),
+        (f"What the detector finds (recall and false positives at confidence {SURE:g})", DETECTION),
     ]
     print("\n\n".join(f"{title}\n\n{text}" for title, columns in tables if (text := table(scores, columns))))
     own = scores[0]

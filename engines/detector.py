@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.detections import Detection
-from pipeline.install import INSTALL_DETECT
-from pipeline.letterbox import Letterbox, fit
-from pipeline.quiet_ultralytics import import_ultralytics
+from engines.detections import Detection
+from engines.install import INSTALL_DETECT
+from engines.letterbox import Letterbox, fit
+from engines.quiet_ultralytics import import_ultralytics
 
 MOST = 300  # detections a picture, as ultralytics' predict keeps
 CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere
