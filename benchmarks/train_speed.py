@@ -1,4 +1,7 @@
-"""``python -m benchmarks.train_speed``: seconds a training step, DiCo beside CUT and CycleGAN in one run."""
+"""``python -m benchmarks.train_speed``: seconds a training step, DiCo beside CUT and CycleGAN in one run.
+
+CUT twice: on the networks that all methods of the study share, and on those its authors published, anti-aliased.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import torch
 
-from benchmarks.study.methods import METHODS, Budget
+from benchmarks.study.methods import METHODS, SIZES, Budget, Learner
+from benchmarks.study.published_cut import PublishedCut
 from benchmarks.study.run import hardware
 from train.data import Scene, read_frames, temporal_median
 
 CLIPS = Path(__file__).parent / "clips"
 COMPARED = ("dico", "cut", "cyclegan", "own")
+PUBLISHED = "CUT, its networks as published"
 
 
 def main() -> int:
@@ -38,12 +44,16 @@ def main() -> int:
     budget = Budget(
         steps=args.steps + 2, crop=args.crop, size=args.size, device=args.device, mixed=args.mixed
     )
-    learners = {}
+    learners: dict[str, Learner] = {}
     for name in COMPARED:
         train = METHODS[name].train
         assert train is not None
-        learners[name] = train(scene, budget, 0, Path("runs/speed"))
-    seconds: dict[str, list[float]] = {name: [] for name in COMPARED}
+        learners[METHODS[name].title] = train(scene, budget, 0, Path("runs/speed"))
+    learners[PUBLISHED] = PublishedCut(
+        scene, replace(SIZES[args.size], input="rgb"), crop=(args.crop, args.crop), steps=budget.steps, seed=0,
+        device=args.device, mixed=args.mixed,
+    )  # fmt: skip
+    seconds: dict[str, list[float]] = {name: [] for name in learners}
     for step in range(args.steps + 2):
         for name, learner in learners.items():
             began = time.perf_counter()
@@ -53,9 +63,11 @@ def main() -> int:
             if step >= 2:
                 seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    print("| method | seconds a step | CUT's ÷ this |\n|---|---:|---:|")
+    print("| method | seconds a step | CUT's ÷ this | published CUT's ÷ this |\n|---|---:|---:|---:|")
     for name, median in medians.items():
-        print(f"| {METHODS[name].title} | {median:.3f} | {medians['cut'] / median:.2f} |")
+        print(
+            f"| {name} | {median:.3f} | {medians['CUT'] / median:.2f} | {medians[PUBLISHED] / median:.2f} |"
+        )
     if args.json:
         result = {
             "date": str(date.today()), "hardware": hardware(args.device), "size": args.size, "crop": args.crop,

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks.study.methods import METHODS, Budget, translate
+from benchmarks.study.published_cut import BlurDown, BlurUp, PublishedCut
 from benchmarks.study.report import read, scene_table, score_table
 from benchmarks.study.rivals import RIVALS, Cut, CycleGan
 from benchmarks.study.run import pending, result_path, run_one, score_again
@@ -124,6 +125,23 @@ def test_cut_takes_features_where_the_paper_does(scene: StudyScene) -> None:
             torch.nn.init.orthogonal_(head[0].weight)  # type: ignore[index,arg-type]
             torch.nn.init.orthogonal_(head[2].weight)  # type: ignore[index,arg-type]
         assert rival._nce(night, night) < rival._nce(night, torch.rand_like(night))
+
+
+def test_published_cut_resamples_without_aliases_and_learns(scene: StudyScene) -> None:
+    flat, step = torch.full((1, 3, 16, 16), 0.4), torch.zeros(1, 1, 8, 8)
+    step[..., 4:] = 1
+    for layer, side in ((BlurDown(3), 8), (BlurUp(3), 32)):
+        assert torch.allclose(layer(flat), torch.full((1, 3, side, side), 0.4))
+    # Linear interpolation between pixel centres, as (1, 3, 3, 1) / 4 gives.
+    assert BlurUp(1)(step)[0, 0, 8, 6:10].tolist() == [0, 0.25, 0.75, 1]
+    rival = PublishedCut(scene.train, TINY, crop=(64, 64), steps=2, seed=0)
+    night = torch.rand(1, 3, 64, 64)
+    shapes = [tuple(f.shape[1:]) for f in rival._features(night)]
+    assert shapes == [(3, 70, 70), (8, 64, 64), (16, 32, 32), (16, 16, 16), (16, 16, 16)]
+    assert rival.model.translate(night).shape == night.shape
+    before = [p.clone() for p in rival.model.generator.parameters()]
+    rival.run_step()
+    assert not all(torch.equal(p, q) for p, q in zip(before, rival.model.generator.parameters(), strict=True))
 
 
 def test_cyclegans_pool_gives_back_old_fakes(scene: StudyScene) -> None:

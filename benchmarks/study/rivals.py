@@ -131,9 +131,7 @@ class Cut(Rival):
 
     def __init__(self, scene: Scene, generator: GeneratorSettings, **settings: object) -> None:
         super().__init__(scene, generator, **settings)  # type: ignore[arg-type]
-        assert isinstance(self.model.generator, ResnetGenerator)
-        blocks = generator.blocks
-        self.taps = (0, 4, 7, 10, 10 + min(4, blocks - 1))
+        self._shape(generator)
         w = generator.width
         channels = (3, 2 * w, 4 * w, 4 * w, 4 * w)
         self.heads = nn.ModuleList(
@@ -144,10 +142,21 @@ class Cut(Rival):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, 0.0, 0.02)
                 nn.init.zeros_(module.bias)
-        self.judge = PatchDiscriminator().to(self.device)
+        self.judge = self._new_judge().to(self.device)
         self._generator = self._adam(self.model.parameters())
         self._heads = self._adam(self.heads.parameters())
         self._judge = self._adam(self.judge.parameters())
+
+    def _shape(self, generator: GeneratorSettings) -> None:
+        """Say at which of the generator's layers features are taken."""
+        self.taps = (0, 4, 7, 10, 10 + min(4, generator.blocks - 1))
+
+    def _new_judge(self) -> nn.Module:
+        return PatchDiscriminator()
+
+    def _layers(self) -> nn.Sequential:
+        assert isinstance(self.model.generator, ResnetGenerator)
+        return self.model.generator.layers
 
     def _learn(self, night: Tensor, day: Tensor) -> None:
         with self._autocast():
@@ -165,8 +174,7 @@ class Cut(Rival):
 
     def _features(self, rgb: Tensor) -> list[Tensor]:
         x, taken = self.model.see(rgb), []
-        assert isinstance(self.model.generator, ResnetGenerator)
-        for i, layer in enumerate(self.model.generator.layers):
+        for i, layer in enumerate(self._layers()):
             x = layer(x)
             if i in self.taps:
                 taken.append(x)
