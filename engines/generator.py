@@ -29,6 +29,7 @@ class GeneratorSettings:
             the literal reading of the paper), or RGB alone (``rgb``, what the paper compares with).
         reference: (H, W) of x_ref where the generator sees the camera's daytime background too; the picture is
             part of the model then, which serves this one camera. None: it does not.
+        blend: the generator draws a mask beside the picture; x_ref shows where it is 0. Wants ``reference``.
         norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
             brightness of the single frame.
         upsample: of ``resnet``: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is
@@ -41,6 +42,7 @@ class GeneratorSettings:
     width: int = 64
     input: InputMode = "concat"
     reference: tuple[int, int] | None = None
+    blend: bool = False
     norm: Norm = "instance"
     upsample: Upsample = "resize"
     invariant_radius: int = 6
@@ -60,6 +62,8 @@ class GeneratorSettings:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
         if self.reference is not None and not (len(self.reference) == 2 and min(self.reference) >= 16):
             raise ValueError(f"reference={self.reference!r}: must be height and width, each ≥ 16")
+        if self.blend and self.reference is None:
+            raise ValueError("blend=True: needs a reference to blend with")
 
 
 PAPER = GeneratorSettings(blocks=9, width=64)
@@ -94,7 +98,7 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """The CycleGAN/CUT ResNet: 7×7 stem, two strided convolutions, residual blocks, two upsamplings, 7×7, tanh.
 
-    Float (N, channels, H, W) → (N, 3, H, W) in [-1, 1]; H and W multiples of 4.
+    Float (N, channels, H, W) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 4.
     """
 
     def __init__(self, channels: int, settings: GeneratorSettings) -> None:
@@ -119,7 +123,7 @@ class ResnetGenerator(nn.Module):
             else:
                 layers.append(nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1))
             layers += [_norm(norm, c // 2), nn.ReLU(inplace=True)]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(w, 3 + settings.blend, 7), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -154,7 +158,7 @@ class LightGenerator(nn.Module):
 
     0.99 G products for a 352×288 picture where the compact ResNet has 4.84 G.
 
-    Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1]; H and W multiples of 8.
+    Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 8.
     """
 
     def __init__(self, channels: int, settings: GeneratorSettings) -> None:
@@ -176,7 +180,8 @@ class LightGenerator(nn.Module):
         )
         self.back_to_quarter, self.at_quarter = up(4 * w, 2 * w), SeparableBlock(2 * w, norm)
         self.back_to_half, self.at_half = up(2 * w, w), nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
-        self.out = nn.Sequential(nn.Conv2d(w, 12, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+        drawn = 4 * (3 + settings.blend)
+        self.out = nn.Sequential(nn.Conv2d(w, drawn, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
         # The four pixels of each shuffled one begin alike (ICNR, Aitken et al., 2017): else they begin as a lattice,
         # which adversarial training holds on to.
         with torch.no_grad():
@@ -190,6 +195,30 @@ class LightGenerator(nn.Module):
         quarter = self.to_quarter(half)
         quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
         return self.out(self.at_half(half + self.back_to_half(quarter)))
+
+
+class BlendedGenerator(nn.Module):
+    """α · drawn + (1 - α) · x_ref: α and the drawn picture from one generator, x_ref out of its own input.
+
+    A fixed camera knows its background: drawing it anew costs most of a generator's steps and capacity, and what
+    it has not learnt to draw shows as lattices and smear. With a mask it learns what is *not* background.
+
+    Args:
+        generator: gives four channels, the last one 2 α - 1; what it is given ends with x_ref.
+        light: whether that is x_ref as four pixels in 12 channels, else in 3.
+    """
+
+    def __init__(self, generator: nn.Module, *, light: bool) -> None:
+        super().__init__()
+        self.generator = generator
+        self.light = light
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What ``generator`` takes → float (N, 3, H, W) in [-1, 1]."""
+        drawn = self.generator(x)
+        reference = F.pixel_shuffle(x[:, -12:], 2) if self.light else x[:, -3:]
+        alpha = drawn[:, 3:] * 0.5 + 0.5
+        return reference + alpha * (drawn[:, :3] - reference)
 
 
 class NightToDay(nn.Module):
@@ -209,7 +238,9 @@ class NightToDay(nn.Module):
         channels = 0 if self.invariant is None else len(INVARIANTS)
         channels += picture * ((settings.input != "replace") + (settings.reference is not None))
         make = LightGenerator if light else ResnetGenerator
-        self.generator = make(channels, settings)
+        self.generator: nn.Module = make(channels, settings)
+        if settings.blend:
+            self.generator = BlendedGenerator(self.generator, light=light)
         shape = settings.reference or (0, 0)
         self.register_buffer(
             "reference", torch.zeros(3, *shape, dtype=torch.uint8), persistent=settings.reference is not None

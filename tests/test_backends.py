@@ -59,13 +59,13 @@ def test_auto_takes_openvino_on_a_cpu_and_its_fastest_precision() -> None:
     )
 
 
-@pytest.mark.parametrize("reference", [None, (48, 64)])
+@pytest.mark.parametrize(("reference", "blend"), [(None, False), ((48, 64), False), ((48, 64), True)])
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_any_size_and_batch_and_its_own_memory(
-    tmp_path: Path, backend: str, reference: tuple[int, int] | None
+    tmp_path: Path, backend: str, reference: tuple[int, int] | None, blend: bool
 ) -> None:
     path = tmp_path / "tiny.pt"
-    model = NightToDay(GeneratorSettings(blocks=1, width=4, reference=reference))
+    model = NightToDay(GeneratorSettings(blocks=1, width=4, reference=reference, blend=blend))
     model.reference.random_(0, 256)
     save_checkpoint(path, model)
     engine = load_engine(path, backend=backend, precision="fp32")  # type: ignore[arg-type]

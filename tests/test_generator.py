@@ -29,6 +29,8 @@ def test_paper_and_compact_are_one_class(settings: GeneratorSettings, blocks: in
         replace(TINY, input="replace", upsample="transposed", norm="batch"),
         replace(LIGHT, blocks=1, width=4),
         replace(LIGHT, blocks=1, width=4, input="replace"),
+        replace(LIGHT, blocks=1, width=4, reference=(40, 56), blend=True),
+        replace(TINY, reference=(40, 56), blend=True),
     ],
 )
 def test_uint8_in_uint8_out_at_any_size(settings: GeneratorSettings, size: tuple[int, int]) -> None:
@@ -51,6 +53,25 @@ def test_normalisation_and_invariant_are_in_the_graph() -> None:
         want = (255 * (model.generator(seen) + 1) / 2).round().permute(0, 2, 3, 1)
         got = model(frames).float()
     assert (got - want).abs().max() <= 1  # a value on the edge of rounding
+
+
+@pytest.mark.parametrize("base", [replace(TINY, norm="batch"), replace(LIGHT, blocks=1, width=4)])
+def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSettings) -> None:
+    torch.manual_seed(torch.seed() % 2**32)
+    model = NightToDay(replace(base, reference=(32, 48), blend=True)).eval()
+    model.reference.random_(0, 256)
+    frames = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8)
+    inner = model.generator.generator
+    out = inner.layers[-2] if base.kind == "resnet" else inner.out[0]
+    masks = (
+        slice(3, None) if base.kind == "resnet" else slice(12, None)
+    )  # pixel shuffle: four of each channel
+    with torch.inference_mode():
+        drawn = ((inner(model.see(frames.permute(0, 3, 1, 2).float() / 255))[:, :3] + 1) * 127.5).round()
+        for level, want in ((-50.0, model.reference.expand(2, -1, -1, -1)), (50.0, drawn)):
+            out.weight[masks].zero_()
+            out.bias[masks] = level
+            assert (model(frames).permute(0, 3, 1, 2) - want.float()).abs().max() <= 1
 
 
 def test_light_sees_every_pixel_at_half_size() -> None:
@@ -158,6 +179,7 @@ def test_light_begins_without_a_lattice() -> None:
         ("width", 2.5),
         ("input", "grey"),
         ("reference", (8, 8)),
+        ("blend", True),
         ("norm", "layer"),
         ("upsample", "x"),
     ],

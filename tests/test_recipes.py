@@ -101,3 +101,35 @@ def test_steadiness_makes_noise_count_for_less(scene: Scene, tmp_path: Path) -> 
         answers.append(255 * float(day.std(dim=0).mean()))
     print(f"grey levels of change under noise: {answers[0]:.2f}, with the term {answers[1]:.2f}")
     assert answers[1] < 0.8 * answers[0]
+
+
+def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_path: Path) -> None:
+    """Where nights agree with their median the output goes to x_ref; of what moves in them nothing is asked."""
+    empty = (scene.background * 0.2).astype(np.uint8)
+    nights = [empty.copy() for _ in range(6)]
+    for i, night in enumerate(nights[:3]):
+        night[40:70, 20 + 40 * i : 50 + 40 * i] = 200
+    settings = replace(
+        TINY, recipe="paired", paired_weight=0.0, still_weight=10.0, steps=200, see_reference=True
+    )
+    trainer = Trainer(replace(scene, night=nights), settings, tmp_path)
+    for i, still in enumerate(trainer.still):
+        moving = np.zeros(still.shape, bool)
+        moving[40:70, 20 + 40 * i : 50 + 40 * i] = i < 3
+        assert not still[moving].any()
+        assert still.mean() > (0.8 if i < 3 else 0.999)
+    terms = [trainer.run_step()["still"] for _ in range(100)]
+    print(f"distance to x_ref {terms[0]:.3f}, then {terms[-1]:.3f}")
+    assert np.mean(terms[-5:]) < 0.6 * np.mean(terms[:3])
+
+
+@pytest.mark.parametrize("kind", ["resnet", "light"])
+def test_a_blending_model_is_saved_with_its_mask(scene: Scene, tmp_path: Path, kind: str) -> None:
+    generator = replace(TINY.generator, kind=kind)  # type: ignore[arg-type]
+    settings = replace(TINY, recipe="paired", generator=generator, see_reference=True, blend=True)
+    trainer = Trainer(scene, settings, tmp_path)
+    trainer.run_step()
+    trainer.save()
+    assert load_checkpoint(tmp_path / "model.pt").settings.blend
+    with pytest.raises(ValueError, match="wants see_reference=True"):
+        replace(settings, see_reference=False)

@@ -21,7 +21,7 @@ from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from train import ranks
 from train.augment import Augmenter, Crop
-from train.data import Image, Scene, SceneError, write_picture
+from train.data import Image, Scene, SceneError, temporal_median, write_picture
 from train.discriminator import PatchDiscriminator
 from train.elesim import elesim, similarity_thresholds
 from train.losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
@@ -36,6 +36,7 @@ Device = Literal["cpu", "cuda"]
 GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
 PAIRED_RATE = 1e-3
 NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
+STILL = 20  # grey levels that a night may be off the nights' median and still show the background
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -49,6 +50,7 @@ class TrainSettings:
         generator: the model's shape.
         losses: weights and readings of the paper's terms.
         see_reference: give the generator x_ref as an input too; the model then holds that picture.
+        blend: have it draw a mask with which x_ref is blended in; wants ``see_reference``.
         start_from: a checkpoint whose weights to start with, or none.
         teacher: a checkpoint whose outputs on real nights are to be learned as well, or none.
         steps: optimiser steps.
@@ -67,6 +69,8 @@ class TrainSettings:
         teacher_weight: weight of the L1 to the teacher's output.
         steady_weight: weight of the L1 between the outputs of a night and of the same night with other noise: what
             a still camera's picture changes by from frame to frame is noise, and should not be seen by day.
+        still_weight: weight of |x_N→D - x_ref| on real nights where they agree with the nights' own median: there the
+            camera sees its background, whatever the lamps do to it. No simulation knows those.
         mask_warmup: steps over which the floor under M falls from 1 to 0.
         vgg: weights of ζ: imagenet, orthogonal, or a path.
         seed: of everything random.
@@ -79,6 +83,7 @@ class TrainSettings:
     generator: GeneratorSettings = COMPACT
     losses: LossSettings = field(default_factory=LossSettings)
     see_reference: bool = False
+    blend: bool = False
     start_from: str | None = None
     teacher: str | None = None
     steps: int = 8000
@@ -94,6 +99,7 @@ class TrainSettings:
     reference_weight: float = 0.0
     teacher_weight: float = 10.0
     steady_weight: float = 0.0
+    still_weight: float = 0.0
     mask_warmup: int = 300
     vgg: str = "orthogonal"
     seed: int = 0
@@ -122,12 +128,15 @@ class TrainSettings:
                 "reference_weight",
                 "teacher_weight",
                 "steady_weight",
+                "still_weight",
             )
         }
         weights |= {name: getattr(self.losses, name) for name in ("adversarial", "background", "foreground")}
         for name, value in weights.items():
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value}: a weight must be finite and not below 0")
+        if self.blend and not self.see_reference:
+            raise ValueError("blend=True: wants see_reference=True, there is nothing to blend with")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
             raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
         if self.seed < 0:
@@ -185,6 +194,12 @@ class Trainer:
             "paired": settings.steps,
             "paired+dico": round(settings.unpaired_from * settings.steps),
         }[settings.recipe]
+        if settings.still_weight > 0:
+            if not scene.night:
+                raise SceneError(
+                    f"{scene.name}: no night picture to learn its background from; give some in night/"
+                )
+            self.still = _still(scene.night)
         if self.unpaired_start < settings.steps or (self.paired and settings.feature_weight > 0):
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
         if self.unpaired_start < settings.steps:
@@ -202,7 +217,9 @@ class Trainer:
     def _first_model(self) -> NightToDay:
         s = self.settings
         height, width = self.scene.background.shape[:2]
-        generator = replace(s.generator, reference=(height, width) if s.see_reference else None)
+        generator = replace(
+            s.generator, reference=(height, width) if s.see_reference else None, blend=s.blend
+        )
         if s.start_from is None:
             model = NightToDay(generator)
         else:
@@ -235,9 +252,10 @@ class Trainer:
             crops += [crop for crop, *_ in pairs]
             nights += [night for _, _, night, _ in pairs]
         real = slice(len(nights), None)
-        if unpaired or self.teacher is not None:
+        if unpaired or self.teacher is not None or s.still_weight > 0:
             crops += [self.augment.crop(self.rng) for _ in range(s.batch)]
-            nights += [crop(self._pick(self.scene.night)) for crop in crops[real]]
+            picked = [int(self.rng.integers(len(self.scene.night))) for _ in crops[real]]
+            nights += [crop(self.scene.night[i]) for crop, i in zip(crops[real], picked, strict=True)]
 
         # One forward pass for all kinds: batch normalisation then sees them together.
         x = self._tensor(nights).contiguous(memory_format=torch.channels_last)
@@ -268,6 +286,12 @@ class Trainer:
                 taught = self.teacher.translate(x[real], whole).float()
             terms["teacher"] = (fake[real] - taught).abs().mean()
             loss = loss + s.teacher_weight * terms["teacher"]
+        if s.still_weight > 0:
+            still = [crop(self.still[i]) for crop, i in zip(crops[real], picked, strict=True)]
+            weight = torch.from_numpy(np.stack(still)).to(self.device)[:, None].float()
+            wanted = self._tensor([crop(self.scene.background) for crop in crops[real]])
+            terms["still"] = (weight * (fake[real] - wanted).abs()).sum() / (3 * weight.sum()).clamp_min(1)
+            loss = loss + s.still_weight * terms["still"]
         if unpaired:
             generated = fake[real]
             loss = loss + self._dico(generated, x[real], crops[real], terms)
@@ -484,6 +508,13 @@ class Trainer:
         self.rng.bit_generator.state = drawn_numpy[ranks.rank()]
         self.step = state["step"]
         return True
+
+
+def _still(nights: list[Image]) -> list[NDArray[np.bool_]]:
+    """Where each night agrees with the median of all, bool (H, W), well away from what does not."""
+    empty = temporal_median(nights)
+    moved = (foreground_mask(night, empty, threshold=STILL).astype(np.uint8) for night in nights)
+    return [cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0 for mask in moved]
 
 
 def _fingerprint(scene: Scene) -> str:

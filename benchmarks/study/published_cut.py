@@ -95,7 +95,7 @@ class PublishedCut(Cut):
 
     def _shape(self, generator: GeneratorSettings) -> None:
         self.taps = (0, 4, 8, 12, 12 + min(4, generator.blocks - 1))
-        self.model.generator = AntialiasedResnet(3, generator).to(self.device)  # type: ignore[assignment]
+        self.model.generator = AntialiasedResnet(3, generator).to(self.device)
 
     def _new_judge(self) -> nn.Module:
         return AntialiasedPatchDiscriminator()
