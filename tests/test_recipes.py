@@ -112,12 +112,15 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     settings = replace(
         TINY, recipe="paired", paired_weight=0.0, still_weight=10.0, steps=200, see_reference=True
     )
-    trainer = Trainer(replace(scene, night=nights), settings, tmp_path)
+    days = [scene.background.copy() for _ in range(4)]
+    days[1][100:120, 20:50] = 255 - days[1][100:120, 20:50]
+    trainer = Trainer(replace(scene, night=nights, day=days), settings, tmp_path)
     for i, still in enumerate(trainer.still):
         moving = np.zeros(still.shape, bool)
         moving[40:70, 20 + 40 * i : 50 + 40 * i] = i < 3
         assert not still[moving].any()
-        assert still.mean() > (0.8 if i < 3 else 0.999)
+        assert still[moving == 0].mean() > 0.8
+        assert not still[105:115, 25:45].any()  # by day something was there
     terms = [trainer.run_step()["still"] for _ in range(100)]
     print(f"distance to x_ref {terms[0]:.3f}, then {terms[-1]:.3f}")
     assert np.mean(terms[-5:]) < 0.6 * np.mean(terms[:3])

@@ -37,6 +37,7 @@ GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
 PAIRED_RATE = 1e-3
 NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 STILL = 20  # grey levels that a night may be off the nights' median and still show the background
+BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -199,7 +200,7 @@ class Trainer:
                 raise SceneError(
                     f"{scene.name}: no night picture to learn its background from; give some in night/"
                 )
-            self.still = _still(scene.night)
+            self.still = _still(scene)
         if self.unpaired_start < settings.steps or (self.paired and settings.feature_weight > 0):
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
         if self.unpaired_start < settings.steps:
@@ -416,8 +417,7 @@ class Trainer:
         if ranks.rank() > 0:
             return path
         rng = np.random.default_rng(self.settings.seed)
-        picks = np.linspace(0, len(self.scene.night) - 1, 2).round().astype(int)
-        nights = [self.scene.night[i] for i in picks]
+        nights = [*self.scene.night[:1], *self.scene.night[1:][-1:]]
         if self.paired:
             for i in np.linspace(0, len(self.scene.day) - 1, 2).round().astype(int):
                 day = self.scene.day[i]
@@ -510,11 +510,19 @@ class Trainer:
         return True
 
 
-def _still(nights: list[Image]) -> list[NDArray[np.bool_]]:
-    """Where each night agrees with the median of all, bool (H, W), well away from what does not."""
-    empty = temporal_median(nights)
-    moved = (foreground_mask(night, empty, threshold=STILL).astype(np.uint8) for night in nights)
-    return [cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0 for mask in moved]
+def _still(scene: Scene) -> list[NDArray[np.bool_]]:
+    """Where each night shows the background for sure, bool (H, W): it agrees with the median of all nights.
+
+    What stands still through all nights, such as a queue of cars in a short clip, agrees as well: so places are left
+    out where things pass by day. Clouds and sun may change all of a day; what counts is which places change most.
+    """
+    empty = temporal_median(scene.night)
+    days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
+    passed = np.mean([foreground_mask(day, scene.background) for day in days], axis=0)
+    busy = (passed > max(BUSY, 2 * float(np.median(passed)))).astype(np.uint8)
+    near = np.ones((9, 9), np.uint8)
+    moved = (foreground_mask(night, empty, threshold=STILL).astype(np.uint8) | busy for night in scene.night)
+    return [cv2.dilate(mask, near) == 0 for mask in moved]
 
 
 def _fingerprint(scene: Scene) -> str:
