@@ -56,7 +56,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add = parser.add_argument
     add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
     add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
-    add("--recipe", choices=("dico", "paired", "paired+dico"), default=d.recipe, help="see README")
+    add("--recipe", choices=("blend", "paired", "dico", "paired+dico"), default="blend", help="see README")
     add("--size", choices=tuple(SIZES), default="light", help="light needs no GPU; paper is the largest")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
     add(
@@ -72,7 +72,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--learning-rate", type=float, help="default: 2e-4 for dico, else 1e-3")
     add("--unpaired-from", type=float, default=d.unpaired_from, help="share of the steps, for paired+dico")
     add("--paired", type=float, default=d.paired_weight, help="weight of the paired L1")
-    add("--foreground-weight", type=float, default=d.foreground_weight, help="of a pixel in the paired L1")
+    add("--foreground-weight", type=float, help="of a moving pixel in the paired L1 (blend 10, paired 2)")
+    add("--still", type=float, help="weight of x_ref on real nights where nothing moves (blend 5, others 0)")
     add("--adversarial", type=float, help="weight of L_adv (dico 1, paired+dico 1)")
     add("--background", type=float, help="weight of L_back (dico 1, paired+dico 10)")
     add("--foreground", type=float, help="weight of L_fore (dico 1, paired+dico 0.5)")
@@ -137,7 +138,10 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         learning_rate=args.learning_rate,
         unpaired_from=args.unpaired_from,
         paired_weight=args.paired,
-        foreground_weight=args.foreground_weight,
+        foreground_weight=base.foreground_weight
+        if args.foreground_weight is None
+        else args.foreground_weight,
+        still_weight=base.still_weight if args.still is None else args.still,
         reference_weight=base.reference_weight if args.reference is None else args.reference,
         vgg=args.vgg,
         seed=args.seed,
@@ -207,7 +211,8 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
 
 def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> list[str]:
     """Say what is wrong with the footage; SceneError if it must not be trained on."""
-    findings = check_scene(scene, learns_nights=settings.recipe != "paired")
+    learns_nights = settings.recipe in ("dico", "paired+dico") or settings.still_weight > 0
+    findings = check_scene(scene, learns_nights=learns_nights)
     for finding in findings:
         if finding.refuse and not force:
             raise SceneError(f"{scene.name}: {finding.text} (--force trains anyway)")

@@ -115,7 +115,7 @@ _VERDICTS = {
 _ADVICE = {
     "Moving things": "More day footage with traffic and people in it helps most, then more steps.",
     "Whole picture": "Train longer. If it stays so, look whether day/ and night/ show the same view.",
-    "Your own nights": "Add real nights and train with --recipe paired+dico.",
+    "Your own nights": "Add real nights, of several hours and weathers.",
     "Steadiness": "Train longer; noise is learnt late.",
     "Done learning": "Train anew with more --steps, in another --out.",
 }

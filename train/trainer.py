@@ -30,7 +30,7 @@ from train.vgg import Vgg16Features
 
 log = logging.getLogger("train")
 
-Recipe = Literal["dico", "paired", "paired+dico"]
+Recipe = Literal["dico", "paired", "paired+dico", "blend"]
 Device = Literal["cpu", "cuda"]
 
 GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
@@ -47,7 +47,8 @@ class TrainSettings:
 
     Attributes:
         recipe: ``dico`` is the paper's method alone; ``paired`` regresses the camera's day frames from their
-            simulated nights; ``paired+dico`` starts with that and adds the paper's terms on real nights.
+            simulated nights; ``paired+dico`` starts with that and adds the paper's terms on real nights; ``blend`` is
+            ``paired`` by name, which ``default_settings`` has blend x_ref in and learn from real nights too.
         generator: the model's shape.
         losses: weights and readings of the paper's terms.
         see_reference: give the generator x_ref as an input too; the model then holds that picture.
@@ -148,9 +149,19 @@ def default_settings(recipe: Recipe) -> TrainSettings:
     """The settings a recipe starts from.
 
     ``dico`` has the paper's weights, all 1. ``paired+dico`` weighs L_fore, which pulls towards the night's own
-    look, below L_back and the distance to x_ref.
+    look, below L_back and the distance to x_ref. ``blend`` weighs what moves most: a generator that is shown x_ref
+    otherwise does no more than show it on.
     """
     settings = TrainSettings(recipe=recipe)
+    if recipe == "blend":
+        return replace(
+            settings,
+            see_reference=True,
+            blend=True,
+            foreground_weight=10.0,
+            feature_weight=10.0,
+            still_weight=5.0,
+        )
     if recipe != "paired+dico":
         return settings
     losses = replace(settings.losses, background=10.0, foreground=0.5, centre=True)
@@ -193,6 +204,7 @@ class Trainer:
         self.unpaired_start = {
             "dico": 0,
             "paired": settings.steps,
+            "blend": settings.steps,
             "paired+dico": round(settings.unpaired_from * settings.steps),
         }[settings.recipe]
         if settings.still_weight > 0:
