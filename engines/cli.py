@@ -225,8 +225,8 @@ def _show(rows: list[Row], columns: list[str]) -> None:
         table.add_column(column, justify="right" if numbers else "left", no_wrap=column != "verdict")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    console = Console(highlight=False, markup=False)
-    console.print(table, width=None if console.is_terminal else 250)
+    # A script or a file is no terminal, which rich takes for 80 columns.
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 250).print(table)
 
 
 def _cell(value: object) -> str:

@@ -212,7 +212,9 @@ class Bench:
 
     def measure(self, candidate: Candidate, *, budget_ms: float | None = None) -> Verdict:
         """How a candidate does now. What it raises is its fault, told in the verdict."""
-        log.info("%s: measuring %s", self.name, candidate, extra={"event": "engine_measured"})
+        log.info(
+            "%s: measuring %s, once on this machine", self.name, candidate, extra={"event": "engine_measured"}
+        )
         precision = candidate.precision
         wanted, eager_ms = self._reference
         if candidate == REFERENCE:

@@ -18,7 +18,7 @@ from engines.golden import Picture
 BARS = {"fp32": 40.0, "bf16": 40.0, "fp16": 40.0, "int8": 32.0}  # dB; at 40 the difference is not seen
 BELOW = 3.0  # dB that one frame alone may lie below the bar
 MOST = 100.0  # dB; what frames alike bit for bit are given
-RUNS, RUN_S = (3, 15), 1.0  # fewest and most timed runs, and the seconds after which there are no more
+RUNS, RUN_S = (3, 50), 0.5  # fewest and most timed runs, and the seconds after which there are no more
 
 VERDICT = "verdict.json"
 
@@ -145,7 +145,7 @@ def latency_ms(
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Median time of one frame by itself, milliseconds; 3 to 15 runs, about a second. ``engine`` is warm."""
+    """Median time of one frame by itself, milliseconds; 3 to 50 runs, about half a second. ``engine`` is warm."""
     fewest, most = RUNS
     began, times = clock(), list[float]()
     while len(times) < fewest or (len(times) < most and clock() - began < RUN_S):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pipeline import urls
@@ -11,3 +13,11 @@ from pipeline import urls
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process redacts the secrets it has met; one test's are nothing to the next."""
     monkeypatch.setattr(urls, "_secrets", {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor fill the user's cache, and one that loads an engine measures it for those after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
