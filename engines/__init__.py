@@ -1,6 +1,7 @@
 """The ground floor: the night-to-day generator with its colour invariant in the graph, and what compiles it."""
 
-from engines.backends import Backend, Engine, EngineError, Precision, load_engine
+from engines.backends import Backend, Engine, EngineError, Precision
 from engines.checkpoint import CheckpointError
+from engines.load import load_engine
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]

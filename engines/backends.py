@@ -1,20 +1,19 @@
-"""Backends behind one call: ``load_engine``."""
+"""What every backend is and is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from engines.checkpoint import load_checkpoint
+from engines.cache import EngineCache
 from engines.generator import NightToDay
 
-Backend = Literal["auto", "eager", "openvino", "tensorrt"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Backend = Literal["auto", "eager", "compile", "openvino", "tensorrt"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Frames = NDArray[np.uint8]
 
 MIN_SIDE = 16  # pixels; below it the reflection paddings are wider than the picture
@@ -58,34 +57,41 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(checkpoint: str | Path, backend: Backend = "auto", precision: Precision = "auto") -> Engine:
-    """Load a checkpoint on a backend.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a backend is asked to make an engine of, and may take what it needs of.
 
-    Args:
-        checkpoint: a file written by ``nightday-train``.
-        backend: ``auto`` takes eager on a GPU and OpenVINO on a CPU.
-        precision: ``auto`` takes bf16 where the device computes in it, else fp32.
-
-    Raises:
-        CheckpointError: the file is missing or is not a checkpoint.
-        EngineError: the backend or precision cannot be had here.
+    Attributes:
+        model: on the CPU, in evaluation mode, the backend's own to change.
+        name: the checkpoint's file name.
+        precision: one of its own, never ``auto``.
+        cache: for what it compiles.
+        calibration: night frames for int8, uint8 RGB (H, W, 3) each.
+        max_batch: most frames it will be given at once.
     """
-    for name, value, allowed in (("backend", backend, Backend), ("precision", precision, Precision)):
-        if value not in get_args(allowed):
-            raise EngineError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
-    if backend == "tensorrt":
-        raise EngineError(
-            "backend tensorrt: not built in this version; use eager on a GPU, openvino on a CPU"
-        )
-    model = load_checkpoint(checkpoint)
-    name = Path(checkpoint).name
-    if backend == "auto":
-        backend = "eager" if torch.cuda.is_available() else "openvino"
-    if backend == "eager":
-        return EagerEngine(model, name=name, precision=precision)
-    from engines.openvino import OpenVinoEngine  # half a second of import that eager does not need
 
-    return OpenVinoEngine(model, name=name, precision=precision)
+    model: NightToDay
+    name: str
+    precision: Precision
+    cache: EngineCache
+    calibration: Sequence[NDArray[np.uint8]]
+    max_batch: int
+
+
+class BackendModule(Protocol):
+    """What the module of a backend offers."""
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """What this machine computes in with it, the likely fastest first; quick, and none where it cannot run."""
+        ...
+
+    def version(self) -> str:
+        """Of what compiles and runs, e.g. 2026.4.1."""
+        ...
+
+    def make(self, order: Order) -> Engine:
+        """The engine that ``order`` asks for, before any picture size. Raises EngineError if it cannot be had."""
+        ...
 
 
 def check_frames(frames: Frames) -> None:
@@ -95,31 +101,3 @@ def check_frames(frames: Frames) -> None:
         raise ValueError(
             f"frames are {frames.dtype} {frames.shape}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
         )
-
-
-class EagerEngine:
-    """PyTorch as it is, on the GPU if there is one: the reference the other backends are held against."""
-
-    def __init__(self, model: NightToDay, *, name: str, precision: Precision) -> None:
-        if precision == "fp16":
-            raise EngineError("precision fp16: eager runs fp32 or bf16")
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if precision == "auto":
-            cuda_bf16 = self._device.type == "cuda" and torch.cuda.is_bf16_supported()
-            precision = "bf16" if cuda_bf16 else "fp32"
-        self._model = model.to(self._device)
-        self._bf16 = precision == "bf16"
-        self.info = EngineInfo("eager", precision, name)
-
-    def __call__(self, frames: Frames) -> Frames:
-        """See ``Engine``."""
-        check_frames(frames)
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
-
-    def prepared(self, height: int, width: int) -> bool:
-        """Always: nothing is compiled."""
-        return True
-
-    def prepare(self, height: int, width: int) -> None:
-        """Nothing to do."""

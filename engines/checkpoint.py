@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engines.generator import GeneratorSettings, NightToDay
 
@@ -19,13 +22,20 @@ class CheckpointError(ValueError):
     """A file is missing or is not a checkpoint of this project. The message is one line and names the file."""
 
 
-def save_checkpoint(path: str | Path, model: NightToDay, *, training: dict[str, Any] | None = None) -> None:
+def save_checkpoint(
+    path: str | Path,
+    model: NightToDay,
+    *,
+    training: dict[str, Any] | None = None,
+    golden: Sequence[Tensor] = (),
+) -> None:
     """Write ``model`` with its settings to ``path``, atomically, as contiguous float32 CPU tensors.
 
     Args:
         path: the file; its folder is made.
         model: any device.
         training: what the model card says of its training: plain numbers, strings, lists and dicts.
+        golden: night frames of the camera, ``engines.golden.pack``, for qualifying engines.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +46,7 @@ def save_checkpoint(path: str | Path, model: NightToDay, *, training: dict[str, 
         "settings": asdict(model.settings),
         "state": state,
         "training": training or {},
+        "golden": list(golden),
     }
     part = path.with_name(path.name + ".part")
     torch.save(content, part)
@@ -43,7 +54,8 @@ def save_checkpoint(path: str | Path, model: NightToDay, *, training: dict[str, 
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checked content of a checkpoint: format, version, settings, state, training. No code in it is run.
+    """The checked content of a checkpoint: format, version, settings, state, training, golden (not in old
+    files). No code in it is run.
 
     Raises:
         CheckpointError: the file is missing, unreadable, or something else.
@@ -70,7 +82,11 @@ def load_checkpoint(path: str | Path) -> NightToDay:
     Raises:
         CheckpointError: the file is missing, not a checkpoint, or its settings and weights do not fit.
     """
-    content = read_checkpoint(path)
+    return model_of(read_checkpoint(path), path)
+
+
+def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
+    """``load_checkpoint`` of what ``read_checkpoint`` read from ``path``."""
     try:
         model = NightToDay(GeneratorSettings(**content["settings"]))
         model.load_state_dict(content["state"])
@@ -78,3 +94,12 @@ def load_checkpoint(path: str | Path) -> NightToDay:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: settings and weights do not fit: {reason}") from None
     return model.eval()
+
+
+def model_digest(model: NightToDay) -> str:
+    """sha256 of a model's settings and weights, wherever they are: the part of a checkpoint that fixes its output."""
+    digest = hashlib.sha256(repr(model.settings).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -13,12 +13,31 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from engines.backends import EngineError, EngineInfo, Frames, Precision, check_frames
+from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.generator import NightToDay, from_bytes, to_bytes
 
 KEPT_SIZES = 8  # compiled graphs kept; cameras rarely have more sizes, and each holds its own buffers
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
+
+
+def precisions() -> tuple[Precision, ...]:
+    """bf16 where the CPU computes in it, and fp32."""
+    return ("bf16", "fp32") if _can_bf16(ov.Core()) else ("fp32",)
+
+
+def version() -> str:
+    """OpenVINO's."""
+    return ov.__version__
+
+
+def make(order: Order) -> Engine:
+    """The engine that ``order`` asks for."""
+    return OpenVinoEngine(order.model, name=order.name, precision=order.precision)
+
+
+def _can_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class _See(nn.Module):
@@ -59,10 +78,7 @@ class OpenVinoEngine:
 
     def __init__(self, model: NightToDay, *, name: str, precision: Precision) -> None:
         self._core = ov.Core()
-        can_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "auto":
-            precision = "bf16" if can_bf16 else "fp32"
-        if precision == "bf16" and not can_bf16:
+        if precision == "bf16" and not _can_bf16(self._core):
             raise EngineError("precision bf16: this CPU does not compute in bfloat16; use fp32 or auto")
         if precision not in _TYPES:
             raise EngineError(f"precision {precision}: openvino runs {' or '.join(_TYPES)} on a CPU")

@@ -12,7 +12,7 @@ from pipeline.line import Detect
 from pipeline.runtime import Setup
 from pipeline.translator import Translate
 
-_Version = tuple[Path, int, int, int, str, str]
+_Version = tuple[object, ...]
 
 
 class Models:
@@ -36,9 +36,9 @@ class Models:
             model = camera.model
             if model is not None and camera.translate != "never" and model not in engines:
                 try:
-                    version = _version(model, settings.backend, settings.precision)
+                    version = _version(model, settings.backend, settings.precision, settings.max_batch)
                     engine = self._engines.get(version) or load_engine(
-                        model, settings.backend, settings.precision
+                        model, settings.backend, settings.precision, max_batch=settings.max_batch
                     )
                     engines[model] = self._engines[version] = engine
                 except (CheckpointError, OSError) as error:
@@ -60,6 +60,6 @@ class Models:
         return Setup(loaded.config, engines, detectors)
 
 
-def _version(path: Path, backend: str = "", precision: str = "") -> _Version:
+def _version(path: Path, *asked: str | int) -> _Version:
     found = path.stat()
-    return (path, found.st_ino, found.st_mtime_ns, found.st_size, backend, precision)
+    return (path, found.st_ino, found.st_mtime_ns, found.st_size, *asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 # Small arrays gain nothing from threads, and beside other work threads that spin for each other cost tenfold.
 for _library in ("OMP", "OPENBLAS", "MKL"):
@@ -17,3 +18,11 @@ from pipeline import urls  # noqa: E402
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process redacts the secrets it has met; one test's are nothing to the next."""
     monkeypatch.setattr(urls, "_secrets", {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor fill the user's cache, and one that loads an engine measures it for those after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import CheckpointError, EngineError, load_engine
+from engines import Backend, CheckpointError, EngineError, load_engine
 from engines.detector import DetectorError, load_detector
 from train.data import CLIPS, Image, Scene, SceneError, load_scene, write_picture
 from train.detection import SURE, false_positives, read_boxes, score_detections
@@ -214,7 +214,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         help="folder with night/ and day/ of one camera, not the same moments, and perhaps background.png",
     )
-    add("--backend", default="auto", choices=("auto", "eager", "openvino", "tensorrt"))
+    add("--backend", default="auto", choices=get_args(Backend))
     add(
         "--label", type=int, nargs=4, action="append", metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), default=[],
         help="pixels of a burned-in label, left out of every score; may be given again",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
+from engines.golden import pack
 from train import ranks
 from train.augment import Augmenter, Crop
 from train.data import Image, Scene, SceneError, temporal_median, write_picture
@@ -200,6 +201,7 @@ class Trainer:
                 f"{scene.name}: pictures are {width}×{height}; at least {MIN_CROP}×{MIN_CROP} is needed"
             )
         crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
+        self.golden = pack(scene.night)
         self.augment = Augmenter(scene, crop, flip=settings.flip)
         self.unpaired_start = {
             "dico": 0,
@@ -474,7 +476,7 @@ class Trainer:
         part = self.folder / "state.pt.part"
         torch.save(state, part)
         os.replace(part, self.folder / "state.pt")
-        save_checkpoint(self.folder / "model.pt", self.model, training=self.card())
+        save_checkpoint(self.folder / "model.pt", self.model, training=self.card(), golden=self.golden)
 
     def card(self) -> dict[str, Any]:
         """What a checkpoint says about its training."""

@@ -30,6 +30,7 @@ import torch
 
 from engines.checkpoint import save_checkpoint
 from engines.generator import NightToDay
+from engines.golden import pack
 from train.data import Image, Scene, temporal_median
 from train.evaluate import score
 from train.metrics import background_std
@@ -81,6 +82,7 @@ class Validator:
         self.unseen = bool(scene.held_back)
         self.days = _spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
         self.real = _spread(scene.night, REAL)
+        self.golden = pack(scene.night)
         rng = np.random.default_rng(SEED)
         conditions = [random_conditions(rng) for _ in range(NIGHTS)]
         shape = scene.background.shape[:2]
@@ -122,7 +124,7 @@ class Validator:
         best = self.best
         self.history.append(now)
         if best is None or now.score > best.score:
-            save_checkpoint(self.folder / "best.pt", model, training=training)
+            save_checkpoint(self.folder / "best.pt", model, training=training, golden=self.golden)
         with self.path.open("a") as lines:
             lines.write(_line(now))
         return now

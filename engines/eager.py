@@ -1,0 +1,49 @@
+"""PyTorch as it is: the reference the other backends are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
+from engines.generator import NightToDay
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What pays here: bf16 where a GPU computes in it, and fp32."""
+    return ("bf16", "fp32") if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else ("fp32",)
+
+
+def version() -> str:
+    """PyTorch's."""
+    return torch.__version__
+
+
+def make(order: Order) -> Engine:
+    """The engine that ``order`` asks for."""
+    return EagerEngine(order.model, name=order.name, precision=order.precision)
+
+
+class EagerEngine:
+    """On the GPU if there is one, else on the CPU; fp32, or bf16 by autocast."""
+
+    def __init__(self, model: NightToDay, *, name: str, precision: Precision) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise EngineError(f"precision {precision}: eager runs fp32 or bf16")
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.to(self._device)
+        self._bf16 = precision == "bf16"
+        self.info = EngineInfo("eager", precision, name)
+
+    def __call__(self, frames: Frames) -> Frames:
+        """See ``Engine``."""
+        check_frames(frames)
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
+
+    def prepared(self, height: int, width: int) -> bool:
+        """Always: nothing is compiled."""
+        return True
+
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing to do."""

@@ -1,0 +1,54 @@
+"""What a compiled engine and a measured time depend on outside the model: processor, GPU, driver."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import re
+from pathlib import Path
+
+import torch
+
+
+@functools.cache
+def cpu() -> str:
+    """Model of the processor, the widest vectors PyTorch uses on it, and a hash of its flags.
+
+    Virtual machines of one name ("AMD EPYC") differ in their flags, and code compiled for some crashes without them.
+    """
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        info = ""
+    name, flags = (
+        found.group(1).strip() if (found := re.search(rf"^{what}\s*:(.*)$", info, re.MULTILINE)) else ""
+        for what in ("model name", "(?:flags|Features)")
+    )
+    digest = hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{name or platform.processor() or platform.machine()}, {capability}, {digest}"
+
+
+@functools.cache
+def gpu() -> tuple[str, str]:
+    """Name and compute capability of the GPU that PyTorch takes, and its driver's version."""
+    major, minor = torch.cuda.get_device_capability()
+    try:
+        told = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        told = ""
+    found = re.search(r"\b\d{3}\.\d+(?:\.\d+)?\b", told)
+    driver = found.group() if found else f"cuda {torch.version.cuda}"  # WSL and Jetson have no such file
+    return f"{torch.cuda.get_device_name()}, {major}.{minor}", driver
+
+
+def device_and_driver() -> tuple[str, str]:
+    """``gpu()`` where PyTorch sees one, else ``cpu()`` and an empty driver."""
+    return gpu() if torch.cuda.is_available() else (cpu(), "")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
