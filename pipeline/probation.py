@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.clock import Clock
 from pipeline.translator import Translate, call
-from pipeline.warmup import is_prepared, prepare
+from pipeline.warmup import is_prepared
 
 # What goes wrong with an engine in service shows at once or within seconds: batches of other sizes than those it was
 # prepared with, memory that runs over beside everything else, a GPU's clock that falls. 200 batches are 8 s of one
@@ -143,7 +143,8 @@ class Probation:
     def prepare(self, height: int, width: int) -> None:
         """See ``Engine``; of both, since both may be asked."""
         for engine in (self.engine, self.before):
-            prepare(engine, height, width)
+            if not is_prepared(engine, height, width):
+                engine.prepare(height, width)  # type: ignore[attr-defined]
 
     def __call__(self, frames: Pixels) -> Pixels:
         """See ``Engine``. Raises what the new engine raised where the one before cannot help."""
