@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from engines.install import INSTALL
@@ -118,12 +118,12 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
         )
     models = Models()
 
-    def load() -> tuple[LoadedConfig, Setup]:
+    def load(sizes: Mapping[str, tuple[int, int]]) -> tuple[LoadedConfig, Setup]:
         loaded = load_config(options.cameras, overrides=options.overrides)
-        return loaded, models.setup(loaded)
+        return loaded, models.setup(loaded, sizes=sizes)
 
     try:
-        loaded, setup = load()
+        loaded, setup = load({})
     except ConfigError as error:
         screen.flush()
         for fault in error.faults:
@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
         return DONE
     try:
         with signals(inbox):
-            runtime = Runtime(setup, reload=lambda: load()[1], inbox=inbox)
+            runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], inbox=inbox)
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
             outcome = _stream(runtime, screen, duration=options.duration)
     except WebError as error:

@@ -178,6 +178,11 @@ class Runtime:
         engines = {id(camera.line.engine): camera.line.engine for camera in self._cameras.values()}.values()
         return [info for engine in engines if isinstance(info := getattr(engine, "info", None), EngineInfo)]
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(height, width) of the last frame of each camera that has a generator and has sent one."""
+        lines = [camera.line for camera in self._cameras.values()]
+        return {line.name: line.size for line in lines if line.size and line.engine is not None}
+
     def engines_ready(self) -> bool:
         """Whether every engine has been made ready for what was known of the cameras at the start."""
         return self._warm

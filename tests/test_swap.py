@@ -638,8 +638,8 @@ def test_the_command_itself_holds_on_to_no_engine_that_was_swapped_out(
     loaded: list[weakref.ref[Any]] = []
     setup = Models.setup
 
-    def noted(self: Models, config: LoadedConfig) -> Setup:
-        made = setup(self, config)
+    def noted(self: Models, config: LoadedConfig, **options: Any) -> Setup:
+        made = setup(self, config, **options)
         loaded.append(weakref.ref(made.engines[MODEL]))
         return made
 
