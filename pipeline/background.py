@@ -37,7 +37,8 @@ CHECKPOINT_EVERY = 300.0  # seconds; what a crash may lose is as little as that 
 class Background:
     """Samples one camera's day view and keeps its medians, a little at each frame.
 
-    One thread calls ``observe``; another may call ``save`` and ``checkpoint``, and read the properties.
+    One thread calls ``observe``; another may call ``save``, ``checkpoint`` and ``use_model``, and read the
+    properties.
 
     Memory: at most 2·``frames`` + 5 pictures, of which the median not in use is one; of one nobody has sampled
     nothing. And 0.6 MB of the scene watch's.
@@ -65,7 +66,7 @@ class Background:
     ) -> None:
         self._camera = camera
         self._source = source
-        self._model = model
+        self._model = self._next_model = model
         self._every = every
         self._path = path
         self._clock = clock or SystemClock()
@@ -93,6 +94,11 @@ class Background:
         return None if held is None else held[0]
 
     @property
+    def model(self) -> str:
+        """The fingerprint of the generator that translates."""
+        return self._next_model
+
+    @property
     def nbytes(self) -> int:
         """Memory of the pictures held."""
         return sum(median.nbytes for median in self._medians.values())
@@ -114,6 +120,9 @@ class Background:
             translated: whether the generator made ``view``.
             seconds: the time by the camera's clock, so that a fast file counts alike.
         """
+        if self._model != (model := self._next_model):
+            self._model = model
+            self._drop_night()
         if view.shape != self._size:
             self._resize(view.shape)
         state: State = "night" if translated else "day"
@@ -132,6 +141,13 @@ class Background:
             median.advance()
             if median.settled:
                 self._publish()
+
+    def use_model(self, model: str) -> None:
+        """Another generator translates from now on, the one with this fingerprint.
+
+        With the next frame, what the one before made of the night is dropped.
+        """
+        self._next_model = model
 
     def settle(self) -> None:
         """Work in what is left of the last sample, when no more frames come."""
@@ -209,6 +225,14 @@ class Background:
     def _drop(self, cause: DropCause) -> None:
         self._forget()
         self._say_dropped(cause)
+
+    def _drop_night(self) -> None:
+        night = self._medians["night"]
+        if night.picture is not None:
+            self._say_dropped("model")
+        night.clear()
+        self._publish()
+        self._hurry = True
 
     def _say_dropped(self, cause: DropCause) -> None:
         log.warning(

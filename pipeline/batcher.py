@@ -69,6 +69,11 @@ class Batcher:
                 known.pop(name, None)
             self._window.forget(name)
 
+    def forget_kind(self, name: str) -> None:
+        """Take the next frame of camera ``name`` into any batch it fits in: its kind is another from now on."""
+        with self._ready:
+            self._last_kind.pop(name, None)
+
     def ran(self, size: int, seconds: float) -> None:
         """Say what a batch of ``size`` frames took to translate."""
         self._window.ran(size, seconds)

@@ -14,6 +14,7 @@ from pipeline.encode import SharedEncoder
 from pipeline.gate import NightGate
 from pipeline.inbox import Inbox
 from pipeline.line import Detect, Line
+from pipeline.probation import Probation
 from pipeline.reader import Reader, ReaderEvent
 from pipeline.restarts import RestartBudget
 from pipeline.sinks import Sink, open_sink
@@ -85,6 +86,7 @@ class Camera:
                 clock=clock,
             )
             self.line.background.restore()
+        self._proven = "unknown" if isinstance(engine, Probation) else self._model
         self._encoder = SharedEncoder()
         self._timeline = Timeline()
         self.line.sinks = [self._sink(output) for output in config.outputs]
@@ -104,6 +106,23 @@ class Camera:
         """Open the source."""
         self._started = True
         self.reader.start()
+
+    @property
+    def _model(self) -> str:
+        return self.line.background.model if self.line.background else ""
+
+    def adopt(self, config: CameraConfig) -> None:
+        """Go on under ``config``, which differs from the present one in the model or its file at the most."""
+        self.config = self.line.config = config
+        if self.line.background and self.line.engine is not None and config.model:
+            self.line.background.use_model(_fingerprint(config.model))
+
+    def settle(self, *, kept: bool) -> None:
+        """Its engine's probation is over; if that was not kept, the model is the one before."""
+        if kept:
+            self._proven = self._model
+        elif self.line.background:
+            self.line.background.use_model(self._proven)
 
     def stop_reading(self) -> None:
         """Have the reader end. Returns at once; ``join`` waits."""

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from engines.install import INSTALL
@@ -17,7 +17,7 @@ from pipeline.urls import redact
 if TYPE_CHECKING:
     from pipeline.config_file import LoadedConfig
     from pipeline.logs import Screen
-    from pipeline.runtime import Outcome, Setup
+    from pipeline.runtime import Outcome, Runtime, Setup
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,10 @@ def _seconds(text: str) -> float:
 def _run(options: argparse.Namespace, inbox: Inbox) -> int:
     from pipeline.config_faults import ConfigError
     from pipeline.config_file import load_config
-    from pipeline.logs import default_screen, set_up_logging
+    from pipeline.logs import default_screen, say, set_up_logging
     from pipeline.models import Models
+    from pipeline.runtime import Runtime
+    from pipeline.web import WebError
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -116,12 +118,12 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
         )
     models = Models()
 
-    def load() -> tuple[LoadedConfig, Setup]:
+    def load(sizes: Mapping[str, tuple[int, int]]) -> tuple[LoadedConfig, Setup]:
         loaded = load_config(options.cameras, overrides=options.overrides)
-        return loaded, models.setup(loaded)
+        return loaded, models.setup(loaded, sizes=sizes)
 
     try:
-        loaded, setup = load()
+        loaded, setup = load({})
     except ConfigError as error:
         screen.flush()
         for fault in error.faults:
@@ -131,32 +133,11 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
         screen.flush()
         _print_config(loaded)
         return DONE
-    return _stream(setup, screen, inbox, reload=lambda: load()[1], duration=options.duration)
-
-
-def _print_config(loaded: LoadedConfig) -> None:
-    import yaml
-
-    text = yaml.safe_dump(loaded.config.dump(), sort_keys=False, allow_unicode=True, width=1000)
-    print("\n".join(redact(line) for line in text.splitlines()))
-
-
-def _stream(
-    setup: Setup, screen: Screen, inbox: Inbox, *, reload: Callable[[], Setup], duration: float | None
-) -> int:
-    from pipeline.logs import say
-    from pipeline.runtime import Runtime
-    from pipeline.status import StatusLine
-    from pipeline.web import WebError
-
-    status = StatusLine(screen)
     try:
         with signals(inbox):
-            outcome = Runtime(setup, reload=reload, inbox=inbox).run(
-                duration=duration,
-                report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
-                report_every=status.every,
-            )
+            runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], inbox=inbox)
+            del setup  # it would hold the engines of the start for ever, though they may be swapped out
+            outcome = _stream(runtime, screen, duration=options.duration)
     except WebError as error:
         if not screen.close() or not say(f"error: {error}\n", sys.stderr):
             os._exit(FAILED)
@@ -166,6 +147,24 @@ def _stream(
     if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
+
+
+def _print_config(loaded: LoadedConfig) -> None:
+    import yaml
+
+    text = yaml.safe_dump(loaded.config.dump(), sort_keys=False, allow_unicode=True, width=1000)
+    print("\n".join(redact(line) for line in text.splitlines()))
+
+
+def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outcome:
+    from pipeline.status import StatusLine
+
+    status = StatusLine(screen)
+    return runtime.run(
+        duration=duration,
+        report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
+        report_every=status.every,
+    )
 
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:

@@ -33,18 +33,19 @@ Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Detection]]]
 class Line:
     """One camera's line through the loop.
 
-    The loop's thread calls ``wants_translation`` and ``lose`` and sets ``shown``; any thread may save.
+    The loop's thread calls ``wants_translation`` and ``lose`` and sets ``size`` and ``shown``; any thread may save.
 
     Attributes:
         config: what the user asked for.
         stats: its counters.
         slot: where its reader puts frames.
-        engine: its generator, or None where nothing is translated.
+        engine: its generator, or None where nothing is translated; ``Loop.swap`` changes it under way.
         detect: its detector, if any.
         gate: tells night from day where ``translate`` is ``night``.
         background: the rolling median, if any.
         sinks: its outputs.
         troubles: what is wrong with outputs, by their names with secrets masked.
+        size: (height, width) of its last frame.
         lost: why the last frame that got lost on the way did, or "".
         shown: the last frame as the camera saw it and as it is shown, (H, W, 3) each; kept for the snapshot.
     """
@@ -58,6 +59,7 @@ class Line:
     background: Background | None = None
     sinks: list[Sink] = field(default_factory=list)
     troubles: dict[str, SinkEvent] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
     lost: str = ""
     shown: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
     _saved: object = None

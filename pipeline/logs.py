@@ -27,7 +27,7 @@ LogFormat = Literal["text", "json"]
 MOST_WAITING = 1_000_000  # characters that wait to be written
 FLUSH_WITHIN = 1.0  # seconds to write what waits at the end
 
-_FIELDS = ("camera", "output", "reason")
+_FIELDS = ("camera", "cameras", "output", "reason")
 
 
 class Screen:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -17,6 +18,7 @@ from pipeline.clock import Clock
 from pipeline.compose import draw_detections, draw_mark
 from pipeline.frame import Frame, Picture
 from pipeline.line import Detect, Line
+from pipeline.probation import BatchTimes
 from pipeline.stats import Histogram
 from pipeline.translator import Translate, to_rgb, translate
 from pipeline.warmup import WarmUp
@@ -33,6 +35,10 @@ class _View:
     seen: NDArray[np.uint8]
     day: NDArray[np.uint8]
     translated: bool
+
+
+_Dark = tuple[Line, Frame, NDArray[np.uint8]]
+"""A frame to be translated, and its colours."""
 
 
 class Loop(threading.Thread):
@@ -72,6 +78,8 @@ class Loop(threading.Thread):
         self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=self._kind, clock=clock)
         for line in lines.values():
             self.batcher.add(line)
+        self.times = BatchTimes(clock)
+        """What its engines take."""
         self.beat_at = clock.monotonic()
         """When it last began a batch or found nothing to do, on the monotonic clock."""
         self.error: Exception | None = None
@@ -95,6 +103,13 @@ class Loop(threading.Thread):
             self._lines.pop(name, None)
             self.batcher.remove(name)
 
+    def swap(self, engines: Mapping[str, Translate]) -> None:
+        """Give cameras, by name, other engines, all at once. A batch at hand is translated by those before."""
+        with self._ready:
+            for name, engine in engines.items():
+                self._lines[name].engine = engine
+                self.batcher.forget_kind(name)
+
     def run(self) -> None:
         """Work until finished or stopped."""
         batch: list[Taken] = []
@@ -117,21 +132,24 @@ class Loop(threading.Thread):
         """What frames of a batch share: the engine and the size."""
         return (id(line.engine) if line.engine else None, frame.video.width, frame.video.height)
 
-    def _engine_ready(self, line: Line, frame: Frame) -> bool:
+    def _engine_ready(self, line: Line, engine: Translate, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.
-        if line.lossless or line.engine is None:
-            return True
-        return self._warm_up.ready(line.engine, frame.video.height, frame.video.width)
+        return line.lossless or self._warm_up.ready(engine, frame.video.height, frame.video.width)
 
     def _process(self, batch: Sequence[Taken]) -> None:
+        with self._ready:  # all of them before a swap, or all after it
+            engines = [line.engine for line, _ in batch]
         passed: list[_View] = []
-        dark: list[tuple[Line, Frame, NDArray[np.uint8]]] = []
-        for line, frame in batch:
+        dark: dict[
+            int, tuple[Translate, list[_Dark]]
+        ] = {}  # by engine: a swap may come between taking and this
+        for (line, frame), engine in zip(batch, engines, strict=True):
             if self._lines.get(line.name) is not line:  # removed or replaced since
                 continue
+            line.size = (frame.video.height, frame.video.width)
             try:
                 night = line.wants_translation(frame)
-                if night and not self._engine_ready(line, frame):
+                if night and engine is not None and not self._engine_ready(line, engine, frame):
                     line.stats.count_dropped("engine_starting")
                     continue
                 rgb = to_rgb(frame.video, self._reformatter)
@@ -140,18 +158,17 @@ class Loop(threading.Thread):
                 line.lose("decode_error", "colour", "frame_failed", message)
                 continue
             line.all_right("colour")
-            if night:
-                dark.append((line, frame, rgb))
+            if night and engine is not None:
+                dark.setdefault(id(engine), (engine, []))[1].append((line, frame, rgb))
             else:
                 passed.append(_View(line, frame, rgb, rgb, translated=False))
         self._show(passed)
-        engine = dark[0][0].engine if dark else None
-        if engine is not None:
+        for engine, frames in dark.values():
             began = self._clock.monotonic()
-            views = _translated(engine, dark)
+            views = _translated(partial(self.times.run, engine), frames)
             now = self._clock.monotonic()
-            self.batcher.ran(len(dark), now - began)
-            self._batches.observe(len(dark))
+            self.batcher.ran(len(frames), now - began)
+            self._batches.observe(len(frames))
             for view in views:
                 view.line.stats.count_latency(now - view.frame.decoded_at, stage="translated")
             self._show(views)
@@ -208,7 +225,7 @@ class Loop(threading.Thread):
             line.shown = (view.seen, rgb)
 
 
-def _translated(engine: Translate, dark: Sequence[tuple[Line, Frame, NDArray[np.uint8]]]) -> list[_View]:
+def _translated(engine: Translate, dark: Sequence[_Dark]) -> list[_View]:
     """Views of the frames the engine could translate; the others are counted as dropped."""
     views = []
     results = translate(engine, [rgb for _, _, rgb in dark])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 from engines import CheckpointError, EngineError, load_engine
+from pipeline.ahead import build_ahead
 from pipeline.config_faults import ConfigError
 from pipeline.config_file import LoadedConfig
 from pipeline.line import Detect
@@ -26,8 +29,14 @@ class Models:
         self._engines: WeakValueDictionary[_Version, Translate] = WeakValueDictionary()
         self._detectors: WeakValueDictionary[_Version, Detect] = WeakValueDictionary()
 
-    def setup(self, loaded: LoadedConfig) -> Setup:
-        """What ``loaded`` needs. Raises ConfigError with every fault."""
+    def setup(
+        self, loaded: LoadedConfig, *, sizes: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    ) -> Setup:
+        """What ``loaded`` needs. Raises ConfigError with every fault.
+
+        ``sizes`` are (height, width) of what cameras that run send, by their names. What is new to them is built for
+        these in a process of its own first, since they need this one.
+        """
         settings = loaded.config.engine
         engines: dict[Path, Translate] = {}
         detectors: dict[Path, Detect] = {}
@@ -37,9 +46,17 @@ class Models:
             if model is not None and camera.translate != "never" and model not in engines:
                 try:
                     version = _version(model, settings.backend, settings.precision, settings.max_batch)
-                    engine = self._engines.get(version) or load_engine(
-                        model, settings.backend, settings.precision, max_batch=settings.max_batch
-                    )
+                    engine = self._engines.get(version)
+                    if engine is None:
+                        theirs = {
+                            sizes[one.name]
+                            for one in loaded.config.cameras
+                            if one.model == model and one.name in sizes
+                        }
+                        build_ahead(model, theirs, settings)
+                        engine = load_engine(
+                            model, settings.backend, settings.precision, max_batch=settings.max_batch
+                        )
                     engines[model] = self._engines[version] = engine
                 except (CheckpointError, OSError) as error:
                     faults[loaded.fault(("cameras", index, "model"), str(error))] = None

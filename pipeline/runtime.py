@@ -19,9 +19,11 @@ from pipeline.inbox import Inbox
 from pipeline.line import Detect, Line
 from pipeline.loop import Loop
 from pipeline.media import open_input
+from pipeline.probation import Probation
 from pipeline.restarts import RestartBudget
 from pipeline.stats import BATCH_BOUNDS, Histogram
 from pipeline.status import CameraStatus
+from pipeline.swap import SETTLED, begin, change, find_swaps, prepare_all, settle
 from pipeline.systemd import Notifier
 from pipeline.translator import Translate
 from pipeline.urls import CameraUrl, redact
@@ -59,6 +61,14 @@ class Setup:
     config: Config
     engines: Mapping[Path, Translate]
     detectors: Mapping[Path, Detect] = field(default_factory=dict)
+
+    def engine_of(self, camera: CameraConfig) -> Translate | None:
+        """The generator of an entry; None where nothing is translated."""
+        return self.engines[camera.model] if camera.translate != "never" and camera.model else None
+
+    def detector_of(self, camera: CameraConfig) -> Detect | None:
+        """The detector of an entry, if any."""
+        return self.detectors[camera.detect] if camera.detect else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class Runtime:
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
-        self._setup = setup
+        self._config = setup.config  # the engines belong to the lines alone, that those swapped out can go
         self._reload = reload
         self._inbox = inbox or Inbox()
         self._clock = clock or SystemClock()
@@ -144,13 +154,15 @@ class Runtime:
         self._served: HttpConfig | None = None  # what it listens by
         self.batches = Histogram(BATCH_BOUNDS)
         """Frames given to an engine at once."""
-        self._reloading = False
+        self._reloading: threading.Thread | None = None
+        self._reload_again = False
         self._next_setup: Setup | ConfigError | Exception | None = None
         self._pictures: set[Path] = set()
         self._saving = threading.Lock()  # one at a time, lest an old checkpoint takes the place of a new one
         self._before = recordings(_outputs(setup.config))
         self._files: set[Path] = set()
         self._retired: list[Camera] = []
+        self._cameras: dict[str, Camera] = {}
         self._cameras = {camera.name: self._camera(camera, setup) for camera in setup.config.cameras}
         self._lines: dict[str, Line] = {name: camera.line for name, camera in self._cameras.items()}
         self._loop = self._new_loop()
@@ -162,9 +174,14 @@ class Runtime:
         return tuple(camera.status() for camera in self._cameras.values())
 
     def engines(self) -> list[EngineInfo]:
-        """The engines that were loaded."""
-        engines = {id(engine): engine for engine in self._setup.engines.values()}.values()
+        """The engines that serve."""
+        engines = {id(camera.line.engine): camera.line.engine for camera in self._cameras.values()}.values()
         return [info for engine in engines if isinstance(info := getattr(engine, "info", None), EngineInfo)]
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(height, width) of the last frame of each camera that has a generator and has sent one."""
+        lines = [camera.line for camera in self._cameras.values()]
+        return {line.name: line.size for line in lines if line.size and line.engine is not None}
 
     def engines_ready(self) -> bool:
         """Whether every engine has been made ready for what was known of the cameras at the start."""
@@ -182,7 +199,7 @@ class Runtime:
     def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
         """See the function ``run``."""
         try:
-            self._serve(self._setup.config.http)
+            self._serve(self._config.http)
         except WebError:
             for camera in self._cameras.values():
                 camera.finish_outputs()
@@ -220,7 +237,7 @@ class Runtime:
             problems += self._without_pictures()
             if not any(camera.pictures for camera in final):
                 problems.append("no camera delivered a single picture")
-        files = sorted(recordings(_outputs(self._setup.config)) - self._before | self._files)
+        files = sorted(recordings(_outputs(self._config)) - self._before | self._files)
         return Outcome(cause, tuple(problems), (*files, *sorted(self._pictures.copy())), final, clean)
 
     def _watch(
@@ -240,9 +257,11 @@ class Runtime:
                 self._start_reload()
             elif word == "reloaded":
                 self._apply_reload()
+            elif word == SETTLED:
+                settle(self._cameras.values(), self._loop)
             if not self._mend():
                 return "failed"
-            if not self._reloading and all(camera.ended for camera in self._cameras.values()):
+            if self._reloading is None and all(camera.ended for camera in self._cameras.values()):
                 return "finished"
             if now >= end:
                 return "duration"
@@ -292,7 +311,7 @@ class Runtime:
         return Loop(
             self._lines,
             ready=self._ready,
-            max_batch=self._setup.config.engine.max_batch,
+            max_batch=self._config.engine.max_batch,
             stop=self._stop,
             batches=self.batches,
             clock=self._clock,
@@ -300,10 +319,15 @@ class Runtime:
         )
 
     def _camera(self, config: CameraConfig, setup: Setup, before: Camera | None = None) -> Camera:
+        engine = setup.engine_of(config)
+        for other in self._cameras.values():  # what is on probation elsewhere is so here
+            trial = other.line.engine
+            if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.model, engine):
+                engine = trial
         return Camera(
             config,
-            engine=_engine(config, setup),
-            detect=_detector(config, setup),
+            engine=engine,
+            detect=setup.detector_of(config),
             ready=self._ready,
             inbox=self._inbox,
             clock=self._clock,
@@ -349,24 +373,32 @@ class Runtime:
     # --- a change of the configuration ----------------------------------------------------------------------
 
     def _start_reload(self) -> None:
-        """Have the configuration read in a thread of its own: models take seconds to load."""
-        if self._reload is None or self._reloading:
+        """Have the configuration read, and what it needs made ready, in a thread of its own.
+
+        Models take seconds to load, some engines minutes to be built.
+        """
+        if self._reload is None:
             return
-        self._reloading = True
+        if self._reloading is not None:
+            self._reload_again = True  # the file may have been read before it was changed
+            return
         self._notifier.reloading()
         reload = self._reload
 
         def work() -> None:
             try:
-                self._next_setup = reload()
+                setup = reload()
+                prepare_all(find_swaps(self._cameras, setup))
+                self._next_setup = setup
             except Exception as error:
                 self._next_setup = error
             self._inbox.put("reloaded")
 
-        threading.Thread(target=work, name="reload", daemon=True).start()
+        self._reloading = threading.Thread(target=work, name="reload", daemon=True)
+        self._reloading.start()
 
     def _apply_reload(self) -> None:
-        setup, self._next_setup, self._reloading = self._next_setup, None, False
+        setup, self._next_setup, self._reloading = self._next_setup, None, None
         if isinstance(setup, Setup):
             self._change(setup)
         else:
@@ -374,9 +406,15 @@ class Runtime:
             for fault in faults:
                 log.error("not reloaded: %s", fault, extra={"event": "reload_refused"})
         self._notifier.ready()
+        if self._reload_again:
+            self._reload_again = False
+            self._start_reload()
 
     def _change(self, setup: Setup) -> None:
-        """Put ``setup`` in place of what runs: cameras it says nothing new of are not touched."""
+        """Put ``setup`` in place of what runs: cameras it says nothing new of are not touched.
+
+        Those with another engine and nothing else go on with that.
+        """
         before_http = self._served
         if setup.config.http != before_http:
             try:
@@ -392,10 +430,10 @@ class Runtime:
         kept = {
             config.name
             for config in setup.config.cameras
-            if (old := before.get(config.name)) is not None
-            and (old.config, old.line.engine, old.line.detect)
-            == (config, _engine(config, setup), _detector(config, setup))
+            if config.name in before and change(before[config.name], config, setup) != "more"
         }
+        swaps = find_swaps(before, setup)
+        begin(swaps, cameras=list(before.values()), loop=self._loop, clock=self._clock, inbox=self._inbox)
         gone = [camera for name, camera in before.items() if name not in kept]
         for camera in gone:
             camera.stop_reading()
@@ -405,9 +443,9 @@ class Runtime:
         # What they wrote is told at the end, though their outputs may no longer be in the configuration.
         self._retired = [camera for camera in [*self._retired, *gone] if not camera.join(deadline)]
         self._save(gone, final=True, within=CHANGE_WITHIN)  # their successors begin with it
-        self._files |= recordings(_outputs(self._setup.config)) - self._before
+        self._files |= recordings(_outputs(self._config)) - self._before
         self._before |= recordings(_outputs(setup.config)) - self._files
-        self._setup = setup
+        self._config = setup.config
         self._cameras = {
             config.name: before[config.name]
             if config.name in kept
@@ -419,11 +457,13 @@ class Runtime:
             if name not in kept:
                 self._loop.add(camera.line)
                 camera.start()
+        swapped = sum(len(swap.cameras) for swap in swaps)
         added = len(self._cameras.keys() - before.keys())
         removed = len(before.keys() - self._cameras.keys())
         log.info(
-            "reloaded: %d cameras changed, %d added, %d removed, %d untouched",
-            len(gone) - removed, added, removed, len(kept), extra={"event": "reloaded"},
+            "reloaded: %d cameras changed, %d added, %d removed, %d untouched%s",
+            len(gone) - removed, added, removed, len(kept) - swapped,
+            f", {swapped} given another engine" if swapped else "", extra={"event": "reloaded"},
         )  # fmt: skip
 
     # --- at the end -----------------------------------------------------------------------------------------
@@ -470,6 +510,8 @@ class Runtime:
             if event.state == "failed":
                 problems.append(f"{camera.name}: failed ({event.reason}: {event.detail})")
         threads = [self._loop, *(thread for camera in cameras for thread in camera.threads)]
+        if self._reloading is not None:
+            threads.append(self._reloading)
         return problems, not any(thread.is_alive() for thread in threads)
 
     def _stop_all(self) -> None:
@@ -495,14 +537,6 @@ class Runtime:
 
 def _outputs(config: Config) -> list[CameraUrl]:
     return [output for camera in config.cameras for output in camera.outputs]
-
-
-def _engine(config: CameraConfig, setup: Setup) -> Translate | None:
-    return setup.engines[config.model] if config.translate != "never" and config.model else None
-
-
-def _detector(config: CameraConfig, setup: Setup) -> Detect | None:
-    return setup.detectors[config.detect] if config.detect else None
 
 
 def _prepare_for_file(line: Line) -> None:

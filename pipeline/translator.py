@@ -41,9 +41,15 @@ def translate(
     return [result for picture in pictures for result in translate(engine, [picture])]
 
 
-def _run(engine: Translate, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    batch = pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures)
+def call(engine: Translate, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``engine(batch)``; ValueError unless that has the batch's shape and type."""
     result = engine(batch)
     if result.shape != batch.shape or result.dtype != np.uint8:
         raise ValueError(f"the engine made {result.dtype} {result.shape} of uint8 {batch.shape}")
+    return result
+
+
+def _run(engine: Translate, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    batch = pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures)
+    result = call(engine, batch)
     return result if result.flags.writeable else result.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from weakref import WeakKeyDictionary
 
 from pipeline.translator import Translate
 
@@ -19,40 +20,49 @@ class WarmUp:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[int, int, int], Exception | None] = {}
+        # Weakly, since an engine that was swapped out is to go, and another may then have its id.
+        self._under_way: WeakKeyDictionary[Translate, dict[tuple[int, int], Exception | None]] = (
+            WeakKeyDictionary()
+        )
 
     def ready(self, engine: Translate, height: int, width: int) -> bool:
         """Whether ``engine`` can be called at once with frames of this size; if not, it is being made ready.
 
         True as well where preparing failed: the engine's own call then says why.
         """
-        prepared = getattr(engine, "prepared", None)
-        if prepared is None or prepared(height, width):
+        if is_prepared(engine, height, width):
             return True
-        key = (id(engine), height, width)
+        size = (height, width)
         with self._lock:
-            if key in self._under_way:
-                return self._under_way[key] is not None
-            self._under_way[key] = None
-        threading.Thread(target=self._prepare, args=(engine, key), name="warm-up", daemon=True).start()
+            sizes = self._under_way.setdefault(engine, {})
+            if size in sizes:
+                return sizes[size] is not None
+            sizes[size] = None
+        threading.Thread(target=self._prepare, args=(engine, size), name="warm-up", daemon=True).start()
         return False
 
-    def _prepare(self, engine: Translate, key: tuple[int, int, int]) -> None:
-        _, height, width = key
+    def _prepare(self, engine: Translate, size: tuple[int, int]) -> None:
         try:
-            prepare(engine, height, width)
+            prepare(engine, *size)
         except Exception as error:
             with self._lock:
-                self._under_way[key] = error
+                self._under_way[engine][size] = error.with_traceback(None)  # which would hold the engine
         else:
             with self._lock:
-                del self._under_way[key]  # should the engine ever drop the size, it is prepared again
+                del self._under_way[engine][
+                    size
+                ]  # should the engine ever drop the size, it is prepared again
+
+
+def is_prepared(engine: Translate, height: int, width: int) -> bool:
+    """Whether ``engine`` can be called at once with frames of a size; True where it has no ``prepared``."""
+    prepared = getattr(engine, "prepared", None)
+    return prepared is None or bool(prepared(height, width))
 
 
 def prepare(engine: Translate, height: int, width: int) -> None:
     """Make ``engine`` ready for frames of a size, and say so if that took any work."""
-    prepared = getattr(engine, "prepared", None)
-    if prepared is None or prepared(height, width):
+    if is_prepared(engine, height, width):
         return
     began = time.monotonic()
     engine.prepare(height, width)  # type: ignore[attr-defined]

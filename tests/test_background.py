@@ -460,3 +460,31 @@ def test_a_second_run_begins_with_the_background_of_the_first(
     play("day.mp4")
     assert kept() == {"day": pytest.approx(cv2.imread("bg.png").mean())}
     assert events(caplog)[0] == ("background_dropped", "model")
+
+
+def test_another_generator_under_way_ends_what_the_one_before_made_of_the_night_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rng: np.random.Generator
+) -> None:
+    background = made(tmp_path / "bg.png", model="first")
+    view = scene(rng)
+    show(background, view, start=0, samples=5, rng=rng)
+    show(background, view, start=5, samples=5, translated=True, seen=view // 8, rng=rng)
+    day = background.of("day")
+    assert day is not None
+    assert background.of("night") is not None
+    background.use_model("first")  # the same weights in another precision
+    show(background, view, start=10, samples=1, translated=True, seen=view // 8, rng=rng)
+    assert events(caplog) == []
+    background.use_model("second")
+    assert background.model == "second"
+    other = 255 - view
+    ring = show(background, other, start=11, samples=3, translated=True, seen=view // 8, rng=rng)
+    assert events(caplog) == [("background_dropped", "model")]
+    np.testing.assert_array_equal(background.of("night"), reference(ring))
+    np.testing.assert_array_equal(background.of("day"), day)
+    assert background.checkpoint()  # in a hurry, lest a restart takes up the night before
+    path = background.checkpoint_path
+    assert path is not None
+    kept = load_background(path, camera="gate", source="")
+    assert kept is not None
+    assert kept.model == "second"

@@ -225,11 +225,11 @@ def test_a_hangup_before_the_cameras_run_reloads_once_they_do(
     before = signal.signal(signal.SIGHUP, lambda number, _: ended.append(number))
     setup, loads = Models.setup, []
 
-    def hung_up(self: Models, loaded: LoadedConfig) -> Setup:
+    def hung_up(self: Models, loaded: LoadedConfig, **options: Any) -> Setup:
         loads.append(loaded)
         if len(loads) == 1:
             signal.raise_signal(signal.SIGHUP)
-        return setup(self, loaded)
+        return setup(self, loaded, **options)
 
     monkeypatch.setattr(Models, "setup", hung_up)
     write(gate(translate="never", model=None, pace="fast"))
