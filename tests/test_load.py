@@ -126,6 +126,7 @@ def test_auto_on_this_machine(caplog: pytest.LogCaptureFixture) -> None:
     assert load.REFERENCE in verdicts
     assert load.fastest(verdicts) == load.Candidate(first.backend, first.precision)  # type: ignore[arg-type]
     assert all(verdict.accepted or verdict.slow for verdict in verdicts.values())
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         assert load_engine(MODEL).info == first
     assert not [record for record in caplog.records if "measuring" in record.getMessage()]
