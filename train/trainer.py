@@ -73,7 +73,8 @@ class TrainSettings:
         steady_weight: weight of the L1 between the outputs of a night and of the same night with other noise: what
             a still camera's picture changes by from frame to frame is noise, and should not be seen by day.
         still_weight: weight of |x_N→D - x_ref| on real nights where they agree with the nights' own median: there the
-            camera sees its background, whatever the lamps do to it. No simulation knows those.
+            camera sees its background, whatever the lamps do to it. No simulation knows those. Into half of them goes
+            what moves in a simulated one.
         mask_warmup: steps over which the floor under M falls from 1 to 0.
         vgg: weights of ζ: imagenet, orthogonal, or a path.
         seed: of everything random.
@@ -270,7 +271,11 @@ class Trainer:
         if unpaired or self.teacher is not None or s.still_weight > 0:
             crops += [self.augment.crop(self.rng) for _ in range(s.batch)]
             picked = [int(self.rng.integers(len(self.scene.night))) for _ in crops[real]]
-            nights += [crop(self.scene.night[i]) for crop, i in zip(crops[real], picked, strict=True)]
+            real_nights = [crop(self.scene.night[i]) for crop, i in zip(crops[real], picked, strict=True)]
+            if s.still_weight > 0:
+                some = zip(crops[real], real_nights, picked, strict=True)
+                real_nights, seen_by_day = map(list, zip(*(self._peopled(*one) for one in some), strict=True))
+            nights += real_nights
 
         # One forward pass for all kinds: batch normalisation then sees them together.
         x = self._tensor(nights).contiguous(memory_format=torch.channels_last)
@@ -302,9 +307,10 @@ class Trainer:
             terms["teacher"] = (fake[real] - taught).abs().mean()
             loss = loss + s.teacher_weight * terms["teacher"]
         if s.still_weight > 0:
-            still = [crop(self.still[i]) for crop, i in zip(crops[real], picked, strict=True)]
-            weight = torch.from_numpy(np.stack(still)).to(self.device)[:, None].float()
-            wanted = self._tensor([crop(self.scene.background) for crop in crops[real]])
+            wanted = self._tensor([day for day, _ in seen_by_day])
+            weight = torch.from_numpy(np.stack([weight for _, weight in seen_by_day])).to(self.device)[
+                :, None
+            ]
             terms["still"] = (weight * (fake[real] - wanted).abs()).sum() / (3 * weight.sum()).clamp_min(1)
             loss = loss + s.still_weight * terms["still"]
         if unpaired:
@@ -342,6 +348,27 @@ class Trainer:
         day, mask = self.augment.day(self.rng, crop)
         night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
         return crop, day, night, mask
+
+    def _peopled(
+        self, crop: Crop, night: Image, number: int
+    ) -> tuple[Image, tuple[Image, NDArray[np.float32]]]:
+        """A real night and its day, x_ref, with the weight of each pixel; in half of them something moves.
+
+        Without that a generator learns that real nights, which it tells from simulated ones, are always empty. What
+        moves is cut out of a simulated night.
+        """
+        wanted, weight = crop(self.scene.background), crop(self.still[number]).astype(np.float32)
+        if self.rng.random() < 0.5:
+            return night, (wanted, weight)
+        day, mask = self.augment.day(self.rng, crop)
+        simulated = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
+        weight = np.where(mask, 1 + self.settings.foreground_weight, weight).astype(np.float32)
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
+        night, wanted = (
+            np.rint(new * soft + old * (1 - soft)).astype(np.uint8)
+            for new, old in ((simulated, night), (day, wanted))
+        )
+        return night, (wanted, weight)
 
     def _feature_difference(self, fake: Tensor, day: Tensor) -> Tensor:
         """Σ_k mean |ζ_k(fake) - ζ_k(day)|."""
