@@ -177,7 +177,7 @@ class Probation:
             raise error from None
         self._failures += 1
         if self._failures >= MOST_FAILURES:
-            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             self._end(kept=False, reason=f"it failed on batches that the one before translates ({what})")
         return result
 

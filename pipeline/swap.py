@@ -90,15 +90,17 @@ def prepare_all(swaps: Sequence[Swap]) -> None:
     """Have the new engines prepared for what their cameras send. Takes seconds or minutes; raises what they raise."""
     for swap in swaps:
         _tell(swap, "offered", f"{_name(swap.engine)} is offered in place of {_name(swap.before)}")
-    tried: set[tuple[int, tuple[int, int]]] = (
-        set()
-    )  # engines keep some sizes only, and may have dropped the first
-    while (
-        todo := {(id(swap.engine), size): swap for swap in swaps for size in swap.missing()}.items() - tried
-    ):
-        for (number, size), swap in todo:
-            tried.add((number, size))
-            prepare(swap.engine, *size)
+    # Engines keep some sizes only, and may have dropped the first: each is prepared once.
+    tried: set[tuple[int, tuple[int, int]]] = set()
+    while todo := [
+        (swap.engine, size)
+        for swap in swaps
+        for size in swap.missing()
+        if (id(swap.engine), size) not in tried
+    ]:
+        for engine, size in todo:
+            tried.add((id(engine), size))
+            prepare(engine, *size)
 
 
 def begin(
@@ -113,9 +115,7 @@ def begin(
         clock: time.
         inbox: the runtime's.
     """
-    proven = {
-        id(camera.line.engine) for camera in cameras
-    }  # an engine on probation stands behind another object
+    proven = {id(camera.line.engine) for camera in cameras}  # one on probation stands behind another object
     for swap in swaps:
         engine = swap.engine
         if id(engine) not in proven and engine is not swap.before:

@@ -451,6 +451,24 @@ def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(hea
     assert not any("engine_error" in status.stats.dropped for status in run.outcome.cameras)
 
 
+def test_an_engine_that_keeps_fewer_sizes_than_its_cameras_send_is_prepared_for_each_once(
+    heard: Heard,
+) -> None:
+    widths = (64, 96, 128)
+    for width in widths:
+        make_clip(Path(f"{width}.mp4"), 30, size=(width, 48))
+    old, new = Compiled(OLD), Compiled(NEW, lambda: new.sizes.clear())  # it keeps the last alone
+    entry = {"loop": True, "pace": "realtime"}
+    settings = config(*({"name": f"at{width}", "url": f"{width}.mp4"} | entry for width in widths))
+    with Run(Setup(settings, {MODEL: old}), Setup(settings, {MODEL: new})) as run:
+        for width in widths:
+            run.wait_for_pictures(1, f"at{width}")
+        run.reload()
+        heard.wait_for("engine_swapped")
+        assert new.prepared_by.count("reload") == len(widths)
+        new.on_prepare = lambda: None
+
+
 def test_an_engine_that_cannot_be_prepared_changes_nothing(heard: Heard) -> None:
     make_clip(Path("night.mp4"), 30)
 
