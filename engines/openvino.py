@@ -18,12 +18,17 @@ from engines.generator import NightToDay, from_bytes, to_bytes
 
 KEPT_SIZES = 8  # compiled graphs kept; cameras rarely have more sizes, and each holds its own buffers
 
+# One for the process, never let go. Its CPU plugin gives the thread that first uses it another stack for signals, and
+# takes the memory back with the Core: of two Cores the first to go left the main thread a stack that was no more, and
+# the next SIGTERM or SIGHUP, which Python handles on it, ended the program with SIGSEGV.
+_CORE = ov.Core()
+
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 def precisions() -> tuple[Precision, ...]:
     """bf16 where the CPU computes in it, and fp32."""
-    return ("bf16", "fp32") if _can_bf16(ov.Core()) else ("fp32",)
+    return ("bf16", "fp32") if _can_bf16() else ("fp32",)
 
 
 def version() -> str:
@@ -36,8 +41,8 @@ def make(order: Order) -> Engine:
     return OpenVinoEngine(order.model, name=order.name, precision=order.precision)
 
 
-def _can_bf16(core: Any) -> bool:
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _can_bf16() -> bool:
+    return "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class _See(nn.Module):
@@ -77,8 +82,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: NightToDay, *, name: str, precision: Precision) -> None:
-        self._core = ov.Core()
-        if precision == "bf16" and not _can_bf16(self._core):
+        if precision == "bf16" and not _can_bf16():
             raise EngineError("precision bf16: this CPU does not compute in bfloat16; use fp32 or auto")
         if precision not in _TYPES:
             raise EngineError(f"precision {precision}: openvino runs {' or '.join(_TYPES)} on a CPU")
@@ -141,7 +145,7 @@ class OpenVinoEngine:
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
             graph = ov.convert_model(module.eval(), example_input=example, input=[-1, *example.shape[1:]])
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
-        return self._core.compile_model(graph, "CPU", options).create_infer_request()
+        return _CORE.compile_model(graph, "CPU", options).create_infer_request()
 
 
 def _infer(requests: list[Any], frames: Frames) -> Frames:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
@@ -13,12 +14,13 @@ from engines import CheckpointError, EngineError, load_engine
 from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from engines.golden import pack
+from engines.openvino import precisions
 from train.data import read_frames
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "weights" / "a1_barnet.pt"
 CLIPS = ROOT / "benchmarks" / "clips"
-CAN_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+CAN_BF16 = "bf16" in precisions()
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,26 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
             load_engine(MODEL, backend, precision)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_engine(tmp_path / "missing.pt")
+
+
+SIGNALLED = """
+import signal
+from engines.generator import GeneratorSettings, NightToDay
+from engines.openvino import OpenVinoEngine
+
+engines = [OpenVinoEngine(NightToDay(GeneratorSettings(blocks=1, width=4)).eval(), name="", precision="fp32")
+           for _ in range(2)]
+for engine in engines:
+    engine.prepare(16, 16)
+del engine
+while engines:
+    del engines[0]
+signal.signal(signal.SIGHUP, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGHUP)
+"""
+
+
+def test_signals_are_heard_after_engines_are_gone() -> None:
+    """As at a reload that takes other models; see ``_CORE``."""
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -25,6 +25,7 @@ from rtsp_server import CLIP, WAIT, RtspServer
 
 from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
+from engines.golden import pack, synthetic_nights
 from pipeline import cli, logs
 from pipeline.cli import main
 from pipeline.config_file import LoadedConfig
@@ -42,7 +43,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current directory, with a small checkpoint; logging is put back as it was."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    save_checkpoint("gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
+    save_checkpoint(
+        "gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)), golden=pack(synthetic_nights((32, 48)))
+    )
     root = logging.getLogger()
     before = root.level, list(root.handlers), threading.excepthook
     ending = sys.excepthook
