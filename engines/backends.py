@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from engines.checkpoint import load_checkpoint
 from engines.generator import NightToDay
+from engines.lift import module_for
 
 Backend = Literal["auto", "eager", "openvino", "tensorrt"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Frames = NDArray[np.uint8]
 
+MIN_TRANSLATED = 64  # pixels; below it nothing of a large frame is left
 MIN_SIDE = 16  # pixels; below it the reflection paddings are wider than the picture
 
 
@@ -58,13 +60,22 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(checkpoint: str | Path, backend: Backend = "auto", precision: Precision = "auto") -> Engine:
+def load_engine(
+    checkpoint: str | Path,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    *,
+    translate_size: int | None = None,
+) -> Engine:
     """Load a checkpoint on a backend.
 
     Args:
         checkpoint: a file written by ``nightday-train``.
         backend: ``auto`` takes eager on a GPU and OpenVINO on a CPU.
         precision: ``auto`` takes bf16 where the device computes in it, else fp32.
+        translate_size: shorter side at which large frames are translated before they are lifted to their full size,
+            pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
+            translates them as they are. See ``engines.lift``.
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.
@@ -77,7 +88,11 @@ def load_engine(checkpoint: str | Path, backend: Backend = "auto", precision: Pr
         raise EngineError(
             "backend tensorrt: not built in this version; use eager on a GPU, openvino on a CPU"
         )
+    if translate_size is not None and translate_size < MIN_TRANSLATED:
+        raise EngineError(f"translate_size {translate_size}: must be at least {MIN_TRANSLATED} pixels")
     model = load_checkpoint(checkpoint)
+    if translate_size is not None:
+        model.side = translate_size
     name = Path(checkpoint).name
     if backend == "auto":
         backend = "eager" if torch.cuda.is_available() else "openvino"
@@ -114,8 +129,9 @@ class EagerEngine:
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
+        model = module_for(self._model, *frames.shape[1:3])
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
+            return model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
 
     def prepared(self, height: int, width: int) -> bool:
         """Always: nothing is compiled."""
