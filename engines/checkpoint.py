@@ -90,6 +90,7 @@ def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
     try:
         model = NightToDay(GeneratorSettings(**content["settings"]))
         model.load_state_dict(content["state"])
+        model.side = content["training"].get("side", model.side)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: settings and weights do not fit: {reason}") from None

@@ -7,6 +7,7 @@ import torch
 
 from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.generator import NightToDay
+from engines.lift import module_for
 
 
 def precisions() -> tuple[Precision, ...]:
@@ -38,8 +39,9 @@ class EagerEngine:
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
+        model = module_for(self._model, *frames.shape[1:3])
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            return self._model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
+            return model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
 
     def prepared(self, height: int, width: int) -> bool:
         """Always: nothing is compiled."""

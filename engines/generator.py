@@ -225,11 +225,16 @@ class NightToDay(nn.Module):
     """The whole translation, invariant included, as one module that backends compile.
 
     ``forward`` takes and gives uint8 (N, H, W, 3) RGB; ``translate`` is its differentiable middle.
+
+    Attributes:
+        side: shorter side, pixels, of the pictures that it was trained on; None where that is not known. Nothing here
+            depends on it: see ``engines.lift.module_for``.
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.side: int | None = min(settings.reference) if settings.reference else None
         light = settings.kind == "light"
         self.invariant = None
         if settings.input != "rgb":

@@ -45,6 +45,7 @@ class Candidate:
 
 
 REFERENCE = Candidate("eager", "fp32")
+MIN_TRANSLATED = 64  # pixels; below it nothing of a large frame is left
 
 
 def load_engine(
@@ -53,6 +54,7 @@ def load_engine(
     precision: Precision = "auto",
     *,
     max_batch: int = 8,
+    translate_size: int | None = None,
     cache: EngineCache | None = None,
 ) -> Engine:
     """Load a checkpoint on a backend.
@@ -66,6 +68,9 @@ def load_engine(
         backend: ``auto`` looks at those for the GPU if there is one, else at those for the CPU.
         precision: what is given here must be faithful, however fast.
         max_batch: most frames in a batch, for backends that compile for a batch.
+        translate_size: shorter side at which large frames are translated before they are lifted to their full size,
+            pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
+            translates them as they are. See ``engines.lift``.
         cache: of compiled engines and verdicts; by default the user's.
 
     Raises:
@@ -75,8 +80,10 @@ def load_engine(
     for name, value, allowed in (("backend", backend, Backend), ("precision", precision, Precision)):
         if value not in get_args(allowed):
             raise EngineError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
+    if translate_size is not None and translate_size < MIN_TRANSLATED:
+        raise EngineError(f"translate_size {translate_size}: must be at least {MIN_TRANSLATED} pixels")
     found = candidates(backend, precision)
-    bench = Bench(checkpoint, max_batch=max_batch, cache=cache)
+    bench = Bench(checkpoint, max_batch=max_batch, translate_size=translate_size, cache=cache)
     if found == [REFERENCE]:
         return bench.make(REFERENCE)
     if len(found) == 1 and precision != "auto":
@@ -140,7 +147,7 @@ class Bench:
 
     Args:
         checkpoint: the file.
-        max_batch, cache: see ``load_engine``.
+        max_batch, translate_size, cache: see ``load_engine``.
         frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's golden frames.
     """
 
@@ -149,6 +156,7 @@ class Bench:
         checkpoint: str | Path,
         *,
         max_batch: int = 8,
+        translate_size: int | None = None,
         cache: EngineCache | None = None,
         frames: Sequence[Picture] = (),
     ) -> None:
@@ -156,6 +164,8 @@ class Bench:
         self.name = Path(checkpoint).name
         self.cache = cache or EngineCache()
         self.model = model_of(content, checkpoint)
+        if translate_size is not None:
+            self.model.side = translate_size
         self.golden = golden.frames_of(content, checkpoint)
         self.frames = list(frames) or self.golden
         self.max_batch = max_batch
@@ -192,6 +202,7 @@ class Bench:
             flags=(
                 ("cores", str(machine.cores())),
                 ("golden", golden.digest(self.frames)),
+                ("side", str(self.model.side)),
                 ("torch", str(torch.__version__)),
             ),
         )

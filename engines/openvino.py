@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.jit._trace import TracerWarning
 
 from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.generator import NightToDay, from_bytes, to_bytes
+from engines.lift import Lifted, module_for
 
 KEPT_SIZES = 8  # compiled graphs kept; cameras rarely have more sizes, and each holds its own buffers
 
@@ -69,12 +70,45 @@ class _Draw(nn.Module):
         return to_bytes((self.generator(seen) * 0.5 + 0.5)[..., :height, :width])
 
 
+class _Shrink(nn.Module):
+    """The front of a lifted model: uint8 frames to the generator's input, and to what the lift wants to know."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        small, clues = self.lifted.shrink(from_bytes(frames))
+        return self.lifted.model.see(small), clues
+
+
+class _Lift(nn.Module):
+    """The end of a lifted model: uint8 frames, what the lift wants to know, the small uint8 day → uint8 frames."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, frames: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+        return to_bytes(self.lifted.lift(from_bytes(frames), clues, from_bytes(day)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A compiled graph, and the names of what it takes and gives."""
+
+    request: Any
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+
+
 class OpenVinoEngine:
-    """The model compiled by OpenVINO for the CPU: one graph in fp32, two in bf16.
+    """The model compiled by OpenVINO for the CPU: one graph in fp32, two in bf16, three where it is lifted too.
 
     OpenVINO lowers a whole graph to bf16, the invariant's ratios with it: on real nights C and N were then off
     by 84 % and 89 % at the 99th percentile. So the front keeps a graph of its own in fp32, which hands its
-    output tensor to the generator's without a copy.
+    output tensor to the generator's without a copy. The lift multiplies the full picture by what it finds at the
+    small size, and stays fp32 as well.
 
     Each picture size is traced and compiled once (about a second), by ``prepare`` or at its first frame, with the
     batch left open: a fixed batch is 8 % faster, but batches change from moment to moment and each would compile
@@ -88,7 +122,7 @@ class OpenVinoEngine:
             raise EngineError(f"precision {precision}: openvino runs {' or '.join(_TYPES)} on a CPU")
         self._model = model
         self._precision = precision
-        self._requests: dict[tuple[int, int], list[Any]] = {}
+        self._requests: dict[tuple[int, int], list[_Part]] = {}
         self._lock = threading.Lock()  # over _requests; never held while anything is compiled or run
         self._compiling = threading.Lock()  # the model is traced in one thread at a time
         self.info = EngineInfo("openvino", precision, name)
@@ -107,8 +141,8 @@ class OpenVinoEngine:
         """See ``Engine``."""
         self._of(height, width)
 
-    def _of(self, height: int, width: int) -> list[Any]:
-        """The requests of a size, compiled if there are none."""
+    def _of(self, height: int, width: int) -> list[_Part]:
+        """The graphs of a size, compiled if there are none."""
         size = (height, width)
         if (requests := self._known(size)) is None:
             with self._compiling:
@@ -120,7 +154,7 @@ class OpenVinoEngine:
                     self._requests[size] = requests
         return requests
 
-    def _known(self, size: tuple[int, int]) -> list[Any] | None:
+    def _known(self, size: tuple[int, int]) -> list[_Part] | None:
         with self._lock:
             requests = self._requests.pop(size, None)
             if (
@@ -129,29 +163,49 @@ class OpenVinoEngine:
                 self._requests[size] = requests
             return requests
 
-    def _compile(self, size: tuple[int, int]) -> list[Any]:
+    def _compile(self, size: tuple[int, int]) -> list[_Part]:
+        module = module_for(self._model, *size)
         frames = torch.zeros((1, *size, 3), dtype=torch.uint8)
         if self._precision == "fp32":
-            return [self._request(self._model, frames, "fp32")]
-        front = _See(self._model)
+            return [_Part(self._request(module, (frames,), "fp32"), ("frames",), ("days",))]
         with torch.inference_mode():
-            seen = front(frames)
-        return [self._request(front, frames, "fp32"), self._request(_Draw(self._model, size), seen, "bf16")]
+            if not isinstance(module, Lifted):
+                front, draw = _See(self._model), _Draw(self._model, size)
+                return [
+                    _Part(self._request(front, (frames,), "fp32"), ("frames",), ("seen",)),
+                    _Part(self._request(draw, (front(frames),), "bf16"), ("seen",), ("days",)),
+                ]
+            shrink, draw, lift = _Shrink(module), _Draw(self._model, module.size), _Lift(module)
+            seen, clues = shrink(frames)
+            small = torch.zeros((1, *module.size, 3), dtype=torch.uint8)
+            return [
+                _Part(self._request(shrink, (frames,), "fp32"), ("frames",), ("seen", "clues")),
+                _Part(self._request(draw, (seen,), "bf16"), ("seen",), ("small",)),
+                _Part(
+                    self._request(lift, (frames, clues, small), "fp32"),
+                    ("frames", "clues", "small"),
+                    ("days",),
+                ),
+            ]
 
-    def _request(self, module: nn.Module, example: Tensor, precision: Precision) -> Any:
+    def _request(self, module: nn.Module, examples: tuple[Tensor, ...], precision: Precision) -> Any:
         with warnings.catch_warnings(), torch.inference_mode():
             # Tracing turns the size into constants, as intended: the graph is compiled for this size alone.
             warnings.simplefilter("ignore", TracerWarning)
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
-            graph = ov.convert_model(module.eval(), example_input=example, input=[-1, *example.shape[1:]])
+            shapes = [[-1, *example.shape[1:]] for example in examples]
+            graph = ov.convert_model(module.eval(), example_input=examples, input=shapes)
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
         return _CORE.compile_model(graph, "CPU", options).create_infer_request()
 
 
-def _infer(requests: list[Any], frames: Frames) -> Frames:
+def _infer(parts: list[_Part], frames: Frames) -> Frames:
     """Run the graphs one after the other; the result lies in the last one's own memory."""
-    requests[0].infer([np.ascontiguousarray(frames)], share_inputs=True)
-    for before, after in itertools.pairwise(requests):
-        after.set_input_tensor(before.get_output_tensor())
-        after.infer()
-    return requests[-1].get_output_tensor().data
+    tensors = {"frames": ov.Tensor(np.ascontiguousarray(frames), shared_memory=True)}
+    for part in parts:
+        for i, name in enumerate(part.takes):
+            part.request.set_input_tensor(i, tensors[name])
+        part.request.infer()
+        for i, name in enumerate(part.gives):
+            tensors[name] = part.request.get_output_tensor(i)
+    return tensors["days"].data

@@ -509,6 +509,7 @@ class Trainer:
         """What a checkpoint says about its training."""
         return {
             "scene": self.scene.name,
+            "side": min(self.scene.background.shape[:2]),
             "step": self.step,
             "day_frames": len(self.scene.day),
             "night_frames": len(self.scene.night),
