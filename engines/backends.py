@@ -73,16 +73,16 @@ def load_engine(checkpoint: str | Path, backend: Backend = "auto", precision: Pr
     for name, value, allowed in (("backend", backend, Backend), ("precision", precision, Precision)):
         if value not in get_args(allowed):
             raise EngineError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
-    if backend == "tensorrt":
-        raise EngineError(
-            "backend tensorrt: not built in this version; use eager on a GPU, openvino on a CPU"
-        )
     model = load_checkpoint(checkpoint)
     name = Path(checkpoint).name
     if backend == "auto":
         backend = "eager" if torch.cuda.is_available() else "openvino"
     if backend == "eager":
         return EagerEngine(model, name=name, precision=precision)
+    if backend == "tensorrt":
+        from engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(model, name=name, precision=precision)
     from engines.openvino import OpenVinoEngine  # half a second of import that eager does not need
 
     return OpenVinoEngine(model, name=name, precision=precision)
