@@ -72,7 +72,7 @@ class Half(nn.Module):
 
 
 class Whole(nn.Module):
-    """Everything of a model between bytes and bytes, for pictures of one size; with ``half`` its generator is ``Half``.
+    """Everything of a model between bytes and bytes, for pictures of one size; ``half`` makes its generator ``Half``.
 
     Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. Bytes become floats outside: TensorRT fails on
     a uint8 input. Batch norms are folded, x_ref is stretched to the size, and the invariant's kernels are computed

@@ -57,6 +57,11 @@ def installed() -> tuple[str, str]:
     )
 
 
+def device() -> torch.device:
+    """The GPU that PyTorch takes."""
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str) -> bytes:
     """Convert the whole model to one serialised engine for pictures of a size.
 
@@ -122,7 +127,7 @@ class TensorRtEngine:
         self._trt = importlib.import_module(_PACKAGES[package])
         self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
         self._precision = PRECISIONS[0] if precision == "auto" else precision
-        self._device = torch.device("cuda", torch.cuda.current_device())
+        self._device = device()
         self._model = model.to(self._device)
         self._max_batch = max_batch
         self._cache = cache

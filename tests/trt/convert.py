@@ -8,6 +8,7 @@ ahead of time, so its builder really runs; loading what it made takes a GPU.
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import sys
@@ -80,11 +81,9 @@ def stand_in_for_cuda() -> None:
 
 def watch_the_builder() -> None:
     """Note what TensorRT's builder is given, and keep engines as bytes instead of loading them."""
-    import torch_tensorrt  # noqa: F401  its import makes "tensorrt" mean TensorRT-RTX
     from torch_tensorrt.dynamo.conversion import _TRTInterpreter
 
-    import tensorrt as trt
-
+    trt = importlib.import_module("tensorrt")  # TensorRT-RTX, since torch_tensorrt is imported
     profiles: list[Any] = []
 
     class Unloaded:
