@@ -1,9 +1,12 @@
 # make demo    run two cameras from bundled clips
 # make test    every test        make lint    style and types
+# make test-tensorrt    the conversion to TensorRT alone (part of make test; 110 MB)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# TensorRT-RTX's builder, which runs without a GPU; it shares the torch of $(VENV).
+RTX := .venv-rtx
 
 # What the tests talk to, from Debian: a real RTSP server, and ffprobe to look at what we wrote.
 TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
@@ -11,15 +14,18 @@ TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
-.PHONY: demo test lint clean test-packages
+.PHONY: demo test test-tensorrt lint clean test-packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
 	$(BIN)/nightday-stream --cameras cameras.yaml --duration 25
 	@echo "side by side (night, day): out/a1_barnet/side-by-side.png out/piccadilly/side-by-side.png"
 
-test: $(VENV)/dev test-packages
+test: $(VENV)/dev $(RTX)/ready test-packages
 	$(BIN)/pytest
+
+test-tensorrt: $(VENV)/dev $(RTX)/ready
+	$(BIN)/pytest tests/trt
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -41,6 +47,19 @@ $(VENV)/dev: $(VENV)/run
 	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,dev]'
 	@touch $@
 
+# The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.
+$(RTX)/ready: $(VENV)/dev tests/trt/requirements.txt
+ifeq ($(shell uname -sm),Linux x86_64)
+	$(BIN)/python -m venv --clear $(RTX)
+	$(RTX)/bin/pip install -q --no-deps -r tests/trt/requirements.txt
+	rm -f $(RTX)/lib/python3*/site-packages/torch_tensorrt/lib/*.so
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$($(RTX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth
+else
+	mkdir -p $(RTX)
+endif
+	@touch $@
+
 test-packages:
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
@@ -50,4 +69,4 @@ test-packages:
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }
 
 clean:
-	rm -rf $(VENV) build *.egg-info out
+	rm -rf $(VENV) $(RTX) build *.egg-info out

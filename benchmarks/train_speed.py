@@ -9,24 +9,64 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from benchmarks.study.methods import METHODS, SIZES, Budget, Learner
+from benchmarks.study.methods import METHODS, SIZES, Budget, Learner, Size
 from benchmarks.study.published_cut import PublishedCut
 from benchmarks.study.run import hardware
 from train.data import Scene, read_frames, temporal_median
 
 CLIPS = Path(__file__).parent / "clips"
 COMPARED = ("dico", "cut", "cyclegan", "own")
-PUBLISHED = "CUT, its networks as published"
+PUBLISHED = "published cut"
+
+
+def measure(
+    *,
+    size: Size = "paper",
+    crop: int = 256,
+    steps: int = 5,
+    device: Literal["cpu", "cuda"] = "cpu",
+    mixed: bool = False,
+    methods: Sequence[str] = COMPARED,
+) -> dict[str, list[float]]:
+    """Seconds of each of ``steps`` steps, after two to warm up, by method; ``PUBLISHED`` comes last.
+
+    The methods take their steps in turn, so that whatever else the machine does slows all alike.
+    """
+    day = read_frames(CLIPS / "day_tfl_09731_a1_barnet.mp4")
+    night = read_frames(CLIPS / "night_a1_barnet_simulated.mp4")
+    scene = Scene("a1_barnet", day, night, temporal_median(day))
+    budget = Budget(steps=steps + 2, crop=crop, size=size, device=device, mixed=mixed)
+    learners: dict[str, Learner] = {}
+    for name in methods:
+        train = METHODS[name].train
+        assert train is not None
+        learners[name] = train(scene, budget, 0, Path("runs/speed"))
+    learners[PUBLISHED] = PublishedCut(
+        scene, replace(SIZES[size], input="rgb"), crop=(crop, crop), steps=budget.steps, seed=0, device=device,
+        mixed=mixed,
+    )  # fmt: skip
+    seconds: dict[str, list[float]] = {name: [] for name in learners}
+    for step in range(steps + 2):
+        for name, learner in learners.items():
+            began = time.perf_counter()
+            learner.run_step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if step >= 2:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
 
 
 def main() -> int:
-    """Time steps of all methods in turn, so that whatever else the machine does slows all alike."""
+    """Measure, print a table, and write it where told."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_speed", description=__doc__)
     add = parser.add_argument
     add("--size", choices=("compact", "paper"), default="paper")
@@ -38,35 +78,13 @@ def main() -> int:
     add("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    day = read_frames(CLIPS / "day_tfl_09731_a1_barnet.mp4")
-    night = read_frames(CLIPS / "night_a1_barnet_simulated.mp4")
-    scene = Scene("a1_barnet", day, night, temporal_median(day))
-    budget = Budget(
-        steps=args.steps + 2, crop=args.crop, size=args.size, device=args.device, mixed=args.mixed
-    )
-    learners: dict[str, Learner] = {}
-    for name in COMPARED:
-        train = METHODS[name].train
-        assert train is not None
-        learners[METHODS[name].title] = train(scene, budget, 0, Path("runs/speed"))
-    learners[PUBLISHED] = PublishedCut(
-        scene, replace(SIZES[args.size], input="rgb"), crop=(args.crop, args.crop), steps=budget.steps, seed=0,
-        device=args.device, mixed=args.mixed,
-    )  # fmt: skip
-    seconds: dict[str, list[float]] = {name: [] for name in learners}
-    for step in range(args.steps + 2):
-        for name, learner in learners.items():
-            began = time.perf_counter()
-            learner.run_step()
-            if args.device == "cuda":
-                torch.cuda.synchronize()
-            if step >= 2:
-                seconds[name].append(time.perf_counter() - began)
+    seconds = measure(size=args.size, crop=args.crop, steps=args.steps, device=args.device, mixed=args.mixed)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     print("| method | seconds a step | CUT's ÷ this | published CUT's ÷ this |\n|---|---:|---:|---:|")
     for name, median in medians.items():
+        title = METHODS[name].title if name in METHODS else "CUT, its networks as published"
         print(
-            f"| {name} | {median:.3f} | {medians['CUT'] / median:.2f} | {medians[PUBLISHED] / median:.2f} |"
+            f"| {title} | {median:.3f} | {medians['cut'] / median:.2f} | {medians[PUBLISHED] / median:.2f} |"
         )
     if args.json:
         result = {

@@ -102,8 +102,12 @@ class ColorInvariant(nn.Module):
         gradient at zero. Always computed in float32: in the dark the ratios do not survive half precision.
         """
         with torch.autocast(device_type=rgb.device.type, enabled=False):
-            log_edges = torch.log(self.squared_edges(rgb) + self.log_floor)
-            return F.instance_norm(log_edges) * self.weight.view(1, -1, 1, 1)
+            return self.normalised(rgb)
+
+    def normalised(self, rgb: Tensor) -> Tensor:
+        """``forward`` where no autocast is on: a compiler's graph has no use for a context."""
+        log_edges = torch.log(self.squared_edges(rgb) + self.log_floor)
+        return F.instance_norm(log_edges) * self.weight.view(1, -1, 1, 1)
 
 
 def sum_of_squares(smooth: Tensor, derivative: Tensor) -> Tensor:

@@ -276,12 +276,17 @@ class NightToDay(nn.Module):
             seen.append(self.invariant(grown))
         if self.settings.reference is not None:
             if reference is None:
-                own = self.reference[None].float() / 255
-                if own.shape[-2:] != rgb.shape[-2:]:
-                    own = F.interpolate(own, size=rgb.shape[-2:], mode="bilinear", antialias=False)
+                own = self.reference_at(int(rgb.shape[-2]), int(rgb.shape[-1]))
                 reference = own.expand(rgb.shape[0], -1, -1, -1)
             seen.append(picture(self._grown(reference)))
         return torch.cat(seen, dim=1) if len(seen) > 1 else seen[0]
+
+    def reference_at(self, height: int, width: int) -> Tensor:
+        """The model's own x_ref stretched to a size: float32 (1, 3, height, width) in [0, 1]."""
+        own = self.reference[None].float() / 255
+        if own.shape[-2:] != (height, width):
+            own = F.interpolate(own, size=(height, width), mode="bilinear", antialias=False)
+        return own
 
     def _grown(self, x: Tensor) -> Tensor:
         step = 8 if self.settings.kind == "light" else 4

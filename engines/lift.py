@@ -139,7 +139,7 @@ def _box(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def module_for(model: NightToDay, height: int, width: int) -> nn.Module:
+def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifted:
     """What translates frames of a size: ``model`` itself, or, for large ones, ``Lifted``.
 
     Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``.

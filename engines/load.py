@@ -24,7 +24,7 @@ from engines.qualify import Verdict
 log = logging.getLogger(__name__)
 
 # Imported where they are used: openvino takes half a second, torch-tensorrt many.
-MODULES = {"eager": "engines.eager", "openvino": "engines.openvino"}
+MODULES = {"eager": "engines.eager", "openvino": "engines.openvino", "tensorrt": "engines.tensorrt"}
 # What auto looks at, by the device that PyTorch sees.
 AUTO: dict[str, tuple[Backend, ...]] = {
     "cuda": ("tensorrt", "compile", "eager"),

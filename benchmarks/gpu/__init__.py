@@ -1,0 +1,1 @@
+"""``python -m benchmarks.gpu``: every figure that takes a GPU, in one run of a few minutes, as ratios."""

@@ -1,0 +1,232 @@
+"""TensorRT on NVIDIA GPUs, and TensorRT-RTX with the same code: one engine for each picture size."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import tempfile
+import threading
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines import export
+from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
+from engines.cache import EngineCache, EngineKey, graph_digest
+from engines.checkpoint import model_digest
+from engines.export import Whole, export_program
+from engines.generator import NightToDay
+from engines.machine import gpu
+from engines.tensorrt_plan import Plan, PlanError
+
+KEPT_SIZES = 8  # engines kept on the GPU; each holds its own weights and buffers
+
+FILE = "engine.plan"  # in its folder of the cache
+
+PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32")
+"""What it computes in; the first is ``auto``."""
+
+_PACKAGES = {"torch-tensorrt": "tensorrt", "torch-tensorrt-rtx": "tensorrt_rtx"}
+
+
+def installed() -> tuple[str, str]:
+    """The package that converts, and its version: ("torch-tensorrt", "2.13.0").
+
+    Raises:
+        EngineError: it is missing, there is no GPU, or it was made for another torch.
+    """
+    if not torch.cuda.is_available():
+        raise EngineError("backend tensorrt: there is no NVIDIA GPU here; use openvino or eager")
+    torch_minor = ".".join(torch.__version__.split(".")[:2])
+    for package in reversed(_PACKAGES):  # whoever installed both wanted the special one
+        try:
+            found = metadata.version(package)
+        except PackageNotFoundError:
+            continue
+        if found.split(".")[:2] != torch_minor.split("."):
+            raise EngineError(
+                f"backend tensorrt: {package} {found} was made for another torch than {torch.__version__}; "
+                f"pip install '{package}=={torch_minor}.*'"
+            )
+        return package, found
+    raise EngineError(
+        f"backend tensorrt: torch-tensorrt is not installed; pip install 'torch-tensorrt=={torch_minor}.*'"
+    )
+
+
+def precisions() -> tuple[Precision, ...]:
+    """fp16 and fp32. Raises EngineError where it cannot run."""
+    installed()
+    return PRECISIONS
+
+
+def make(order: Order) -> Engine:
+    """The engine that ``order`` asks for."""
+    return TensorRtEngine(
+        order.model, name=order.name, precision=order.precision, max_batch=order.max_batch, cache=order.cache
+    )
+
+
+def device() -> torch.device:
+    """The GPU that PyTorch takes."""
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def version() -> str:
+    """Of the package that converts. Raises EngineError where it cannot run."""
+    return " ".join(installed())
+
+
+def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str) -> bytes:
+    """Convert the whole model to one serialised engine for pictures of a size.
+
+    One optimisation profile, 1 to ``max_batch`` frames, tuned for the largest: full batches are what load makes.
+    TF32 is off, as the invariant's ratios do not survive its ten bits.
+
+    Args:
+        model: on the device that the engine is for.
+        size: (H, W) of the pictures.
+        max_batch: most frames at once.
+        precision: ``fp16`` or ``fp32``.
+
+    Raises:
+        EngineError: an operator has no converter, or the builder failed.
+    """
+    logging.getLogger("torch_tensorrt").setLevel(logging.CRITICAL)  # else a page of graph for each error
+    import torch_tensorrt
+
+    height, width = size
+    program = export_program(Whole(model, size, half=precision == "fp16"), max_batch)
+    frames = torch_tensorrt.Input(
+        min_shape=(1, height, width, 3), opt_shape=(max_batch, height, width, 3),
+        max_shape=(max_batch, height, width, 3), dtype=torch.float32,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            plan = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+                program, arg_inputs=[frames], min_block_size=1, disable_tf32=True,
+                use_explicit_typing=True,  # before 2.13; there is nothing else since
+                timing_cache_path=str(Path(scratch) / "timing"),  # by default one file in /tmp for all users
+            )  # fmt: skip
+        except Exception as error:
+            # The builder raises anything, with the whole graph in the text; the first cause names the operator.
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            reason = " ".join(str(cause).split())[:200]
+            raise EngineError(
+                f"backend tensorrt: the model does not convert for {width}x{height} {precision}: {reason}; use eager"
+            ) from error
+    return bytes(plan)
+
+
+class TensorRtEngine:
+    """The model compiled by TensorRT, everything but the change between bytes and floats in one engine.
+
+    Each picture size is compiled once (a minute or more), by ``prepare`` or at its first frame, and kept in the
+    cache. Batches of any size run; more than ``max_batch`` frames in turns.
+    """
+
+    def __init__(
+        self,
+        model: NightToDay,
+        *,
+        name: str,
+        precision: str,
+        max_batch: int = 8,
+        cache: EngineCache | None = None,
+    ) -> None:
+        if precision not in ("auto", *PRECISIONS):
+            raise EngineError(f"precision {precision}: tensorrt runs {' or '.join(PRECISIONS)}")
+        package, found = installed()
+        self._trt = importlib.import_module(_PACKAGES[package])
+        self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
+        self._precision = PRECISIONS[0] if precision == "auto" else precision
+        self._device = device()
+        self._model = model.to(self._device)
+        self._max_batch = max_batch
+        self._cache = cache
+        self._plans: dict[tuple[int, int], Plan] = {}
+        self._lock = threading.Lock()  # over _plans; never held while anything is compiled or run
+        self._compiling = threading.Lock()
+        self.info = EngineInfo("tensorrt", self._precision, name)
+
+    def __call__(self, frames: Frames) -> Frames:
+        """See ``Engine``."""
+        check_frames(frames)
+        return self.on_device(torch.from_numpy(np.ascontiguousarray(frames))).numpy()
+
+    def on_device(self, frames: Tensor) -> Tensor:
+        """``__call__`` of a uint8 tensor (N, H, W, 3) where it lies: on the GPU without a copy to the host."""
+        plan = self._of(int(frames.shape[1]), int(frames.shape[2]))
+        parts = [plan(part) for part in frames.split(self._max_batch)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def prepared(self, height: int, width: int) -> bool:
+        """See ``Engine``."""
+        with self._lock:
+            return (height, width) in self._plans
+
+    def prepare(self, height: int, width: int) -> None:
+        """See ``Engine``."""
+        self._of(height, width)
+
+    def _of(self, height: int, width: int) -> Plan:
+        size = (height, width)
+        if (plan := self._known(size)) is None:
+            with self._compiling:
+                if (plan := self._known(size)) is None:
+                    plan = self._load(size)
+                    plan.warm_up()
+                    with self._lock:
+                        while len(self._plans) >= KEPT_SIZES:
+                            del self._plans[next(iter(self._plans))]
+                        self._plans[size] = plan
+        return plan
+
+    def _known(self, size: tuple[int, int]) -> Plan | None:
+        with self._lock:
+            plan = self._plans.pop(size, None)
+            if (
+                plan is not None
+            ):  # last used goes last, so that the size dropped is the one unused for longest
+                self._plans[size] = plan
+            return plan
+
+    def _load(self, size: tuple[int, int]) -> Plan:
+        """The plan of a size, from the cache where it is there."""
+
+        def make() -> bytes:
+            return build(self._model, size=size, max_batch=self._max_batch, precision=self._precision)
+
+        if self._cache is None:
+            data, where = make(), None
+        else:
+
+            def write(folder: Path) -> None:
+                (folder / FILE).write_bytes(make())
+
+            where = self._cache.fetch(self._key(size), write, label=self.info.model)
+            data = (where / FILE).read_bytes()
+        try:
+            return Plan(self._trt, data, size=size, max_batch=self._max_batch, device=self._device)
+        except PlanError as error:
+            way_out = f"delete {where}" if where else "use eager"
+            raise EngineError(f"backend tensorrt: {error}; {way_out}") from None
+
+    def _key(self, size: tuple[int, int]) -> EngineKey:
+        device, driver = gpu()
+        return EngineKey(
+            checkpoint=model_digest(self._model),
+            graph=graph_digest(self._model, __file__, export.__file__),
+            shape=(self._max_batch, *size),
+            backend="tensorrt",
+            version=self._version,
+            precision=self._precision,
+            device=device,
+            driver=driver,
+        )
