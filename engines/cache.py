@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import nn
 
-from engines.entry import Entry, EngineKey, fault_of, read_entry, touch, write_manifest
+from engines.entry import EngineKey, Entry, fault_of, read_entry, touch, write_manifest
 from engines.lock import locked
 
 __all__ = ["EngineCache", "EngineKey", "Entry", "default_folder", "graph_digest"]
@@ -101,7 +101,9 @@ class EngineCache:
                 say(f"{name}: {entry} {fault}; made anew")
                 shutil.rmtree(entry)
             part = _part(entry)
-            shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: whoever lives holds the lock
+            shutil.rmtree(
+                part, ignore_errors=True
+            )  # of a process that was killed: whoever lives holds the lock
             try:
                 part.mkdir(mode=0o700)
                 began = time.monotonic()

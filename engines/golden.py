@@ -149,5 +149,7 @@ def _rgb(file: Picture) -> Picture:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def _glow(x: NDArray[np.float32], y: NDArray[np.float32], at: float, high: float, wide: float) -> NDArray[np.float32]:
+def _glow(
+    x: NDArray[np.float32], y: NDArray[np.float32], at: float, high: float, wide: float
+) -> NDArray[np.float32]:
     return np.exp(-((x - at) ** 2 + (y - high) ** 2) / (2 * wide**2))[..., None]
