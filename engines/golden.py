@@ -75,7 +75,7 @@ def digest(frames: Sequence[Picture]) -> str:
 
 
 def synthetic_nights(size: tuple[int, int]) -> list[Picture]:
-    """A dark street that is nobody's, (height, width), always the same: houses, lit windows, lamps, moving lights, noise.
+    """A dark street that is nobody's, (height, width), always the same: houses, windows, lamps, moving lights, noise.
 
     What stands in for the camera's own nights where a checkpoint has none; of the model's worth it says nothing.
     """
