@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from engines import detector as detector_module
 from engines.detections import Detection
 from engines.detector import Detector, DetectorError, load_detector
 from engines.letterbox import fit
 from engines.quiet_ultralytics import import_ultralytics
-from pipeline import detector as detector_module
 
 CLIPS = Path(__file__).parent.parent / "benchmarks" / "clips"
 NAMES = {0: "car", 1: "bus", 2: "person"}
