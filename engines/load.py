@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 MODULES = {"eager": "engines.eager", "openvino": "engines.openvino", "tensorrt": "engines.tensorrt"}
 # What auto looks at, by the device that PyTorch sees.
 AUTO: dict[str, tuple[Backend, ...]] = {
-    "cuda": ("tensorrt", "compile", "eager"),
-    "cpu": ("openvino", "compile", "eager"),
+    "cuda": ("tensorrt", "eager"),
+    "cpu": ("openvino", "eager"),
 }
 FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "bf16", "fp32")
 

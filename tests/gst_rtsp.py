@@ -37,9 +37,13 @@ CODECS = {
 }
 
 
+_saying = threading.Lock()
+
+
 def say(event: str, **details: object) -> None:
-    """Print one event for the process that started this one."""
-    print(json.dumps({"event": event, **details}), flush=True)
+    """Print one event for the process that started this one; from any thread, a whole line at a time."""
+    with _saying:
+        print(json.dumps({"event": event, **details}), flush=True)
 
 
 try:

@@ -136,12 +136,16 @@ class RtspServer:
     @staticmethod
     def _listen(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any]]) -> None:
         assert process.stdout is not None
+        line = ""
         try:
             for line in process.stdout:
                 events.put(json.loads(line))
-        except ValueError:  # the pipe was closed by kill(), or a line is not the script's
-            pass
-        events.put({"event": "gone"})
+            said = "it ended"
+        except json.JSONDecodeError:
+            said = f"it said {line!r}"
+        except ValueError:
+            said = "its pipe was closed"  # by kill()
+        events.put({"event": "gone", "message": said})
 
 
 def _codec(clip: Path) -> str:

@@ -147,7 +147,11 @@ def test_what_is_wrong_is_said(backends: Backends, fault: Callable[..., str]) ->
         (2, "build --model tiny.pt --size 8x1920", "at least 16"),
         (2, "build --model tiny.pt --size 32x48 --max-batch 0", "'0' is no whole number"),
         (2, "build --model none.pt --size 32x48", "none.pt: no such checkpoint"),
-        (2, "build --model tiny.pt --size 32x48 --backend tensorrt", "backend tensorrt: not built"),
+        (
+            2,
+            "build --model tiny.pt --size 32x48 --backend tensorrt",
+            "backend tensorrt: there is no NVIDIA GPU",
+        ),
         (2, "build --model tiny.pt --size 32x48 --precision int8", "precision int8: tiny.pt does not draw"),
         (2, "qualify --model none.pt", "none.pt: no such checkpoint"),
         (2, "prune", "--max-gigabytes, --days or --all"),
