@@ -151,9 +151,9 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     assert (dico.generator.norm, dico.reference_weight) == ("instance", 0)
     both = parse(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])[1]
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
-    usual = parse(["--scene", "x", "--still", "2"])[1]
-    assert (usual.recipe, usual.see_reference, usual.blend) == ("blend", True, True)
-    assert (usual.foreground_weight, usual.still_weight) == (10, 2)
+    blend = parse(["--scene", "x", "--recipe", "blend", "--still", "2"])[1]
+    assert (blend.recipe, blend.see_reference, blend.blend) == ("blend", True, True)
+    assert (blend.foreground_weight, blend.still_weight) == (10, 2)
     assert both.losses == LossSettings(background=10, foreground=0.25)
     paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator
     assert (paper.blocks, paper.width, paper.input, paper.norm) == (9, 64, "replace", "instance")

@@ -56,7 +56,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add = parser.add_argument
     add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
     add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
-    add("--recipe", choices=("blend", "paired", "dico", "paired+dico"), default="blend", help="see README")
+    add("--recipe", choices=("paired", "blend", "dico", "paired+dico"), default=d.recipe, help="see README")
     add("--size", choices=tuple(SIZES), default="light", help="light needs no GPU; paper is the largest")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
     add(
