@@ -35,10 +35,10 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from engines import Engine, EngineError, machine
-from engines.backends import EagerEngine, Precision
+from engines import Engine, EngineError, load_engine, machine
+from engines.backends import Precision
 from engines.cache import EngineCache
-from engines.checkpoint import load_checkpoint
+from engines.checkpoint import load_checkpoint, save_checkpoint
 from engines.compiled import CompileEngine
 from engines.generator import COMPACT, NightToDay
 from engines.openvino import OpenVinoEngine, precisions
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     os.sched_setaffinity(0, cores)
     torch.set_num_threads(CORES)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(EngineCache(Path(folder)), args.rounds)
+        bench = Bench(Path(folder), args.rounds)
         figures = {
             "command": " ".join(
                 ["python -m benchmarks.engines", *(argv if argv is not None else sys.argv[1:])]
@@ -118,34 +118,27 @@ def misses(figures: Mapping[str, object]) -> list[str]:
 class Bench:
     """Models, pictures and engines, each made once."""
 
-    def __init__(self, cache: EngineCache, rounds: int) -> None:
-        self._cache = cache
+    def __init__(self, folder: Path, rounds: int) -> None:
+        self._cache = EngineCache(folder / "engines")
         self._rounds = rounds
         nights = read_frames(CLIP)
         self._nights = nights[:: max(len(nights) // 32, 1)][:32]
         self._calibration = self._nights[:8]
         torch.manual_seed(0)
-        self._compact = NightToDay(COMPACT).eval()
-
-    def _model(self, name: str) -> NightToDay:
-        if name == "light":
-            return load_checkpoint(LIGHT)
-        model = NightToDay(COMPACT)
-        model.load_state_dict(self._compact.state_dict())
-        return model.eval()
+        self._models = {"compact": folder / "compact.pt", "light": LIGHT}
+        save_checkpoint(self._models["compact"], NightToDay(COMPACT))
 
     def _openvino(self, model: str, precision: Precision, cache: EngineCache | None = None) -> OpenVinoEngine:
         return OpenVinoEngine(
-            self._model(model), name=model, precision=precision, cache=cache or self._cache,
+            load_checkpoint(self._models[model]), name=model, precision=precision, cache=cache or self._cache,
             calibration=self._calibration,
         )  # fmt: skip
 
     def _engines(self, model: str) -> dict[str, Engine]:
-        engines: dict[str, Engine] = {
-            "eager fp32": EagerEngine(self._model(model), name=model, precision="fp32")
-        }
+        path = self._models[model]
+        engines: dict[str, Engine] = {"eager fp32": load_engine(path, "eager", "fp32")}
         try:
-            engines["compile fp32"] = CompileEngine(self._model(model), name=model, precision="fp32")
+            engines["compile fp32"] = CompileEngine(load_checkpoint(path), name=model, precision="fp32")
         except EngineError as error:
             print(error, file=sys.stderr)
         return engines | {f"openvino {p}": self._openvino(model, p) for p in precisions()}
@@ -257,7 +250,7 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
         config = CameraConfig.model_validate(
             {
                 "name": f"camera{number}",
-                "url": "night.mp4",
+                "url": str(CLIP),
                 "pace": "fast",
                 "translate": "never",
             }  # needs no model

@@ -69,7 +69,7 @@ def quantise(graph: Path, inputs: Sequence[NDArray[np.float32]], target: Path) -
 
 
 def _main(graph: str, inputs: str, target: str) -> None:
-    os.nice(10)  # a running camera comes first
+    os.nice(5)  # a running camera comes first
     import nncf
     import openvino as ov
 
