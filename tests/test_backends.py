@@ -98,7 +98,6 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
         ("cuda", "auto", "backend 'cuda': must be one of auto, eager, compile, openvino, tensorrt"),
         ("auto", "int4", "precision 'int4': must be one of"),
         ("tensorrt", "auto", "backend tensorrt"),
-        ("compile", "fp32", "backend compile"),
         ("openvino", "fp16", "precision fp16"),
         ("eager", "int8", "precision int8"),
         ("auto", "fp16", "precision fp16: this machine has nothing"),
