@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 # TensorRT-RTX's builder, which runs without a GPU; it shares the torch of $(VENV).
 RTX := .venv-rtx
 
-# What the tests talk to, from Debian: a real RTSP server, and ffprobe to look at what we wrote.
+# What the tests want of Debian: a real RTSP server, ffprobe to look at what we wrote, a compiler for torch.compile.
 TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
@@ -44,7 +44,7 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg requirements.lock
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,int8,dev]'
 	@touch $@
 
 # The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.
@@ -63,7 +63,7 @@ endif
 test-packages:
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
-		&& command -v ffprobe >/dev/null || { \
+		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.cache import EngineCache
 from engines.generator import NightToDay
 
-Backend = Literal["auto", "eager", "openvino", "tensorrt"]
+Backend = Literal["auto", "eager", "compile", "openvino", "tensorrt"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Frames = NDArray[np.uint8]
 

@@ -24,10 +24,16 @@ from engines.qualify import Verdict
 log = logging.getLogger(__name__)
 
 # Imported where they are used: openvino takes half a second, torch-tensorrt many.
-MODULES = {"eager": "engines.eager", "openvino": "engines.openvino", "tensorrt": "engines.tensorrt"}
-# What auto looks at, by the device that PyTorch sees.
+MODULES = {
+    "eager": "engines.eager",
+    "compile": "engines.compiled",
+    "openvino": "engines.openvino",
+    "tensorrt": "engines.tensorrt",
+}
+# What auto looks at, by the device that PyTorch sees. On CPUs not at compile, which takes a minute to build there and
+# is slower than OpenVINO in any precision.
 AUTO: dict[str, tuple[Backend, ...]] = {
-    "cuda": ("tensorrt", "eager"),
+    "cuda": ("tensorrt", "compile", "eager"),
     "cpu": ("openvino", "eager"),
 }
 FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "bf16", "fp32")

@@ -95,7 +95,7 @@ def test_what_is_no_frame_is_refused(backend: str) -> None:
 
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     for backend, precision, words in (
-        ("cuda", "auto", "backend 'cuda': must be one of auto, eager, openvino, tensorrt"),
+        ("cuda", "auto", "backend 'cuda': must be one of auto, eager, compile, openvino, tensorrt"),
         ("auto", "int4", "precision 'int4': must be one of"),
         ("tensorrt", "auto", "backend tensorrt"),
         ("openvino", "fp16", "precision fp16"),

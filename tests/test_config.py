@@ -149,7 +149,7 @@ mqtt: {{url: x}}
         ],
         22: ['cameras[3].outputs[0]: "clip.mp4/x.mp4": cannot write to clip.mp4: '],
         23: [
-            'engine.backend: must be auto, eager, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
+            'engine.backend: must be auto, eager, compile, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
         24: ["mqtt: not built in this version; remove it"],
@@ -601,7 +601,7 @@ class TestOverrides:
             ("engine.backnd=eager", '--set: engine.backnd: unknown key; did you mean "backend"?'),
             (
                 "engine.backend=egaer",
-                '--set: engine.backend: must be auto, eager, openvino or tensorrt, not "egaer"; did',
+                '--set: engine.backend: must be auto, eager, compile, openvino or tensorrt, not "egaer"; did',
             ),
             ("cameras.gat.loop=true", "--set: cameras: no camera 'gat'; did you mean \"gate\"?"),
             ("cameras.7.loop=true", "--set: cameras: no camera '7'"),

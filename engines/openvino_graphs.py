@@ -1,0 +1,110 @@
+"""The graphs that OpenVINO takes a model as: what has to stay fp32 apart from what need not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import openvino as ov
+import torch
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from engines.generator import NightToDay, from_bytes, to_bytes
+from engines.lift import Lifted, module_for
+
+Name = Literal["front", "rest", "lift"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One of a model's graphs for frames of a size, and the names of what it takes and gives."""
+
+    name: Name
+    module: nn.Module
+    examples: tuple[Tensor, ...]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+
+    def converted(self, shapes: Sequence[Sequence[int]] | None = None) -> ov.Model:
+        """As OpenVINO's, of the shapes of its examples; or of ``shapes``, -1 for what is left open."""
+        with warnings.catch_warnings(), torch.inference_mode():
+            # Tracing turns sizes into constants, as intended: the graph is for these alone. The rest has none.
+            warnings.simplefilter("ignore", TracerWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
+            wanted = shapes or [example.shape for example in self.examples]
+            return ov.convert_model(
+                self.module.eval(), example_input=self.examples, input=[list(shape) for shape in wanted]
+            )
+
+
+def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
+    """The graphs for one frame of a size, in their order.
+
+    The front makes the generator's input, the rest is the generator, and of large frames the lift brings back the
+    edges. Days of the rest are to the right and below as large as the front let them grow.
+    """
+    module = module_for(model, height, width)
+    frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        if not isinstance(module, Lifted):
+            front = _Front(model)
+            return [
+                Graph("front", front, (frame,), ("frames",), ("seen",)),
+                Graph("rest", _Rest(model), (front(frame),), ("seen",), ("days",)),
+            ]
+        shrink, rest = _Shrink(module), _Rest(model)
+        seen, clues = shrink(frame)
+        return [
+            Graph("front", shrink, (frame,), ("frames",), ("seen", "clues")),
+            Graph("rest", rest, (seen,), ("seen",), ("small",)),
+            Graph("lift", _Lift(module), (frame, clues, rest(seen)), ("frames", "clues", "small"), ("days",)),
+        ]
+
+
+class _Front(nn.Module):
+    """uint8 frames to the generator's input."""
+
+    def __init__(self, model: NightToDay) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.model.see(from_bytes(frames))
+
+
+class _Shrink(nn.Module):
+    """The front of a lifted model: uint8 frames to the generator's input, and to what the lift wants to know."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        small, clues = self.lifted.shrink(from_bytes(frames))
+        return self.lifted.model.see(small), clues
+
+
+class _Rest(nn.Module):
+    """The generator's input to uint8 frames. Any size can be left open."""
+
+    def __init__(self, model: NightToDay) -> None:
+        super().__init__()
+        self.generator = model.generator
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return to_bytes(self.generator(seen) * 0.5 + 0.5)
+
+
+class _Lift(nn.Module):
+    """The end of a lifted model: uint8 frames, what the lift wants to know, the small uint8 day → uint8 frames."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, frames: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+        height, width = self.lifted.size
+        return to_bytes(self.lifted.lift(from_bytes(frames), clues, from_bytes(day[:, :height, :width])))
