@@ -149,7 +149,8 @@ mqtt: {{url: x}}
         ],
         22: ['cameras[3].outputs[0]: "clip.mp4/x.mp4": cannot write to clip.mp4: '],
         23: [
-            'engine.backend: must be auto, eager, compile, openvino or tensorrt, not "tensorflow"; did you mean "tensorrt"?',
+            "engine.backend: must be auto, eager, compile, openvino or tensorrt, "
+            'not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
         24: ["mqtt: not built in this version; remove it"],
