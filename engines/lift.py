@@ -22,7 +22,9 @@ NEAR = 1.15  # a whole-numbered shrink that comes within this of the wanted size
 # Chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py. Squares of the
 # luma's range, 1.
 FAINT = 1e-4  # contrast (2.5 grey levels, squared) below which the fit is not trusted
-NOISE_WEIGHT = 1.0  # of the variance within a cell, which is the noise where there is no detail
+NOISE_WEIGHT = (
+    1.0  # of the largest variance within the cells around, which is noise, or lamps smaller than a cell
+)
 SHARPEN = 0.375  # undoes, to first order, what shrinking by means and enlarging bilinearly blur
 
 GREY = (0.299, 0.587, 0.114)
@@ -35,7 +37,7 @@ class Lifted(nn.Module):
 
     Args:
         model: does the translation.
-        size: (h, w) that it translates at. Where H and W are whole multiples (the last cell may be cut off), shrinking
+        size: (h, w) that it translates at. Where H and W are whole multiples, the last cell cut off or not, shrinking
             is a mean over cells; else the means are resampled to it.
     """
 
@@ -107,7 +109,7 @@ class Lifted(nn.Module):
 
     def line(self, clues: Tensor, day: Tensor) -> Tensor:
         """a and b of day ≈ a·luma + b around each pixel: float32 (N, 2, h, w), (N, 3, h, w) → (N, 4, h, w)."""
-        night, spread = clues[:, :1], clues[:, 1:]
+        night, spread = clues[:, :1], F.max_pool2d(clues[:, 1:], 3, stride=1, padding=1)
         grey = self._luma(day)
         means = _box(torch.cat((day, night, night.square(), grey.square(), night * grey), dim=1))
         blurred, m, m2, g2, mg = means[:, :3], means[:, 3:4], means[:, 4:5], means[:, 5:6], means[:, 6:]
@@ -129,7 +131,7 @@ class Lifted(nn.Module):
 
 
 def _means(x: Tensor, cell: int) -> Tensor:
-    """Means over cells: (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO three times that."""
+    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO three times it."""
     x = x.unflatten(2, (int(x.shape[2]) // cell, cell)).mean(3)
     return x.unflatten(3, (int(x.shape[3]) // cell, cell)).mean(4)
 
@@ -142,8 +144,9 @@ def _box(x: Tensor) -> Tensor:
 def module_for(model: NightToDay, height: int, width: int) -> nn.Module:
     """What translates frames of a size: ``model`` itself, or, for large ones, ``Lifted``.
 
-    Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``. They
-    are translated at 1/k of their size, k whole, where that comes near to ``side``, else with it as the shorter side.
+    Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``.
+    They are translated at 1/k of their size, k whole, where that comes near to ``side``, else with ``side`` as the
+    shorter side.
     """
     side = model.side or SIDE
     shorter = min(height, width)
