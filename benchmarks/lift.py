@@ -2,9 +2,9 @@
 
     python -m benchmarks.lift --footage DIR --half HALF.pt
 
-Nights are simulated over day pictures, translated at 1/k of their size, and brought back. Three "generators" give
-the small day: the truth's own means (``perfect``, which judges the lift alone), the shipped model (``full``, trained at
-twice this size) and, with ``--half``, one trained on the demo scene at half its size. Scores: PSNR over all pixels and
+Nights are simulated over day pictures, translated at 1/k of their size, and brought back. The small day comes from
+the truth's own means (``perfect``, which judges the lift alone), from the shipped model (``full``, trained at twice
+this size) and, with ``--half``, from one trained on the demo scene at half its size. Scores: PSNR over all pixels and
 over those at edges of the truth, SSIM, F1 of edges within a pixel, and noise: the temporal standard deviation while
 nothing but the sensor's noise changes, in grey levels.
 
@@ -36,7 +36,7 @@ from engines import load_engine
 from engines.checkpoint import load_checkpoint
 from engines.generator import NightToDay, from_bytes, to_bytes
 from engines.lift import Lifted
-from train.data import Image, temporal_median, write_picture
+from train.data import Image, read_frames, temporal_median, write_picture
 from train.metrics import ssim
 from train.night import TEST_NIGHT, NightSimulator, foreground_mask
 
@@ -98,10 +98,10 @@ def _tfl() -> Iterator[Pair]:
 def _lta(footage: Path) -> Iterator[Pair]:
     """Two day stills of each of the three cameras."""
     for camera in ("2701", "2702", "4713"):
+        paths = sorted((footage / "lta" / camera / "day").glob("*.jpg"))
         stills = [
-            np.ascontiguousarray(cv2.imread(str(path))[:540, :960, ::-1])
-            for path in sorted((footage / "lta" / camera / "day").glob("*.jpg"))
-        ]
+            read_frames(path)[0][:540, :960] for path in paths
+        ]  # FFmpeg reads stills as clips of one frame
         background = temporal_median(stills)
         for day in stills[:: len(stills) // 2][:2]:
             yield _pair(day, background)

@@ -16,9 +16,10 @@ from torch import Tensor
 from engines import EngineError, load_engine
 from engines.checkpoint import load_checkpoint, save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
-from engines.lift import FAINT, GREY, NOISE_WEIGHT, SHARPEN, Lifted, module_for
+from engines.lift import EDGE, FAINT, GRAIN, GREY, SHARPEN, Lifted, module_for
 
 TINY = GeneratorSettings(kind="light", blocks=1, width=4, norm="batch")
+MODEL = Path(__file__).parent.parent / "weights" / "a1_barnet.pt"
 CAN_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 Picture = NDArray[np.uint8]
 
@@ -73,27 +74,38 @@ def naive_line(clues: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[
     day = day.astype(np.float64)
     grey = np.tensordot(np.array(GREY), day, 1)
     height, width = night.shape
-    a, window = np.empty((height, width)), {}
-    for y in range(height):
-        for x in range(width):
-            at = np.s_[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-            window[y, x] = at
-            n, g = night[at], grey[at]
-            covariance = ((n - n.mean()) * (g - g.mean())).mean()
-            correlation = abs(covariance) / np.sqrt(n.var() * g.var() + 1e-12)
-            a[y, x] = covariance * correlation / (n.var() + NOISE_WEIGHT * spread[at].max() + FAINT)
-    smooth = np.array([[a[window[y, x]].mean() for x in range(width)] for y in range(height)])
-    blurred = np.array([[[c[window[y, x]].mean() for x in range(width)] for y in range(height)] for c in day])
+
+    def around(y: int, x: int, reach: int = 1) -> tuple[slice, slice]:
+        return np.s_[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+
+    def everywhere(f: Callable[[int, int], float]) -> NDArray[np.float64]:
+        return np.array([[f(y, x) for x in range(width)] for y in range(height)])
+
+    variance = everywhere(lambda y, x: night[around(y, x)].var())
+    spread_around = everywhere(lambda y, x: spread[around(y, x)].mean())
+
+    def slope(y: int, x: int) -> float:
+        n, g = night[around(y, x)], grey[around(y, x)]
+        covariance = ((n - n.mean()) * (g - g.mean())).mean()
+        correlation = abs(covariance) / np.sqrt(n.var() * g.var() + 1e-12)
+        fine = max(0.0, spread[around(y, x)].max() - EDGE * variance[around(y, x)].max())
+        noise = spread_around[around(y, x, 2)].min()
+        a = covariance * correlation / (n.var() + fine + FAINT)
+        return float(a / np.sqrt(1 + a**2 * noise / GRAIN**2))
+
+    a = everywhere(slope)
+    smooth = everywhere(lambda y, x: a[around(y, x)].mean())
+    blurred = np.stack([everywhere(lambda y, x, c=c: c[around(y, x)].mean()) for c in day])  # type: ignore[misc]
     return np.concatenate((smooth[None], day + SHARPEN * (day - blurred) - smooth * night))
 
 
 def test_the_fit_is_that_of_a_naive_loop_in_float64(rng: np.random.Generator) -> None:
     night = rng.random((1, 19, 26), np.float32) * 0.3
-    clues = np.concatenate((night, rng.random((1, 19, 26), np.float32) * 0.003))
+    clues = np.concatenate((night, rng.random((1, 19, 26), np.float32) * 0.02))
     day = (night * 2.5 + rng.normal(0.1, 0.05, (3, 19, 26)).astype(np.float32)).clip(0, 1)
     lifted = Lifted(NightToDay(TINY), (19, 26))
     line = lifted.line(torch.from_numpy(clues)[None], torch.from_numpy(day)[None])[0].numpy()
-    assert np.abs(naive_line(clues, day)[0]).max() > 0.5  # there is something to agree on
+    assert np.abs(naive_line(clues, day)[0]).max() > 0.1  # there is something to agree on
     np.testing.assert_allclose(line, naive_line(clues, day), atol=2e-4)
 
 
@@ -174,10 +186,10 @@ def test_noise_stays_in_the_night(rng: np.random.Generator) -> None:
     noise = np.std(nights, axis=0).mean()
     left = np.std([run(lifted, night) for night in nights], axis=0).mean()
     print(f"temporal std: night {noise:.2f}, day {left:.2f} grey levels")
-    assert left < 0.25 * noise
+    assert left < min(3, 0.3 * noise)
 
 
-@pytest.mark.parametrize("shape", [(431, 607), (1080, 1920)])
+@pytest.mark.parametrize("shape", [(433, 607), (1080, 1920)])
 def test_bytes_to_bytes_at_odd_sizes_and_at_1080p(shape: tuple[int, int], rng: np.random.Generator) -> None:
     lifted = module_for(NightToDay(TINY).eval(), *shape)
     assert isinstance(lifted, Lifted)
@@ -235,11 +247,8 @@ def test_one_graph_for_any_batch(rng: np.random.Generator) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    model = NightToDay(TINY).eval()
-    with torch.no_grad():
-        model.generator.out[0].weight.normal_(0, 0.3)  # a day with contrast
-    save_checkpoint(tmp_path / "tiny.pt", model, training={"side": 288})
-    return tmp_path / "tiny.pt"
+    save_checkpoint(tmp_path / "model.pt", load_checkpoint(MODEL), training={"side": 288})
+    return tmp_path / "model.pt"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -251,7 +260,7 @@ def test_backends_agree(checkpoint: Path, precision: str, rng: np.random.Generat
     frames = np.stack([blobs(rng, 433, 580, low=5, high=120) for _ in range(2)])
     expected = load_engine(checkpoint, "eager", "fp32")(frames).astype(int)
     assert expected.std() > 10
-    bar = 0.01 if precision == "fp32" else 1.5
+    bar = 0.02 if precision == "fp32" else 2.0
     for backend in ("openvino", "eager"):
         engine = load_engine(checkpoint, backend, precision)  # type: ignore[arg-type]
         day = engine(frames)
