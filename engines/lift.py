@@ -19,10 +19,12 @@ LARGEST = 400  # pixels; pictures whose shorter side has no more are translated 
 SIDE = 288  # shorter side of the translation where the model does not say what it was trained at
 NEAR = 1.15  # a whole-numbered shrink that comes within this of the wanted size needs no resampling
 
-# Chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py. Squares of the
-# luma's range, 1.
-FAINT = 1e-4  # contrast (2.5 grey levels, squared) below which the fit is not trusted
-NOISE_WEIGHT = 1.0  # of the variance within a cell, which is the noise where there is no detail
+# Chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py. Luma is in [0, 1].
+FAINT = 1e-4  # contrast, squared, below which the fit is not trusted: 2.5 grey levels
+EDGE = (
+    1.5  # variance within the cell that a step runs through, as a multiple of that among the cells around it
+)
+GRAIN = 3 / 255  # most noise that is let through, standard deviation
 SHARPEN = 0.375  # undoes, to first order, what shrinking by means and enlarging bilinearly blur
 
 GREY = (0.299, 0.587, 0.114)
@@ -35,8 +37,8 @@ class Lifted(nn.Module):
 
     Args:
         model: does the translation.
-        size: (h, w) that it translates at. Where H and W are whole multiples (the last cell may be cut off),
-            shrinking is a mean over cells; else the means are resampled to it.
+        size: (h, w) that it translates at. Where H and W are whole multiples, the last cell cut off or not, shrinking
+            is a mean over cells; else the means are resampled to it.
     """
 
     def __init__(self, model: NightToDay, size: tuple[int, int]) -> None:
@@ -109,15 +111,19 @@ class Lifted(nn.Module):
         """a and b of day ≈ a·luma + b around each pixel: float32 (N, 2, h, w), (N, 3, h, w) → (N, 4, h, w)."""
         night, spread = clues[:, :1], clues[:, 1:]
         grey = self._luma(day)
-        means = _box(torch.cat((day, night, night.square(), grey.square(), night * grey), dim=1))
-        blurred, m, m2, g2, mg = means[:, :3], means[:, 3:4], means[:, 4:5], means[:, 5:6], means[:, 6:]
+        means = _box(torch.cat((day, night, night.square(), grey.square(), night * grey, spread), dim=1))
+        blurred, m, m2, g2, mg = means[:, :3], means[:, 3:4], means[:, 4:5], means[:, 5:6], means[:, 6:7]
         g = self._luma(blurred)
         covariance = mg - m * g
         v_night, v_day = (m2 - m.square()).clamp_min(0), (g2 - g.square()).clamp_min(0)
-        # Least squares, held back by noise and by faintness, and by the correlation: glare and the night's own
-        # shadows change without the day.
-        correlation = covariance.abs() / (v_night * v_day + 1e-12).sqrt()
-        a = _box(covariance * correlation / (v_night + NOISE_WEIGHT * spread + FAINT))
+        # Least squares, but for what is too fine for cells to show, as small lamps and noise are ...
+        fine = (_most(spread, 1) - EDGE * _most(v_night, 1)).clamp_min(0)
+        a = covariance / (v_night + fine + FAINT)
+        # ... for what changes without the day, as glare and the night's own shadows do: they are uncorrelated ...
+        a = a * covariance.abs() / (v_night * v_day + 1e-12).sqrt()
+        # ... and for noise beyond what may be seen. Somewhere near there is nothing but noise within the cells.
+        noise = -_most(-means[:, 7:], 2)
+        a = _box(a / (1 + a.square() * noise / GRAIN**2).sqrt())
         return torch.cat((a, day + SHARPEN * (day - blurred) - a * night), dim=1)
 
     def _cell(self, rgb: Tensor) -> int:
@@ -129,7 +135,7 @@ class Lifted(nn.Module):
 
 
 def _means(x: Tensor, cell: int) -> Tensor:
-    """Means over cells: (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO thrice that."""
+    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO three times it."""
     x = x.unflatten(2, (int(x.shape[2]) // cell, cell)).mean(3)
     return x.unflatten(3, (int(x.shape[3]) // cell, cell)).mean(4)
 
@@ -139,11 +145,16 @@ def _box(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
+def _most(x: Tensor, reach: int) -> Tensor:
+    """Maxima over squares of that many pixels around each."""
+    return F.max_pool2d(x, 2 * reach + 1, stride=1, padding=reach)
+
+
 def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifted:
     """What translates frames of a size: ``model`` itself, or, for large ones, ``Lifted``.
 
     Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``.
-    They are translated at 1/k of their size, k whole, where that comes near to ``side``, else with it as the
+    They are translated at 1/k of their size, k whole, where that comes near to ``side``, else with ``side`` as the
     shorter side.
     """
     side = model.side or SIDE
