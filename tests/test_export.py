@@ -92,7 +92,7 @@ def test_half_is_half_where_it_may_be(name: str) -> None:
         if "instance_norm" in operator:
             statistics.append(node.args[0].meta["val"].dtype)
     generator = [m for m in model.generator.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
-    invariant = 0 if model.invariant is None else 5  # two along x, three along y
+    invariant = 0 if model.invariant is None else 6  # one for the colours, two along x, three along y
     assert layers == [torch.float32] * invariant + [torch.float16] * (len(generator) - 1) + [torch.float32]
     assert all(dtype == torch.float32 for dtype in statistics)
     norms = sum(isinstance(m, nn.InstanceNorm2d) for m in model.generator.modules())

@@ -83,7 +83,7 @@ def test_the_whole_graph_becomes_one_engine(converter: Converter, graph: str, pr
     # Counted on the model itself: what of it may be half, and what must not be.
     generator = NightToDay(GRAPHS[graph]).generator
     layers = sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in generator.modules())
-    invariant = 0 if GRAPHS[graph].input == "rgb" else 5  # two along x, three along y
+    invariant = 0 if GRAPHS[graph].input == "rgb" else 6  # one for the colours, two along x, three along y
     inner = "HALF" if precision == "fp16" else "FLOAT"  # the last layer is never half
     assert line["convolutions"] == ["FLOAT"] * invariant + [inner] * (layers - 1) + ["FLOAT"]
     statistics = sum(isinstance(module, nn.InstanceNorm2d) for module in generator.modules())
