@@ -229,4 +229,5 @@ class TensorRtEngine:
             precision=self._precision,
             device=device,
             driver=driver,
+            flags=(("side", str(self._model.side)),),  # at which large pictures are translated
         )
