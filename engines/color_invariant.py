@@ -91,10 +91,10 @@ class ColorInvariant(nn.Module):
         def down(x: Tensor, kernel: Tensor) -> Tensor:
             taps = (kernel / (100 * 255)).repeat(3, 1).view(3 * scales, 1, size, 1)
             y = F.conv2d(x, taps, groups=3 * scales, stride=(self.stride, 1))
-            return y.unflatten(1, (3, scales)).transpose(1, 2)
+            return y.unflatten(1, (3, scales))
 
         smooth_x, derive_x = across(g), across(dg)
-        smooth = down(smooth_x, g)  # (N, 5, 3, H, W): Ê, Ê_λ, Ê_λλ at each scale
+        smooth = down(smooth_x, g)  # (N, 3, 5, H, W): Ê, Ê_λ, Ê_λλ at each scale
         return sum_of_squares(smooth, down(derive_x, g)) + sum_of_squares(smooth, down(smooth_x, dg))
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -121,15 +121,15 @@ def sum_of_squares(smooth: Tensor, derivative: Tensor) -> Tensor:
     C_λx = E_λx/E - a·E_x/E, C_λλx = E_λλx/E - b·E_x/E, N_λλx = C_λλx - 2a·C_λx.
 
     Args:
-        smooth: float32 (N, 5, 3, H, W), the smoothed (E, E_λ, E_λλ) at the scale of each invariant.
+        smooth: float32 (N, 3, 5, H, W), the smoothed (E, E_λ, E_λλ) at the scale of each invariant.
         derivative: the same, derived along one axis.
 
     Returns:
         float32 (N, 5, H, W).
     """
-    e_w, c, n, h = smooth[:, 1, :1], smooth[:, 2], smooth[:, 3], smooth[:, 4]
-    edge_e = derivative[:, 0].square().sum(1)
-    edge_w = (derivative[:, 1] / e_w.clamp_min(DARKEST)).square().sum(1)
+    e_w, c, n, h = smooth[:, :1, 1], smooth[:, :, 2], smooth[:, :, 3], smooth[:, :, 4]
+    edge_e = derivative[:, :, 0].square().sum(1)
+    edge_w = (derivative[:, :, 1] / e_w.clamp_min(DARKEST)).square().sum(1)
 
     def ratios(x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         energy = x[:, 0].clamp_min(DARKEST)
@@ -137,13 +137,13 @@ def sum_of_squares(smooth: Tensor, derivative: Tensor) -> Tensor:
         slope = dx[:, 0] / energy
         return a, dx[:, 1] / energy - a * slope, dx[:, 2] / energy - b * slope
 
-    _, c_l, c_ll = ratios(c, derivative[:, 2])
-    a_n, n_l, n_ll = ratios(n, derivative[:, 3])
+    _, c_l, c_ll = ratios(c, derivative[:, :, 2])
+    a_n, n_l, n_ll = ratios(n, derivative[:, :, 3])
     n_ll = n_ll - 2 * a_n * n_l
 
     energy = h[:, 0].clamp_min(DARKEST)
     a, b = h[:, 1] / energy, h[:, 2] / energy
-    dh = derivative[:, 4]
+    dh = derivative[:, :, 4]
     hue = (dh[:, 1] / energy * b - a * dh[:, 2] / energy) / (a.square() + b.square()).clamp_min(HUE_FLOOR)
     return torch.stack(
         (edge_e, edge_w, c_l.square() + c_ll.square(), n_l.square() + n_ll.square(), hue.square()), dim=1
