@@ -62,20 +62,7 @@ def load_detector(
             raise ValueError(f"{name} {value}: must be from 0 to 1")
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size {image_size}: must be at least 1 pixel")
-    path = Path(path)
-    if not path.is_file():
-        raise DetectorError(f"{path}: no such detection model; give the path of an ultralytics .pt file")
-    try:
-        import_ultralytics()
-    except ImportError as error:
-        if error.name == "ultralytics":
-            raise DetectorError(
-                f"{path}: detection needs ultralytics; install it with: {INSTALL_DETECT}"
-            ) from error
-        raise DetectorError(
-            f"{path}: ultralytics does not load ({_line(error)}); repair it with: {INSTALL_DETECT}"
-        ) from error
-    model, trained_for = _read(path, end_to_end=end_to_end)
+    model, trained_for = _loaded(Path(path), end_to_end=end_to_end)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     # Batches of pictures are channels-last as they come. On a CPU that layout is 15 to 25 % faster.
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
@@ -161,6 +148,27 @@ class Detector:
             for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist(), strict=True)
             if x2 > x1 and y2 > y1
         ]
+
+
+def read_model(path: str | Path) -> torch.nn.Module:
+    """The torch module of an ultralytics detection model, fused, float32, in eval mode; see ``load_detector``."""
+    return _loaded(Path(path), end_to_end=False)[0]
+
+
+def _loaded(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, int]]:
+    if not path.is_file():
+        raise DetectorError(f"{path}: no such detection model; give the path of an ultralytics .pt file")
+    try:
+        import_ultralytics()
+    except ImportError as error:
+        if error.name == "ultralytics":
+            raise DetectorError(
+                f"{path}: detection needs ultralytics; install it with: {INSTALL_DETECT}"
+            ) from error
+        raise DetectorError(
+            f"{path}: ultralytics does not load ({_line(error)}); repair it with: {INSTALL_DETECT}"
+        ) from error
+    return _read(path, end_to_end=end_to_end)
 
 
 def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, int]]:

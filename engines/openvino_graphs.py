@@ -98,7 +98,7 @@ def _in_strips(model: NightToDay) -> NightToDay:
         return model
     model = copy.deepcopy(model)
     assert model.invariant is not None
-    model.invariant = _InStrips(model.invariant)
+    model.add_module("invariant", _InStrips(model.invariant))
     return model
 
 

@@ -1,4 +1,4 @@
-"""What a training run may add to the recipes: x_ref as an input, a teacher, steadiness under noise."""
+"""What a training run may add: x_ref as an input, a teacher, steadiness under noise, other cameras, other light."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from engines.checkpoint import load_checkpoint, save_checkpoint
+from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
-from train.data import Scene, read_frames, temporal_median
+from train.augment import Augmenter, shaded
+from train.data import Scene, SceneError, load_day, read_frames, temporal_median, write_picture
 from train.losses import LossSettings
-from train.trainer import Trainer, TrainSettings
+from train.night import srgb_to_linear
+from train.trainer import ResumeError, Trainer, TrainSettings, _Pair
 
 CLIP = Path(__file__).parent.parent / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -136,3 +138,81 @@ def test_a_blending_model_is_saved_with_its_mask(scene: Scene, tmp_path: Path, k
     assert load_checkpoint(tmp_path / "model.pt").settings.blend
     with pytest.raises(ValueError, match="wants see_reference=True"):
         replace(settings, see_reference=False)
+
+
+def test_pairs_of_other_cameras_come_with_their_own_background(scene: Scene, tmp_path: Path) -> None:
+    """The other camera is white by day: its pairs, and what the generator is shown of its x_ref, are white too."""
+    white = np.full((96, 112, 3), 255, np.uint8)
+    settings = replace(TINY, recipe="paired", see_reference=True, others_share=0.5, pairs=4)
+    trainer = Trainer(scene, settings, tmp_path, others=[Scene("white", [white] * 3, [], white)])
+    pairs = [trainer._pair() for _ in range(60)]
+    of_white = [pair for pair in pairs if pair.reference.min() == 255]
+    assert 10 <= len(of_white) <= 50
+    assert all(pair.day.min() == 255 and pair.night.mean() < 250 for pair in of_white)
+    assert np.isfinite(trainer.run_step()["paired"])
+    trainer.save()
+    with pytest.raises(ResumeError, match="scene"):
+        Trainer(scene, settings, tmp_path).resume()  # not the same pictures without the other camera
+
+
+def test_shade_changes_the_night_and_not_the_day(scene: Scene, tmp_path: Path) -> None:
+    def drawn(shade: float) -> _Pair:
+        return Trainer(scene, replace(TINY, recipe="paired", shade=shade), tmp_path)._pair()
+
+    plain, other = drawn(0.0), drawn(2.0)
+    np.testing.assert_array_equal(plain.day, other.day)
+    assert (plain.night != other.night).any()
+
+
+def test_light_differs_by_no_more_than_is_said() -> None:
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    day = np.full((64, 80, 3), 128, np.uint8)
+    stops = [np.log2(srgb_to_linear(shaded(rng, day, 1.0)) / srgb_to_linear(day)) for _ in range(30)]
+    assert max(float(np.abs(each).max()) for each in stops) <= 1.05  # and what rounding to bytes adds
+    assert max(float(np.ptp(each)) for each in stops) > 0.5
+
+
+def test_a_day_in_other_light_tells_nothing_of_what_moves(scene: Scene) -> None:
+    bright = np.clip(scene.background.astype(int) + 90, 0, 255).astype(np.uint8)
+    rng = np.random.default_rng()
+    augment = Augmenter(replace(scene, day=[bright] * 5), (64, 80))
+    for _ in range(10):
+        crop = augment.crop(rng)
+        day, mask = augment.day(rng, crop)
+        np.testing.assert_array_equal(day, crop(scene.background))
+        assert not mask.any()
+
+
+def test_a_model_of_one_place_starts_another_of_another_size(scene: Scene, tmp_path: Path) -> None:
+    settings = replace(TINY, recipe="paired", see_reference=True, blend=True)
+    small = Scene("small", [f[:96, :128] for f in scene.day], [], scene.background[:96, :128])
+    first = Trainer(small, settings, tmp_path / "small")
+    first.run_step()
+    first.save()
+    second = Trainer(
+        scene, replace(settings, start_from=str(tmp_path / "small" / "model.pt")), tmp_path / "large"
+    )
+    assert second.model.settings.reference == scene.background.shape[:2]
+    np.testing.assert_array_equal(second.model.reference.permute(1, 2, 0).numpy(), scene.background)
+    before, after = first.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name != "reference")
+    plain = replace(TINY, recipe="paired", start_from=str(tmp_path / "small" / "model.pt"))
+    with pytest.raises(CheckpointError, match="make them agree"):
+        Trainer(scene, plain, tmp_path / "third")
+
+
+def test_a_folder_a_clip_and_a_scene_are_other_cameras(scene: Scene, tmp_path: Path) -> None:
+    for i, frame in enumerate(scene.day[:3]):
+        write_picture(tmp_path / "gate" / "day" / f"{i}.png", frame)
+    of_scene, of_folder, of_clip = (
+        load_day(path) for path in (tmp_path / "gate", tmp_path / "gate" / "day", CLIP)
+    )
+    assert (of_scene.name, of_folder.name, of_clip.name) == ("gate", "day", CLIP.stem)
+    for other in (of_scene, of_folder):
+        np.testing.assert_array_equal(np.stack(other.day), np.stack(scene.day[:3]))
+        np.testing.assert_array_equal(other.background, temporal_median(scene.day[:3]))
+    assert of_clip.background.shape == (288, 352, 3)
+    with pytest.raises(SceneError, match="no such clip or folder"):
+        load_day(tmp_path / "nothing")

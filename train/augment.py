@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data import Image, Scene
-from train.night import foreground_mask
+from train.night import foreground_mask, linear_to_srgb, srgb_to_linear
 
 PASTES = 2  # at most this many other frames give their foreground to one
+GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
+OTHER_LIGHT = (
+    0.25  # share of a day that differs from x_ref from which on it is the light that differs, not things
+)
 SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
 
 
@@ -40,7 +44,8 @@ class Augmenter:
     """Draws crops, and day crops with foreground copied in from other times, moved and recoloured.
 
     Ten seconds of a camera show a handful of cars in a handful of places. Moving them, and changing their
-    brightness and hue, keeps the generator from learning which car stands where.
+    brightness and hue, keeps the generator from learning which car stands where. A day in other light than x_ref's
+    tells nothing of what moves, and is left out.
 
     Args:
         scene: day frames and x_ref.
@@ -52,8 +57,8 @@ class Augmenter:
     def __init__(self, scene: Scene, crop: tuple[int, int], *, flip: bool = False) -> None:
         self.size = crop
         self.flip = flip
-        self.frames = scene.day
-        self.masks = [foreground_mask(frame, scene.background) for frame in scene.day]
+        masked = [(frame, foreground_mask(frame, scene.background)) for frame in scene.day]
+        self.days = [(frame, mask) for frame, mask in masked if mask.mean() <= OTHER_LIGHT]
         self.background = scene.background
 
     def crop(self, rng: np.random.Generator) -> Crop:
@@ -70,11 +75,12 @@ class Augmenter:
 
     def day(self, rng: np.random.Generator, crop: Crop) -> tuple[Image, NDArray[np.bool_]]:
         """A day picture and its foreground mask, (h, w, 3) uint8 and (h, w) bool."""
-        i = int(rng.integers(len(self.frames)))
-        if rng.random() < 0.15:
-            day, mask = self.background, np.zeros(self.background.shape[:2], bool)
-        else:
-            day, mask = self.frames[i], self.masks[i]
+        day, mask = self.background, np.zeros(self.background.shape[:2], bool)
+        if not self.days:
+            return crop(day), crop(mask)
+        i = int(rng.integers(len(self.days)))
+        if rng.random() >= 0.15:
+            day, mask = self.days[i]
         for _ in range(int(rng.integers(PASTES + 1))):
             day, mask = self._paste(rng, day, mask)
         return crop(day), crop(mask)
@@ -82,21 +88,36 @@ class Augmenter:
     def _paste(
         self, rng: np.random.Generator, day: Image, mask: NDArray[np.bool_]
     ) -> tuple[Image, NDArray[np.bool_]]:
-        j = int(rng.integers(len(self.frames)))
+        frame, moving = self.days[rng.integers(len(self.days))]
         height, width = mask.shape
         dy, dx = rng.uniform(-SHIFT, SHIFT, 2) * (height, width)
         scale = 1 + rng.uniform(-0.1, 0.1)
         move = np.array([[scale, 0, dx + width / 2 * (1 - scale)], [0, scale, dy + height / 2 * (1 - scale)]])
-        other = cv2.warpAffine(self.frames[j], move, (width, height), flags=cv2.INTER_LINEAR)
-        pasted = cv2.warpAffine(
-            self.masks[j].astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST
-        )
+        other = cv2.warpAffine(frame, move, (width, height), flags=cv2.INTER_LINEAR)
+        pasted = cv2.warpAffine(moving.astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
             other = _recolour(rng, other)
         # A soft edge: a hard one would teach the generator where the pastes are.
         soft = cv2.GaussianBlur(pasted.astype(np.float32), (0, 0), 1.0)[..., None]
         mixed = other * soft + day * (1 - soft)
         return np.rint(mixed).astype(np.uint8), mask | pasted.astype(bool)
+
+
+def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
+    """A day in other light: brighter here and darker there, with soft borders and hard ones.
+
+    Args:
+        day: uint8 RGB (H, W, 3).
+        most: powers of two, in linear light, by which the light changes at most.
+    """
+    height, width = day.shape[:2]
+    nodes = rng.normal(size=rng.integers(*GRID, size=2)).astype(np.float32)
+    field = cv2.resize(nodes, (width, height), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.5:
+        field = np.tanh(4 * field)  # the edge of a shadow
+    stops = np.float32(rng.uniform(0, most)) * np.clip(field, -1, 1)
+    lit = srgb_to_linear(day) * np.exp2(stops)[..., None]
+    return np.rint(linear_to_srgb(lit) * 255).astype(np.uint8)
 
 
 def _recolour(rng: np.random.Generator, rgb: Image) -> Image:

@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engines.checkpoint import CheckpointError
+from engines.detector import DetectorError
 from engines.generator import COMPACT, LIGHT, PAPER
 from train import ranks
 from train.checks import check_scene
-from train.data import Scene, SceneError, load_scene
+from train.data import Scene, SceneError, load_day, load_scene
 from train.report import read_log, write_report
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
 from train.validate import HOLD_BACK, Validator
@@ -64,7 +65,22 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         choices=("instance", "batch"),
         help="default: batch for a light or compact model with pairs, else instance",
     )
-    add("--start-from", help="checkpoint whose weights to start with")
+    add(
+        "--start-from",
+        help="checkpoint whose weights to start with; weights/general.pt for --recipe blend --size light",
+    )
+    add(
+        "--others",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="clips or folders of other cameras by day, to learn more moving things from",
+    )
+    add("--others-share", type=float, default=d.others_share, help="of the pairs, where there are --others")
+    add("--detector", help="an ultralytics model that is to see more in the output (needs [detect])")
+    add("--detector-weight", type=float, help="of its feature maps (2 with --detector)")
+    add("--shade", type=float, help="powers of two by which a night's light may differ (blend 1.5, others 0)")
     add("--steps", type=_positive, default=d.steps, help="optimiser steps")
     add("--batch", type=_positive, default=d.batch, help="crops a step, of each kind")
     add("--crop", type=_positive, nargs=2, metavar=("H", "W"), default=list(d.crop), help="pixels")
@@ -131,6 +147,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
             base.losses, reading=args.reading, **{k: v for k, v in losses.items() if v is not None}
         ),
         start_from=args.start_from,
+        others_share=args.others_share,
+        detector=args.detector,
+        detector_weight=(2.0 if args.detector else 0.0)
+        if args.detector_weight is None
+        else args.detector_weight,
+        shade=base.shade if args.shade is None else args.shade,
         flip=args.flip,
         steps=args.steps,
         batch=args.batch,
@@ -186,7 +208,9 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 1
-    except (SceneError, ResumeError, CheckpointError, VggWeightsError, ranks.RanksError, OSError) as error:
+    except (
+        SceneError, ResumeError, CheckpointError, DetectorError, VggWeightsError, ranks.RanksError, OSError,
+    ) as error:  # fmt: skip
         if os.environ.get("RANK", "0") == "0":  # all of torchrun's processes find the same
             print(f"nightday-train: {error}", file=sys.stderr)
         return 2
@@ -198,7 +222,7 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
     folder = args.out or Path("runs") / scene.name
     folder.mkdir(parents=True, exist_ok=True)
     with _logged(folder / "train.log") if ranks.rank() == 0 else nullcontext():
-        trainer = Trainer(scene, settings, folder)
+        trainer = Trainer(scene, settings, folder, others=[load_day(path) for path in args.others])
         resumed = trainer.resume()
         console = Console(quiet=ranks.rank() > 0)
         validator = None

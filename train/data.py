@@ -65,6 +65,22 @@ def load_scene(folder: Path, *, max_frames: int = 2000, hold_back: float = 0.0) 
     return Scene(folder.resolve().name, day, night, background, held_back)
 
 
+def load_day(path: Path, *, max_frames: int = 2000) -> Scene:
+    """Another camera's day: a clip, a folder of clips or pictures, or a scene's folder, whose day/ is taken.
+
+    Raises:
+        SceneError: nothing is there, a file cannot be read, sizes differ.
+    """
+    if path.is_dir():
+        folder = path / "day"
+        day = _read_folder(folder if folder.is_dir() else path, max_frames)
+    elif path.is_file():
+        day = read_frames(path)
+    else:
+        raise SceneError(f"{path}: no such clip or folder of another camera's day")
+    return Scene(path.resolve().stem, day, [], temporal_median(day))
+
+
 def _read_folder(folder: Path, max_frames: int) -> list[Image]:
     if not folder.is_dir():
         raise SceneError(f"{folder}: no such folder; put pictures or clips of the camera there")

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,9 @@ from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from engines.golden import pack
 from train import ranks
-from train.augment import Augmenter, Crop
+from train.augment import Augmenter, Crop, shaded
 from train.data import Image, Scene, SceneError, temporal_median, write_picture
+from train.detector_features import DetectorFeatures
 from train.discriminator import PatchDiscriminator
 from train.elesim import elesim, similarity_thresholds
 from train.losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
@@ -67,6 +68,11 @@ class TrainSettings:
         paired_weight: weight of the paired L1.
         foreground_weight: how much more a foreground pixel counts in it.
         feature_weight: weight of the paired L1 between VGG features, of which L1 of pixels alone leaves a blur.
+        detector: an ultralytics model whose feature maps are compared as well, or none.
+        detector_weight: weight of that comparison.
+        others_share: share of the pairs that come from other cameras, where there are any.
+        shade: powers of two by which the light on a pair's night differs from place to place from that of its day, at
+            most. x_ref holds one hour's shadows, and a night has none of them.
         reference_weight: weight of |x_N→D - x_ref| under M, a pixel term beside L_back: random features let
             fine noise through. 0 is the paper's.
         teacher_weight: weight of the L1 to the teacher's output.
@@ -100,6 +106,10 @@ class TrainSettings:
     paired_weight: float = 10.0
     foreground_weight: float = 2.0
     feature_weight: float = 0.0
+    detector: str | None = None
+    detector_weight: float = 0.0
+    others_share: float = 0.5
+    shade: float = 0.0
     reference_weight: float = 0.0
     teacher_weight: float = 10.0
     steady_weight: float = 0.0
@@ -121,14 +131,18 @@ class TrainSettings:
         rate = self.learning_rate
         if rate is not None and not 0 < rate < 1:
             raise ValueError(f"learning_rate={rate}: must be above 0 and below 1")
-        if not 0 <= self.unpaired_from <= 1:
-            raise ValueError(f"unpaired_from={self.unpaired_from}: must be a share, from 0 to 1")
+        for name in ("unpaired_from", "others_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be a share, from 0 to 1")
+        if not 0 <= self.shade <= 4:
+            raise ValueError(f"shade={self.shade}: must be from 0 to 4 powers of two")
         weights = {
             name: getattr(self, name)
             for name in (
                 "paired_weight",
                 "foreground_weight",
                 "feature_weight",
+                "detector_weight",
                 "reference_weight",
                 "teacher_weight",
                 "steady_weight",
@@ -139,6 +153,8 @@ class TrainSettings:
         for name, value in weights.items():
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value}: a weight must be finite and not below 0")
+        if self.detector_weight > 0 and self.detector is None:
+            raise ValueError(f"detector_weight={self.detector_weight}: wants a detector")
         if self.blend and not self.see_reference:
             raise ValueError("blend=True: wants see_reference=True, there is nothing to blend with")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
@@ -163,6 +179,7 @@ def default_settings(recipe: Recipe) -> TrainSettings:
             foreground_weight=10.0,
             feature_weight=10.0,
             still_weight=5.0,
+            shade=1.5,
         )
     if recipe != "paired+dico":
         return settings
@@ -178,14 +195,33 @@ class ResumeError(ValueError):
     """The run's folder holds a state of another run. One line, with the way out."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A day crop, uint8 (h, w, 3), its simulated night, its foreground, bool (h, w), and what x_ref shows there."""
+
+    day: Image
+    night: Image
+    foreground: NDArray[np.bool_]
+    reference: Image
+
+
 class Trainer:
     """Trains one model on one scene, in a folder of its own.
 
     The folder holds ``state.pt`` (everything needed to go on; bit for bit on the same CPU), ``model.pt``
     (the checkpoint), ``samples/*.png`` and ``log.jsonl`` (written by the command).
+
+    Args:
+        scene: the camera.
+        settings: of the run.
+        folder: of the run.
+        others: other cameras, whose days become pairs as well: more moving things, and places that cannot be learnt
+            by heart.
     """
 
-    def __init__(self, scene: Scene, settings: TrainSettings, folder: Path) -> None:
+    def __init__(
+        self, scene: Scene, settings: TrainSettings, folder: Path, *, others: Sequence[Scene] = ()
+    ) -> None:
         self.scene, self.settings, self.folder = scene, settings, folder
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
@@ -196,14 +232,18 @@ class Trainer:
         self.paired = settings.recipe != "dico"
         self.teacher = load_checkpoint(settings.teacher).to(self.device) if settings.teacher else None
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9 if self.paired else 0.5, 0.999))
-        height, width = scene.background.shape[:2]
-        if min(height, width) < MIN_CROP:
-            raise SceneError(
-                f"{scene.name}: pictures are {width}×{height}; at least {MIN_CROP}×{MIN_CROP} is needed"
-            )
-        crop = (min(settings.crop[0], height // 16 * 16), min(settings.crop[1], width // 16 * 16))
+        crop = settings.crop
+        for camera in (scene, *others):
+            height, width = camera.background.shape[:2]
+            if min(height, width) < MIN_CROP:
+                raise SceneError(
+                    f"{camera.name}: pictures are {width}×{height}; at least {MIN_CROP}×{MIN_CROP} is needed"
+                )
+            crop = (min(crop[0], height // 16 * 16), min(crop[1], width // 16 * 16))
         self.golden = pack(scene.night)
         self.augment = Augmenter(scene, crop, flip=settings.flip)
+        self.others = [Augmenter(other, crop, flip=settings.flip) for other in others]
+        self.pictures = _fingerprint(scene, others)
         self.unpaired_start = {
             "dico": 0,
             "paired": settings.steps,
@@ -218,6 +258,8 @@ class Trainer:
             self.still = _still(scene)
         if self.unpaired_start < settings.steps or (self.paired and settings.feature_weight > 0):
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
+        if settings.detector is not None and settings.detector_weight > 0:
+            self.detector = DetectorFeatures(settings.detector).to(self.device)
         if self.unpaired_start < settings.steps:
             self.discriminator = PatchDiscriminator().to(self.device)
             self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), betas=(0.5, 0.999))
@@ -239,7 +281,7 @@ class Trainer:
         if s.start_from is None:
             model = NightToDay(generator)
         else:
-            model = load_checkpoint(s.start_from).train()
+            model = _at_another_place(load_checkpoint(s.start_from), generator).train()
             if model.settings != generator:
                 raise CheckpointError(
                     f"{s.start_from}: is {model.settings}, this run's is {generator}; make them agree"
@@ -265,21 +307,23 @@ class Trainer:
         crops: list[Crop] = []
         if self.paired:
             pairs = [self._pair() for _ in range(s.pairs or s.batch)]
-            crops += [crop for crop, *_ in pairs]
-            nights += [night for _, _, night, _ in pairs]
+            nights += [pair.night for pair in pairs]
         real = slice(len(nights), None)
         if unpaired or self.teacher is not None or s.still_weight > 0:
             crops += [self.augment.crop(self.rng) for _ in range(s.batch)]
-            picked = [int(self.rng.integers(len(self.scene.night))) for _ in crops[real]]
-            real_nights = [crop(self.scene.night[i]) for crop, i in zip(crops[real], picked, strict=True)]
+            picked = [int(self.rng.integers(len(self.scene.night))) for _ in crops]
+            real_nights = [crop(self.scene.night[i]) for crop, i in zip(crops, picked, strict=True)]
             if s.still_weight > 0:
-                some = zip(crops[real], real_nights, picked, strict=True)
+                some = zip(crops, real_nights, picked, strict=True)
                 real_nights, seen_by_day = map(list, zip(*(self._peopled(*one) for one in some), strict=True))
             nights += real_nights
 
         # One forward pass for all kinds: batch normalisation then sees them together.
         x = self._tensor(nights).contiguous(memory_format=torch.channels_last)
-        seen = self._tensor([crop(self.scene.background) for crop in crops]) if s.see_reference else None
+        seen = None
+        if s.see_reference:
+            own = [crop(self.scene.background) for crop in crops]
+            seen = self._tensor([pair.reference for pair in pairs] + own if self.paired else own)
         inputs, references = x, seen
         if s.steady_weight > 0:
             inputs = torch.cat((x, self._noisy(x)))
@@ -292,14 +336,18 @@ class Trainer:
             terms["steady"] = (fake - again).abs().mean()
             loss = loss + s.steady_weight * terms["steady"]
         if self.paired:
-            day = self._tensor([day for _, day, _, _ in pairs])
-            weight = torch.from_numpy(np.stack([mask for *_, mask in pairs])).to(self.device)[:, None].float()
+            day = self._tensor([pair.day for pair in pairs])
+            moving = np.stack([pair.foreground for pair in pairs])
+            weight = torch.from_numpy(moving).to(self.device)[:, None].float()
             weight = 1 + s.foreground_weight * weight
             terms["paired"] = (weight * (fake[: len(pairs)] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
             if s.feature_weight > 0:
                 terms["features"] = self._feature_difference(fake[: len(pairs)], day)
                 loss = loss + s.feature_weight * terms["features"]
+            if s.detector_weight > 0:
+                terms["detector"] = self.detector.difference(fake[: len(pairs)], day)
+                loss = loss + s.detector_weight * terms["detector"]
         if self.teacher is not None:
             whole = None if seen is None or self.teacher.settings.reference is None else seen[real]
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
@@ -315,7 +363,7 @@ class Trainer:
             loss = loss + s.still_weight * terms["still"]
         if unpaired:
             generated = fake[real]
-            loss = loss + self._dico(generated, x[real], crops[real], terms)
+            loss = loss + self._dico(generated, x[real], crops, terms)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.step + 1}; what was saved before is untouched: "
@@ -342,12 +390,19 @@ class Trainer:
     def _pick(self, images: list[Image]) -> Image:
         return images[self.rng.integers(len(images))]
 
-    def _pair(self) -> tuple[Crop, Image, Image, NDArray[np.bool_]]:
-        """Where, a day crop, its simulated night, and its foreground."""
-        crop = self.augment.crop(self.rng)
-        day, mask = self.augment.day(self.rng, crop)
-        night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
-        return crop, day, night, mask
+    def _pair(self) -> _Pair:
+        """A day crop of this camera or another, and its simulated night."""
+        camera = self._camera()
+        crop = camera.crop(self.rng)
+        day, mask = camera.day(self.rng, crop)
+        lit = day if self.settings.shade == 0 else shaded(self.rng, day, self.settings.shade)
+        night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(lit, mask)
+        return _Pair(day, night, mask, crop(camera.background))
+
+    def _camera(self) -> Augmenter:
+        if self.others and self.rng.random() < self.settings.others_share:
+            return self.others[self.rng.integers(len(self.others))]
+        return self.augment
 
     def _peopled(
         self, crop: Crop, night: Image, number: int
@@ -355,12 +410,13 @@ class Trainer:
         """A real night and its day, x_ref, with the weight of each pixel; in half of them something moves.
 
         Without that a generator learns that real nights, which it tells from simulated ones, are always empty. What
-        moves is cut out of a simulated night.
+        moves is cut out of a simulated night, of this camera or another.
         """
         wanted, weight = crop(self.scene.background), crop(self.still[number]).astype(np.float32)
         if self.rng.random() < 0.5:
             return night, (wanted, weight)
-        day, mask = self.augment.day(self.rng, crop)
+        camera = self._camera()
+        day, mask = camera.day(self.rng, crop if camera is self.augment else camera.crop(self.rng))
         simulated = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
         weight = np.where(mask, 1 + self.settings.foreground_weight, weight).astype(np.float32)
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
@@ -493,7 +549,7 @@ class Trainer:
             return
         state = {
             "settings": asdict(self.settings),
-            "scene": _fingerprint(self.scene),
+            "scene": self.pictures,
             "step": self.step,
             "torch_rng": [drawn for drawn, _ in random],
             "numpy_rng": [drawn for _, drawn in random],
@@ -531,7 +587,7 @@ class Trainer:
             raise ResumeError(f"{path}: not the state of such a run; delete it or use another --out")
         mine, theirs = _plain(asdict(self.settings)), _plain(state["settings"])
         changed = sorted(k for k in mine if mine[k] != theirs.get(k))
-        if changed or state["scene"] != _fingerprint(self.scene):
+        if changed or state["scene"] != self.pictures:
             what = ", ".join(changed) or "scene"
             raise ResumeError(
                 f"{path}: made with another {what}; use the same arguments, another --out, or delete it"
@@ -567,10 +623,24 @@ def _still(scene: Scene) -> list[NDArray[np.bool_]]:
     return [cv2.dilate(mask, near) == 0 for mask in moved]
 
 
-def _fingerprint(scene: Scene) -> str:
-    """What tells one scene's pictures from another's: name, counts, size, and a hash of x_ref."""
-    digest = hashlib.sha256(scene.background.tobytes()).hexdigest()[:16]
-    return f"{scene.name} {len(scene.day)} {len(scene.night)} {scene.background.shape} {digest}"
+def _at_another_place(model: NightToDay, wanted: GeneratorSettings) -> NightToDay:
+    """A model that sees x_ref with room for the x_ref of another size; other models as they are."""
+    there, here = model.settings.reference, wanted.reference
+    if there is None or here is None or there == here:
+        return model
+    moved = NightToDay(replace(model.settings, reference=here))
+    moved.load_state_dict(model.state_dict() | {"reference": moved.reference})
+    return moved
+
+
+def _fingerprint(scene: Scene, others: Sequence[Scene] = ()) -> str:
+    """What tells one run's pictures from another's: names, counts, sizes, and hashes of x_ref."""
+
+    def told(camera: Scene) -> str:
+        digest = hashlib.sha256(camera.background.tobytes()).hexdigest()[:16]
+        return f"{camera.name} {len(camera.day)} {len(camera.night)} {camera.background.shape} {digest}"
+
+    return "; ".join(map(told, (scene, *others)))
 
 
 def _plain(value: Any) -> Any:
