@@ -23,6 +23,8 @@ from train.data import Scene, read_frames, temporal_median
 from train.trainer import Trainer, default_settings
 
 LEFT_OUT = {"tfl_09731_a1_barnet", "tfl_07450_piccadilly_circus", "tfl_03507_tooley"}
+HEIGHTS = (288, 144)  # the clips' own, and half of it: to a generator, farther away
+GENERAL = Path(__file__).parents[1] / "weights" / "general.pt"
 FOLDERS = ("day_video", "tfl_annotated")
 
 
@@ -35,19 +37,19 @@ def clips(footage: Path, *, left_out: set[str] = LEFT_OUT) -> Iterator[Path]:
                 yield footage / path
 
 
-def cameras(paths: list[Path]) -> list[Scene]:
-    """Each clip as a camera, and again at half its size: to a generator, farther away."""
+def cameras(paths: list[Path], *, height: int) -> list[Scene]:
+    """Each clip as a camera of that height."""
     found = []
     for path in paths:
         frames = read_frames(path)
-        height, width = frames[0].shape[0] // 2, frames[0].shape[1] // 2
-        half = [
-            np.asarray(cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA), np.uint8) for f in frames
-        ]
-        found += [
-            Scene(f"{path.stem} {f[0].shape[1]}×{f[0].shape[0]}", f, [], temporal_median(f))
-            for f in (frames, half)
-        ]
+        full, across = frames[0].shape[:2]
+        width = round(across * height / full / 2) * 2
+        if height != full:
+            frames = [
+                np.asarray(cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+                for f in frames
+            ]
+        found.append(Scene(f"{path.stem} {width}×{height}", frames, [], temporal_median(frames)))
     return found
 
 
@@ -67,7 +69,10 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    first, *others = cameras(list(clips(args.footage)))
+    paths = list(clips(args.footage))
+    first, *others = [
+        camera for pair in zip(*(cameras(paths, height=h) for h in HEIGHTS), strict=True) for camera in pair
+    ]
     settings = replace(
         default_settings("blend"), generator=LIGHT, still_weight=0.0, feature_weight=0.0, detector=args.detector,
         detector_weight=2.0 if args.detector else 0.0, shade=1.5, pairs=args.pairs, batch=1, crop=(128, 176),

@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import sys
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.general import GENERAL, clips
+from benchmarks.general import cameras as other_cameras
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.run import hardware
 from benchmarks.study.scenes import StudyScene, entries, load_stills
 from engines.checkpoint import load_checkpoint, save_checkpoint
-from train.data import Image, SceneError, write_picture
+from train.data import Image, SceneError, temporal_median, write_picture
 from train.scoring import psnr
+from train.validate import shown
 
 RESULT = Path(__file__).parent / "results" / "real_nights.json"
 GAIN = 8.0  # dB nearer to x_ref than the night itself
@@ -45,9 +49,10 @@ def main() -> int:
         default=Path("runs/real_nights"),
         help="checkpoints and the sheet, which stay here",
     )
-    add("--method", choices=[m.key for m in METHODS.values() if m.train], default="own")
-    add("--steps", type=int, default=2000)
-    add("--height", type=int, default=entries()["height"])
+    add("--method", choices=[m.key for m in METHODS.values() if m.train], default="own_general")
+    add("--general", type=Path, default=GENERAL, help="what own_general starts from")
+    add("--steps", type=int, default=1000)
+    add("--height", type=int, default=216)
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--mixed", action=argparse.BooleanOptionalAction, default=False)
     add("--vgg", default="orthogonal")
@@ -58,9 +63,12 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     labels = {entry["stills"]: entry["labels"] for entry in entries()["scenes"].values() if "stills" in entry}
     lta = labels["lta/4713"][:1]  # its logo, which all of LTA's have
-    budget = Budget(steps=args.steps, device=args.device, mixed=args.mixed, vgg=args.vgg)
+    budget = Budget(
+        steps=args.steps, device=args.device, mixed=args.mixed, vgg=args.vgg, general=args.general,
+        others=other_cameras(list(clips(args.footage)), height=args.height) if args.method == "own_general" else (),
+    )  # fmt: skip
     rows: list[dict[str, Any]] = []
-    shown: list[tuple[float, Image]] = []
+    pictures: list[tuple[float, Image]] = []
     try:
         for camera in args.only or cameras(args.footage):
             scene = load_stills(
@@ -70,18 +78,20 @@ def main() -> int:
             row, picture = _camera(scene, args.method, budget, args.runs)
             logging.info("%s", row)
             rows.append(row)
-            shown.append((row["gain"], picture))
+            pictures.append((row["gain"], picture))
     except SceneError as error:
         print(f"benchmarks.real_nights: {error}", file=sys.stderr)
         return 2
     rows.sort(key=lambda row: row["gain"])
     enough = sum(row["gain"] >= GAIN for row in rows)
     print(
-        "| camera | test nights | night to x_ref, dB | output to x_ref, dB | gain |\n|---|---:|---:|---:|---:|"
+        "| camera | test nights | night to x_ref, dB | output to x_ref, dB | gain | stands out | "
+        "of it shown | elsewhere |\n|---|---:|---:|---:|---:|---:|---:|---:|"
     )
     for row in rows:
         print(
-            f"| {row['camera']} | {row['nights']} | {row['night']:.2f} | {row['output']:.2f} | {row['gain']:.2f} |"
+            f"| {row['camera']} | {row['nights']} | {row['night']:.2f} | {row['output']:.2f} | {row['gain']:.2f} | "
+            f"{row['stands_out']:.1%} | {row['shown']:.0%} | {row['elsewhere']:.1%} |"
         )
     print(f"\n{enough} of {len(rows)} cameras gain {GAIN:g} dB or more")
     if not args.only:
@@ -90,12 +100,12 @@ def main() -> int:
             "height": args.height, "features": args.vgg, "enough": enough, "cameras": rows,
         }  # fmt: skip
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    width = max(picture.shape[1] for _, picture in shown)
+    width = max(picture.shape[1] for _, picture in pictures)
     sheet = [
         cv2.copyMakeBorder(
             picture, 0, 4, 0, width - picture.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)
         )
-        for _, picture in sorted(shown, key=lambda each: each[0])
+        for _, picture in sorted(pictures, key=lambda each: each[0])
     ]
     write_picture(args.runs / "sheet.png", np.vstack(sheet))
     print(args.runs / "sheet.png")
@@ -118,12 +128,13 @@ def _camera(scene: StudyScene, method: str, budget: Budget, runs: Path) -> tuple
     night, output = (
         psnr(pictures, reference, moving, test.keep).background for pictures in (test.nights, outputs)
     )
+    things = shown(test.nights, outputs, temporal_median([*scene.train.night, *test.nights]), test.background)
     last = len(outputs) - 1
     columns = [test.background, test.nights[0], outputs[0], test.nights[last], outputs[last]]
     row = {
         "camera": scene.title, "days": len(scene.train.day), "nights_learned": len(scene.train.night),
         "nights": len(outputs), "night": round(night, 3), "output": round(output, 3),
-        "gain": round(output - night, 3),
+        "gain": round(output - night, 3), **{name: round(value, 4) for name, value in asdict(things).items()},
     }  # fmt: skip
     return row, np.hstack(columns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -287,6 +287,14 @@ class NightToDay(nn.Module):
         if own.shape[-2:] != (height, width):
             own = F.interpolate(own, size=(height, width), mode="bilinear", antialias=False)
         return own
+
+    def at_place(self, reference: Tensor) -> NightToDay:
+        """A copy of this model, which sees x_ref, with another one: uint8 (3, H, W) RGB of any size ≥ 16."""
+        moved = NightToDay(
+            replace(self.settings, reference=(int(reference.shape[-2]), int(reference.shape[-1])))
+        )
+        moved.load_state_dict(self.state_dict() | {"reference": reference})
+        return moved.train(self.training)
 
     def _grown(self, x: Tensor) -> Tensor:
         step = 8 if self.settings.kind == "light" else 4

@@ -39,7 +39,7 @@ def history(*values: float) -> list[Validation]:
 
 GOOD = Measured(
     scores=scores(22, 18), history=history(10, 15, 18, 19, 19.9, 20, 20.1, 20.1), step=800, steps=800,
-    flicker=4, real=20, real_night=8, real_nights=8, unseen=8,
+    flicker=4, real=20, real_night=8, real_nights=8, stands_out=0.01, shown=0.5, unseen=8,
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ def test_each_broken_rule_makes_it_unfit(change: dict[str, object], rule: str, w
         ({"unseen": 0}, "Fair test"),
         ({"unseen": 1}, "Fair test"),
         ({"real_nights": 2, "real": 9}, "Your own nights"),
+        ({"shown": 0.1}, "Things in your nights"),
         ({"history": history(20)}, "Done learning"),
         ({"history": []}, "Done learning"),
         ({"scores": scores(22, NAN)}, "Moving things"),

@@ -153,3 +153,19 @@ def test_the_command_stops_early_and_stays_stopped(
         assert read_checkpoint(tmp_path / "run" / "model.pt")["training"]["step"] == 3
     assert read_checkpoint(tmp_path / "run" / "best.pt")["training"]["step"] == 1
     assert "Training ended at step 3 of 9" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_stands_out_of_nights_is_sought_in_the_outputs() -> None:
+    """Four things in the nights, of which the outputs show three; a paste shows none."""
+    empty, day = np.full((60, 80, 3), 20, np.uint8), np.full((60, 80, 3), 120, np.uint8)
+    night, output = empty.copy(), day.copy()
+    for number, (y, x) in enumerate(((8, 8), (8, 48), (36, 8), (36, 48))):
+        night[y : y + 16, x : x + 24] = 200
+        if number:
+            output[y : y + 16, x : x + 24] = 40
+    found = validate.shown([night, empty], [output, day], empty, day)
+    assert found.stands_out == pytest.approx(4 * 16 * 24 / (2 * 60 * 80), rel=0.15)
+    assert found.shown == pytest.approx(0.75, abs=0.03)
+    assert found.elsewhere < 0.02
+    assert validate.shown([night], [day], empty, day).shown == 0
+    assert np.isnan(validate.shown([empty], [day], empty, day).shown)

@@ -68,6 +68,8 @@ def write_report(
         real=validator.real_psnr(real),
         real_night=validator.real_psnr(validator.real),
         real_nights=len(validator.real),
+        stands_out=(things := validator.shown(real)).stands_out,
+        shown=things.shown,
         unseen=len(validator.days) if validator.unseen else 0,
     )
     verdict, rules = judge(measured)

@@ -281,7 +281,9 @@ class Trainer:
         if s.start_from is None:
             model = NightToDay(generator)
         else:
-            model = _at_another_place(load_checkpoint(s.start_from), generator).train()
+            model = load_checkpoint(s.start_from).train()
+            if None not in (model.settings.reference, generator.reference):
+                model = model.at_place(torch.zeros(3, height, width, dtype=torch.uint8))
             if model.settings != generator:
                 raise CheckpointError(
                     f"{s.start_from}: is {model.settings}, this run's is {generator}; make them agree"
@@ -621,16 +623,6 @@ def _still(scene: Scene) -> list[NDArray[np.bool_]]:
     near = np.ones((9, 9), np.uint8)
     moved = (foreground_mask(night, empty, threshold=STILL).astype(np.uint8) | busy for night in scene.night)
     return [cv2.dilate(mask, near) == 0 for mask in moved]
-
-
-def _at_another_place(model: NightToDay, wanted: GeneratorSettings) -> NightToDay:
-    """A model that sees x_ref with room for the x_ref of another size; other models as they are."""
-    there, here = model.settings.reference, wanted.reference
-    if there is None or here is None or there == here:
-        return model
-    moved = NightToDay(replace(model.settings, reference=here))
-    moved.load_state_dict(model.state_dict() | {"reference": moved.reference})
-    return moved
 
 
 def _fingerprint(scene: Scene, others: Sequence[Scene] = ()) -> str:

@@ -10,8 +10,9 @@ second alone would let the background go. The pure ``dico`` recipe is scored in 
 shown a pair: scores then compare with its own earlier ones and with what costs nothing, less so with ``paired``.
 
 For real nights there is no truth. What can be measured is whether their background becomes the day's: the PSNR of the
-median of the outputs over all of ``REAL`` real nights (in which what moves is gone) to x_ref. It is told beside the
-score, and no part of it.
+median of the outputs over all of ``REAL`` real nights (in which what moves is gone) to x_ref. A pasted x_ref is best
+at that; so it is also measured how much of what stands out of the nights stands out of the outputs. Both are told
+beside the score, and no part of it.
 
 Nothing here touches the training's random state, and the model's running statistics stay as they are.
 """
@@ -38,6 +39,7 @@ from train.night import NightSimulator, foreground_mask, random_conditions
 
 SEED = 20_240_229  # of the conditions and the noise; not one that a run is likely to have
 NIGHTS, PAIRS, REAL = 4, 8, 8
+OUTSTANDING = 60  # grey levels from the nights' median: a thing, or a lamp, and not another hour
 STILL = 5  # times that one picture is darkened with other noise, to see what of it shows in the output
 HOLD_BACK = 0.1
 
@@ -137,10 +139,43 @@ class Validator:
         everywhere = np.ones(self.scene.background.shape[:2], bool)
         return float(np.median([background_std(translate(model, night), everywhere) for night in self.still]))
 
+    def shown(self, outputs: Sequence[Image]) -> Shown:
+        """How much of what stands out of ``real`` stands out of what was made of it."""
+        return shown(self.real, outputs, temporal_median(self.scene.night), self.scene.background)
+
     def real_psnr(self, outputs: Sequence[Image]) -> float:
         """PSNR of the median of what was made of ``real`` to x_ref, dB."""
         background = self.scene.background
         return score("real", [temporal_median(list(outputs))], [background], background).whole
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stands out of real nights, and what of it comes out by day.
+
+    Lamps and reflections that differ from night to night stand out as well and should not be shown, so that the share
+    of a good model is not 1; that of a pasted x_ref is 0.
+
+    Attributes:
+        stands_out: share of the pixels that are ``OUTSTANDING`` from the nights' median.
+        shown: share of these that differ from x_ref in the outputs; NaN where there are none.
+        elsewhere: share of the other pixels that do.
+    """
+
+    stands_out: float
+    shown: float
+    elsewhere: float
+
+
+def shown(nights: Sequence[Image], outputs: Sequence[Image], empty: Image, background: Image) -> Shown:
+    """Hold outputs against nights; ``empty`` is the median of the nights, ``background`` x_ref."""
+    outstanding = np.stack([foreground_mask(night, empty, threshold=OUTSTANDING) for night in nights])
+    drawn = np.stack([foreground_mask(output, background) for output in outputs])
+    return Shown(
+        float(outstanding.mean()),
+        float(drawn[outstanding].mean()) if outstanding.any() else math.nan,
+        float(drawn[~outstanding].mean()) if not outstanding.all() else math.nan,
+    )
 
 
 @torch.no_grad()

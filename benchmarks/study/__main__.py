@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
@@ -49,6 +51,7 @@ def main() -> int:
         default=False,
         help="bfloat16 convolutions in training",
     )
+    add("--general", type=Path, default=GENERAL, help="what own_general starts from")
     add("--threads", type=int, default=1)
     add("--score-again", action="store_true", help="score what was run anew, from the checkpoints in --runs")
     add("--dry-run", action="store_true", help="list what would run")
@@ -57,12 +60,15 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     results = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}"
     budget = Budget(
-        steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed
-    )
+        steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed,
+        general=args.general,
+    )  # fmt: skip
     jobs = pending(results, args.scenes, args.methods, args.seeds, done=args.score_again)
     if args.dry_run:
         print("\n".join(f"{scene} {method} {'' if seed is None else seed}" for scene, method, seed in jobs))
         return 0
+    if any(method == "own_general" for _, method, _ in jobs):
+        budget = replace(budget, others=cameras(list(clips(args.footage)), height=args.height))
     features = FeatureMap(args.vgg)
     scenes: dict[str, tuple[StudyScene, Scorer]] = {}
     for number, (key, method, seed) in enumerate(jobs, start=1):

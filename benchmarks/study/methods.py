@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -39,6 +39,8 @@ class Budget:
         size: the generator's.
         vgg: weights of ζ.
         device, mixed: where and how precisely.
+        general: a model of other cameras to start from, for the methods that do.
+        others: these cameras, which go on giving pairs.
     """
 
     steps: int = 1000
@@ -47,6 +49,15 @@ class Budget:
     vgg: str = "orthogonal"
     device: Literal["cpu", "cuda"] = "cpu"
     mixed: bool = False
+    general: Path | None = None
+    others: Sequence[Scene] = ()
+
+    def told(self) -> dict[str, Any]:
+        """What a result says of it: the others by name."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {
+            "general": self.general and self.general.name, "others": [other.name for other in self.others]
+        }  # fmt: skip
 
 
 BLEND: dict[str, Any] = {"see_reference": True, "blend": True, "still_weight": 5.0}
@@ -104,6 +115,19 @@ def _own(recipe: Literal["paired", "paired+dico"], *, light: bool = True, **chan
     return start
 
 
+def _general(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
+    """Starts from a model of other cameras, which go on giving three pairs of five: see ``benchmarks.general``.
+
+    At a steady rate of 1e-3, as from nothing, it forgets what it knew of moving things before it learns the place.
+    """
+    settings = _within(default_settings("blend"), budget, seed, LIGHT)
+    settings = replace(
+        settings, pairs=3, batch=2, feature_weight=0.0, others_share=0.6, learning_rate=5e-4,
+        start_from=str(budget.general),
+    )  # fmt: skip
+    return Trainer(scene, settings, folder, others=budget.others)
+
+
 def _student(teacher: str) -> Train:
     """The light generator, taught by the same seed's ``teacher`` on real nights and by pairs."""
 
@@ -150,6 +174,7 @@ METHODS = {
         Method(
             "own", "ours: pairs, x_ref blended in, real nights where still", "own", _own("paired", **BLEND)
         ),
+        Method("own_general", "ours, started from other cameras' days", "own", _general),
         Method("own_paired", "ours, pairs alone", "own", _own("paired")),
         Method("own_ref", "ours, pairs, x_ref seen", "own", _own("paired", see_reference=True)),
         Method("dico_no_lci", "DiCo without LCI (RGB in)", "paper", _dico(input="rgb")),

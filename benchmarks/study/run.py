@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import time
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def run_one(
             folder / "model.pt", learner.model, training={"scene": scene.key, "step": budget.steps}
         )
         result |= {
-            "budget": asdict(budget),
+            "budget": budget.told(),
             "parameters": sum(p.numel() for p in learner.model.parameters()),
             "seconds_per_step": round(training / budget.steps, 4),
             "course": course,
