@@ -1,10 +1,10 @@
 """``python -m benchmarks.detection``: what one detector finds on true day, night and translated night.
 
 The camera is the one that the annotated TfL clips show on two days (03601, Blackfriars Road). The translators learn
-from the first day's clip (one from other cameras' days as well), under random simulated nights; the second day's clip,
+from the first day's clip, one from other cameras' days as well, under random simulated nights; the second day's clip,
 which neither they nor the detector have seen, is darkened under the test's fixed night. The camera stood a few pixels
-off on the second day, so the first day's frames are moved onto it by the two medians before training, as its owner
-would collect footage anew.
+off then, so the first day's frames are moved onto it by the two medians before training, as its owner would collect
+footage anew.
 
 A translator that sees x_ref is judged twice: with that of the first day, and with the median of the first part of the
 second clip, as a camera that keeps its own background has it in the evening. All is scored on the rest of the clip.
