@@ -32,7 +32,7 @@ import torch
 
 from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.run import hardware
-from engines.checkpoint import load_checkpoint
+from engines.checkpoint import load_checkpoint, read_checkpoint
 from engines.detector import load_detector
 from engines.generator import LIGHT, NightToDay
 from train.data import Image, Scene, read_frames, temporal_median, write_picture
@@ -148,11 +148,14 @@ def aligned(frames: Sequence[Image], like: Image) -> list[Image]:
 
 def _translator(scene: Scene, runs: Path, settings: TrainSettings, *, others: Sequence[Scene] = ()) -> Path:
     folder = runs / f"{scene.name}.{settings.recipe}.{settings.steps}"
+    path = folder / "model.pt"
+    if path.is_file() and read_checkpoint(path)["training"]["step"] == settings.steps:
+        return path
     settings = replace(settings, generator=LIGHT, seed=7, save_every=1000, sample_every=2000)
     trainer = Trainer(scene, settings, folder, others=others)
     trainer.resume()
     trainer.run(lambda step, terms: logging.info("%d %s", step, terms) if step % 500 == 0 else None)
-    return folder / "model.pt"
+    return path
 
 
 def _false_alarms(
