@@ -66,7 +66,7 @@ def main() -> int:
     add("--runs", type=Path, default=Path("runs/detection"))
     add("--steps", type=int, default=5000, help="of the translator that learns from pairs alone")
     add("--general", type=Path, default=GENERAL, help="what the one that sees x_ref starts from")
-    add("--tune", type=int, default=2000, help="its steps")
+    add("--tune", type=int, default=5000, help="its steps")
     add("--threads", type=int, default=1)
     add("--mixed", action=argparse.BooleanOptionalAction, default=False)
     args = parser.parse_args()
@@ -84,7 +84,7 @@ def main() -> int:
     )
     settings = replace(
         default_settings("blend"), steps=args.tune, mixed=args.mixed, pairs=4, batch=1, crop=(128, 176),
-        still_weight=0.0, feature_weight=0.0, detector=str(args.detector), detector_weight=2.0,
+        still_weight=0.0, detector=str(args.detector), detector_weight=5.0, shade=2.0,
         learning_rate=5e-4, start_from=str(args.general),
     )  # fmt: skip
     seeing = load_checkpoint(_translator(scene, args.runs, settings, others=others))

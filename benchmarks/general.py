@@ -74,7 +74,7 @@ def main() -> int:
         camera for pair in zip(*(cameras(paths, height=h) for h in HEIGHTS), strict=True) for camera in pair
     ]
     settings = replace(
-        default_settings("blend"), generator=LIGHT, still_weight=0.0, feature_weight=0.0, detector=args.detector,
+        default_settings("blend"), generator=LIGHT, still_weight=0.0, detector=args.detector,
         detector_weight=2.0 if args.detector else 0.0, shade=1.5, pairs=args.pairs, batch=1, crop=(128, 176),
         steps=args.steps, others_share=len(others) / (len(others) + 1), mixed=args.mixed, seed=11,
         save_every=250, sample_every=1000,

@@ -89,6 +89,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--unpaired-from", type=float, default=d.unpaired_from, help="share of the steps, for paired+dico")
     add("--paired", type=float, default=d.paired_weight, help="weight of the paired L1")
     add("--foreground-weight", type=float, help="of a moving pixel in the paired L1 (blend 10, paired 2)")
+    add("--features", type=float, help="weight of the paired L1 of VGG features")
     add("--still", type=float, help="weight of x_ref on real nights where nothing moves (blend 5, others 0)")
     add("--adversarial", type=float, help="weight of L_adv (dico 1, paired+dico 1)")
     add("--background", type=float, help="weight of L_back (dico 1, paired+dico 10)")
@@ -163,6 +164,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         foreground_weight=base.foreground_weight
         if args.foreground_weight is None
         else args.foreground_weight,
+        feature_weight=base.feature_weight if args.features is None else args.features,
         still_weight=base.still_weight if args.still is None else args.still,
         reference_weight=base.reference_weight if args.reference is None else args.reference,
         vgg=args.vgg,

@@ -177,7 +177,6 @@ def default_settings(recipe: Recipe) -> TrainSettings:
             see_reference=True,
             blend=True,
             foreground_weight=10.0,
-            feature_weight=10.0,
             still_weight=5.0,
             shade=1.5,
         )

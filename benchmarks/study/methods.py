@@ -122,7 +122,7 @@ def _general(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
     """
     settings = _within(default_settings("blend"), budget, seed, LIGHT)
     settings = replace(
-        settings, pairs=3, batch=2, feature_weight=0.0, others_share=0.6, learning_rate=5e-4,
+        settings, pairs=3, batch=2, others_share=0.6, learning_rate=5e-4,
         start_from=str(budget.general),
     )  # fmt: skip
     return Trainer(scene, settings, folder, others=budget.others)
