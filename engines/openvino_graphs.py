@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from engines.color_invariant import ColorInvariant
 from engines.generator import NightToDay, ResnetGenerator, from_bytes, to_bytes
 from engines.lift import Lifted, module_for
 
@@ -72,7 +73,7 @@ class _Front(nn.Module):
 
     def __init__(self, model: NightToDay) -> None:
         super().__init__()
-        self.model = model
+        self.model = _in_strips(model)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.model.see(from_bytes(frames))
@@ -84,10 +85,51 @@ class _Shrink(nn.Module):
     def __init__(self, lifted: Lifted) -> None:
         super().__init__()
         self.lifted = lifted
+        self.model = _in_strips(lifted.model)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         small, clues = self.lifted.shrink(from_bytes(frames))
-        return self.lifted.model.see(small), clues
+        return self.model.see(small), clues
+
+
+def _in_strips(model: NightToDay) -> NightToDay:
+    """The model with an invariant that OpenVINO is faster with; itself where it measures every second pixel only."""
+    if model.invariant is None or model.invariant.stride > 1:
+        return model
+    model = copy.deepcopy(model)
+    assert model.invariant is not None
+    model.invariant = _InStrips(model.invariant)
+    return model
+
+
+class _InStrips(nn.Module):
+    """The invariant, but for its last step, of strips of the picture one after the other: these stay in the cache.
+
+    Sixty maps of a 352×288 picture are 24 MB. All convolutions are depthwise, so that nothing is reordered between
+    them (2.7 of 10.8 ms), and without the taps that count for nothing.
+    """
+
+    STRIPS = 6
+
+    def __init__(self, invariant: ColorInvariant) -> None:
+        super().__init__()
+        self.invariant = invariant
+        self.reach = invariant.reach()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        height, reach = int(rgb.shape[-2]), self.reach
+        padded = F.pad(rgb, (reach,) * 4, mode="replicate")
+        rows = -(-height // self.STRIPS)
+        strips = [
+            torch.log(
+                self.invariant.edges_within(
+                    padded[:, :, top : min(top + rows, height) + 2 * reach], reach, depthwise=True
+                )
+                + self.invariant.log_floor
+            )
+            for top in range(0, height, rows)
+        ]
+        return self.invariant.scaled(torch.cat(strips, 2))
 
 
 class _Rest(nn.Module):
