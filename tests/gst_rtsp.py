@@ -3,10 +3,10 @@
 It serves one clip (H.264, H.265 or MJPEG) at ``/cam`` as a live camera would and takes what clients RECORD at
 ``/day``, writing each recording to a Matroska file with RTP's own time stamps. Every event is one JSON line on
 stdout (``ready``, ``playing``, ``started``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``,
-``switched``, ``error``). ``started`` says ``at`` which moment a client's frame of PTS 0 is due, ``recorded`` at which
-one a frame came and its ``pts``: seconds, on this machine's monotonic clock. Commands are lines on stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while
-connections stay open, ``switch CODEC FILE`` goes over to another clip (see ``Camera``), ``quit`` (or the end of
-stdin) ends it.
+``switched``, ``error``). ``started`` says ``at`` which moment a client's frame of PTS 0 is due; ``recorded`` at
+which one a frame came, and its ``pts``: seconds, the moments on this machine's monotonic clock. Commands are lines
+on stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while connections stay open,
+``switch CODEC FILE`` goes over to another clip (see ``Camera``), ``quit`` (or the end of stdin) ends it.
 """
 
 from __future__ import annotations

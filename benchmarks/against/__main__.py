@@ -2,19 +2,20 @@
 
     python -m benchmarks.against --roboflow PYTHON
 
-Prints what it measures and writes it to benchmarks/results/against.json. GStreamer's RTSP server runs on this machine;
-it and every contestant, one at a time, have the same two cores. Rounds alternate, and medians of their ratios count.
+Prints what it measures and writes it to benchmarks/results/against.json. GStreamer's RTSP server runs on this
+machine; it and every contestant, one at a time, have the same two cores. Rounds alternate, and medians of their
+ratios count.
 
 - ``single``: one camera of 640×360 at 25 fps, translated and restreamed to the server it came from. 25 fps, and p95
-  below 200 ms from when the server sent a frame to when it had the translated one back. Both moments are the server's;
-  the time stamps, which a restream keeps, tell which frame it is. That is all there is between a camera's encoder and
-  a viewer's decoder, but for the network. FFmpeg takes 40 ms of it before decoding: it hands out a frame when the next
-  one begins, to every program that reads RTSP with it.
-- ``four``: four cameras of 352×288 at 25 fps, the compact generator. Translated frames: at least 5 times those of OpenCV
-  and eager PyTorch (``opencv``), 1.3 times those of Roboflow's InferencePipeline with the very same engine
-  (``roboflow``). ``light`` is the same with the shipped model, for which 25 fps is little: no bar.
-- ``overload``: the same cameras send twice what the pipeline did translate of them under ``four``. p95 from decoded to
-  written: at most half of either's. Ages, which count from when the camera sent a frame, are told beside it.
+  below 200 ms from when the server sent a frame to when it had the translated one back. Both moments are the
+  server's; the time stamps, which a restream keeps, tell which frame it is. That is all there is between a camera's
+  encoder and a viewer's decoder, but for the network. FFmpeg takes 40 ms of it before decoding: it hands out a frame
+  when the next one begins, to every program that reads RTSP with it.
+- ``four``: four cameras of 352×288 at 25 fps, the compact generator. Translated frames: at least 5 times those of
+  OpenCV and eager PyTorch (``opencv``), 1.3 times those of Roboflow's InferencePipeline with the very same engine
+  (``roboflow``).
+- ``overload``: the same cameras send twice what the pipeline did translate of them under ``four``. p95 from decoded
+  to written: at most half of either's. Ages, which count from when the camera sent a frame, are told beside it.
 
 The pipeline writes H.264, the others MPEG-4 part 2, which is what OpenCV has. PYTHON is an interpreter of an
 environment with ``inference``, torch, openvino and nncf, the last three in this project's versions.
@@ -82,7 +83,6 @@ def main(argv: list[str] | None = None) -> int:
         figures["engines"] = {name: " ".join(engine) for name, engine in bench.engines.items()}
         figures["single"] = [bench.single(name) for name in bench.models]
         figures["four"] = four = bench.beside("compact", 25)
-        figures["light"] = bench.beside("light", 25)
         rate = math.ceil(2 * four["pipeline"]["fps"] / CAMERAS)
         figures["overload"] = bench.beside("compact", rate)
     figures["load average after"] = round(os.getloadavg()[0], 1)
@@ -127,7 +127,9 @@ class Bench:
         self._folder = folder
         self._pythons: dict[str, Path] = {"pipeline": Path(sys.executable), "opencv": Path(sys.executable)}
         if roboflow is not None:
-            self._pythons["roboflow"] = roboflow.absolute()  # not resolved: its name is what tells its packages
+            self._pythons["roboflow"] = (
+                roboflow.absolute()
+            )  # not resolved: its name is what tells its packages
         self._rounds, self._seconds, self._settle = rounds, seconds, settle
         self._runs = 0
         self.models = {"light": LIGHT, "compact": compact(folder / "compact.pt")}
@@ -174,9 +176,7 @@ class Bench:
             row[name] = medians(figures) | more[name]
             if name != "pipeline":
                 row[name]["pipeline's frames"] = ratio(found["pipeline"], figures, lambda each: each.fps)
-                row[name]["pipeline's p95"] = ratio(
-                    found["pipeline"], figures, lambda each: each.latency_p95
-                )
+                row[name]["pipeline's p95"] = ratio(found["pipeline"], figures, lambda each: each.latency_p95)
         return row
 
     def _job(self, server: RtspServer, model: str, size: tuple[int, int], rate: int, *, cameras: int) -> Job:

@@ -1,6 +1,6 @@
 """What every contestant is told and what it notes, alike for all; imports nothing but Python's own.
 
-A contestant is a process of its own: ``python -m benchmarks.against.NAME JOB``. It opens all cameras, and once each has
+A contestant is a process of its own: ``python -m benchmarks.against.NAME JOB``. It opens all cameras; once each has
 had a picture written, and the job's time to settle is over, the time counts.
 """
 

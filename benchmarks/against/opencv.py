@@ -26,9 +26,7 @@ def start(job: Job, notebook: Notebook) -> Stop:
     def work(number: int, url: str) -> None:
         camera = cv2.VideoCapture(url)
         path = str(Path(job.folder, f"{number}.mp4"))
-        writer = cv2.VideoWriter(
-            path, cv2.VideoWriter.fourcc(*"mp4v"), job.rate, (job.width, job.height)
-        )
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), job.rate, (job.width, job.height))
         while not ended.is_set():
             came, night = camera.read()
             decoded_at, position = time.monotonic(), camera.get(cv2.CAP_PROP_POS_MSEC) / 1e3
