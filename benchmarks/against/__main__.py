@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)  # children, the server among them, have them too
     figures: Row = {
-        "command": " ".join(["python -m benchmarks.against", *(argv if argv is not None else sys.argv[1:])]),
+        "command": f"python -m benchmarks.against --seconds {args.seconds:g} --settle {args.settle:g} "
+        f"--rounds {args.rounds}{' --roboflow PYTHON' if args.roboflow else ''}",
         "date": datetime.date.today().isoformat(),
         "hardware": f"{machine.cpu()}; {len(cores)} of {os.cpu_count()} cores",
         "load average before": round(os.getloadavg()[0], 1),
