@@ -25,6 +25,10 @@ class Batcher:
     lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchWindow`` finds that
     worth it.
 
+    An engine may say how many frames it works on ``at_once``. More would only wait for one another, and so would
+    fewer, which go through it one by one; so a batch has that many or one. While the others wait, newer frames take
+    their places.
+
     First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
     alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
     few milliseconds behind would be the youngest for ever.
@@ -114,12 +118,23 @@ class Batcher:
             key=lambda name: (self._last_turn.get(name, 0), -(self._lines[name].slot.peek_age(now) or 0.0)),
         )
 
+    def _most(self, pending: list[str]) -> int:
+        """How many of the frames that wait, by turn, go into a batch at the most."""
+        at_once = getattr(self._lines[pending[0]].engine, "at_once", None) if pending else None
+        if at_once is None:
+            return self.max_batch
+        kind = self._last_kind.get(pending[0])
+        alike = sum(self._last_kind.get(name, kind) == kind for name in pending)
+        return min(at_once, self.max_batch) if alike >= at_once else 1
+
     def _take(self, now: float) -> list[list[Taken]]:
         batches: dict[Hashable, list[Taken]] = {}
         wanted: Hashable = None
         taken = 0
-        for name in self._by_turn(self._pending()):
-            if taken == self.max_batch or (taken and self._last_kind.get(name, wanted) != wanted):
+        pending = self._by_turn(self._pending())
+        most = self._most(pending)
+        for name in pending:
+            if taken == most or (taken and self._last_kind.get(name, wanted) != wanted):
                 continue
             line = self._lines[name]
             frame = line.slot.take(now)

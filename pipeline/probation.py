@@ -136,6 +136,11 @@ class Probation:
         """What is known of the engine that serves; None if nothing is."""
         return getattr(self.serving, "info", None)
 
+    @property
+    def at_once(self) -> int | None:
+        """How many frames the engine that serves works on at the same time, if it says."""
+        return getattr(self.serving, "at_once", None)
+
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``; of the one that serves."""
         return is_prepared(self.serving, height, width)

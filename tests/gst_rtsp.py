@@ -2,10 +2,11 @@
 
 It serves one clip (H.264, H.265 or MJPEG) at ``/cam`` as a live camera would and takes what clients RECORD at
 ``/day``, writing each recording to a Matroska file with RTP's own time stamps. Every event is one JSON line on
-stdout (``ready``, ``playing``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``, ``switched``,
-``error``). Commands are lines on stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while
-connections stay open, ``switch CODEC FILE`` goes over to another clip (see ``Camera``), ``quit`` (or the end of
-stdin) ends it.
+stdout (``ready``, ``playing``, ``started``, ``recording``, ``recorded``, ``closed``, ``dropped``, ``stalled``,
+``switched``, ``error``). ``started`` says ``at`` which moment a client's frame of PTS 0 is due; ``recorded`` at
+which one a frame came, and its ``pts``: seconds, the moments on this machine's monotonic clock. Commands are lines
+on stdin: ``drop`` closes every client's connection, ``stall`` stops the pictures while connections stay open,
+``switch CODEC FILE`` goes over to another clip (see ``Camera``), ``quit`` (or the end of stdin) ends it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 import threading
+import time
 
 APT = (
     "apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
@@ -129,7 +131,12 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             position["pts"] += duration
             source.emit("push-buffer", buffer)
 
+        def started(_media: GstRtspServer.RTSPMedia, state: int) -> None:
+            if state == int(Gst.State.PLAYING):
+                say("started", at=source.get_base_time() / 1e9)
+
         source.connect("need-data", feed)
+        media.connect("new-state", started)
         say("playing")
 
 
@@ -164,10 +171,11 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         element = media.get_element()
         element.get_by_name("file").set_property("location", path)
 
-        def count(_pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        def count(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
             nonlocal frames
             frames += 1
-            say("recorded", path=path, frames=frames)
+            pts, now = info.get_buffer().pts, time.monotonic()
+            say("recorded", path=path, frames=frames, pts=pts / 1e9, at=now)
             return Gst.PadProbeReturn.OK
 
         element.get_by_name("parse").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, count)

@@ -95,10 +95,12 @@ class RtspServer:
         while self.expect("recorded", within=end - time.monotonic())["frames"] < frames:
             pass
 
-    def forget(self) -> None:
-        """Forget the events nobody waited for, which a long run would pile up."""
+    def forget(self) -> list[dict[str, Any]]:
+        """Forget the events nobody waited for, which a long run would pile up; returns them, the oldest first."""
+        forgotten = []
         while not self._events.empty():
-            self._events.get()
+            forgotten.append(self._events.get())
+        return forgotten
 
     def command(self, word: str) -> None:
         """Send ``drop`` or ``stall``; the server answers with ``dropped`` or ``stalled``."""

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engines import CheckpointError, EngineError, load_engine
+from engines.cache import EngineCache
 from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from engines.golden import pack
@@ -77,6 +78,19 @@ def test_any_size_and_batch_and_its_own_memory(
         assert np.abs(alone.astype(int) - day).max() <= 1
     view = rng.integers(0, 256, (1, 48, 128, 3), dtype=np.uint8)[:, ::-1, ::2]  # not contiguous
     np.testing.assert_array_equal(engine(view), engine(view.copy()))
+
+
+def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tiny.pt"
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    given = np.random.default_rng().integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    days = []
+    for cores in (1, 2, 64):  # of the same cache: what is compiled differs
+        monkeypatch.setattr("engines.machine.cores", lambda cores=cores: cores)
+        engine = load_engine(path, "openvino", "fp32", cache=EngineCache(tmp_path / "cache"))
+        assert engine.at_once == (2 if cores == 2 else 1)  # type: ignore[attr-defined]
+        days.append(engine(given).astype(int))
+    assert np.abs(days - days[0]).max() <= 1
 
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])

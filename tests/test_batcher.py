@@ -111,6 +111,31 @@ def test_a_camera_that_changed_size_comes_as_a_batch_of_its_own() -> None:
     assert yard.next() == [["b"]]
 
 
+def test_as_many_as_the_engine_works_on_at_once_or_one() -> None:
+    class Engine:
+        at_once = 2
+
+        def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return frames
+
+    yard, engine = Yard("abcd"), Engine()
+    for line in yard.lines.values():
+        line.engine = engine
+    for camera, at in zip("abcd", (1, 2, 3, 4), strict=True):
+        yard.put(camera, at=at)
+    assert yard.next() == [["a", "b"]]
+    yard.put("a", at=5)
+    assert yard.next() == [["c", "d"]]  # their turn, though a newer one waits
+    assert yard.next() == [["a"]]
+    yard.put("b", at=6)
+    yard.put("c", at=7, width=96)  # another kind, as will show
+    yard.next()
+    yard.put("c", at=8, width=96)
+    yard.put("d", at=9)
+    assert yard.next() == [["d"]]
+    assert yard.next() == [["c"]]
+
+
 def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:
     yard = Yard("a")
     waits = []

@@ -1,0 +1,43 @@
+"""What is served and what it is translated with."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+
+from engines.checkpoint import save_checkpoint
+from engines.generator import COMPACT, NightToDay
+from engines.golden import pack
+from train.data import read_frames
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "clips" / "night_a1_barnet_simulated.mp4"
+LIGHT = ROOT.parent / "weights" / "a1_barnet.pt"
+
+
+def clip(path: Path, *, height: int, width: int, rate: int) -> Path:
+    """The night clip at another size and rate, coded as cameras do: nothing refers ahead, a key frame a second."""
+    options = {"preset": "veryfast", "tune": "zerolatency", "bf": "0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.gop_size = rate
+        for number, night in enumerate(read_frames(CLIP)):
+            resized = cv2.resize(night, (width, height), interpolation=cv2.INTER_CUBIC)
+            video = av.VideoFrame.from_ndarray(np.asarray(resized, np.uint8), format="rgb24")
+            video.pts, video.time_base = number, Fraction(1, rate)
+            container.mux(stream.encode(video))
+        container.mux(stream.encode(None))
+    return path
+
+
+def compact(path: Path) -> Path:
+    """A checkpoint of the compact generator with random weights, which cost what trained ones do."""
+    torch.manual_seed(0)
+    save_checkpoint(path, NightToDay(COMPACT), golden=pack(read_frames(CLIP)))
+    return path
