@@ -55,7 +55,7 @@ def to_rgb(
     return (y.unsqueeze(-1) + tint).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def from_rgb(rgb: Tensor, *, colorspace: int) -> Tensor:
+def from_rgb(rgb: Tensor, *, colorspace: int, out: Tensor | None = None) -> Tensor:
     """A picture as NV12 of limited range: uint8 (H + H/2, W), luma above the rows of Cb and Cr in turn.
 
     One piece of memory whose rows are aligned, since NVENC is told of the luma alone and takes what lies behind it
@@ -64,6 +64,7 @@ def from_rgb(rgb: Tensor, *, colorspace: int) -> Tensor:
     Args:
         rgb: uint8 (H, W, 3), H and W even.
         colorspace: FFmpeg's number of the matrix.
+        out: what was made of a picture of this size before, to be written over; None takes new memory.
     """
     height, width = int(rgb.shape[0]), int(rgb.shape[1])
     red, blue = _weights(colorspace)
@@ -73,8 +74,10 @@ def from_rgb(rgb: Tensor, *, colorspace: int) -> Tensor:
     def grey(of: Tensor) -> Tensor:
         return red * of[0] + (1 - red - blue) * of[1] + blue * of[2]
 
-    pitch = -(-width // _PITCH) * _PITCH
-    packed = torch.empty((height * 3 // 2, pitch), dtype=torch.uint8, device=rgb.device)[:, :width]
+    if out is None:
+        pitch = -(-width // _PITCH) * _PITCH
+        out = torch.empty((height * 3 // 2, pitch), dtype=torch.uint8, device=rgb.device)
+    packed = out[:, :width]
     packed[:height] = _byte(16 + grey(pixels[0]) * (219 / 255))
     mean = grey(quarter)
     packed[height:, 0::2] = _byte(128 + (quarter[2] - mean) * (112 / 255 / (1 - blue)))

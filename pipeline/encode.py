@@ -78,6 +78,7 @@ class Encoder:
             context.bit_rate = 0  # the quality alone decides
         else:
             context = _codec("libx264", "yuv420p" if self._gpu is None else "nv12", x264)
+        self._packed: Tensor | None = None
         self._cuda = nvcodec.context_for(self._gpu) if nvenc and self._gpu is not None else None
         context.width, context.height = width, height
         context.time_base, context.framerate = self.time_base, Fraction(NOMINAL_RATE)
@@ -113,7 +114,10 @@ class Encoder:
             return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
             )
-        packed = nv12.from_rgb(rgb, colorspace=self._context.colorspace)
+        # The same memory for every picture: NVENC has done with it when it gives the packet, and remembers the
+        # addresses that it has seen.
+        packed = nv12.from_rgb(rgb, colorspace=self._context.colorspace, out=self._packed)
+        self._packed = packed
         if self.nvenc:
             return nvcodec.as_frame(packed, self._cuda)
         return av.VideoFrame.from_ndarray(copies.to_host(packed.contiguous(), "encode"), format="nv12")

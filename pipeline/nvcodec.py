@@ -1,7 +1,8 @@
 """The video units of an NVIDIA GPU: NVDEC's frames as tensors, and tensors as NVENC's frames. Nothing is copied.
 
-All of it, FFmpeg's part too, happens on CUDA's default stream of the primary context, which is PyTorch's. So what one
-of them enqueues comes after what the other did, and nobody waits.
+All of it, FFmpeg's part too, happens in PyTorch's CUDA context, on the default stream: what one of them enqueues
+comes after what the other did, and nobody waits. FFmpeg is told to share the context that is current in the calling thread.
+Asked for the primary one, which is the same, it refuses one that PyTorch has made before, for its scheduling flags.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.utils.dlpack import from_dlpack
 from engines import nv12
 from pipeline.media import detail_of
 
+_CURRENT: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 SHARED = ("nv12", "p010le", "p016le")  # what PyAV hands over of the formats that NVDEC makes
 
@@ -29,8 +31,8 @@ def fault() -> str | None:
         return "there is no NVIDIA GPU"
     if "cuda" not in hwdevices_available():
         return "this FFmpeg was built without CUDA"
-    if not hasattr(av.VideoFrame, "sw_format"):
-        return f"PyAV {av.__version__} hands over no frames; it takes 18"
+    if not hasattr(CudaContext, "current_ctx"):
+        return f"PyAV {av.__version__} cannot share PyTorch's context; it takes 18.1"
     try:
         accelerator().create(av.Codec("h264", "r"))
     except Exception as error:  # a driver's, of whatever kind
@@ -39,8 +41,12 @@ def fault() -> str | None:
 
 
 def accelerator() -> HWAccel:
-    """NVDEC on PyTorch's GPU, its frames left there. What it cannot decode, FFmpeg decodes on the CPU."""
-    return HWAccel("cuda", device=torch.cuda.current_device(), allow_software_fallback=True, is_hw_owned=True)
+    """NVDEC on PyTorch's GPU, its frames left there, for this thread. What it cannot decode, the CPU decodes."""
+    device = torch.cuda.current_device()
+    _enter(torch.device("cuda", device))
+    return HWAccel(
+        "cuda", device=device, allow_software_fallback=True, is_hw_owned=True, options=dict(_CURRENT)
+    )
 
 
 def on_gpu(video: av.VideoFrame) -> bool:
@@ -73,15 +79,21 @@ def rgb_of(video: av.VideoFrame) -> Tensor:
 
 def context_for(device: torch.device) -> CudaContext:
     """What ties an encoder's frames to PyTorch's memory on ``device``."""
-    return CudaContext(device_id=device.index or 0, primary_ctx=True)
+    return CudaContext(device_id=device.index or 0, primary_ctx=False, current_ctx=True)
 
 
 def as_frame(packed: Tensor, context: CudaContext | None) -> av.VideoFrame:
     """A frame for an encoder over the memory of ``engines.nv12.from_rgb``, which it keeps as long as it needs it.
 
-    Waits until that has been written. ``context`` is the encoder's, None for a tensor on the host.
+    To be called in the thread that wrote it; waits until that is done. ``context`` is the encoder's, None for a
+    tensor on the host.
     """
     if packed.is_cuda:
         torch.cuda.current_stream(packed.device).synchronize()
     height = packed.shape[0] // 3 * 2
     return av.VideoFrame.from_dlpack((packed[:height], packed[height:]), format="nv12", cuda_context=context)
+
+
+def _enter(device: torch.device) -> None:
+    """Make PyTorch's context the current one of this thread; only work does so for sure."""
+    torch.zeros(1, device=device)

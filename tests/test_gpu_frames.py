@@ -414,6 +414,23 @@ def test_without_a_driver_the_cpu_decodes_and_no_frame_is_lost(
     assert warned(caplog)[0].startswith("gate: NVDEC does not decode here (")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there it is opened")
+def test_ffmpeg_is_asked_to_share_pytorchs_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at the options before it looks for a driver, whose absence is the fault here, and not they."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(nvcodec, "_enter", lambda device: None)
+    accelerator = nvcodec.accelerator()
+    assert accelerator.is_hw_owned
+    with pytest.raises(PermissionError):
+        accelerator.create(av.Codec("h264", "r"))
+    both = HWAccel("cuda", is_hw_owned=True, options={"current_ctx": "1"})  # beside PyAV's primary_ctx
+    with pytest.raises(ValueError, match="Invalid argument"):
+        both.create(av.Codec("h264", "r"))
+    context = nvcodec.context_for(torch.device("cuda", 0))
+    assert context.current_ctx
+    assert not context.primary_ctx
+
+
 @pytest.mark.parametrize("error", [av.error.ExternalError, av.error.UnknownError, av.error.MemoryError])
 def test_nvdec_that_fails_on_its_first_picture_gives_way(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Callable[..., Exception]
@@ -504,9 +521,9 @@ def test_a_picture_too_small_to_encode_is_not_nvenc_s_fault(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
-def test_on_a_gpu_no_frame_crosses(tmp_path: Path) -> None:
+def test_on_a_gpu_no_frame_crosses() -> None:
     """NVDEC, tensors and NVENC themselves; CUDA's own record of its copies is the witness."""
-    from torch.profiler import ProfilerActivity, profile
+    from benchmarks.gpu.chain import crossed
 
     assert nvcodec.fault() is None
     with av.open(str(CLIP), hwaccel=nvcodec.accelerator()) as clip:
@@ -517,20 +534,11 @@ def test_on_a_gpu_no_frame_crosses(tmp_path: Path) -> None:
     engine = Engine(device)
     run.run(engine=engine)  # opens what there is to open
     before = copies.counted()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
-        done = run.run(engine=engine)
-        torch.cuda.synchronize()
-    trace = tmp_path / "trace.json"
-    profiled.export_chrome_trace(str(trace))
-    import json
-
-    events = json.loads(trace.read_text())["traceEvents"]
-    crossed = [
-        event["args"]["bytes"]
-        for event in events
-        if event.get("cat") == "gpu_memcpy" and ("HtoD" in event["name"] or "DtoH" in event["name"])
-    ]
-    whole = [count for count in crossed if count >= done.plane]
+    runs: list[Run] = []
+    seen = crossed(lambda: runs.append(run.run(engine=engine)))
+    assert seen is not None
+    (done,) = runs
+    whole = [count for count in seen if count >= done.plane]
     if done.shared.name == "nvenc":
         assert not whole
         assert not since(before)
