@@ -1,8 +1,8 @@
 """The video units of an NVIDIA GPU: NVDEC's frames as tensors, and tensors as NVENC's frames. Nothing is copied.
 
 All of it, FFmpeg's part too, happens in PyTorch's CUDA context, on the default stream: what one of them enqueues
-comes after what the other did, and nobody waits. FFmpeg is told to share the context that is current in the calling thread.
-Asked for the primary one, which is the same, it refuses one that PyTorch has made before, for its scheduling flags.
+comes after what the other did, and nobody waits. FFmpeg is told to share the context that is current in the calling
+thread. Asked for the primary one, which is the same, it refuses what PyTorch made before, for its scheduling flags.
 """
 
 from __future__ import annotations

@@ -30,12 +30,14 @@ from torch import Tensor
 
 from engines import copies
 from engines.detections import Detection
+from pipeline import camera as camera_module
 from pipeline import compose, encode, nvcodec
 from pipeline.background import Background
 from pipeline.config import CameraConfig
 from pipeline.encode import NVENC_OPTIONS, Coded, Feed, SharedEncoder
 from pipeline.frame import Frame, Picture
 from pipeline.gate import NightGate, measure
+from pipeline.inbox import Inbox
 from pipeline.line import Line
 from pipeline.loop import Loop
 from pipeline.probation import MOST_FAILURES, Probation
@@ -412,6 +414,32 @@ def test_without_a_driver_the_cpu_decodes_and_no_frame_is_lost(
     assert [event.state for event in camera.events] == ["playing", "finished"]
     assert len(warned(caplog)) == 1
     assert warned(caplog)[0].startswith("gate: NVDEC does not decode here (")
+
+
+@pytest.mark.parametrize(("device", "frames"), [(DEVICE, "auto"), (DEVICE, "host"), (None, "auto")])
+def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: Any, frames: str
+) -> None:
+    config = CameraConfig.model_validate(
+        {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", "frames": frames}
+    )
+
+    def made() -> camera_module.Camera:
+        return camera_module.Camera(
+            config, engine=Engine(device), detect=None, ready=threading.Condition(), inbox=Inbox(),
+            clock=FakeClock(),
+        )  # fmt: skip
+
+    wanted = device is not None and frames == "auto"
+    monkeypatch.setattr(nvcodec, "fault", lambda: None)
+    assert made().reader._nvdec is wanted
+    assert not warned(caplog)
+    monkeypatch.setattr(nvcodec, "fault", lambda: "FFmpeg cannot open the GPU: Unknown error occurred")
+    camera = made()
+    assert camera.reader._nvdec is False
+    assert len(warned(caplog)) == wanted
+    assert all("gate: NVDEC does not decode here (FFmpeg cannot" in text for text in warned(caplog))
+    assert (camera.status().decoder, camera.status().encoder) == (None, None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there it is opened")
