@@ -224,6 +224,7 @@ def test_no_frame_crosses_between_decoding_and_encoding(gpu: Gpu) -> None:
     assert sum(one.nbytes for one in run.transfers) < FRAMES * run.plane / 8  # lights, letters, the mark once
     assert run.shared.name == "nvenc"
     assert run.engine.batches == [1] * FRAMES
+    assert run.line.stats.snapshot().detections == {"car": FRAMES}
     assert run.line.stats.snapshot().translated == FRAMES
     assert all(shown.translated and isinstance(shown.rgb, OnGpu) for shown in run.output.pictures)
 
