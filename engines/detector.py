@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines import copies
 from engines.copies import Pixels
 from engines.detections import Detection
 from engines.install import INSTALL_DETECT
@@ -130,7 +131,8 @@ class Detector:
         if isinstance(rgb, torch.Tensor):
             batch = box.apply_there(rgb)
         else:  # shrunk first: what goes to a GPU is the detector's small input
-            batch = torch.from_numpy(np.stack([box.apply(picture) for picture in rgb])).to(self._device)
+            shrunk = np.stack([box.apply(picture) for picture in rgb])
+            batch = copies.to_device(shrunk, self._device, "detector")
         with torch.inference_mode():
             output = self._model(batch.permute(0, 3, 1, 2).float().div_(255))
             decoded = output[0] if isinstance(output, (list, tuple)) else output
