@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engines.cache import EngineCache
+from engines.copies import Pixels
 from engines.generator import NightToDay
 
 Backend = Literal["auto", "eager", "compile", "openvino", "tensorrt"]
@@ -33,7 +36,10 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """A compiled generator."""
+    """A compiled generator.
+
+    One that computes on a GPU has two things more, see ``DeviceEngine``.
+    """
 
     @property
     def info(self) -> EngineInfo:
@@ -54,6 +60,22 @@ class Engine(Protocol):
 
     def prepare(self, height: int, width: int) -> None:
         """Compile for frames of this size. May run in another thread while the engine is being called."""
+        ...
+
+
+class DeviceEngine(Engine, Protocol):
+    """A generator that takes frames where it computes and leaves them there."""
+
+    @property
+    def device(self) -> torch.device | None:
+        """The GPU; None where it computes on a CPU after all."""
+        ...
+
+    def on_device(self, frames: Tensor) -> Tensor:
+        """``__call__`` of a uint8 tensor (N, H, W, 3) on ``device``, to another one there; nothing crosses.
+
+        The result is ordered on the caller's stream; nothing waits for it.
+        """
         ...
 
 
@@ -94,10 +116,11 @@ class BackendModule(Protocol):
         ...
 
 
-def check_frames(frames: Frames) -> None:
+def check_frames(frames: Pixels) -> None:
     """Raise ValueError unless ``frames`` is uint8 (N, H, W, 3) with N ≥ 1 and H, W ≥ 16."""
-    good = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[0] >= 1
+    dtype = str(frames.dtype).removeprefix("torch.")
+    good = dtype == "uint8" and frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[0] >= 1
     if not good or min(frames.shape[1:3]) < MIN_SIDE:
         raise ValueError(
-            f"frames are {frames.dtype} {frames.shape}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
+            f"frames are {dtype} {tuple(frames.shape)}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
         )

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from engines import copies
 from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.generator import NightToDay
 from engines.lift import module_for
@@ -70,6 +70,7 @@ class CompileEngine:
             raise EngineError(f"backend compile: needs a C++ compiler (CXX, g++), there is none; {_WAY}")
         cuda = torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
+        self.device = self._device if cuda else None
         self._bf16 = precision == "bf16"
         self._batches = tuple(2**i for i in range(max_batch.bit_length())) if cuda else (1,)
         self._model = model.to(self._device)
@@ -82,14 +83,19 @@ class CompileEngine:
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
-        self.prepare(frames.shape[1], frames.shape[2])
-        module = self._modules[frames.shape[1], frames.shape[2]]
-        frames = np.ascontiguousarray(frames)
-        days = np.empty_like(frames)
+        return copies.to_host(self.on_device(copies.to_device(frames, self._device, "engine")), "engine")
+
+    def on_device(self, frames: Tensor) -> Tensor:
+        """See ``DeviceEngine``."""
+        check_frames(frames)
+        size = (int(frames.shape[1]), int(frames.shape[2]))
+        self.prepare(*size)
+        module = self._modules[size]
+        days = torch.empty_like(frames)
         for at in range(0, len(frames), self._batches[-1]):
             part = frames[at : at + self._batches[-1]]
             full = next(batch for batch in self._batches if batch >= len(part))
-            filled = np.concatenate([part, np.repeat(part[-1:], full - len(part), axis=0)])
+            filled = torch.cat([part, part[-1:].expand(full - len(part), -1, -1, -1)])
             days[at : at + len(part)] = self._in_thread(self._run, module, filled)[: len(part)]
         return days
 
@@ -118,16 +124,19 @@ class CompileEngine:
         module = torch.compile(module_for(self._model, height, width), dynamic=False, options=options)
         with torch._dynamo.config.patch(recompile_limit=KEPT_SHAPES, fail_on_recompile_limit_hit=True):
             for batch in self._batches * RUNS:
-                self._run(module, np.zeros((batch, height, width, 3), np.uint8))
+                self._run(
+                    module, torch.zeros((batch, height, width, 3), dtype=torch.uint8, device=self._device)
+                )
         return module
 
-    def _run(self, module: Callable[[Tensor], Tensor], frames: Frames) -> Frames:
+    def _run(self, module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
         # TF32, cuDNN's default for float32, has ten bits: the invariant's ratios do not survive them.
         on_gpu = self._device.type == "cuda"
         exact = torch.backends.cudnn.flags(allow_tf32=False) if on_gpu and not self._bf16 else nullcontext()
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
         with torch.no_grad(), exact, half:
-            return module(torch.from_numpy(frames).to(self._device)).cpu().numpy()
+            day = module(frames)
+            return day.clone() if on_gpu else day  # a CUDA graph writes its next result over this one
 
     def _in_thread(self, work: Callable[..., Any], *given: object) -> Any:
         return work(*given) if self._thread is None else self._thread.submit(work, *given).result()

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines import copies
+from engines.copies import Pixels
 from engines.detections import Detection
 from engines.install import INSTALL_DETECT
 from engines.letterbox import Letterbox, fit
@@ -79,6 +81,7 @@ class Detector:
 
     Attributes:
         names: the model's classes by index.
+        device: the GPU it runs on, where it takes tensors; None on a CPU.
         image_size: (height, width) of its input in pixels, before the padding that pictures of another shape are
             spared: a 16:9 picture goes through a 640×640 model as 640×384.
     """
@@ -88,6 +91,7 @@ class Detector:
     ) -> None:
         self._model = model
         self._device = next(model.parameters()).device
+        self.device = self._device if self._device.type != "cpu" else None
         self._stride = max(32, int(torch.as_tensor(model.stride).max()))
         self._confidence = confidence
         self._iou = iou
@@ -98,18 +102,24 @@ class Detector:
             _multiple(image_size[1], self._stride),
         )
 
-    def __call__(self, rgb: NDArray[np.uint8]) -> list[list[Detection]]:
+    def __call__(self, rgb: Pixels) -> list[list[Detection]]:
         """Detections on uint8 RGB pictures (N, H, W, 3), a list a picture, the surest first.
 
+        An array, or a tensor on ``device``, of which nothing but the detections comes to the host.
         Boxes lie within the picture; those without an area there are left out. Raises ValueError for another dtype
         or shape.
         """
-        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3 or 0 in rgb.shape[1:]:
-            raise ValueError(f"pictures are {rgb.dtype} {rgb.shape}: expected uint8 (N, H, W, 3)")
+        dtype = str(rgb.dtype).removeprefix("torch.")
+        if dtype != "uint8" or rgb.ndim != 4 or rgb.shape[3] != 3 or 0 in rgb.shape[1:]:
+            raise ValueError(f"pictures are {dtype} {tuple(rgb.shape)}: expected uint8 (N, H, W, 3)")
         if not len(rgb):
             return []
         box = fit((rgb.shape[1], rgb.shape[2]), into=self.image_size, stride=self._stride)
-        batch = torch.from_numpy(np.stack([box.apply(picture) for picture in rgb])).to(self._device)
+        if isinstance(rgb, torch.Tensor):
+            batch = box.apply_there(rgb)
+        else:  # shrunk first: what goes to a GPU is the detector's small input
+            shrunk = np.stack([box.apply(picture) for picture in rgb])
+            batch = copies.to_device(shrunk, self._device, "detector")
         with torch.inference_mode():
             output = self._model(batch.permute(0, 3, 1, 2).float().div_(255))
             decoded = output[0] if isinstance(output, (list, tuple)) else output

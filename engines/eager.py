@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-import numpy as np
 import torch
+from torch import Tensor
 
+from engines import copies
 from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.generator import NightToDay
 from engines.lift import module_for
@@ -34,6 +35,7 @@ class EagerEngine:
         if precision not in ("fp32", "bf16"):
             raise EngineError(f"precision {precision}: eager runs fp32 or bf16")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = self._device if self._device.type == "cuda" else None
         self._model = model.to(self._device)
         self._bf16 = precision == "bf16"
         self.info = EngineInfo("eager", precision, name)
@@ -41,13 +43,18 @@ class EagerEngine:
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
-        model = module_for(self._model, *frames.shape[1:3])
+        return copies.to_host(self.on_device(copies.to_device(frames, self._device, "engine")), "engine")
+
+    def on_device(self, frames: Tensor) -> Tensor:
+        """See ``DeviceEngine``."""
+        check_frames(frames)
+        model = module_for(self._model, int(frames.shape[1]), int(frames.shape[2]))
         # TF32, cuDNN's default for float32, has ten bits: the invariant's ratios do not survive them.
         on_gpu = self._device.type == "cuda"
         exact = torch.backends.cudnn.flags(allow_tf32=False) if on_gpu and not self._bf16 else nullcontext()
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
         with torch.inference_mode(), exact, half:
-            return model(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)).cpu().numpy()
+            return model(frames)
 
     def prepared(self, height: int, width: int) -> bool:
         """Always: nothing is compiled."""

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 PADDING = 114  # grey level around the picture; the one ultralytics trains and predicts with
 
@@ -36,6 +39,16 @@ class Letterbox:
         result = np.full((*self.outer, 3), PADDING, np.uint8)
         result[top : top + height, left : left + width] = scaled
         return result
+
+    def apply_there(self, rgb: Tensor) -> Tensor:
+        """``apply`` to uint8 pictures (N, H, W, 3) on whatever device they lie; one grey level off at the most."""
+        (height, width), (top, left) = self.inner, self.offset
+        scaled = rgb.permute(0, 3, 1, 2)
+        if self.inner != self.frame:
+            enlarged = F.interpolate(scaled.float(), size=(height, width), mode="bilinear", antialias=False)
+            scaled = enlarged.round().clamp(0, 255).to(torch.uint8)
+        below, right = self.outer[0] - top - height, self.outer[1] - left - width
+        return F.pad(scaled, (left, right, top, below), value=PADDING).permute(0, 2, 3, 1)
 
     def to_frame(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """Boxes (N, 4) as x1, y1, x2, y2 in pixels of the input, mapped onto the picture and cut at its edges."""

@@ -10,11 +10,10 @@ from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engines import export
+from engines import copies, export
 from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
 from engines.cache import EngineCache, EngineKey, graph_digest
 from engines.checkpoint import model_digest
@@ -146,7 +145,7 @@ class TensorRtEngine:
         self._trt = importlib.import_module(_PACKAGES[package])
         self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
         self._precision = PRECISIONS[0] if precision == "auto" else precision
-        self._device = device()
+        self.device = self._device = device()
         self._model = model.to(self._device)
         self._max_batch = max_batch
         self._cache = cache
@@ -158,7 +157,7 @@ class TensorRtEngine:
     def __call__(self, frames: Frames) -> Frames:
         """See ``Engine``."""
         check_frames(frames)
-        return self.on_device(torch.from_numpy(np.ascontiguousarray(frames))).numpy()
+        return copies.to_host(self.on_device(copies.to_device(frames, self._device, "engine")), "engine")
 
     def on_device(self, frames: Tensor) -> Tensor:
         """``__call__`` of a uint8 tensor (N, H, W, 3) where it lies: on the GPU without a copy to the host."""

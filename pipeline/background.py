@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.copies import Pixels, on_host
 from pipeline.background_store import BackgroundRefusedError, Kept, load_background, save_background
 from pipeline.clock import Clock, SystemClock
 from pipeline.png import save_png
@@ -108,10 +109,8 @@ class Background:
         """Where the checkpoint is kept."""
         return self._path.with_suffix(".state") if self._path else None
 
-    def observe(
-        self, view: NDArray[np.uint8], *, seen: NDArray[np.uint8], translated: bool, seconds: float
-    ) -> None:
-        """Show it a frame.
+    def observe(self, view: Pixels, *, seen: Pixels, translated: bool, seconds: float) -> None:
+        """Show it a frame. Only those that are sampled are brought to the host.
 
         Args:
             view: the day view (H, W, 3), before anything is drawn on it.
@@ -133,10 +132,10 @@ class Background:
         due = self._last is None or seconds - self._last >= self._every
         if due and median.settled:
             self._last = seconds
-            change = self._watch.look(seen, seconds=seconds)
+            change = self._watch.look(on_host(seen, "background"), seconds=seconds)
             if change is not None:
                 self._drop(change)
-            median.push(view)
+            median.push(on_host(view, "background"))
         if not median.settled:
             median.advance()
             if median.settled:

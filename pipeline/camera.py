@@ -7,6 +7,7 @@ import logging
 import threading
 from pathlib import Path
 
+from pipeline import nvcodec
 from pipeline.background import Background
 from pipeline.clock import Clock
 from pipeline.config import CameraConfig
@@ -22,7 +23,7 @@ from pipeline.slot import LatestSlot
 from pipeline.stats import CameraStats
 from pipeline.status import CameraStatus
 from pipeline.timeline import Timeline
-from pipeline.translator import Translate
+from pipeline.translator import Translate, device_of
 from pipeline.urls import CameraUrl
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Camera:
             )
             self.line.background.restore()
         self._proven = "unknown" if isinstance(engine, Probation) else self._model
-        self._encoder = SharedEncoder()
+        self._encoder = SharedEncoder(camera=config.name)
         self._timeline = Timeline()
         self.line.sinks = [self._sink(output) for output in config.outputs]
         self.reader = self._reader()
@@ -173,6 +174,8 @@ class Camera:
             stats=line.stats.snapshot(),
             translate=self.config.translate,
             sinks=tuple(sink.event for sink in line.sinks),
+            decoder=self.reader.decoder,
+            encoder=self._encoder.name,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
         )
 
@@ -202,6 +205,13 @@ class Camera:
             if event.state in ENDED:
                 self._inbox.put("ended")
 
+        nvdec = self.line.stays_on_gpu and device_of(self.line.engine) is not None
+        if nvdec and (why := nvcodec.fault()):
+            nvdec = False
+            log.warning(
+                "%s: NVDEC does not decode here (%s); the CPU decodes", self.name, why,
+                extra={"event": "nvdec_missing", "camera": self.name},
+            )  # fmt: skip
         return Reader(
             camera=self.name,
             source=self.config.url,
@@ -214,6 +224,7 @@ class Camera:
             on_event=changed,
             clock=self._clock,
             timeline=self._timeline,
+            nvdec=nvdec,
         )
 
 

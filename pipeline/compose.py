@@ -1,4 +1,7 @@
-"""What is drawn into a picture: the mark that says it is synthetic, and the boxes of what was found on it."""
+"""What is drawn into a picture: the mark that says it is synthetic, and the boxes of what was found on it.
+
+Into a picture on a GPU it is drawn there: the mark goes up once, of the boxes the letters alone, which are small.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from engines.copies import Pixels
 from engines.detections import Detection
 
 MARK = "synthetic day"
@@ -20,14 +26,18 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 PALETTE = ((255, 190, 60), (90, 220, 255), (255, 110, 110), (140, 255, 140), (230, 150, 255), (255, 255, 110))
 
 
-def draw_mark(rgb: NDArray[np.uint8]) -> None:
+def draw_mark(rgb: Pixels) -> None:
     """Draw the mark in the lower right corner of ``rgb`` (H, W, 3), in place: one copy of a finished patch."""
     height, width = rgb.shape[:2]
+    if isinstance(rgb, Tensor):
+        there = _mark_on(height, width, rgb.device)
+        rgb[height - there.shape[0] :, width - there.shape[1] :] = there
+        return
     patch = _mark(height, width)
     rgb[height - patch.shape[0] :, width - patch.shape[1] :] = patch
 
 
-def draw_detections(rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> None:
+def draw_detections(rgb: Pixels, detections: Sequence[Detection]) -> None:
     """Draw boxes with their labels and confidences on ``rgb`` (H, W, 3), in place, cut at its edges."""
     height, width = rgb.shape[:2]
     line = max(1, round(height / 360))
@@ -40,15 +50,40 @@ def draw_detections(rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> 
             for edge, limit in zip(found.box, (width, height) * 2, strict=True)
         )
         colour = PALETTE[zlib.crc32(found.label.encode()) % len(PALETTE)]  # the same in every run
-        cv2.rectangle(rgb, (x1, y1), (x2, y2), colour, line)
         text = f"{found.label} {found.confidence:.2f}"
         (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
         tall = text_height + below
         left = max(0, min(x1, width - text_width))
         top = y1 - tall if y1 >= tall else min(y1, height - tall)
         top = max(0, top)
+        if isinstance(rgb, Tensor):
+            _outline(rgb, (x1, y1, x2, y2), colour, line)
+            label = np.full((tall + 1, text_width + 1, 3), colour, np.uint8)
+            cv2.putText(label, text, (0, text_height), FONT, scale, (0, 0, 0), line, cv2.LINE_AA)
+            label = np.ascontiguousarray(label[: height - top, : width - left])
+            there = torch.from_numpy(label).to(rgb.device)
+            rgb[top : top + label.shape[0], left : left + label.shape[1]] = there
+            continue
+        cv2.rectangle(rgb, (x1, y1), (x2, y2), colour, line)
         cv2.rectangle(rgb, (left, top), (left + text_width, top + tall), colour, cv2.FILLED)
         cv2.putText(rgb, text, (left, top + text_height), FONT, scale, (0, 0, 0), line, cv2.LINE_AA)
+
+
+def _outline(rgb: Tensor, box: tuple[int, int, int, int], colour: tuple[int, int, int], line: int) -> None:
+    """The edges of a box as four filled rectangles, as wide as OpenCV draws a line of ``line``; it rounds corners."""
+    x1, y1, x2, y2 = box
+    reach = 0 if line == 1 else (line + 1) // 2
+    ink = torch.tensor(colour, dtype=torch.uint8).to(rgb.device)
+    across, down = (slice(max(0, a - reach), b + reach + 1) for a, b in ((x1, x2), (y1, y2)))
+    for y in (y1, y2):
+        rgb[max(0, y - reach) : y + reach + 1, across] = ink
+    for x in (x1, x2):
+        rgb[down, max(0, x - reach) : x + reach + 1] = ink
+
+
+@lru_cache(maxsize=32)
+def _mark_on(height: int, width: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(_mark(height, width).copy()).to(device)
 
 
 @lru_cache(maxsize=32)

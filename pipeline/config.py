@@ -257,6 +257,8 @@ class CameraConfig(_Section):
         pace: of a file: ``realtime`` plays it at its own speed; ``fast`` as fast as can be without losing a
             frame, to which live cameras beside it must wait now and then.
         loop: play a file again and again.
+        frames: ``auto`` keeps those of a camera that is translated on a GPU there, from decoding to encoding, as far
+            as the GPU has the units; ``host`` brings them to the host's memory in between.
         max_age: seconds after which a frame that waited is not worth translating, and dropped as "stale".
         stall_timeout: seconds without a picture after which a camera is given up and opened anew.
         segment_seconds: length of the files among the outputs.
@@ -276,6 +278,7 @@ class CameraConfig(_Section):
     outputs: tuple[Output, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
+    frames: Literal["auto", "host"] = "auto"
     max_age: Seconds = 1.0
     stall_timeout: Seconds = 10.0
     segment_seconds: Seconds = 60.0

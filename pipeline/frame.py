@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import numpy as np
-from numpy.typing import NDArray
+
+from engines.copies import Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +16,7 @@ class Frame:
 
     Attributes:
         camera: name of the camera in the configuration.
-        video: the decoder's frame (usually yuv420p).
+        video: the decoder's frame: usually yuv420p on the host, or "cuda" where NVDEC left it on the GPU.
         pts: presentation time in ticks of ``time_base``; strictly rising over the camera's whole life,
             reconnects and loops included.
         time_base: seconds a tick.
@@ -38,10 +38,10 @@ class Picture:
 
     Attributes:
         frame: the frame it was made from; its ``pts`` and ``time_base`` are the output's.
-        rgb: uint8 array (H, W, 3), RGB, marks and boxes drawn in.
+        rgb: uint8 (H, W, 3) RGB, marks and boxes drawn in: an array on the host, or a tensor on the GPU.
         translated: True if the generator made it, False if the camera's own picture passed untouched.
     """
 
     frame: Frame
-    rgb: NDArray[np.uint8]
+    rgb: Pixels
     translated: bool

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from pipeline import nvcodec
 
 GLARE = 200  # luma above which a pixel is not brighter
 DARK, BRIGHT = 82.0, 95.0  # luma: night below the one, day above the other, undecided between
@@ -104,6 +107,8 @@ class NightGate:
 
 def measure(video: av.VideoFrame) -> Light:
     """Light of a decoded frame from a sample of its planes; no colour is converted for 8-bit YUV and grey."""
+    if nvcodec.on_gpu(video):
+        return _measure_there(video)
     name = video.format.name
     if name not in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"):
         video = video.reformat(width=64, height=48, format="yuvj420p")
@@ -123,6 +128,20 @@ def measure(video: av.VideoFrame) -> Light:
     else:
         cb, cr = _plane(video, 1)[::half, ::half], _plane(video, 2)[::half, ::half]
     return Light(luma=luma, chroma=sum(float(np.abs(c.astype(np.int16) - 128).mean()) for c in (cb, cr)))
+
+
+def _measure_there(video: av.VideoFrame) -> Light:
+    """``measure`` on the GPU that the frame lies on: three numbers come back."""
+    luma, chroma = nvcodec.planes_of(video)
+    step = STRIDE if min(video.width, video.height) >= 64 else 1
+    half = max(step // 2, 1)
+    grey = luma[::step, ::step].float()
+    if video.color_range != nvcodec.FULL_RANGE:
+        grey = (grey - 16) * (255 / 219)
+    colour = (chroma[::half, ::half].float() - 128).abs()
+    means = torch.stack((grey.clamp(0, GLARE).mean(), colour[..., 0].mean(), colour[..., 1].mean()))
+    bright, cb, cr = means.cpu().tolist()
+    return Light(luma=bright, chroma=cb + cr)
 
 
 def _plane(video: av.VideoFrame, index: int) -> NDArray[np.uint8]:

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from engines.copies import Pixels, on_host
 from engines.detections import Detection
 from pipeline.background import Background
 from pipeline.config import CameraConfig
@@ -25,8 +26,8 @@ from pipeline.urls import redact
 
 log = logging.getLogger(__name__)
 
-Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Detection]]]
-"""What a detector does: uint8 RGB (N, H, W, 3) to the detections on each picture."""
+Detect = Callable[[Any], Sequence[Sequence[Detection]]]
+"""What a detector does: uint8 RGB (N, H, W, 3) to what is on each picture; with a ``device`` tensors, too."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +62,7 @@ class Line:
     troubles: dict[str, SinkEvent] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     lost: str = ""
-    shown: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+    shown: tuple[Pixels, Pixels] | None = None
     _saved: object = None
     _faults: set[str] = field(default_factory=set)
 
@@ -69,6 +70,11 @@ class Line:
     def name(self) -> str:
         """The camera's name."""
         return self.config.name
+
+    @property
+    def stays_on_gpu(self) -> bool:
+        """Whether its frames are kept on the GPU while they are translated there."""
+        return self.config.frames == "auto"
 
     @property
     def lossless(self) -> bool:
@@ -94,9 +100,7 @@ class Line:
             )  # fmt: skip
         return night
 
-    def sample_background(
-        self, frame: Frame, day: NDArray[np.uint8], *, seen: NDArray[np.uint8], translated: bool
-    ) -> None:
+    def sample_background(self, frame: Frame, day: Pixels, *, seen: Pixels, translated: bool) -> None:
         """Show the background a day view and what the camera saw, (H, W, 3) each, before anything is drawn.
 
         A camera's own picture that is shown by night, for whatever reason, is none of the day's.
@@ -163,7 +167,7 @@ class Line:
         shown = self.shown
         if self.config.snapshot is None or shown is None or shown is self._saved:
             return False
-        save_png(self.config.snapshot, np.hstack(shown))
+        save_png(self.config.snapshot, np.hstack([on_host(rgb, "snapshot") for rgb in shown]))
         self._saved = shown
         return True
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
+import torch
 from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
+from torch import Tensor
 
+from engines import copies
+from engines.copies import Pixels
 from engines.detections import Detection
+from pipeline import nvcodec
 from pipeline.batcher import Batcher, Taken
 from pipeline.clock import Clock
 from pipeline.compose import draw_detections, draw_mark
@@ -20,7 +23,7 @@ from pipeline.frame import Frame, Picture
 from pipeline.line import Detect, Line
 from pipeline.probation import BatchTimes
 from pipeline.stats import Histogram
-from pipeline.translator import Translate, to_rgb, translate
+from pipeline.translator import Translate, device_of, stack, to_rgb, translate
 from pipeline.warmup import WarmUp
 
 log = logging.getLogger(__name__)
@@ -32,12 +35,12 @@ class _View:
 
     line: Line
     frame: Frame
-    seen: NDArray[np.uint8]
-    day: NDArray[np.uint8]
+    seen: Pixels
+    day: Pixels
     translated: bool
 
 
-_Dark = tuple[Line, Frame, NDArray[np.uint8]]
+_Dark = tuple[Line, Frame, Pixels]
 """A frame to be translated, and its colours."""
 
 
@@ -129,8 +132,10 @@ class Loop(threading.Thread):
             self._on_end()
 
     def _kind(self, line: Line, frame: Frame) -> Hashable:
-        """What frames of a batch share: the engine and the size."""
-        return (id(line.engine) if line.engine else None, frame.video.width, frame.video.height)
+        """What frames of a batch share: the engine, where they lie, and the size."""
+        return (
+            id(line.engine) if line.engine else None, line.stays_on_gpu, frame.video.width, frame.video.height
+        )  # fmt: skip
 
     def _engine_ready(self, line: Line, engine: Translate, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.
@@ -152,7 +157,7 @@ class Loop(threading.Thread):
                 if night and engine is not None and not self._engine_ready(line, engine, frame):
                     line.stats.count_dropped("engine_starting")
                     continue
-                rgb = to_rgb(frame.video, self._reformatter)
+                rgb = self._colours(frame, device_of(engine) if line.stays_on_gpu else None)
             except Exception as error:
                 message = f"a frame cannot be converted to RGB: {error}"
                 line.lose("decode_error", "colour", "frame_failed", message)
@@ -165,13 +170,20 @@ class Loop(threading.Thread):
         self._show(passed)
         for engine, frames in dark.values():
             began = self._clock.monotonic()
-            views = _translated(partial(self.times.run, engine), frames)
+            views = _translated(partial(self.times.run, engine), frames, device_of(engine))
             now = self._clock.monotonic()
             self.batcher.ran(len(frames), now - began)
             self._batches.observe(len(frames))
             for view in views:
                 view.line.stats.count_latency(now - view.frame.decoded_at, stage="translated")
             self._show(views)
+
+    def _colours(self, frame: Frame, device: torch.device | None) -> Pixels:
+        """A frame as RGB (H, W, 3) where it lies, or on ``device``, where it will be translated and encoded."""
+        if nvcodec.on_gpu(frame.video):
+            return nvcodec.rgb_of(frame.video)
+        rgb = to_rgb(frame.video, self._reformatter)
+        return rgb if device is None else copies.to_device(rgb, device, "decode")
 
     def _show(self, views: Sequence[_View]) -> None:
         found = self._detected(views)
@@ -194,7 +206,8 @@ class Loop(threading.Thread):
                 groups.setdefault(id(view.line.detect), (view.line.detect, []))[1].append(index)
         for detect, places in groups.values():
             try:
-                results = detect(np.stack([views[place].day for place in places]))
+                days = [views[place].day for place in places]
+                results = detect(stack(days, device=device_of(detect), why="detector"))
                 for place, detections in zip(places, results, strict=True):
                     found[place] = detections
                     views[place].line.stats.count_detections([detection.label for detection in detections])
@@ -209,7 +222,7 @@ class Loop(threading.Thread):
         if line.background is not None:  # before anything is drawn
             line.sample_background(frame, view.day, seen=view.seen, translated=view.translated)
         keep = line.config.snapshot is not None
-        rgb = view.day.copy() if keep and detections and not view.translated else view.day
+        rgb = _copy(view.day) if keep and detections and not view.translated else view.day
         if detections:
             draw_detections(rgb, detections)
         if view.translated:
@@ -225,10 +238,16 @@ class Loop(threading.Thread):
             line.shown = (view.seen, rgb)
 
 
-def _translated(engine: Translate, dark: Sequence[_Dark]) -> list[_View]:
+def _copy(rgb: Pixels) -> Pixels:
+    return rgb.clone() if isinstance(rgb, Tensor) else rgb.copy()
+
+
+def _translated(
+    engine: Callable[[Pixels], Pixels], dark: Sequence[_Dark], device: torch.device | None
+) -> list[_View]:
     """Views of the frames the engine could translate; the others are counted as dropped."""
     views = []
-    results = translate(engine, [rgb for _, _, rgb in dark])
+    results = translate(engine, [rgb for _, _, rgb in dark], device=device)
     for (line, frame, rgb), result in zip(dark, results, strict=True):
         if isinstance(result, Exception):
             line.lose("engine_error", "engine", "engine_failed", f"the engine failed on a frame: {result}")

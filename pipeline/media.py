@@ -18,6 +18,7 @@ from typing import Literal
 import av
 import av.container.core
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from pipeline.urls import CameraUrl, redact
@@ -92,13 +93,17 @@ def input_arguments(source: CameraUrl) -> tuple[str, str | None, dict[str, str]]
     return source.reveal(), None, options
 
 
-def open_input(source: CameraUrl, *, open_timeout: float, stall_timeout: float) -> InputContainer:
-    """Open ``source`` for reading; both timeouts in seconds.
+def open_input(
+    source: CameraUrl, *, open_timeout: float, stall_timeout: float, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    """Open ``source`` for reading; both timeouts in seconds. ``hwaccel`` decodes, if it can.
 
     Raises what PyAV raises: the caller turns it into a reason at once and lets nothing of it out.
     """
     address, format_name, options = input_arguments(source)
-    return av.open(address, format=format_name, options=options, timeout=(open_timeout, stall_timeout))
+    return av.open(
+        address, format=format_name, options=options, timeout=(open_timeout, stall_timeout), hwaccel=hwaccel
+    )
 
 
 class Watch:

@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from engines import copies
 from pipeline.media import Reason
 from pipeline.stats import DropReason, HistogramSnapshot
 from pipeline.status import CameraStatus, Watched
@@ -53,6 +54,14 @@ class _RunCollector(Collector):
         )
         _add_histogram(batches, (), self._watched.batches.snapshot())
         yield batches
+        crossings = CounterMetricFamily(
+            "nightday_frame_copies",
+            "Whole frames copied between the host and a GPU.",
+            labels=("direction", "reason"),
+        )
+        for labels, count in copies.counted().items():
+            crossings.add_metric(labels, count)
+        yield crossings
         engines = InfoMetricFamily("nightday_engine", "The engines that are loaded.", labels=())
         for info in dict.fromkeys(self._watched.engines()):  # two of one name and kind are one series
             values = {"backend": info.backend, "precision": info.precision, "model": redact(info.model)}

@@ -12,11 +12,11 @@ from statistics import median
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from engines.copies import Pixels
 from pipeline.clock import Clock
-from pipeline.translator import Translate, call
+from pipeline.translator import Translate, call, device_of, run
 from pipeline.warmup import is_prepared
 
 # What goes wrong with an engine in service shows at once or within seconds: batches of other sizes than those it was
@@ -33,7 +33,6 @@ PAIRS = 12  # batches run by both; all but one slower happens by chance once in 
 LONG = 2.0  # seconds of batches that say as much as any number of short ones
 SHAPES = 64  # sizes an engine's times are kept of
 
-Pixels = NDArray[np.uint8]
 Shape = tuple[int, int, int]
 """Of a batch: frames, height, width."""
 
@@ -47,9 +46,9 @@ class BatchTimes:
         self._times: WeakKeyDictionary[Translate, OrderedDict[Shape, deque[float]]] = WeakKeyDictionary()
 
     def run(self, engine: Translate, frames: Pixels) -> Pixels:
-        """``engine(frames)``, whose time is kept unless it raises."""
+        """``engine`` on a batch, wherever that lies; its time is kept unless it raises."""
         began = self._clock.monotonic()
-        result = engine(frames)
+        result = run(engine, frames)
         took = self._clock.monotonic() - began
         with self._lock:
             times = self._times.setdefault(engine, OrderedDict())
@@ -154,7 +153,7 @@ class Probation:
     def __call__(self, frames: Pixels) -> Pixels:
         """See ``Engine``. Raises what the new engine raised where the one before cannot help."""
         if self.verdict is not None:
-            return self.serving(frames)
+            return run(self.serving, frames)
         began = self._clock.monotonic()
         self._began = began if self._began is None else self._began
         try:
@@ -171,6 +170,14 @@ class Probation:
         ):
             self._end(kept=True)
         return result
+
+    on_device = __call__
+    """See ``DeviceEngine``."""
+
+    @property
+    def device(self) -> torch.device | None:
+        """See ``DeviceEngine``; of the one that serves."""
+        return device_of(self.serving)
 
     def _rescued(self, frames: Pixels, error: Exception) -> Pixels:
         """What the one before makes of frames the new one failed on; it is not compiled for that in mid-stream."""

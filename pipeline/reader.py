@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import random
@@ -15,6 +16,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from pipeline import nvcodec
 from pipeline.backoff import Backoff
 from pipeline.clock import Clock, SystemClock
 from pipeline.frame import Frame
@@ -72,11 +74,12 @@ class ReaderEvent:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Why a connection ended, and whether any frame came."""
+    """Why a connection ended, whether any frame came, and whether NVDEC is to blame if none did."""
 
     reason: Reason
     detail: str
     frames: int
+    nvdec: bool = False
 
 
 class Reader(threading.Thread):
@@ -93,6 +96,9 @@ class Reader(threading.Thread):
     mid-stream, which may come from damage, are dropped and counted as "decode_error". While
     most of what a live source sends is thrown away, less of it is decoded (``thinning``); what was not is dropped
     as "skipped".
+
+    With ``nvdec`` frames are decoded on the GPU and stay there. What it cannot decode, or fails on before the first
+    picture, is decoded on the CPU from then on, and the log says so once; the camera goes on.
 
     Args:
         camera: its name, for frames, events and the log.
@@ -111,6 +117,7 @@ class Reader(threading.Thread):
         rng: draws their jitter.
         clock: time.
         timeline: where its frames' PTS go on, that of a reader that died; a new one by default.
+        nvdec: whether to decode on the GPU.
     """
 
     def __init__(
@@ -131,6 +138,7 @@ class Reader(threading.Thread):
         rng: random.Random | None = None,
         clock: Clock | None = None,
         timeline: Timeline | None = None,
+        nvdec: bool = False,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -155,7 +163,15 @@ class Reader(threading.Thread):
         self._before: tuple[float, int] | None = None  # when the last frame came, and its PTS
         self._watch = Watch(stop)
         self._thinning = Thinning()
+        self._nvdec = nvdec
+        self._said_nvdec = False
+        self._decoder: Literal["nvdec", "software"] | None = None
         self._event = ReaderEvent(camera, "starting")
+
+    @property
+    def decoder(self) -> Literal["nvdec", "software"] | None:
+        """What decoded the last frame; None before the first."""
+        return self._decoder
 
     @property
     def event(self) -> ReaderEvent:
@@ -172,6 +188,10 @@ class Reader(threading.Thread):
                     self._stats.set_up(False)
                 if self._stopping.is_set():
                     break
+                if end.nvdec:
+                    self._nvdec = False
+                    self._say_nvdec(end.detail)
+                    continue
                 if self._source.is_file:
                     if end.reason == "end_of_stream" and end.frames:
                         if self._loop:
@@ -195,11 +215,15 @@ class Reader(threading.Thread):
         """Open the source and play it to the connection's end; nothing FFmpeg raises gets past here."""
         frames = 0
         opened = False
+        nvdec = self._nvdec
         began = self._clock.monotonic()
         self._watch.expect(self._open_timeout)
         try:
             with open_input(
-                self._source, open_timeout=self._open_timeout, stall_timeout=self._stall_timeout
+                self._source,
+                open_timeout=self._open_timeout,
+                stall_timeout=self._stall_timeout,
+                hwaccel=nvcodec.accelerator() if nvdec else None,
             ) as container:
                 opened = True
                 if not container.streams.video:
@@ -215,11 +239,14 @@ class Reader(threading.Thread):
                         self._playing_since = self._clock.monotonic()
                         self._stats.set_up(True)
                         self._change("playing")
-            return _End("end_of_stream", "the source ended it", frames)
+            nothing = nvdec and not frames and self._source.is_file  # decoding failed throughout
+            return _End("end_of_stream", "the source ended it", frames, nothing)
         except _UndecodableError as error:
-            return _End("decode", str(error), frames)
+            return _End("decode", str(error), frames, nvdec and not frames)
         except Exception as error:  # a fault in one source, whatever it is, must not end its camera
             reason, detail = reason_of(error), detail_of(error)
+            if nvdec and not opened and _is_drivers(error):
+                return _End("decode", detail, frames, True)
             if opened:
                 reason = "stall" if reason == "timeout" else reason
             elif self._clock.monotonic() - began >= self._open_timeout:
@@ -264,7 +291,9 @@ class Reader(threading.Thread):
                     context.skip_frame = SKIP[level]
             try:
                 frames = [] if intra and number % INTRA_EVERY[level] else packet.decode()
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                if self._nvdec and not good and not isinstance(error, av.error.InvalidDataError):
+                    raise _UndecodableError(detail_of(error)) from None  # the driver's; the data may be good
                 self._stats.count_dropped("decode_error")
                 size.saw_error()
                 frames = []
@@ -274,6 +303,7 @@ class Reader(threading.Thread):
                     self._stats.count_dropped("skipped")
             for frame in frames:
                 picture_at, broken_at = now, None
+                self._see_decoder(frame)
                 if frame.is_corrupt:
                     self._stats.count_dropped("decode_error")
                     size.saw_error()
@@ -307,6 +337,25 @@ class Reader(threading.Thread):
                 self._stats.count_dropped("decode_error")
                 if errors >= CORRUPT_RUN:
                     raise
+
+    def _see_decoder(self, frame: av.VideoFrame) -> None:
+        """Note what decoded a frame. Raises _UndecodableError for a format that NVDEC hands to nobody."""
+        self._decoder = "nvdec" if nvcodec.on_gpu(frame) else "software"
+        if not self._nvdec:
+            return
+        if self._decoder == "software":
+            self._say_nvdec(f"it does not take {frame.format.name} of this codec")
+        elif (name := nvcodec.sw_format_of(frame)) not in nvcodec.SHARED:
+            raise _UndecodableError(f"PyAV does not hand over {name}")
+
+    def _say_nvdec(self, why: str) -> None:
+        """Say once that the CPU decodes in place of NVDEC."""
+        if not self._said_nvdec:
+            self._said_nvdec = True
+            log.warning(
+                "%s: NVDEC does not decode here (%s); the CPU decodes", self._camera, why,
+                extra={"event": "nvdec_missing", "camera": self._camera},
+            )  # fmt: skip
 
     def _deliver(self, video: av.VideoFrame) -> bool:
         """Place one decoded frame in time and in the slot; False when stopped meanwhile."""
@@ -399,6 +448,12 @@ class _SteadySize:
             return False
         self._size, self._new = size, None
         return True
+
+
+def _is_drivers(error: Exception) -> bool:
+    """Whether FFmpeg may mean the CUDA driver while it opens a source; EPERM is what it says of a missing one."""
+    kinds = (av.error.ExternalError, av.error.UnknownError, MemoryError, NotImplementedError)
+    return isinstance(error, kinds) or getattr(error, "errno", None) == errno.EPERM
 
 
 class _UndecodableError(Exception):

@@ -33,6 +33,8 @@ class CameraStatus:
         translate: when its frames are translated, as configured.
         sinks: the present state of each of its outputs.
         next_try: seconds until it is tried again, if that is waited for.
+        decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
+        encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
     """
 
     name: str
@@ -44,6 +46,8 @@ class CameraStatus:
     translate: Literal["night", "always", "never"] | None = None
     sinks: tuple[SinkEvent, ...] = ()
     next_try: float | None = None
+    decoder: str | None = None
+    encoder: str | None = None
 
     @property
     def pictures(self) -> int:
@@ -147,6 +151,8 @@ def as_json(camera: CameraStatus) -> dict[str, Any]:
         "detections": stats.detections,
         "latency_p50_ms": _ms(stats.latency_p50),
         "latency_p95_ms": _ms(stats.latency_p95),
+        "decoder": camera.decoder,
+        "encoder": camera.encoder,
         "outputs_in_trouble": [redact(output) for output in camera.outputs],
     }
 

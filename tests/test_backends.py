@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from engines import CheckpointError, EngineError, load_engine
@@ -52,6 +53,17 @@ def test_openvino_agrees_with_eager(
     difference = np.abs(day - eager).mean(axis=(1, 2, 3))
     print(f"mean absolute difference in grey levels, {precision}: {difference.round(3)}")
     assert difference.max() <= bar
+
+
+def test_eager_draws_a_tensor_where_it_lies_as_it_draws_an_array(
+    frames: NDArray[np.uint8], eager: NDArray[np.int16]
+) -> None:
+    engine = load_engine(MODEL, backend="eager", precision="fp32")
+    day = engine.on_device(torch.from_numpy(frames))  # type: ignore[attr-defined]
+    assert day.dtype == torch.uint8
+    np.testing.assert_array_equal(day.cpu().numpy(), eager)
+    with pytest.raises(ValueError, match="expected uint8"):
+        engine.on_device(torch.from_numpy(frames[0]))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("reference", "blend"), [(None, False), ((48, 64), False), ((48, 64), True)])

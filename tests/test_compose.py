@@ -1,7 +1,10 @@
 """The mark and the boxes, read back from the pictures they were drawn in."""
 
+import random
+
 import numpy as np
 import pytest
+import torch
 
 from engines.detections import Detection
 from pipeline.compose import draw_detections, draw_mark
@@ -73,3 +76,24 @@ def test_any_box_can_be_drawn(box: tuple[float, float, float, float]) -> None:
     for size in SIZES:
         rgb = np.zeros((*size, 3), np.uint8)
         draw_detections(rgb, [Detection("a rather long name of a class", 1.0, box)])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_on_a_gpu_the_same_is_drawn(size: tuple[int, int]) -> None:
+    """By slices of a tensor, against OpenCV, but for the corners of thick lines, which OpenCV rounds."""
+    seed = random.SystemRandom().randrange(2**31)
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    height, width = size
+    here = rng.integers(0, 256, (*size, 3), np.uint8)
+    there = torch.from_numpy(here.copy())
+    for label in ("car", "a rather long name of a class"):
+        x1, x2 = sorted(rng.uniform(-0.2 * width, 1.2 * width, 2))
+        y1, y2 = sorted(rng.uniform(-0.2 * height, 1.2 * height, 2))
+        found = [Detection(label, float(rng.random()), (x1, y1, x2, y2))]
+        draw_detections(here, found)
+        draw_detections(there, found)
+    draw_mark(here)
+    draw_mark(there)
+    differ = (here != there.numpy()).any(axis=2)
+    assert differ.sum() <= 2 * 4 * max(1, round(height / 360)) ** 2 + (200 if min(size) < 200 else 0)

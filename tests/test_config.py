@@ -261,6 +261,7 @@ def one(**keys: str) -> str:
             'cameras.yaml:6: cameras[0].snapshot: "/proc/nope/a.png": cannot write to',
         ),
         (one(pace="quick"), "cameras.yaml:6: cameras[0].pace: must be realtime or fast"),
+        (one(frames="gpu"), "cameras.yaml:6: cameras[0].frames: must be auto or host"),
         (one() + "    url: other.mp4\n", "cameras.yaml:6: cameras[0].url: given twice, first on line 4"),
         (one() + "defaults: [a]\n", "cameras.yaml:6: defaults: must be a mapping of a camera's keys"),
         (

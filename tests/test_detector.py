@@ -201,6 +201,26 @@ def test_letterbox_is_that_of_ultralytics() -> None:
         np.testing.assert_allclose(mine.to_frame(corners), expected, atol=1e-6)
 
 
+def test_letterbox_on_a_gpu_is_the_same() -> None:
+    seed = random.randrange(2**31)
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    for _ in range(30):
+        frame = tuple(int(side) for side in rng.integers(1, 900, 2))
+        into = tuple(int(side) for side in rng.integers(1, 21, 2) * 32)
+        box = fit(frame, into=into, stride=32)  # type: ignore[arg-type]
+        rgb = rng.integers(0, 256, (2, *frame, 3), np.uint8)
+        here = np.stack([box.apply(picture) for picture in rgb]).astype(int)
+        there = box.apply_there(torch.from_numpy(rgb)).numpy()
+        assert there.shape == here.shape
+        assert np.abs(there - here).max() <= 1, f"{frame} into {into}"
+
+
+def test_a_tensor_is_searched_like_an_array(model: Path, frames: np.ndarray) -> None:
+    detector = load_detector(model, device="cpu", image_size=352)  # nothing is resampled
+    _assert_same(detector(torch.from_numpy(frames)), detector(frames))
+
+
 def test_letterbox_and_back_is_the_identity() -> None:
     box = fit((271, 483), into=(352, 352), stride=32)
     (height, width), (top, left) = box.inner, box.offset

@@ -56,6 +56,12 @@ def test_every_part_runs_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert row["fps"] > 0
     assert row["limit"]
     assert told["cameras"]["decoding"] == "on the CPU, for the smoke test"
+    stay = told["frames_stay"]
+    assert stay["host"]["fps"] > 0
+    assert (stay["host"]["decoder"], stay["host"]["encoder"]) == ("software", "x264")
+    if not torch.cuda.is_available():
+        assert stay["host"]["copies_a_frame"] == {}
+        assert stay["gpu"] == "not measured: there is no NVIDIA GPU"
     assert told["training_step"]["CUT / DiCo"] > 0
     if not torch.cuda.is_available():
         for value in (

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 from watched import FakeRun
 
+from engines import copies
 from engines.backends import EngineInfo
 from pipeline import metrics as metrics_module
 from pipeline.media import Reason
@@ -215,3 +216,14 @@ def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.
     without = min(scrape() for _ in range(3))
     print(f"{with_masks:.3f} s, {without:.3f} s of it for other things than masks")
     assert with_masks - without < 0.3
+
+
+def test_copies_of_frames_are_there_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_counts", Counter({("to_host", "encode"): 7}))
+    values = read(FakeRun(stats={}))
+    series = {
+        labels: value for (name, labels), value in values.items() if name == "nightday_frame_copies_total"
+    }
+    assert len(series) == len(get_args(copies.Direction)) * len(get_args(copies.Reason))
+    assert series.pop(frozenset({("direction", "to_host"), ("reason", "encode")})) == 7
+    assert set(series.values()) == {0}

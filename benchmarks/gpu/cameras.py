@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
 from benchmarks.gpu.budget import Budget
 from benchmarks.gpu.runners import Machine, Run
+from engines import nv12
 
 if TYPE_CHECKING:  # a machine without PyAV measures with frames that were never decoded
     import av
@@ -146,26 +145,33 @@ def decoding(cameras: int, clip: Path, accel: HWAccel | None) -> Iterator[Slots]
 
 
 def first_frame(clip: Path, accel: HWAccel | None) -> Nv12:
-    """The first frame of ``clip``. Raises whatever keeps it from being decoded."""
+    """The first frame of ``clip``. Raises whatever keeps it from being decoded, by ``accel`` if there is one."""
     import av
 
     with av.open(str(clip), hwaccel=accel) as container:
-        return on_device(next(container.decode(video=0)), time.monotonic())
+        frame = next(container.decode(video=0))
+        if accel is not None and frame.format.name != "cuda":
+            raise RuntimeError("NVDEC does not take it")
+        return on_device(frame, time.monotonic())
 
 
 def on_device(frame: av.VideoFrame, decoded_at: float) -> Nv12:
     """A decoded frame's planes where they lie. What a CPU decoded is brought into NV12 first."""
+    from pipeline import nvcodec
+
     if frame.format.name not in ("cuda", "nv12"):
         frame = frame.reformat(format="nv12")
-    luma, chroma = (from_dlpack(plane) for plane in frame.planes)
-    return Nv12(luma, chroma, decoded_at)
+    return Nv12(*nvcodec.planes_of(frame), decoded_at)
 
 
 def nvdec() -> HWAccel:
-    """NVDEC through PyAV, its frames left on the GPU."""
-    from av.codec.hwaccel import HWAccel
+    """NVDEC through PyAV, its frames left on the GPU. Raises RuntimeError where there is none."""
+    from pipeline import nvcodec
 
-    return HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
+    fault = nvcodec.fault()
+    if fault is not None:
+        raise RuntimeError(fault)
+    return nvcodec.accelerator()
 
 
 @contextmanager
@@ -190,12 +196,11 @@ def sample_clip(size: tuple[int, int]) -> Iterator[Path]:
 
 def to_rgb(frames: list[Nv12], size: tuple[int, int], device: torch.device) -> Tensor:
     """NV12 frames (BT.709, limited range) as uint8 RGB (N, H, W, 3) of a size, on the device."""
-    luma = torch.stack([frame.luma for frame in frames]).to(device)[:, None].float()
-    chroma = torch.stack([frame.chroma for frame in frames]).to(device).permute(0, 3, 1, 2).float()
-    y = (F.interpolate(luma, size=size, mode="area") - 16) * (255 / 219)
-    u, v = ((F.interpolate(chroma, size=size, mode="area") - 128) * (255 / 224)).split(1, dim=1)
-    rgb = torch.cat((y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u), dim=1)
-    return rgb.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    luma, chroma = (
+        torch.stack([plane(frame) for frame in frames]).to(device)
+        for plane in (lambda frame: frame.luma, lambda frame: frame.chroma)
+    )
+    return nv12.to_rgb(luma, chroma, colorspace=nv12.BT709, full_range=False, size=size)
 
 
 def serve(

@@ -157,6 +157,28 @@ def _decoder(full: tuple[int, int], machine: Machine) -> Iterator[tuple[Callable
             yield partial(cameras.decoding, clip=clip, accel=accel), what
 
 
+def frames_stay(machine: Machine, budget: Budget) -> dict[str, Any]:
+    """One camera from H.264 to H.264 with its frames kept on the GPU, against the same with frames on the host."""
+    from benchmarks.gpu import chain  # PyAV
+
+    smoke = machine.smoke
+    settings, full = (TOY, (96, 128)) if smoke else (LIGHT, (1080, 1920))
+    rows: dict[str, Any] = {"bar": "no whole frame crosses where there are NVDEC and NVENC", "size": full}
+    with cameras.sample_clip(full) as clip, tempfile.TemporaryDirectory() as folder:
+        engine = chain.engine_of(NightToDay(settings).eval(), Path(folder))
+        rows["engine"] = f"{engine.info.backend} {engine.info.precision}"
+        engine.prepare(*full)
+        for name, stay in (("host", False), ("gpu", True)):
+            budget.ask(0 if smoke else 5)
+            if stay and getattr(engine, "device", None) is None:
+                rows[name] = not_measured("there is no NVIDIA GPU")
+                continue
+            rows[name] = chain.measure(clip, engine, stay=stay)
+    if isinstance(rows["gpu"], dict):
+        rows["gpu / host"] = rows["gpu"]["fps"] / rows["host"]["fps"]
+    return rows
+
+
 def engine_load(machine: Machine, budget: Budget) -> dict[str, Any]:
     """Seconds until a TensorRT engine is ready: built, and taken from the cache."""
     from engines.tensorrt import TensorRtEngine
@@ -276,5 +298,6 @@ PARTS = (
     Part("engine_load", engine_load, 60),
     Part("quality", quality, 70),
     Part("cameras", cameras_served, 150),
+    Part("frames_stay", frames_stay, 40),
     Part("training_step", training_step, 60),
 )

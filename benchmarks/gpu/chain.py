@@ -1,0 +1,122 @@
+"""From a clip to H.264, one camera, frame by frame through the pipeline's own functions: what crosses to the host."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import torch
+from av.video.reformatter import VideoReformatter
+from torch.profiler import ProfilerActivity, profile
+
+from engines import copies
+from engines.backends import Engine, EngineError
+from engines.cache import EngineCache
+from engines.eager import EagerEngine
+from engines.generator import NightToDay
+from pipeline import nvcodec
+from pipeline.compose import draw_mark
+from pipeline.encode import SharedEncoder
+from pipeline.frame import Frame, Picture
+from pipeline.translator import device_of, to_rgb, translate
+
+
+def engine_of(model: NightToDay, folder: Path) -> Engine:
+    """TensorRT where it is, else PyTorch as it is."""
+    try:
+        from engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(model, name="benchmark", precision="fp16", cache=EngineCache(folder))
+    except EngineError:
+        return EagerEngine(model, name="benchmark", precision="fp32")
+
+
+def measure(clip: Path, engine: Engine, *, stay: bool) -> dict[str, Any]:
+    """A clip through decoding, translation and encoding, twice, of which the second counts.
+
+    Args:
+        clip: H.264.
+        engine: the generator.
+        stay: whether frames are to stay on the GPU, as far as it has the units.
+
+    Returns:
+        Frames a second, what decoded and encoded, copies a frame as the pipeline counts them, and as CUDA saw them.
+    """
+    shared = SharedEncoder(camera="benchmark")
+    frames = _chain(clip, engine, shared, stay=stay, begins=0)
+    before = copies.counted()
+    began = time.perf_counter()
+    decoders = set()
+    for decoder in _chained(clip, engine, shared, stay=stay, begins=frames):
+        decoders.add(decoder)
+    seconds = time.perf_counter() - began
+    counted = copies.counted()
+    seen = crossed(lambda: _chain(clip, engine, shared, stay=stay, begins=2 * frames))
+    with av.open(str(clip)) as container:
+        luma = container.streams.video[0].width * container.streams.video[0].height
+    return {
+        "fps": frames / seconds,
+        "decoder": "/".join(sorted(decoders)),
+        "encoder": shared.name,
+        "copies_a_frame": {
+            f"{direction} {reason}": (counted[direction, reason] - count) / frames
+            for (direction, reason), count in before.items()
+            if counted[direction, reason] > count
+        },
+        "whole_frames_seen_by_cuda_a_frame": None
+        if seen is None
+        else sum(count >= luma for count in seen) / frames,
+        "bytes_seen_by_cuda_a_frame": None if seen is None else sum(seen) / frames,
+    }
+
+
+def crossed(work: Callable[[], object]) -> list[int] | None:
+    """Bytes of each copy between host and GPU while ``work`` was done, as CUDA told it; None without a GPU."""
+    if not torch.cuda.is_available():
+        return None
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        work()
+        torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        profiled.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    return [
+        event["args"]["bytes"]
+        for event in events
+        if event.get("cat") == "gpu_memcpy" and ("HtoD" in event["name"] or "DtoH" in event["name"])
+    ]
+
+
+def _chain(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, begins: int) -> int:
+    return sum(1 for _ in _chained(clip, engine, shared, stay=stay, begins=begins))
+
+
+def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, begins: int) -> Iterator[str]:
+    """What decoded each frame, once that is encoded."""
+    device = device_of(engine) if stay else None
+    accel = nvcodec.accelerator() if device is not None and nvcodec.fault() is None else None
+    reformatter = VideoReformatter()
+    with av.open(str(clip), hwaccel=accel) as container:
+        for number, video in enumerate(container.decode(video=0), begins):
+            there = nvcodec.on_gpu(video)
+            rgb: copies.Pixels
+            if there:
+                rgb = nvcodec.rgb_of(video)
+            else:
+                rgb = to_rgb(video, reformatter)
+                rgb = rgb if device is None else copies.to_device(rgb, device, "decode")
+            run = engine.on_device if isinstance(rgb, torch.Tensor) else engine  # type: ignore[attr-defined]
+            (day,) = translate(run, [rgb], device=device)
+            if isinstance(day, Exception):
+                raise day
+            draw_mark(day)
+            frame = Frame("benchmark", video, number, Fraction(1, 30), float(number), 0.0)
+            shared.encode(Picture(frame, day, translated=True), key=False)
+            yield "nvdec" if there else "software"
