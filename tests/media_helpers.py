@@ -143,7 +143,7 @@ def packet_pts(path: Path) -> list[int]:
 
 def ffmpeg_complaints(path: Path) -> str:
     """What ffmpeg has to say against a file when it decodes all of it."""
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "null", "-"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return done.stderr + ("" if done.returncode == 0 else f"exit status {done.returncode}")
 

@@ -146,7 +146,7 @@ def test_odd_sizes_are_cropped_and_colours_are_marked_and_right(
     assert (stream["width"], stream["height"]) == (size[0] - 1, size[1] - 1)
     assert (stream["pix_fmt"], stream["color_range"], stream["color_space"]) == ("yuv420p", "tv", space)
     # ffmpeg, which reads the marks, is the judge of the colour.
-    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "odd.mp4"), "-frames:v", "1"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(tmp_path / "odd.mp4"), "-frames:v", "1"]
     raw = subprocess.run(
         [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True
     ).stdout
