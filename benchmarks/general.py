@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 
+from benchmarks.study.scenes import scaled
 from engines.generator import LIGHT
 from train.data import Scene, read_frames, temporal_median
 from train.trainer import Trainer, default_settings
@@ -41,14 +40,8 @@ def cameras(paths: list[Path], *, height: int) -> list[Scene]:
     """Each clip as a camera of that height."""
     found = []
     for path in paths:
-        frames = read_frames(path)
-        full, across = frames[0].shape[:2]
-        width = round(across * height / full / 2) * 2
-        if height != full:
-            frames = [
-                np.asarray(cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-                for f in frames
-            ]
+        frames = [scaled(frame, frame.shape[:2], height) for frame in read_frames(path)]
+        width = frames[0].shape[1]
         found.append(Scene(f"{path.stem} {width}×{height}", frames, [], temporal_median(frames)))
     return found
 
@@ -75,7 +68,7 @@ def main() -> int:
     ]
     settings = replace(
         default_settings("blend"), generator=LIGHT, still_weight=0.0, detector=args.detector,
-        detector_weight=2.0 if args.detector else 0.0, shade=1.5, pairs=args.pairs, batch=1, crop=(128, 176),
+        detector_weight=2.0 if args.detector else 0.0, pairs=args.pairs, batch=1, crop=(128, 176),
         steps=args.steps, others_share=len(others) / (len(others) + 1), mixed=args.mixed, seed=11,
         save_every=250, sample_every=1000,
     )  # fmt: skip

@@ -13,9 +13,7 @@ from train.night import foreground_mask, linear_to_srgb, srgb_to_linear
 
 PASTES = 2  # at most this many other frames give their foreground to one
 GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
-OTHER_LIGHT = (
-    0.25  # share of a day that differs from x_ref from which on it is the light that differs, not things
-)
+OTHER_LIGHT = 0.25  # share of a day that differs from x_ref above which its light differs, not things in it
 SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
 
 

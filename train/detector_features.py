@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.detector import read_model
-
-GREY = 114 / 255  # what detectors are trained to see beyond a picture's edge
+from engines.letterbox import PADDING
 
 
 class DetectorFeatures(nn.Module):
@@ -31,18 +30,13 @@ class DetectorFeatures(nn.Module):
         super().__init__()
         self.model = read_model(path)
         self.stride = max(32, int(torch.as_tensor(self.model.stride).max()))
-        self._maps: list[Tensor] = []
         layers: Any = self.model.model
-        layers[-1].register_forward_pre_hook(self._take)
-
-    def _take(self, _head: nn.Module, maps: tuple[list[Tensor]]) -> None:
-        self._maps = list(maps[0])
+        layers[-1].forward = list  # the head gives what it is given, and decides nothing
 
     def forward(self, rgb: Tensor) -> list[Tensor]:
         """Float (N, 3, H, W) in [0, 1] → maps (N, C, H/8, W/8), (N, C', H/16, W/16), (N, C", H/32, W/32)."""
         grow = (0, -int(rgb.shape[-1]) % self.stride, 0, -int(rgb.shape[-2]) % self.stride)
-        self.model(F.pad(rgb, grow, value=GREY))
-        maps, self._maps = self._maps, []
+        maps: list[Tensor] = self.model(F.pad(rgb, grow, value=PADDING / 255))
         return maps
 
     def difference(self, made: Tensor, wanted: Tensor) -> Tensor:
