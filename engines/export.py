@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines.color_invariant import ColorInvariant
-from engines.generator import NightToDay
+from engines.generator import NightToDay, make_plain
 from engines.lift import Lifted, module_for
 
 
@@ -84,6 +84,7 @@ class Whole(nn.Module):
         super().__init__()
         model = copy.deepcopy(model).eval().requires_grad_(False)
         fold_batch_norms(model.generator)
+        make_plain(model.generator)
         if model.invariant is not None:
             model.invariant = FrozenInvariant(model.invariant)
         if half:

@@ -75,6 +75,44 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels) if kind == "instance" else nn.BatchNorm2d(channels)
 
 
+class ResizeConv2d(nn.Conv2d):
+    """A 3×3 convolution, padded by reflection, of the picture enlarged twice to its nearest pixels.
+
+    Enlarging repeats pixels, so that of nine products four fall together: the same sums as one transposed convolution
+    of 4×4 and stride 2, whose kernel is this one's blurred by 2×2, over the small picture padded by its own edge.
+    """
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__(into, out, 3)
+
+    def transposed_weight(self) -> Tensor:
+        """The kernel of that transposed convolution, (into, out, 4, 4)."""
+        taps = self.weight.transpose(0, 1).flip(2, 3)
+        taps = F.pad(taps, (0, 1)) + F.pad(taps, (1, 0))
+        return F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
+
+    def plain(self) -> nn.Sequential:
+        """The same as a padding and a plain ``nn.ConvTranspose2d``, for compilers."""
+        into, out = self.in_channels, self.out_channels
+        conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=3)
+        conv.weight = nn.Parameter(self.transposed_weight().detach().contiguous())
+        conv.bias = self.bias
+        return nn.Sequential(nn.ReplicationPad2d(1), conv).train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, into, H, W) → (N, out, 2 H, 2 W)."""
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, self.transposed_weight(), self.bias, stride=2, padding=3)
+
+
+def make_plain(generator: nn.Module) -> None:
+    """Replace each ``ResizeConv2d`` in ``generator`` by its ``plain``."""
+    for parent in list(generator.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ResizeConv2d):
+                setattr(parent, name, child.plain())
+
+
 class ResidualBlock(nn.Module):
     """x + conv-norm-relu-conv-norm(x), 3×3, reflection padding."""
 
@@ -115,11 +153,8 @@ class ResnetGenerator(nn.Module):
         layers += [ResidualBlock(4 * w, norm) for _ in range(settings.blocks)]
         for c in (4 * w, 2 * w):
             if settings.upsample == "resize":
-                layers += [
-                    nn.Upsample(scale_factor=2, mode="nearest"),
-                    nn.ReflectionPad2d(1),
-                    nn.Conv2d(c, c // 2, 3),
-                ]
+                # Two empty places: the layers after them keep the names that checkpoints know them by.
+                layers += [nn.Identity(), nn.Identity(), ResizeConv2d(c, c // 2)]
             else:
                 layers.append(nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1))
             layers += [_norm(norm, c // 2), nn.ReLU(inplace=True)]
@@ -156,7 +191,7 @@ class SeparableBlock(nn.Module):
 class LightGenerator(nn.Module):
     """A small U-Net that does no work at full size: half, quarter, eighth, and back by pixel shuffle.
 
-    0.99 G products for a 352×288 picture where the compact ResNet has 4.84 G.
+    0.99 G products for a 352×288 picture where the compact ResNet has 4.34 G.
 
     Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 8.
     """

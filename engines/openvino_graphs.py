@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from engines.color_invariant import ColorInvariant
-from engines.generator import NightToDay, ResnetGenerator, from_bytes, to_bytes
+from engines.generator import NightToDay, ResnetGenerator, from_bytes, make_plain, to_bytes
 from engines.lift import Lifted, module_for
 
 Name = Literal["front", "rest", "lift"]
@@ -138,6 +138,7 @@ class _Rest(nn.Module):
     def __init__(self, model: NightToDay) -> None:
         super().__init__()
         self.generator = copy.deepcopy(model.generator)
+        make_plain(self.generator)
         for part in list(self.generator.modules()):
             if isinstance(part, ResnetGenerator):
                 end = part.layers[-2]

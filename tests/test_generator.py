@@ -7,7 +7,15 @@ import pytest
 import torch
 import torch.utils.flop_counter
 
-from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay, ResidualBlock
+from engines.generator import (
+    COMPACT,
+    LIGHT,
+    PAPER,
+    GeneratorSettings,
+    NightToDay,
+    ResidualBlock,
+    ResizeConv2d,
+)
 
 TINY = GeneratorSettings(blocks=1, width=4)
 
@@ -159,6 +167,22 @@ def test_resizing_upsample_leaves_no_checkerboard() -> None:
             power[upsample] = float(generator(flat)[..., 48:-48, 48:-48].std(dim=(2, 3)).max())
     assert power["resize"] < 1e-5
     assert power["transposed"] > 1e-3
+
+
+@pytest.mark.parametrize("size", [(16, 12), (5, 8)])
+def test_convolving_the_enlarged_picture_is_one_transposed_convolution(size: tuple[int, int]) -> None:
+    conv = ResizeConv2d(6, 4).double()
+    x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    enlarged = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    padded = torch.nn.functional.pad(enlarged, (1, 1, 1, 1), mode="reflect")
+    plainly = torch.nn.functional.conv2d(padded, conv.weight, conv.bias)
+    torch.testing.assert_close(conv(x), plainly)
+    torch.testing.assert_close(conv.plain()(x), plainly)
+    wanted = torch.randn_like(plainly)
+    inputs = (x, conv.weight, conv.bias)
+    torch.testing.assert_close(
+        torch.autograd.grad(conv(x), inputs, wanted), torch.autograd.grad(plainly, inputs, wanted)
+    )
 
 
 def test_light_begins_without_a_lattice() -> None:

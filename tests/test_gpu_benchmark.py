@@ -150,9 +150,11 @@ def test_products_are_those_of_the_published_sizes() -> None:
     # The classic ResNet-9 of 64 channels has 49.6 G at 256×256 with 3 input channels and transposed convolutions.
     classic = NightToDay(GeneratorSettings(blocks=9, width=64, input="rgb", upsample="transposed"))
     assert products(classic, (256, 256)) / 1e9 == pytest.approx(49.6, abs=0.1)
-    assert products(NightToDay(COMPACT), (288, 352)) / 1e9 == pytest.approx(4.84, abs=0.01)
+    assert products(NightToDay(COMPACT), (288, 352)) / 1e9 == pytest.approx(4.34, abs=0.01)
     assert products(NightToDay(LIGHT), (288, 352)) / 1e9 == pytest.approx(0.99, abs=0.01)
-    assert products(NightToDay(PAPER), (64, 64)) * 4 == products(NightToDay(PAPER), (128, 128))
+    # Padding counts, and is a smaller share of a larger picture.
+    once, four_times = (products(NightToDay(PAPER), (side, side)) for side in (64, 128))
+    assert 0.97 * 4 * once < four_times < 4 * once
 
 
 def test_what_is_compared_runs_in_turns() -> None:

@@ -100,7 +100,7 @@ class Vgg16Features(nn.Module):
             if isinstance(step, str):
                 x = F.max_pool2d(x, 2)
                 continue
-            x = F.relu(self.convs[str(step[0])](x))
+            x = F.relu(self.convs[str(step[0])](x), inplace=True)
             if step[0] in TAPS:
                 features.append(x)
         return features
