@@ -57,6 +57,7 @@ def main() -> int:
     add(
         "--detector", help="vehicles.pt of benchmarks.train_vehicles, whose feature maps are compared as well"
     )
+    add("--start-from", help="a model to go on from, at half the rate")
     add("--threads", type=int, default=1)
     add("--mixed", action=argparse.BooleanOptionalAction, default=False)
     args = parser.parse_args()
@@ -70,7 +71,8 @@ def main() -> int:
         default_settings("blend"), generator=LIGHT, still_weight=0.0, detector=args.detector,
         detector_weight=2.0 if args.detector else 0.0, pairs=args.pairs, batch=1, crop=(128, 176),
         steps=args.steps, others_share=len(others) / (len(others) + 1), mixed=args.mixed, seed=11,
-        save_every=250, sample_every=1000,
+        save_every=250, sample_every=1000, start_from=args.start_from,
+        learning_rate=5e-4 if args.start_from else None,
     )  # fmt: skip
     trainer = Trainer(first, settings, args.out, others=others)
     trainer.resume()

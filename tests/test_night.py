@@ -17,6 +17,7 @@ from train.night import (
     Lamp,
     NightConditions,
     NightSimulator,
+    Panel,
     foreground_mask,
     linear_to_srgb,
     main,
@@ -195,3 +196,46 @@ def test_the_command_darkens_a_clip(tmp_path: Path, capsys: pytest.CaptureFixtur
         message = capsys.readouterr().err
         assert words in message
         assert message.count("\n") == 1
+
+
+def test_a_floodlit_wall_is_lit_and_a_window_shines_by_itself(rng: np.random.Generator) -> None:
+    day = picture(rng, 100, 120)
+    panel = Panel(x=0.5, y=0.5, width=0.4, height=0.2, power=0.5, colour=(1.0, 1.0, 0.2))
+    dark, flood, window = (
+        srgb_to_linear(NightSimulator(replace(CLEAN, **lights), (100, 120), rng)(day)).astype(np.float64)
+        for lights in ({}, {"floodlit": (panel,)}, {"windows": (panel,)})
+    )
+    inside = np.zeros((100, 120), bool)
+    inside[42:58, 42:78] = True  # but for its border
+    bright = inside & (day.min(axis=2) > 60)  # of which 8 bits leave something at night
+    ratio = (flood[bright] / np.maximum(dark[bright], 1e-4)).mean(axis=0)
+    np.testing.assert_allclose(ratio, 1 + 0.5 * np.array([1.0, 1.0, 0.2]) / 0.05, rtol=0.15)
+    np.testing.assert_allclose((window - dark)[inside].mean(axis=0), [0.5, 0.5, 0.1], atol=0.02)
+    far = np.ones((100, 120), bool)
+    far[38:62, 38:82] = False
+    for lit in (flood, window):
+        np.testing.assert_allclose(lit[far], dark[far], atol=0.002)
+
+
+def test_a_soft_panel_fades_and_a_sharp_one_ends(rng: np.random.Generator) -> None:
+    black = np.zeros((100, 100, 3), np.uint8)
+    panel = Panel(x=0.5, y=0.5, width=0.4, height=0.4, power=0.5, colour=(1, 1, 1))
+    sharp, soft = (
+        NightSimulator(replace(CLEAN, windows=(replace(panel, softness=s),)), (100, 100), rng)(black)[
+            50, :, 0
+        ]
+        for s in (0.0, 0.5)
+    )
+    assert ((sharp > 20) & (sharp < 180)).sum() <= 2
+    assert ((soft > 20) & (soft < 180)).sum() >= 20
+
+
+def test_wet_ground_mirrors_lamps_downwards(rng: np.random.Generator) -> None:
+    black = np.zeros((120, 120, 3), np.uint8)
+    lamp = Lamp(0.5, 0.3, 0.0, 0.01, 0.0, 12.0, (1, 1, 1), radius=0.02)
+    night = NightSimulator(replace(CLEAN, lamps=(lamp,), wet=0.3, wet_length=0.1), (120, 120), rng)(black)
+    column = night[:, 60].min(axis=1).astype(int)
+    assert column[:33].max() == 0  # nothing above the lamp
+    assert (np.diff(column[45:60]) <= 0).all()  # and less and less below
+    assert column[48] > 40
+    assert night[48, 50].max() == 0

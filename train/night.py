@@ -49,6 +49,7 @@ class Lamp:
         power: light in the middle of the pool; a day is 1.
         glow: brightness of the lamp itself, in white levels.
         colour: linear RGB, G = 1.
+        radius: of the lamp itself.
     """
 
     x: float
@@ -58,6 +59,28 @@ class Lamp:
     power: float
     glow: float
     colour: tuple[float, float, float]
+    radius: float = 0.008
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """An upright rectangle: a wall that a floodlight falls on, or a window or sign that shines by itself.
+
+    Attributes:
+        x, y: its middle, shares of width and height.
+        width, height: shares of the picture's height.
+        power: of the light that falls on it, or of its own, in days or white levels.
+        colour: linear RGB, G = 1.
+        softness: of its border, share of its height; 0 is sharp.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    power: float
+    colour: tuple[float, float, float]
+    softness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +91,10 @@ class NightConditions:
         ambient: light of the sky as a share of the day's.
         ambient_colour: linear RGB of that light.
         lamps: street lamps.
+        floodlit: what is lit from near by.
+        windows: what shines by itself.
+        wet: share of all lamps' and vehicles' light that ground or water below mirrors, drawn out downwards.
+        wet_length: how far down, share of the height, until a third is left.
         glare: (radius as a share of the height, share of the light) of each Gaussian of the lens's spread.
         streak: share of the light that a smeared lens draws out into a line.
         streak_length: standard deviation of that line, share of the height.
@@ -87,6 +114,10 @@ class NightConditions:
     ambient: float
     ambient_colour: tuple[float, float, float] = (0.8, 0.95, 1.25)
     lamps: tuple[Lamp, ...] = ()
+    floodlit: tuple[Panel, ...] = ()
+    windows: tuple[Panel, ...] = ()
+    wet: float = 0.0
+    wet_length: float = 0.1
     glare: tuple[tuple[float, float], ...] = ((0.01, 0.05), (0.04, 0.02))
     streak: float = 0.0
     streak_length: float = 0.1
@@ -114,13 +145,36 @@ def random_conditions(rng: np.random.Generator) -> NightConditions:
             power=float(np.exp(rng.uniform(math.log(0.01), math.log(0.35)))),
             glow=float(np.exp(rng.uniform(math.log(0.5), math.log(12.0)))),
             colour=colours[rng.integers(len(colours))],
+            radius=float(np.exp(rng.uniform(math.log(0.004), math.log(0.03)))),
         )
         for _ in range(rng.integers(0, 9))
     )
+
+    def panels(
+        most: int, size: tuple[float, float], power: tuple[float, float], softness: float
+    ) -> tuple[Panel, ...]:
+        low, high = (math.log(end) for end in power)
+        return tuple(
+            Panel(
+                x=rng.uniform(0, 1),
+                y=rng.uniform(0, 1),
+                width=rng.uniform(*size),
+                height=rng.uniform(*size),
+                power=float(np.exp(rng.uniform(low, high))),
+                colour=colours[rng.integers(len(colours))],
+                softness=softness * rng.uniform(0, 1) ** 2,
+            )
+            for _ in range(rng.integers(1, most + 1))
+        )
+
     return NightConditions(
         ambient=float(np.exp(rng.uniform(math.log(0.006), math.log(0.12)))),
         ambient_colour=(rng.uniform(0.7, 1.2), 1.0, rng.uniform(0.7, 1.4)),
         lamps=lamps,
+        floodlit=panels(4, (0.1, 0.7), (0.05, 1.5), 0.5) if rng.random() < 0.3 else (),
+        windows=panels(12, (0.01, 0.06), (0.1, 3.0), 0.0) if rng.random() < 0.3 else (),
+        wet=float(rng.uniform(0.0, 0.3)) if rng.random() < 0.25 else 0.0,
+        wet_length=float(rng.uniform(0.02, 0.2)),
         glare=(
             (rng.uniform(0.004, 0.015), rng.uniform(0.0, 0.15)),
             (rng.uniform(0.02, 0.12), rng.uniform(0.0, 0.06)),
@@ -231,7 +285,10 @@ class NightSimulator:
             )
             pool = lamp.power / (1 + dx**2 + dy**2) ** 2
             self._light += pool[..., None] * _rgb(lamp.colour)
-            _disc(self._lamps, cx, cy, max(0.8, 0.008 * height), lamp.glow, lamp.colour)
+            _disc(self._lamps, cx, cy, max(0.8, lamp.radius * height), lamp.glow, lamp.colour)
+        for target, panels in ((self._light, c.floodlit), (self._lamps, c.windows)):
+            for panel in panels:
+                _add_panel(target, panel)
 
     def __call__(self, day: Image, foreground: NDArray[np.bool_] | None = None) -> Image:
         """The night of one frame.
@@ -248,6 +305,8 @@ class NightSimulator:
         sources = self._lamps.copy()
         if foreground is not None and c.headlights > 0:
             self._vehicle_lights(sources, scene, foreground)
+        if c.wet > 0:
+            sources += np.float32(c.wet) * self._mirrored(sources)
         light = (scene + sources) * np.float32(c.exposure)
         return self._compressed(self._sensor(self._lens(light)))
 
@@ -276,6 +335,16 @@ class NightSimulator:
                 )
                 pool = cv2.GaussianBlur(pool, (0, 0), max(1.0, 0.25 * h))
                 scene += pool[..., None] * 0.3 * _rgb(HEADLIGHT)
+
+    def _mirrored(self, sources: Linear) -> Linear:
+        """The lights drawn out downwards, each keeping its sum."""
+        length = max(1.0, self.conditions.wet_length * self.shape[0])
+        tail = np.exp(-np.arange(math.ceil(3 * length)) / length).astype(np.float32)
+        # filter2D correlates: of a column from top to bottom the last tap is the pixel itself.
+        column = (tail[::-1] / tail.sum())[:, None]
+        return cv2.filter2D(
+            sources, -1, column, anchor=(0, len(column) - 1), borderType=cv2.BORDER_CONSTANT
+        ).astype(np.float32)
 
     def _lens(self, light: Linear) -> Linear:
         """Part of the light spreads over the picture before it reaches the sensor, unclipped."""
@@ -334,6 +403,18 @@ def _line(sigma: float, angle: float) -> Linear:
     rows, columns = kernel.max(axis=1) > 1e-4, kernel.max(axis=0) > 1e-4
     kernel = kernel[rows][:, columns]
     return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _add_panel(target: Linear, panel: Panel) -> None:
+    """Add a panel's light to (H, W, 3)."""
+    height, width = target.shape[:2]
+    half_w, half_h = 0.5 * panel.width * height, 0.5 * panel.height * height
+    cx, cy = panel.x * width, panel.y * height
+    edge = max(1.0, panel.softness * 2 * half_h)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    across = np.clip((half_w - np.abs(x - cx)) / edge + 0.5, 0, 1)
+    down = np.clip((half_h - np.abs(y - cy)) / edge + 0.5, 0, 1)
+    target += (down[:, None] * across)[..., None] * np.float32(panel.power) * _rgb(panel.colour)
 
 
 def _disc(
