@@ -143,6 +143,22 @@ def edge_field(rgb: Image) -> NDArray[np.complex64]:
     return field.astype(np.complex64)
 
 
+def same_edges(a: Image, b: Image) -> NDArray[np.float32]:
+    """How far two pictures, (H, W, 3) each, have the same edges around a pixel: correlation, float32 (H, W).
+
+    Around is some 3 % of the width. 0 where either has none.
+    """
+    one, two = edge_field(a), edge_field(b)
+
+    def around(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return cv2.GaussianBlur(x.astype(np.float32), (0, 0), WIDTH / 32).astype(np.float32)
+
+    alike = around((one * two.conj()).real)
+    strong = around(np.abs(one) ** 2) * around(np.abs(two) ** 2)
+    correlation = alike / np.sqrt(strong + 1e-6)
+    return np.asarray(cv2.resize(correlation, a.shape[1::-1]), np.float32)
+
+
 def offset(reference: NDArray[np.complex64], view: NDArray[np.complex64]) -> Offset:
     """Where ``view`` is found in ``reference``, both edge fields of one size; looked for within a quarter of it."""
     mean = view.mean()

@@ -22,6 +22,7 @@ from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from engines.golden import pack
 from train import ranks
 from train.augment import Augmenter, Crop, shaded
+from train.checks import same_edges
 from train.data import Image, Scene, SceneError, temporal_median, write_picture
 from train.detector_features import DetectorFeatures
 from train.discriminator import PatchDiscriminator
@@ -40,6 +41,7 @@ PAIRED_RATE = 1e-3
 NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 STILL = 20  # grey levels that a night may be off the nights' median and still show the background
 BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
+MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -613,14 +615,19 @@ def _still(scene: Scene) -> list[NDArray[np.bool_]]:
     """Where each night shows the background for sure, bool (H, W): it agrees with the median of all nights.
 
     What stands still through all nights, such as a queue of cars in a short clip, agrees as well: so places are left
-    out where things pass by day. Clouds and sun may change all of a day; what counts is which places change most.
+    out where things pass by day, unless the nights have the edges of x_ref there. Clouds and sun may change all of a
+    day; what counts is which places change most. A house that the sun wanders over is such a place, and known by its
+    windows.
     """
     empty = temporal_median(scene.night)
     days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
     passed = np.mean([foreground_mask(day, scene.background) for day in days], axis=0)
-    busy = (passed > max(BUSY, 2 * float(np.median(passed)))).astype(np.uint8)
+    busy = passed > max(BUSY, 2 * float(np.median(passed)))
+    doubtful = (busy & (same_edges(scene.background, empty) < MATCH)).astype(np.uint8)
     near = np.ones((9, 9), np.uint8)
-    moved = (foreground_mask(night, empty, threshold=STILL).astype(np.uint8) | busy for night in scene.night)
+    moved = (
+        foreground_mask(night, empty, threshold=STILL).astype(np.uint8) | doubtful for night in scene.night
+    )
     return [cv2.dilate(mask, near) == 0 for mask in moved]
 
 
