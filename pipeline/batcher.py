@@ -53,6 +53,8 @@ class Batcher:
         self._lines: dict[str, Line] = {}
         self._ready = ready
         self.max_batch = max_batch
+        self.held = 0.0
+        """Seconds for which batches were held open for one more frame, in all."""
         self._kind_of = kind
         self._clock = clock
         self._window = BatchWindow()
@@ -90,8 +92,10 @@ class Batcher:
         """
         with self._ready:
             self._ready.wait_for(lambda: closed.is_set() or self._pending(), IDLE)
+            began = self._clock.monotonic()
             while (late := self._wait_for_more(closed)) > 0:
                 self._ready.wait(late)
+            self.held += self._clock.monotonic() - began
             return self._take(self._clock.monotonic())
 
     def _pending(self) -> list[str]:
