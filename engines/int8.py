@@ -75,10 +75,12 @@ def _main(graph: str, inputs: str, target: str) -> None:
 
     with np.load(inputs) as file:
         samples = [file[name] for name in file.files]
-    quantised = nncf.quantize(
-        ov.Core().read_model(graph), nncf.Dataset(samples), preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(samples),
-    )  # fmt: skip
+    model = ov.Core().read_model(graph)
+    # OpenVINO runs a transposed convolution in int8 only where its input has no zero point (0.5 of 11.5 ms of the
+    # compact ResNet's). Elsewhere zero points gain 0.9 dB and cost nothing.
+    transposed = any(node.get_type_name() == "ConvolutionBackpropData" for node in model.get_ops())
+    preset = nncf.QuantizationPreset.PERFORMANCE if transposed else nncf.QuantizationPreset.MIXED
+    quantised = nncf.quantize(model, nncf.Dataset(samples), preset=preset, subset_size=len(samples))
     ov.save_model(quantised, target, compress_to_fp16=False)
 
 
