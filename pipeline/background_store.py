@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.whole_file import write_whole
 
 MAGIC, VERSION = b"nightday-background", b"1"
 MOST_BYTES = 1 << 29  # of a file, and of its pictures; two of 8K are 2 · 10⁸
@@ -74,7 +74,8 @@ def save_background(path: Path, kept: Kept, *, camera: str, source: str) -> None
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    _write(path, [MAGIC, b" ", VERSION, b"\n", digest.hexdigest().encode(), b"\n", *parts])
+    head = [MAGIC, b" ", VERSION, b"\n", digest.hexdigest().encode(), b"\n"]
+    write_whole(path, [*head, *parts], durable=True)
 
 
 def load_background(path: Path, *, camera: str, source: str) -> Kept | None:
@@ -150,22 +151,3 @@ def _pictures(header: Mapping[str, Any], deflated: bytes) -> Kept:
             raise BackgroundRefusedError(f"its picture {name} ends early")
         into[name] = (np.frombuffer(data, np.uint8).reshape(shape), count)
     return Kept(medians=medians, views=views, model=str(header.get("model", "")))
-
-
-def _write(path: Path, parts: list[bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)  # the new name, too, is to outlive a power cut
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.whole_file import write_whole
 
 
 def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:
@@ -19,13 +19,4 @@ def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     encoded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise OSError(f"cannot encode a picture of {rgb.shape} as PNG for {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.tobytes())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; a web server or another user shows these
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, [data.tobytes()], mode=0o644)  # a web server or another user shows these

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engines.checkpoint import save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from pipeline import background as background_module
-from pipeline import png
+from pipeline import whole_file
 from pipeline.background import CHECKPOINT_EVERY, Background
 from pipeline.background_store import load_background
 from pipeline.config import Config
@@ -392,7 +392,7 @@ def test_a_failed_write_leaves_the_old_picture_and_no_litter(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(png.os, "replace", disk_full)
+    monkeypatch.setattr(whole_file.os, "replace", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_png(path, np.full((8, 8, 3), 9, np.uint8))
     assert path.read_bytes() == before

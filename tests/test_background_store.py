@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import background_store
+from pipeline import whole_file
 from pipeline.background_store import BackgroundRefusedError, Kept, load_background, save_background
 
 WHO = {"camera": "gate", "source": "rtsp://***@10.0.0.5/stream1"}
@@ -159,7 +159,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
             def disk_full(*_: object) -> None:
                 raise OSError(28, "No space left on device", str(path))
 
-            patch.setattr(background_store.os, call, disk_full)
+            patch.setattr(whole_file.os, call, disk_full)
             with pytest.raises(OSError, match="No space left"):
                 save_background(path, Kept(), **WHO)
         assert path.read_bytes() == before
@@ -177,6 +177,6 @@ def test_it_is_on_the_disk_before_it_has_its_name(
             done.append(call)
             real(*args)
 
-        monkeypatch.setattr(background_store.os, call, noted)
+        monkeypatch.setattr(whole_file.os, call, noted)
     save_background(tmp_path / "bg.state", kept, **WHO)
     assert done == ["fsync", "replace", "fsync"]
