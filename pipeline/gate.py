@@ -14,6 +14,7 @@ either is night for ever, and wants ``always`` or ``never``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import av
 import numpy as np
@@ -69,6 +70,16 @@ class NightGate:
     def night(self) -> bool | None:
         """The state; None before the first measurement."""
         return self._night
+
+    @property
+    def sure(self) -> Literal["day", "night"] | None:
+        """The state where nothing speaks against it; None at dusk and dawn, in a flash, and for a first guess."""
+        light = self._light
+        if light is None or self._confirmed < FIRST_DWELL:
+            return None
+        if self._night:
+            return "night" if light.luma < DARK or light.chroma < GREY else None
+        return "day" if light.luma > BRIGHT and light.chroma > COLOURED else None
 
     @property
     def light(self) -> Light | None:

@@ -54,6 +54,33 @@ def test_flashes_shorter_than_the_dwell_time_change_nothing(steady: Light, flash
         now += 2 * DWELL
 
 
+@pytest.mark.parametrize(
+    ("light", "state"),
+    [(NIGHT, "night"), (DAY, "day"), (INFRARED, "night"), (Light(88, 8), None), (Light(150, 1.4), None)],
+)
+def test_it_is_sure_of_a_state_that_nothing_speaks_against(light: Light, state: str | None) -> None:
+    gate = NightGate()
+    gate.update(light, now=0.0)
+    assert gate.sure is None  # a first guess
+    run(gate, light, start=0.5, seconds=FIRST_DWELL + 1)
+    assert gate.sure == state
+
+
+def test_it_is_sure_of_nothing_in_a_flash_or_while_the_light_changes() -> None:
+    gate = NightGate()
+    run(gate, NIGHT, start=0, seconds=5)
+    gate.update(DAY, now=5)
+    assert gate.sure is None
+    gate.update(NIGHT, now=5.5)
+    assert gate.sure == "night"
+    dawn = []
+    for second in range(6, 30):
+        gate.update(DAY, now=second)
+        dawn.append(gate.sure)
+    assert dawn == [None] * dawn.count(None) + ["day"] * dawn.count("day")
+    assert dawn.count(None) >= DWELL - 1
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     seed = secrets.randbits(32)
