@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Direction = Literal["to_host", "to_device"]
-Reason = Literal["decode", "engine", "detector", "encode", "background", "snapshot"]
+Reason = Literal["decode", "engine", "detector", "encode", "background", "snapshot", "collect"]
 """Who wanted it on the other side: the stage that has no unit on the GPU, or what looks at a frame now and then."""
 
 Pixels = NDArray[np.uint8] | Tensor

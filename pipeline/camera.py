@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline import nvcodec
 from pipeline.background import Background
 from pipeline.clock import Clock
+from pipeline.collect import Collection
 from pipeline.config import CameraConfig
 from pipeline.encode import SharedEncoder
 from pipeline.gate import NightGate
@@ -87,6 +88,15 @@ class Camera:
                 clock=clock,
             )
             self.line.background.restore()
+        if config.collect:
+            self.line.collection = Collection(
+                camera=config.name,
+                folder=config.collect.folder,
+                every=config.collect.every_s,
+                keep=config.collect.keep,
+                gate=self.line.gate or NightGate(),
+                stats=stats,
+            )
         self._proven = "unknown" if isinstance(engine, Probation) else self._model
         self._encoder = SharedEncoder(camera=config.name)
         self._timeline = Timeline()

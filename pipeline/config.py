@@ -118,6 +118,14 @@ def _png(value: object) -> Path:
     return path
 
 
+def _folder(value: object) -> Path:
+    path = _path(value)
+    if "%" in str(path):
+        _fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
+    _check_folder(path)
+    return path
+
+
 def _detect(value: object) -> Path | Literal[False]:
     if value is False or (isinstance(value, str) and value.lower() in _FALSE):
         return False
@@ -181,6 +189,7 @@ Source = Annotated[CameraUrl, PlainValidator(_source)]
 Output = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path, PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
+Folder = Annotated[Path, PlainValidator(_folder)]
 Detect = Annotated[Path | Literal[False], PlainValidator(_detect)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
@@ -221,6 +230,20 @@ class BackgroundConfig(_Section):
     every_s: Seconds = 2.0
 
 
+class CollectConfig(_Section):
+    """``collect``: the camera's own pictures, kept for ``nightday-train``. Without this section none are.
+
+    Attributes:
+        folder: where ``day`` and ``night`` are made.
+        every_s: seconds between two pictures of a kind; twice as many each time ``keep`` is reached.
+        keep: most pictures kept of a kind, spread over the whole time.
+    """
+
+    folder: Folder
+    every_s: Annotated[Seconds, Field(ge=10)] = 60.0
+    keep: Count = Field(default=500, ge=10, le=10_000)
+
+
 class RetentionConfig(_Section):
     """``retention``: when files of each output are deleted, the oldest first. Without this section none is.
 
@@ -250,7 +273,8 @@ class CameraConfig(_Section):
     Attributes:
         name: letters, digits, ``-`` and ``_``; unique.
         url: rtsp(s), http(s), srt, rtmp(s), the path of a file, or ``device:0``.
-        model: checkpoint of the generator; needed unless ``translate`` is ``never``.
+        model: checkpoint of the generator; needed unless ``translate`` is ``never`` or nothing but ``collect`` is
+            wanted of the camera.
         translate: ``night`` translates what the gate takes for night, ``always`` and ``never`` speak for themselves.
         detect: false, or an ultralytics model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
@@ -265,9 +289,10 @@ class CameraConfig(_Section):
         retention: when old ones are deleted.
         background: the rolling median.
         snapshot: a PNG, night left and day right, written now and then and at the end.
+        collect: the pictures kept for training; in a file, a folder alone stands for the section with that folder.
 
-    ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot`` and ``background.save`` is filled in when
-    a file is read, so that they can be defaults.
+    ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot``, ``background.save`` and
+    ``collect.folder`` is filled in when a file is read, so that they can be defaults.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -285,6 +310,7 @@ class CameraConfig(_Section):
     retention: RetentionConfig | None = None
     background: BackgroundConfig | None = None
     snapshot: Png | None = None
+    collect: CollectConfig | None = None
 
     @field_validator("retention")
     @classmethod

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pipeline.config import (
     BackgroundConfig,
     CameraConfig,
+    CollectConfig,
     Config,
     EngineConfig,
     HttpConfig,
@@ -26,6 +27,7 @@ _SECTIONS: dict[Path, type[BaseModel]] = {
     (): Config,
     ("cameras",): CameraConfig,
     ("cameras", "background"): BackgroundConfig,
+    ("cameras", "collect"): CollectConfig,
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
     ("http",): HttpConfig,

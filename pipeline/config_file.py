@@ -31,7 +31,7 @@ from pipeline.yaml_lines import LARGEST, Document, Fault, Origin, Path, graft, r
 
 MOST_CAMERAS = 1000
 _PLACEHOLDER = "{name}"
-_NAMED_KEYS = ("url", "model", "detect", "outputs", "snapshot", "background")
+_NAMED_KEYS = ("url", "model", "detect", "outputs", "snapshot", "background", "collect")
 _BRACES = re.compile(r"\$\{([^}]*)\}?|\{[^{}]*\}")
 _ADDRESS_LIKE = re.compile(r"[0-9]*|localhost|[\w-]+(\.[\w-]+)+|\[.*\]|.*://.*", re.DOTALL)
 
@@ -72,6 +72,7 @@ def load_config(
         raise ConfigError([fault_line(name, fault) for fault in document.faults])
     for override in overrides:
         _override(document, override, environment)
+    _spell_out(document)
     merged = _merge_defaults(document, name)
     _register_variables(merged)
     _fill_in_names(merged)
@@ -137,6 +138,19 @@ def _place_in_list(items: list[Any], part: str) -> int | None:
         if isinstance(item, dict) and item.get("name") == part:
             return index
     return int(part) if part.isdecimal() and len(part) < 6 and int(part) < len(items) else None
+
+
+def _spell_out(document: Document) -> None:
+    """Make a section of ``collect: FOLDER``, so that defaults and cameras may write either."""
+    holders: list[tuple[Path, Any]] = [(("defaults",), document.root.get("defaults"))]
+    holders += [(("cameras", index), camera) for index, camera in enumerate(_cameras(document))]
+    for place, holder in holders:
+        folder = holder.get("collect") if isinstance(holder, dict) else None
+        if isinstance(folder, str):
+            holder["collect"] = {"folder": folder}
+            whole = (*place, "collect")
+            spelled = (*whole, "folder")
+            document.origins[spelled] = document.origins[whole]
 
 
 def _merge_defaults(document: Document, file: str) -> Document:
@@ -272,7 +286,13 @@ def _cross_faults(document: Document) -> Iterator[Fault]:
                 message = f"{redact(name)!r} is the name of cameras[{names[name]}] already"
                 yield fault_at((*path, "name"), message, document.origins)
             names.setdefault(name, index)
-        if camera and camera.get("model") is None and camera.get("translate") != "never":
+        only_collects = bool(camera.get("collect")) and not camera.get("outputs")
+        if (
+            camera
+            and camera.get("model") is None
+            and camera.get("translate") != "never"
+            and not only_collects
+        ):
             message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
             yield fault_at((*path, "model"), message, document.origins)
         source = camera.get("url")
@@ -294,7 +314,13 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield ("outputs", number), _same(output)
     background = camera.get("background")
     save = background.get("save") if isinstance(background, dict) else None
-    for place, value in ((("background", "save"), save), (("snapshot",), camera.get("snapshot"))):
+    collect = camera.get("collect")
+    folder = collect.get("folder") if isinstance(collect, dict) else None
+    for place, value in (
+        (("background", "save"), save),
+        (("snapshot",), camera.get("snapshot")),
+        (("collect", "folder"), folder),
+    ):
         if isinstance(value, str):
             yield place, _real(value)
     if isinstance(save, str) and save.lower().endswith(".png"):

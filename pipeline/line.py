@@ -13,6 +13,7 @@ import numpy as np
 from engines.copies import Pixels, on_host
 from engines.detections import Detection
 from pipeline.background import Background
+from pipeline.collect import Collection
 from pipeline.config import CameraConfig
 from pipeline.frame import Frame
 from pipeline.gate import NightGate
@@ -44,6 +45,7 @@ class Line:
         detect: its detector, if any.
         gate: tells night from day where ``translate`` is ``night``.
         background: the rolling median, if any.
+        collection: its pictures kept for training, if any are.
         sinks: its outputs.
         troubles: what is wrong with outputs, by their names with secrets masked.
         size: (height, width) of its last frame.
@@ -58,6 +60,7 @@ class Line:
     detect: Detect | None = None
     gate: NightGate | None = None
     background: Background | None = None
+    collection: Collection | None = None
     sinks: list[Sink] = field(default_factory=list)
     troubles: dict[str, SinkEvent] = field(default_factory=dict)
     size: tuple[int, int] | None = None
@@ -110,6 +113,16 @@ class Line:
             seconds = float(frame.pts * frame.time_base)
             self.background.observe(day, seen=seen, translated=translated, seconds=seconds)
 
+    def collect(self, frame: Frame, seen: Pixels) -> None:
+        """Show the collection a frame as the camera saw it, (H, W, 3), before anything is drawn."""
+        if self.collection is None:
+            return
+        try:
+            self.collection.offer(frame, seen)
+            self.all_right("collect")
+        except Exception as error:  # the frame itself goes on
+            self.warn("collect", "collect_failed", f"a frame cannot be collected: {detail_of(error)}")
+
     def output_changed(self, event: SinkEvent) -> None:
         """Keep what is wrong with an output until it writes again; its closing alone puts nothing right."""
         if event.reason is not None:
@@ -120,8 +133,8 @@ class Line:
     def save_pictures(self, *, final: bool = False) -> list[Path]:
         """Write the snapshot and the background where there is a new one; failures are logged, not raised.
 
-        Now and then, and if this is the ``final`` time, the background's checkpoint as well. Returns the pictures
-        written.
+        So is the collected picture that waits, if one does, and now and then, and if this is the ``final`` time, the
+        background's checkpoint. Returns the pictures written, for a collected one the collection's folder.
         """
         written: list[Path] = []
         background = self.config.background
@@ -137,6 +150,15 @@ class Line:
                 self.all_right(f"save {path}")
             except Exception as error:  # whatever is wrong with one picture, the others are saved
                 self.warn(f"save {path}", "save_failed", f"cannot write {path}: {detail_of(error)}")
+        if self.collection is not None:
+            folder = self.collection.folder
+            try:
+                if self.collection.write():
+                    written.append(folder)
+                    self.all_right("write collected")
+            except Exception as error:
+                message = f"cannot collect pictures in {folder}: {detail_of(error)}"
+                self.warn("write collected", "collect_failed", message)
         if self.background is not None:
             try:
                 if self.background.checkpoint(final=final):

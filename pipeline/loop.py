@@ -163,6 +163,7 @@ class Loop(threading.Thread):
                 line.lose("decode_error", "colour", "frame_failed", message)
                 continue
             line.all_right("colour")
+            line.collect(frame, rgb)
             if night and engine is not None:
                 dark.setdefault(id(engine), (engine, []))[1].append((line, frame, rgb))
             else:

@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 
 from engines import copies
 from pipeline.media import Reason
-from pipeline.stats import DropReason, HistogramSnapshot
+from pipeline.stats import Collected, DropReason, HistogramSnapshot
 from pipeline.status import CameraStatus, Watched
 from pipeline.urls import redact
 
@@ -93,6 +93,11 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     detections = CounterMetricFamily(
         "nightday_detections", "Objects found, each frame anew.", labels=("camera", "label")
     )
+    collected = CounterMetricFamily(
+        "nightday_collected",
+        "Pictures collected for training, or lost because they could not be written.",
+        labels=("camera", "result"),
+    )
     for camera in cameras:
         stats = camera.stats
         up.add_metric((camera.name,), float(stats.up))
@@ -103,7 +108,8 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(Reason))
         _add_by_reason(detections, camera.name, stats.detections, ())
-    return iter((up, night, *counters.values(), dropped, reconnects, detections))
+        _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
+    return iter((up, night, *counters.values(), dropped, reconnects, detections, collected))
 
 
 def _add_by_reason(

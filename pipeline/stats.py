@@ -23,6 +23,8 @@ DropReason = Literal[
     "loop_failed",
     "decode_error",
 ]
+Collected = Literal["day", "night", "failed"]
+"""A picture collected for training: by day, by night, or lost because it could not be written."""
 Stage = Literal["translated", "output"]
 """Up to where a frame's latency is counted from the end of its decoding: translated, or written by an output."""
 
@@ -84,6 +86,7 @@ class StatsSnapshot:
     dropped: dict[str, int]
     reconnects: dict[str, int]
     detections: dict[str, int]
+    collected: dict[str, int]
     latency_p50: float | None
     latency_p95: float | None
     latency: dict[Stage, HistogramSnapshot]
@@ -101,6 +104,7 @@ class CameraStats:
     _dropped: Counter[str] = field(default_factory=Counter)
     _reconnects: Counter[str] = field(default_factory=Counter)
     _detections: Counter[str] = field(default_factory=Counter)
+    _collected: Counter[str] = field(default_factory=Counter)
     _latency: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCY_WINDOW))
     _stages: dict[Stage, Histogram] = field(
         default_factory=lambda: {stage: Histogram(LATENCY_BOUNDS) for stage in get_args(Stage)}
@@ -131,6 +135,11 @@ class CameraStats:
         with self._lock:
             self._detections.update(names)
 
+    def count_collected(self, what: Collected) -> None:
+        """Count one picture collected for training, or lost on the way."""
+        with self._lock:
+            self._collected[what] += 1
+
     def count_output(self, *, translated: bool) -> None:
         """Count one picture handed to the outputs."""
         with self._lock:
@@ -158,6 +167,7 @@ class CameraStats:
                 dropped=dict(self._dropped),
                 reconnects=dict(self._reconnects),
                 detections=dict(self._detections),
+                collected=dict(self._collected),
                 latency_p50=None,
                 latency_p95=None,
                 latency={stage: histogram.snapshot() for stage, histogram in self._stages.items()},

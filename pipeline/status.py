@@ -149,6 +149,7 @@ def as_json(camera: CameraStatus) -> dict[str, Any]:
         "dropped": stats.dropped,
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
+        "collected": stats.collected,
         "latency_p50_ms": _ms(stats.latency_p50),
         "latency_p95_ms": _ms(stats.latency_p95),
         "decoder": camera.decoder,
@@ -188,6 +189,8 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
             parts.append(f"reconnects {_counts(stats.reconnects)}")
         if stats.detections:
             parts.append(f"found {_counts(stats.detections)}")
+        if stats.collected:
+            parts.append(f"collected {_counts(stats.collected)}")
         if camera.reason is not None:
             parts.append(f"{camera.state} ({camera.reason})")
         lines.append(f"{camera.name}: {', '.join(parts)}")

@@ -705,3 +705,77 @@ def test_documents_at_random(load: Load, faults: Faults) -> None:
             continue
         for fault in faults(text, GATE_PASSWORD=SECRET):
             assert fault.startswith("cameras.yaml:")
+
+
+class TestCollect:
+    """``collect``: a section, or a folder alone, in a camera or in the defaults."""
+
+    CAMERA = "  - name: {name}\n    url: rtsp://10.0.0.5/{name}\n"
+
+    def cameras(self, *extra: str) -> str:
+        return "cameras:\n" + "".join(
+            self.CAMERA.format(name=name) + lines
+            for name, lines in zip(("gate", "yard"), extra, strict=False)
+        )
+
+    def test_a_folder_alone_has_the_defaults(self, load: Load) -> None:
+        gate, yard = load(
+            self.cameras(
+                "    collect: training/{name}\n", "    collect: {folder: t, every_s: 30, keep: 20}\n"
+            )
+        ).config.cameras
+        assert gate.collect is not None
+        assert (gate.collect.folder, gate.collect.every_s, gate.collect.keep) == (
+            Path("training/gate"),
+            60,
+            500,
+        )
+        assert yard.collect is not None
+        assert (yard.collect.folder, yard.collect.every_s, yard.collect.keep) == (Path("t"), 30, 20)
+        assert not Path("training").exists()
+
+    def test_defaults_and_cameras_may_write_either(self, load: Load) -> None:
+        defaults = "defaults:\n  collect: training/{name}\n"
+        gate, yard = load(self.cameras("    collect: {keep: 50}\n", "") + defaults).config.cameras
+        assert gate.collect is not None
+        assert yard.collect is not None
+        assert (gate.collect.folder, gate.collect.keep) == (Path("training/gate"), 50)
+        assert (yard.collect.folder, yard.collect.keep) == (Path("training/yard"), 500)
+        defaults = 'defaults:\n  collect: {folder: "training/{name}", keep: 50}\n'
+        (gate,) = load(self.cameras("    collect: elsewhere\n") + defaults).config.cameras
+        assert gate.collect is not None
+        assert (gate.collect.folder, gate.collect.keep) == (Path("elsewhere"), 50)
+        (gate,) = load(self.cameras("") + defaults, "cameras.gate.collect=there").config.cameras
+        assert gate.collect is not None
+        assert gate.collect.folder == Path("there")
+
+    def test_a_camera_that_only_collects_needs_no_model(self, load: Load, faults: Faults) -> None:
+        load(self.cameras("    collect: training/{name}\n"))
+        (fault,) = faults(self.cameras("    collect: training/{name}\n    outputs: [out.mp4]\n"))
+        assert fault.startswith("cameras.yaml:2: cameras[0].model: missing; ")
+
+    @pytest.mark.parametrize(
+        ("value", "fault"),
+        [
+            ("clip.mp4/gate", 'collect: "clip.mp4/gate": cannot write to clip.mp4/gate: Not a directory'),
+            ("{folder: clip.mp4}", 'collect.folder: "clip.mp4": cannot write to clip.mp4: Not a directory'),
+            ("training/%Y", 'collect: "training/%Y" holds a %, which stands for nothing here; {name}, the '
+             "camera's name, is filled in"),
+            ("{keep: 20}", "collect.folder: missing"),
+            ("{folder: t, keep: 5}", "collect.keep: must be at least 10, not 5"),
+            ("{folder: t, keep: lots}", 'collect.keep: must be a whole number, not "lots"'),
+            ("{folder: t, every_s: 1}", "collect.every_s: must be at least 10, not 1"),
+            ("{folder: t, evry_s: 60}", 'collect.evry_s: unknown key; did you mean "every_s"?'),
+            ("7", "collect: must be a mapping (key: value), not 7"),
+            ('""', "collect: is empty; it must be a path"),
+        ],
+    )  # fmt: skip
+    def test_faults(self, faults: Faults, value: str, fault: str) -> None:
+        assert faults(self.cameras(f"    collect: {value}\n    translate: never\n")) == [
+            f"cameras.yaml:4: cameras[0].{fault}"
+        ]
+
+    def test_two_cameras_do_not_share_a_folder(self, faults: Faults) -> None:
+        assert faults(self.cameras("    collect: training\n", "    collect: {folder: ./training/}\n")) == [
+            "cameras.yaml:7: cameras[1].collect.folder: cameras[0] writes there too; put {name} into the name"
+        ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,10 +35,11 @@ from engines.detections import Detection
 from pipeline import camera as camera_module
 from pipeline import compose, encode, nvcodec
 from pipeline.background import Background
+from pipeline.collect import Collection
 from pipeline.config import CameraConfig
 from pipeline.encode import NVENC_OPTIONS, Coded, Feed, SharedEncoder
 from pipeline.frame import Frame, Picture
-from pipeline.gate import NightGate, measure
+from pipeline.gate import Light, NightGate, measure
 from pipeline.inbox import Inbox
 from pipeline.line import Line
 from pipeline.loop import Loop
@@ -130,7 +133,7 @@ class Gpu:
 
     def run(
         self, *, engine: Any = None, detect: Any = None, background: Background | None = None,
-        config: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None, collect: Path | None = None,
     ) -> Run:  # fmt: skip
         """All frames through the loop and an encoder, in this thread."""
         engine = engine or Engine(DEVICE)
@@ -150,6 +153,13 @@ class Gpu:
             background=background,
             sinks=[output],  # type: ignore[list-item]
         )
+        if collect is not None:
+            gate = NightGate()
+            for second in range(-10, 0):  # it has been night for a while
+                gate.update(Light(30, 8), now=second)
+            line.collection = Collection(
+                camera="gate", folder=collect, every=60, keep=500, gate=gate, stats=stats
+            )
         before, began = copies.counted(), len(self.transfers)
         for number, video in enumerate(self.frames):
             loop = Loop(
@@ -278,6 +288,19 @@ def test_a_snapshot_crosses_when_it_is_saved(gpu: Gpu, tmp_path: Path) -> None:
     before = copies.counted()
     assert run.line.save_pictures() == [tmp_path / "snap.png"]
     assert since(before) == {("to_host", "snapshot"): 2}
+
+
+def test_a_picture_is_brought_to_the_host_when_it_is_collected(gpu: Gpu, tmp_path: Path) -> None:
+    run = gpu.run(collect=tmp_path, detect=Detector(DEVICE))
+    assert run.counted == {("to_host", "collect"): 1}
+    assert run.crossed == {"to_host": 1}
+    before = copies.counted()
+    assert run.line.save_pictures() == [tmp_path]
+    assert since(before) == {}
+    (name,) = os.listdir(tmp_path / "night")
+    kept = cv2.imread(str(tmp_path / "night" / name))[..., ::-1]
+    night = gpu.frames[0].to_ndarray(format="rgb24")
+    assert np.abs(kept.astype(int) - night).mean() < 2  # no day, no mark, no box
 
 
 def test_the_light_is_measured_there_as_here(gpu: Gpu) -> None:

@@ -21,7 +21,7 @@ from pipeline import metrics as metrics_module
 from pipeline.media import Reason
 from pipeline.metrics import Metrics
 from pipeline.sinks import SinkEvent
-from pipeline.stats import BATCH_BOUNDS, LATENCY_BOUNDS, CameraStats, DropReason, Histogram
+from pipeline.stats import BATCH_BOUNDS, LATENCY_BOUNDS, CameraStats, Collected, DropReason, Histogram
 from pipeline.urls import CameraUrl
 
 SECRET = "Zk9q7Wx2"
@@ -58,7 +58,7 @@ def test_counts_come_out_as_they_went_in(accept: str, monkeypatch: pytest.Monkey
     for _ in range(500):
         name = rng.choice(["gate", "yard"])
         stats = run.stats[name]
-        match rng.randrange(5):
+        match rng.randrange(6):
             case 0:
                 stats.count_decoded()
                 expected[key("frames_decoded_total", camera=name)] += 1
@@ -75,6 +75,10 @@ def test_counts_come_out_as_they_went_in(accept: str, monkeypatch: pytest.Monkey
                 reason = rng.choice(get_args(Reason))
                 stats.count_reconnect(reason)
                 expected[key("reconnects_total", camera=name, reason=reason)] += 1
+            case 4:
+                result = rng.choice(get_args(Collected))
+                stats.count_collected(result)
+                expected[key("collected_total", camera=name, result=result)] += 1
             case _:
                 labels = rng.choices(["car", "bus"], k=rng.randrange(3))
                 stats.count_detections(labels)
@@ -95,6 +99,7 @@ def test_reasons_are_there_before_their_first_time() -> None:
         values[key("frames_dropped_total", camera="gate", reason=r)] == 0 for r in get_args(DropReason)
     )
     assert all(values[key("reconnects_total", camera="gate", reason=r)] == 0 for r in get_args(Reason))
+    assert all(values[key("collected_total", camera="gate", result=r)] == 0 for r in get_args(Collected))
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])

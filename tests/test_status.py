@@ -16,7 +16,7 @@ from pipeline.urls import CameraUrl
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
     stats: dict[str, Any] = {
         "up": True, "decoded": pictures, "translated": pictures, "passed": 0, "dropped": {}, "reconnects": {},
-        "detections": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
+        "detections": {}, "collected": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
     }  # fmt: skip
     stats |= fields.pop("stats", {})
     values: dict[str, Any] = {"state": "playing", "reason": None, "night": True, "outputs": ()} | fields
