@@ -26,6 +26,7 @@ from engines.detector import DetectorError
 from engines.generator import COMPACT, LIGHT, PAPER
 from train import ranks
 from train.checks import check_scene
+from train.collected import TAKEN, load_collected
 from train.data import Scene, SceneError, load_day, load_scene
 from train.report import read_log, write_report
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
@@ -55,8 +56,16 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         formatter_class=_DefaultsFormatter,
     )
     add = parser.add_argument
-    add("--scene", type=Path, required=True, help="folder with day/, night/ and optionally background.png")
-    add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE)")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--scene", type=Path, help="folder with day/, night/ and optionally background.png")
+    source.add_argument(
+        "--cameras",
+        type=Path,
+        metavar="FILE",
+        help="configuration of nightday-stream, which collected pictures",
+    )
+    add("--camera", metavar="NAME", help="the camera in --cameras to train on")
+    add("--out", type=Path, help="folder of the run (default: runs/NAME-OF-THE-SCENE or of the camera)")
     add("--recipe", choices=("paired", "blend", "dico", "paired+dico"), default=d.recipe, help="see README")
     add("--size", choices=tuple(SIZES), default="light", help="light needs no GPU; paper is the largest")
     add("--input", choices=("concat", "replace"), default=d.generator.input, help="RGB with ξ, or ξ alone")
@@ -127,6 +136,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     )
     add("--force", action="store_true", help="train on footage that the checks refuse")
     args = parser.parse_args(argv)
+    if (args.cameras is None) != (args.camera is None):
+        parser.error("--cameras FILE and --camera NAME go together")
     generator = replace(SIZES[args.size], input=args.input)
     # Batch statistics of single unpaired crops are not those of whole nights: without pairs, as published.
     norm = args.norm or ("instance" if args.recipe == "dico" else generator.norm)
@@ -219,14 +230,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
-    scene = load_scene(args.scene, hold_back=args.hold_back)
+    if args.cameras is not None:
+        folder = args.out or Path("runs") / args.camera
+        scene = load_collected(args.cameras, args.camera, folder, hold_back=args.hold_back)
+    else:
+        scene = load_scene(args.scene, hold_back=args.hold_back)
+        folder = args.out or Path("runs") / scene.name
     findings = _check(scene, settings, force=args.force)
-    folder = args.out or Path("runs") / scene.name
     folder.mkdir(parents=True, exist_ok=True)
     with _logged(folder / "train.log") if ranks.rank() == 0 else nullcontext():
         trainer = Trainer(scene, settings, folder, others=[load_day(path) for path in args.others])
         resumed = trainer.resume()
         console = Console(quiet=ranks.rank() > 0)
+        if resumed and args.cameras is not None:
+            console.print(
+                f"with the pictures it began with, in {folder / TAKEN}; use another --out for newer ones"
+            )
         validator = None
         if ranks.rank() == 0:
             validator = Validator(scene, folder, step=trainer.step, patience=args.patience)
