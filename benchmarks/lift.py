@@ -64,9 +64,20 @@ def main() -> None:
     parser.add_argument("--footage", type=Path, help="folder with lta/: 960×540 stills")
     parser.add_argument("--half", type=Path, help="a model of the demo scene at half its size")
     parser.add_argument("--frames", type=int, default=20, help="runs at 1080p")
+    parser.add_argument(
+        "--speed", action="store_true", help="measure that alone; the tables stay as they are"
+    )
     parser.add_argument("--pictures", type=Path, help="write a sheet a table there")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.speed:
+        result = json.loads(RESULT.read_text()) | {
+            "speed": _speed(args.frames),
+            "speed_date": str(date.today()),
+        }
+        print(json.dumps(result["speed"], indent=1))
+        RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        return
     full = load_checkpoint(MODEL)
     models = {"full": full} | ({"half": load_checkpoint(args.half)} if args.half else {})
     tables: dict[str, dict[str, dict[str, float]]] = {}
