@@ -124,3 +124,9 @@ def check_frames(frames: Pixels) -> None:
         raise ValueError(
             f"frames are {dtype} {tuple(frames.shape)}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
         )
+
+
+def check_calibration(frames: Sequence[NDArray[np.uint8]]) -> None:
+    """Raise EngineError unless there are frames to take int8's ranges from."""
+    if not len(frames):
+        raise EngineError("precision int8: needs night frames to take ranges from; give calibration")

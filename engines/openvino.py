@@ -17,7 +17,16 @@ import torch
 from numpy.typing import NDArray
 
 from engines import golden, int8, lift, machine, openvino_graphs
-from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
+from engines.backends import (
+    Engine,
+    EngineError,
+    EngineInfo,
+    Frames,
+    Order,
+    Precision,
+    check_calibration,
+    check_frames,
+)
 from engines.cache import EngineCache, EngineKey, graph_digest
 from engines.checkpoint import model_digest
 from engines.generator import NightToDay
@@ -150,8 +159,7 @@ class OpenVinoEngine:
         ]  # fmt: skip
         if precision == "int8":
             flags.append(("nncf", int8.version()))
-            if not len(calibration):
-                raise EngineError("precision int8: needs night frames to take ranges from; give calibration")
+            check_calibration(calibration)
             flags.append(("calibration", golden.digest(calibration)))
         self._model = model.eval()
         self._cache = cache

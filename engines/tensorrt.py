@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import tempfile
 import threading
+from collections.abc import Sequence
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from engines import copies, export
-from engines.backends import Engine, EngineError, EngineInfo, Frames, Order, Precision, check_frames
+from engines import copies, export, golden, tensorrt_int8
+from engines.backends import (
+    Engine,
+    EngineError,
+    EngineInfo,
+    Frames,
+    Order,
+    Precision,
+    check_calibration,
+    check_frames,
+)
 from engines.cache import EngineCache, EngineKey, graph_digest
 from engines.checkpoint import model_digest
 from engines.export import Whole, export_program
@@ -26,8 +39,10 @@ KEPT_SIZES = 8  # engines kept on the GPU; each holds its own weights and buffer
 
 FILE = "engine.plan"  # in its folder of the cache
 
-PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32")
-"""What it computes in; the first is ``auto``."""
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+"""What it computes in, the likely fastest first; ``auto`` of an engine is fp16."""
+
+RTX_INT8 = (1, 7)  # the first TensorRT-RTX that takes int8 convolutions
 
 _PACKAGES = {"torch-tensorrt": "tensorrt", "torch-tensorrt-rtx": "tensorrt_rtx"}
 
@@ -58,15 +73,38 @@ def installed() -> tuple[str, str]:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """fp16 and fp32. Raises EngineError where it cannot run."""
-    installed()
-    return PRECISIONS
+    """int8 where the TensorRT takes it, fp16 and fp32. Raises EngineError where it cannot run."""
+    package, _ = installed()
+    return tuple(one for one in PRECISIONS if one != "int8" or not _too_old(_PACKAGES[package]))
+
+
+def _too_old(module: str) -> str:
+    """Why the TensorRT of this module has no int8; empty where it has."""
+    if module != "tensorrt_rtx":
+        return ""
+    try:
+        found = importlib.import_module(module).__version__
+    except ImportError:
+        return ""  # who makes an engine is told
+    if tuple(map(int, found.split(".")[:2])) >= RTX_INT8:
+        return ""
+    wanted = ".".join(map(str, RTX_INT8))
+    parts = " ".join(f"'tensorrt-rtx-cu13{part}=={wanted}.*'" for part in ("", "-bindings", "-libs"))
+    return (
+        f"precision int8: TensorRT-RTX {found} takes no int8 convolutions, {wanted} does; "
+        f"pip install --no-deps {parts}, or use fp16"
+    )
 
 
 def make(order: Order) -> Engine:
     """The engine that ``order`` asks for."""
     return TensorRtEngine(
-        order.model, name=order.name, precision=order.precision, max_batch=order.max_batch, cache=order.cache
+        order.model,
+        name=order.name,
+        precision=order.precision,
+        max_batch=order.max_batch,
+        cache=order.cache,
+        calibration=order.calibration,
     )
 
 
@@ -80,7 +118,9 @@ def version() -> str:
     return " ".join(installed())
 
 
-def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str) -> bytes:
+def build(
+    model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str, ranges: Sequence[float] = ()
+) -> bytes:
     """Convert the whole model to one serialised engine for pictures of a size.
 
     One optimisation profile, 1 to ``max_batch`` frames, tuned for the largest: full batches are what load makes.
@@ -90,7 +130,8 @@ def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision
         model: on the device that the engine is for.
         size: (H, W) of the pictures.
         max_batch: most frames at once.
-        precision: ``fp16`` or ``fp32``.
+        precision: ``int8``, ``fp16`` or ``fp32``. In int8 are the generator's convolutions; all else is as in fp16.
+        ranges: of the model, see ``engines.tensorrt_int8``; for int8 alone.
 
     Raises:
         EngineError: an operator has no converter, or the builder failed.
@@ -99,7 +140,11 @@ def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision
     import torch_tensorrt
 
     height, width = size
-    program = export_program(Whole(model, size, half=precision == "fp16"), max_batch)
+    whole = Whole(model, size, half=precision != "fp32")
+    if precision == "int8":
+        tensorrt_int8.teach_torch_tensorrt()
+        tensorrt_int8.quantise(whole, ranges)
+    program = export_program(whole, max_batch)
     frames = torch_tensorrt.Input(
         min_shape=(1, height, width, 3), opt_shape=(max_batch, height, width, 3),
         max_shape=(max_batch, height, width, 3), dtype=torch.float32,
@@ -117,8 +162,10 @@ def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             reason = " ".join(str(cause).split())[:200]
+            way_out = "fp16" if precision == "int8" else "eager"
             raise EngineError(
-                f"backend tensorrt: the model does not convert for {width}x{height} {precision}: {reason}; use eager"
+                f"backend tensorrt: the model does not convert for {width}x{height} {precision}: {reason}; "
+                f"use {way_out}"
             ) from error
     return bytes(plan)
 
@@ -127,7 +174,8 @@ class TensorRtEngine:
     """The model compiled by TensorRT, everything but the change between bytes and floats in one engine.
 
     Each picture size is compiled once (a minute or more), by ``prepare`` or at its first frame, and kept in the
-    cache. Batches of any size run; more than ``max_batch`` frames in turns.
+    cache. Batches of any size run; more than ``max_batch`` frames in turns. int8 takes its ranges from
+    ``calibration``, night frames of the camera.
     """
 
     def __init__(
@@ -138,17 +186,23 @@ class TensorRtEngine:
         precision: str,
         max_batch: int = 8,
         cache: EngineCache | None = None,
+        calibration: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         if precision not in ("auto", *PRECISIONS):
-            raise EngineError(f"precision {precision}: tensorrt runs {' or '.join(PRECISIONS)}")
+            raise EngineError(f"precision {precision}: tensorrt runs {', '.join(PRECISIONS)}")
         package, found = installed()
+        if precision == "int8":
+            if old := _too_old(_PACKAGES[package]):
+                raise EngineError(old)
+            check_calibration(calibration)
         self._trt = importlib.import_module(_PACKAGES[package])
         self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
-        self._precision = PRECISIONS[0] if precision == "auto" else precision
+        self._precision = "fp16" if precision == "auto" else precision
         self.device = self._device = device()
         self._model = model.to(self._device)
         self._max_batch = max_batch
         self._cache = cache
+        self._calibration = calibration
         self._plans: dict[tuple[int, int], Plan] = {}
         self._lock = threading.Lock()  # over _plans; never held while anything is compiled or run
         self._compiling = threading.Lock()
@@ -200,7 +254,13 @@ class TensorRtEngine:
         """The plan of a size, from the cache where it is there."""
 
         def make() -> bytes:
-            return build(self._model, size=size, max_batch=self._max_batch, precision=self._precision)
+            return build(
+                self._model,
+                size=size,
+                max_batch=self._max_batch,
+                precision=self._precision,
+                ranges=self._ranges if self._precision == "int8" else (),
+            )
 
         if self._cache is None:
             data, where = make(), None
@@ -217,16 +277,26 @@ class TensorRtEngine:
             way_out = f"delete {where}" if where else "use eager"
             raise EngineError(f"backend tensorrt: {error}; {way_out}") from None
 
+    @functools.cached_property
+    def _ranges(self) -> list[float]:
+        """What int8 reaches to in each convolution; of one size as of another."""
+        return tensorrt_int8.ranges(self._model, self._calibration)
+
     def _key(self, size: tuple[int, int]) -> EngineKey:
         device, driver = gpu()
+        flags = [("side", str(self._model.side))]  # at which large pictures are translated
+        sources = [__file__, export.__file__]
+        if self._precision == "int8":
+            flags.append(("calibration", golden.digest(self._calibration)))
+            sources.append(tensorrt_int8.__file__)
         return EngineKey(
             checkpoint=model_digest(self._model),
-            graph=graph_digest(self._model, __file__, export.__file__),
+            graph=graph_digest(self._model, *sources),
             shape=(self._max_batch, *size),
             backend="tensorrt",
             version=self._version,
             precision=self._precision,
             device=device,
             driver=driver,
-            flags=(("side", str(self._model.side)),),  # at which large pictures are translated
+            flags=tuple(flags),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 
 import engines.tensorrt
 from engines import EngineError, load_engine
+from engines.backends import Engine, Order, Precision
 from engines.cache import EngineCache
 from engines.generator import GeneratorSettings, NightToDay
 from engines.tensorrt import TensorRtEngine, installed
@@ -234,8 +235,10 @@ def built(captures: Captures, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any
     captures.fail = True
     trt, done = fake_trt(), []
 
-    def build(model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str) -> bytes:
-        done.append((size, max_batch, precision))
+    def build(
+        model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str, ranges: Sequence[float]
+    ) -> bytes:
+        done.append((size, max_batch, precision, *ranges))
         return b"plan"
 
     monkeypatch.setattr(engines.tensorrt, "build", build)
@@ -304,6 +307,80 @@ def test_an_engine_is_built_once_for_its_weights_size_batch_and_precision(
     assert len(built) == 6
 
 
+def test_int8_takes_its_ranges_once_and_is_built_again_for_other_frames(
+    built: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = EngineCache(tmp_path / "engines")
+    model = NightToDay(TINY)
+    taken: list[Any] = []
+
+    def ranges(model: NightToDay, frames: Sequence[Any]) -> list[float]:
+        taken.append(frames)
+        return [len(taken) + 0.5]
+
+    monkeypatch.setattr(engines.tensorrt.tensorrt_int8, "ranges", ranges)
+    frames, others = (list(random_frames(2, (24, 32)).numpy()) for _ in "ab")
+
+    def engine(precision: Precision, calibration: Sequence[Any]) -> Engine:
+        order = Order(
+            model=model,
+            name="tiny.pt",
+            precision=precision,
+            cache=cache,
+            calibration=calibration,
+            max_batch=3,
+        )
+        return engines.tensorrt.make(order)
+
+    first = engine("int8", frames)
+    assert first.info.precision == "int8"
+    first.prepare(16, 20)
+    first.prepare(18, 20)
+    assert built == [((16, 20), 3, "int8", 1.5), ((18, 20), 3, "int8", 1.5)]
+    engine("int8", frames).prepare(16, 20)  # from the cache: nothing is measured either
+    assert (len(built), len(taken)) == (2, 1)
+    engine("int8", others).prepare(16, 20)
+    assert built[2:] == [((16, 20), 3, "int8", 2.5)]
+    assert taken == [frames, others]
+    engine("fp16", frames).prepare(16, 20)
+    engine("fp16", others).prepare(16, 20)
+    assert built[3:] == [((16, 20), 3, "fp16")]
+
+
+def test_int8_wants_night_frames_and_a_tensorrt_that_takes_it(
+    built: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = list(random_frames(1).numpy())
+    with pytest.raises(
+        EngineError, match=r"^precision int8: needs night frames to take ranges from; give cal"
+    ):
+        engine_of(precision="int8")
+    assert engines.tensorrt.precisions() == ("int8", "fp16", "fp32")
+
+    monkeypatch.setattr(engines.tensorrt, "installed", lambda: ("torch-tensorrt-rtx", "2.13.0"))
+    rtx = fake_trt(rtx=True)
+    monkeypatch.setattr(engines.tensorrt.importlib, "import_module", lambda name: rtx)
+    for version, takes_it in (("1.5.0.114", False), ("1.6.1.120", False), ("1.7.1.116", True), ("2.0", True)):
+        rtx.__version__ = version
+        assert engines.tensorrt.precisions() == ("int8", "fp16", "fp32")[not takes_it :]
+        if takes_it:
+            assert engine_of(precision="int8", calibration=frames).info.precision == "int8"
+            continue
+        with pytest.raises(EngineError) as caught:
+            engine_of(precision="int8", calibration=frames)
+        assert str(caught.value) == (
+            f"precision int8: TensorRT-RTX {version} takes no int8 convolutions, 1.7 does; pip install --no-deps "
+            "'tensorrt-rtx-cu13==1.7.*' 'tensorrt-rtx-cu13-bindings==1.7.*' 'tensorrt-rtx-cu13-libs==1.7.*', "
+            "or use fp16"
+        )
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(engines.tensorrt.importlib, "import_module", missing)
+    assert engines.tensorrt.precisions() == ("int8", "fp16", "fp32")  # making one says what is missing
+
+
 def test_a_plan_that_tensorrt_refuses_names_its_folder(
     built: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,9 +400,8 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         EngineError, match=r"^backend tensorrt: there is no NVIDIA GPU here; use openvino or eager$"
     ):
         load_engine(MODEL, "tensorrt")
-    for precision in ("bf16", "int8"):
-        with pytest.raises(EngineError, match=f"^precision {precision}: tensorrt runs fp16 or fp32$"):
-            TensorRtEngine(NightToDay(TINY), name="x", precision=precision)
+    with pytest.raises(EngineError, match=r"^precision bf16: tensorrt runs int8, fp16, fp32$"):
+        TensorRtEngine(NightToDay(TINY), name="x", precision="bf16")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
@@ -359,10 +435,14 @@ def test_on_a_gpu_it_agrees_with_eager(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "engines")
     from engines.checkpoint import load_checkpoint
 
-    for precision, bar in (("fp32", 50), ("fp16", 40), ("fp16", 40)):  # the last from the cache
+    bars = [("fp32", 50), ("fp16", 40), ("fp16", 40)]  # the last from the cache
+    if "int8" in engines.tensorrt.precisions():
+        bars += [("int8", 32)] * 2
+    for precision, bar in bars:
         engine = TensorRtEngine(
-            load_checkpoint(MODEL), name="m", precision=precision, max_batch=4, cache=cache
-        )
+            load_checkpoint(MODEL), name="m", precision=precision, max_batch=4, cache=cache,
+            calibration=frames[:2],
+        )  # fmt: skip
         for count in (5, 1, 3, 1):
             error = np.square(engine(frames[:count]) - want[:count]).mean()
             assert 10 * np.log10(255**2 / max(error, 1e-9)) > bar
