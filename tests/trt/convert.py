@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import re
 import sys
 import time
 from dataclasses import replace
@@ -19,11 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engines import tensorrt_int8
 from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from engines.golden import synthetic_nights
 from engines.lift import LARGEST
 
 MAX_BATCH = 8
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 REFERENCE = (72, 104)
 
 LIFTED = "light blended and lifted"
@@ -124,7 +127,7 @@ def watch_the_builder() -> None:
 
 
 def describe(trt: Any, network: Any, config: Any) -> dict[str, Any]:
-    """A network's edge, its convolutions and norms by type, and the settings that decide its precision."""
+    """A network's edge, its convolutions, norms and Q layers by type, and the settings that decide its precision."""
     layers = [network.get_layer(i) for i in range(network.num_layers)]
 
     def types(*kinds: Any) -> list[str]:
@@ -135,6 +138,7 @@ def describe(trt: Any, network: Any, config: Any) -> dict[str, Any]:
         "outputs": [_edge(network.get_output(i)) for i in range(network.num_outputs)],
         "convolutions": types(trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION),
         "norms": types(trt.LayerType.NORMALIZATION),
+        "quantised": types(trt.LayerType.QUANTIZE),
         "tf32": config.get_flag(trt.BuilderFlag.TF32),
         "strongly_typed": network.get_flag(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED),
     }
@@ -144,6 +148,19 @@ def _edge(tensor: Any) -> list[Any]:
     return [tensor.dtype.name, list(tensor.shape)]
 
 
+def computed_in(plan: bytes) -> list[list[str]]:
+    """Types of input and weights of each convolution that an engine runs, in no order.
+
+    TensorRT-RTX 1.7 writes what it runs as text into its engines; an engine that cannot be loaded cannot be inspected
+    otherwise.
+    """
+    text = plan.decode("latin1")
+    tensors = re.findall(r'^ *(?:sub_)?tensor={ .*?\bname="([^"]+)".*? type=(\w+) }', text, re.MULTILINE)
+    types = dict(tensors)
+    inputs = re.findall(r'^ *corrltn={ name="[^"]+" output={[^}]*} input={([^}]*)}', text, re.MULTILINE)
+    return [[types[name] for name in re.findall(r'"([^"]+)"', named)[:2]] for named in inputs]
+
+
 def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str) -> dict[str, Any]:
     """The line of one graph, converted by the very function that the engine calls."""
     from engines.tensorrt import build
@@ -151,12 +168,14 @@ def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str)
     line: dict[str, Any] = {"graph": name, "precision": precision, "size": size}
     began = time.process_time()
     given.clear()
+    ranges = tensorrt_int8.ranges(model, synthetic_nights((64, 96))[:1]) if precision == "int8" else ()
     try:
-        data = build(model, size=size, max_batch=MAX_BATCH, precision=precision)
+        data = build(model, size=size, max_batch=MAX_BATCH, precision=precision, ranges=ranges)
     except Exception as error:
         return {**line, "error": f"{type(error).__name__}: {error}"}
     (network,) = given  # one engine
-    return {**line, **network, "bytes": len(data), "cpu_seconds": round(time.process_time() - began, 1)}
+    spent = round(time.process_time() - began, 1)
+    return {**line, **network, "computed_in": computed_in(data), "bytes": len(data), "cpu_seconds": spent}
 
 
 def main(seed: int) -> None:

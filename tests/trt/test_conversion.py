@@ -11,6 +11,7 @@ import os
 import platform
 import random
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from engines.generator import NightToDay
+from engines.generator import NightToDay, ResizeConv2d
 from tests.trt.convert import GRAPHS, MAX_BATCH, PRECISIONS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,13 +85,24 @@ def test_the_whole_graph_becomes_one_engine(converter: Converter, graph: str, pr
     generator = NightToDay(GRAPHS[graph]).generator
     layers = sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in generator.modules())
     invariant = 0 if GRAPHS[graph].input == "rgb" else 6  # one for the colours, two along x, three along y
-    inner = "HALF" if precision == "fp16" else "FLOAT"  # the last layer is never half
+    inner = "FLOAT" if precision == "fp32" else "HALF"  # the last layer is never half
     assert line["convolutions"] == ["FLOAT"] * invariant + [inner] * (layers - 1) + ["FLOAT"]
+    # int8 is what lies behind Q layers, of input and weights each; what the builder made of them its engine says.
+    transposed = sum(isinstance(m, (nn.ConvTranspose2d, ResizeConv2d)) for m in generator.modules())
+    in_int8 = layers - transposed if precision == "int8" else 0
+    assert line["quantised"] == ["INT8"] * 2 * in_int8
+    ran = {
+        "fp32": {("float", "float"): invariant + layers - transposed},
+        "fp16": {("float", "float"): invariant + 1, ("half", "half"): layers - transposed - 1},
+        "int8": {("float", "float"): invariant, ("int8", "int8"): layers - transposed},
+    }[precision]
+    assert Counter(map(tuple, line["computed_in"])) == Counter(ran)
     statistics = sum(isinstance(module, nn.InstanceNorm2d) for module in generator.modules())
     assert line["norms"] == ["FLOAT"] * (statistics + (invariant > 0))
     # Half the weights take half the room, where weights are most of an engine.
-    if graph == "paper" and precision == "fp16":
-        assert line["bytes"] < 0.7 * converter.line(graph, "fp32")["bytes"]
+    if graph == "paper" and precision != "fp32":
+        before = PRECISIONS[PRECISIONS.index(precision) - 1]
+        assert line["bytes"] < 0.7 * converter.line(graph, before)["bytes"]
 
 
 def test_an_operator_that_would_stay_in_torch_is_refused(converter: Converter) -> None:
