@@ -51,6 +51,7 @@ def test_every_part_runs_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert told["quality"][f"{kind} fp16"] > 40
         exact = told["quality"][f"{kind} fp32"]  # but for the order of sums
         assert exact == "identical" or exact > 80
+    assert 30 < told["quality"]["eager int8"] < 60
     row = told["cameras"]["light 64x48"]
     assert row["cameras"] >= 0
     assert row["fps"] > 0
@@ -68,6 +69,9 @@ def test_every_part_runs_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixtu
             share["tensorrt"],
             told["engine_load"]["loaded / built"],
             told["quality"]["tensorrt fp16"],
+            told["quality"]["tensorrt int8"],
+            told["int8"]["light"]["fp16"],
+            told["int8"]["light"]["int8"],
         ):
             assert value.startswith("not measured: backend tensorrt: ")
     assert capsys.readouterr().out.count("\n") == len(PARTS)

@@ -441,7 +441,7 @@ def test_on_a_gpu_it_agrees_with_eager(tmp_path: Path) -> None:
     for precision, bar in bars:
         engine = TensorRtEngine(
             load_checkpoint(MODEL), name="m", precision=precision, max_batch=4, cache=cache,
-            calibration=frames[:2],
+            calibration=list(frames[:2]),
         )  # fmt: skip
         for count in (5, 1, 3, 1):
             error = np.square(engine(frames[:count]) - want[:count]).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +25,7 @@ from engines.cache import EngineCache
 from engines.checkpoint import load_checkpoint
 from engines.export import Whole
 from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from engines.golden import golden_frames
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = GeneratorSettings(blocks=1, width=4)
@@ -222,8 +223,12 @@ def training_step(machine: Machine, budget: Budget) -> dict[str, Any]:
 
 
 def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
-    """PSNR of the shipped model in each precision on each backend against eager fp32, on four real frames."""
-    model = load_checkpoint(ROOT / "weights" / "a1_barnet.pt")
+    """PSNR of the shipped model in each precision on each backend against eager fp32, on four real frames.
+
+    Eager int8 is what TensorRT's is meant to be: fp32 rounded as int8 is.
+    """
+    path = ROOT / "weights" / "a1_barnet.pt"
+    model, calibration = load_checkpoint(path), golden_frames(path)
     rows: dict[str, Any] = {"against": "eager fp32 without TF32, dB, the worst of the frames"}
     pictures, rows["frames"] = _nights()
     if machine.smoke:
@@ -234,13 +239,44 @@ def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
         whole = Whole(model, size).to(machine.device)
         want = whole(frames.float())
     for kind in KINDS:
-        for precision in ("fp16", "fp32"):
+        for precision in ("int8", "fp16", "fp32"):
             name = f"{kind} {precision}"
-
+            if name == "compile int8":  # nothing but eager once more
+                continue
             with _exact():
-                run = _try(rows, name, kind, model, size, len(frames), machine, budget, precision)
+                run = _try(
+                    rows, name, kind, model, size, len(frames), machine, budget, precision, calibration
+                )
                 if run is not None:
                     rows[name] = _psnr(run(frames), want)
+    return rows
+
+
+def int8_speed(machine: Machine, budget: Budget) -> dict[str, Any]:
+    """TensorRT in int8 against itself in fp16, for each generator."""
+    models = {"light": (LIGHT, (540, 960)), "compact": (COMPACT, (540, 960)), "paper": (PAPER, (288, 512))}
+    batch = 8
+    if machine.smoke:
+        models, batch = {"light": (replace(LIGHT, blocks=1, width=4), (48, 64))}, 2
+    rows: dict[str, Any] = {"bar": "int8 / fp16 > 1, else auto takes fp16", "batch": batch}
+    for name, (settings, size) in models.items():
+        model = NightToDay(settings).eval()
+        row: dict[str, Any] = {"size": size}
+        rows[name] = row
+        frames = _frames(batch, size, machine)
+        calls = {}
+        for precision in ("fp16", "int8"):
+            run = _try(row, precision, "tensorrt", model, size, batch, machine, budget, precision)
+            if run is not None:
+                calls[precision] = partial(run, frames)
+        try:
+            times = seconds_each(calls, machine, budget, rounds=5, seconds=0.5)
+        except OutOfTimeError as error:
+            row["int8 / fp16"] = not_measured(error)
+            continue
+        row |= {f"{precision} fps": batch / statistics.median(spent) for precision, spent in times.items()}
+        if len(times) == 2:
+            row["int8 / fp16"] = ratio(times["fp16"], times["int8"])
     return rows
 
 
@@ -282,12 +318,12 @@ def _nights() -> tuple[NDArray[np.uint8], str]:
 
 def _try(
     rows: dict[str, Any], name: str, kind: str, model: NightToDay, size: tuple[int, int], batch: int,
-    machine: Machine, budget: Budget, precision: str = "fp16",
+    machine: Machine, budget: Budget, precision: str = "fp16", calibration: Sequence[NDArray[np.uint8]] = (),
 ) -> Run | None:  # fmt: skip
     """What ``make`` makes, or None and a row that says why not."""
     try:
         budget.ask(1)
-        return make(kind, model, size, batch, machine, precision=precision)
+        return make(kind, model, size, batch, machine, precision=precision, calibration=calibration)
     except Exception as error:  # a compiler raises anything
         rows[name] = not_measured(error)
         return None
@@ -299,5 +335,6 @@ PARTS = (
     Part("quality", quality, 70),
     Part("cameras", cameras_served, 150),
     Part("frames_stay", frames_stay, 40),
+    Part("int8", int8_speed, 60),
     Part("training_step", training_step, 60),
 )

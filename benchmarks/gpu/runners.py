@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.gpu.budget import Budget
 from engines.export import Whole
 from engines.generator import NightToDay
+from engines.tensorrt_int8 import quantise, ranges
 
 Run = Callable[[Tensor], Tensor]
 """Uint8 (N, H, W, 3) → the same, on the device."""
@@ -60,19 +63,28 @@ def make(
     machine: Machine,
     *,
     precision: str = "fp16",
+    calibration: Sequence[NDArray[np.uint8]] = (),
 ) -> Run:
-    """The model in fp16 (or fp32) behind ``kind``, compiled for frames of a size. What cannot be had raises.
+    """The model in fp16, fp32 or int8 behind ``kind``, compiled for frames of a size. What cannot be had raises.
 
-    ``eager`` is PyTorch with channels last, ``compile`` torch.compile with CUDA graphs, ``tensorrt`` our engine.
+    ``eager`` is PyTorch with channels last, ``compile`` torch.compile with CUDA graphs, ``tensorrt`` our engine. int8
+    takes its ranges from ``calibration``, by default from noise; only TensorRT computes in it, PyTorch does as if.
     """
     model = copy.deepcopy(model)
+    if precision == "int8" and not calibration:
+        calibration = [np.random.default_rng(0).integers(0, 60, (96, 128, 3), dtype=np.uint8)]
     if kind == "tensorrt":
         from engines.tensorrt import TensorRtEngine
 
-        engine = TensorRtEngine(model, name="benchmark", precision=precision, max_batch=batch)
+        engine = TensorRtEngine(
+            model, name="benchmark", precision=precision, max_batch=batch, calibration=calibration
+        )
         engine.prepare(*size)
         return engine.on_device
-    edge = Edge(Whole(model, size, half=precision == "fp16")).eval().to(machine.device)
+    whole = Whole(model, size, half=precision != "fp32")
+    if precision == "int8":
+        quantise(whole, ranges(model, calibration))
+    edge = Edge(whole).eval().to(machine.device)
     edge = edge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     call: Any = edge
     if kind == "compile":
