@@ -17,7 +17,8 @@ ratios count.
 - ``light``: the same with the light model, four cameras at 60 fps, more than any contestant can do: what is left is
   what everything around the engine costs.
 - ``overload``: the compact generator again, and the cameras send twice what the pipeline did translate of them under
-  ``four``. p95 from decoded to written: at most half of either's. Ages, which count from when the camera sent a frame, are told beside it.
+  ``four``. p95 from decoded to written: at most half of either's. Ages, which count from when the camera sent a
+  frame, are told beside it.
 
 The pipeline writes H.264, the others MPEG-4 part 2, which is what OpenCV has. PYTHON is an interpreter of an
 environment with ``inference``, torch, openvino and nncf, the last three in this project's versions.
