@@ -97,7 +97,8 @@ def main() -> int:
     if not args.only:
         result = {
             "date": str(date.today()), "hardware": hardware(args.device), "method": args.method, "steps": args.steps,
-            "height": args.height, "features": args.vgg, "enough": enough, "cameras": rows,
+            "height": args.height, "features": args.vgg, "enough": enough,
+            "cameras": [{k: None if v != v else v for k, v in row.items()} for row in rows],  # JSON knows no NaN
         }  # fmt: skip
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
     width = max(picture.shape[1] for _, picture in pictures)
