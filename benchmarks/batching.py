@@ -137,7 +137,13 @@ def main() -> int:
         for cameras in loads
         for window in (True, False)
     ]
-    result = {"date": str(date.today()), "hardware": hardware("cpu"), "seed": args.seed, "rows": rows}
+    result = {
+        "date": str(date.today()),
+        "hardware": hardware("cpu"),
+        "seconds": args.seconds,
+        "seed": args.seed,
+        "rows": rows,
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:

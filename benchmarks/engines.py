@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
@@ -155,7 +156,9 @@ class Bench:
                 ]
                 for batch in BATCHES:
                     frames = np.stack(night[:batch])
-                    times = self._in_turns({name: _call(engine, frames) for name, engine in engines.items()})
+                    times = in_turns(
+                        {name: call_of(engine, frames) for name, engine in engines.items()}, self._rounds
+                    )
                     eager = times["eager fp32"]
                     rows.append({
                         "model": model, "size": f"{width}×{height}", "batch": batch,
@@ -183,7 +186,8 @@ class Bench:
                 av.VideoFrame.from_ndarray(night, "rgb24").reformat(format="yuv420p")
                 for night in self._nights
             ]
-            times = self._in_turns({"bare": bare, "loop": lambda e=engine, v=videos: _through_loop(e, v)})  # type: ignore[misc]
+            through = functools.partial(_through_loop, engine, videos)
+            times = in_turns({"bare": bare, "loop": through}, self._rounds)
             count = len(self._nights) * CAMERAS
             rows.append({
                 "engine": f"{model} {engine.info.precision}", "cameras": CAMERAS,
@@ -216,22 +220,25 @@ class Bench:
             print(rows[-1], file=sys.stderr)
         return rows
 
-    def _in_turns(self, work: Mapping[str, Callable[[], None]]) -> dict[str, list[float]]:
-        """Seconds of one run of each, by round: the mean of as many runs as fit into a few seconds, at most eight."""
-        for run in work.values():
-            run()  # what is compiled or allocated is so once
-        times: dict[str, list[float]] = {name: [] for name in work}
-        for _ in range(self._rounds):
-            for name, run in work.items():
-                began, runs = time.perf_counter(), 0
-                while runs < 8 and (not runs or time.perf_counter() - began < MOST):
-                    run()
-                    runs += 1
-                times[name].append((time.perf_counter() - began) / runs)
-        return times
+
+def in_turns(work: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of one run of each, by round: the mean of as many runs as fit into a few seconds, at most eight."""
+    for run in work.values():
+        run()  # what is compiled or allocated is so once
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, run in work.items():
+            began, runs = time.perf_counter(), 0
+            while runs < 8 and (not runs or time.perf_counter() - began < MOST):
+                run()
+                runs += 1
+            times[name].append((time.perf_counter() - began) / runs)
+    return times
 
 
-def _call(engine: Engine, frames: Pictures) -> Callable[[], None]:
+def call_of(engine: Engine, frames: Pictures) -> Callable[[], None]:
+    """The engine at work on these frames."""
+
     def run() -> None:
         engine(frames)
 

@@ -22,10 +22,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.demo_scene import split
+from benchmarks.engines import call_of, in_turns
 from benchmarks.gpu.runners import products
 from benchmarks.study.run import hardware
 from engines import load_engine
@@ -33,7 +33,7 @@ from engines.backends import Precision
 from engines.checkpoint import load_checkpoint
 from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
 from engines.openvino import precisions
-from train.data import Image, Scene
+from train.data import Scene
 from train.evaluate import TFL_LABELS, score, trivial_scores
 from train.trainer import Trainer, default_settings
 
@@ -129,8 +129,9 @@ def _rows(names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
             row |= {f"PSNR, dB{told}": round(found.whole, 2), f"foreground{told}": round(found.foreground, 2)}
         rows.append(row)
         logging.info("%s", row)
-    times = _in_turns(
-        {name: engine for name, engine in engines.items() if TAUGHT not in name}, demo.test_night, args
+    frame = demo.test_night[0][None]
+    times = in_turns(
+        {name: call_of(engine, frame) for name, engine in engines.items() if TAUGHT not in name}, args.rounds
     )
     for row in rows:
         size = row["model"].removesuffix(TAUGHT)
@@ -144,23 +145,6 @@ def _rows(names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
                 "times eager": round(statistics.median(a / b for a, b in zip(eager, low, strict=True)), 1)
             }
     return rows
-
-
-def _in_turns(
-    engines: dict[str, Any], nights: list[Image], args: argparse.Namespace
-) -> dict[str, list[float]]:
-    """Seconds of one frame, by engine and round."""
-    frame = np.ascontiguousarray(nights[0][None])
-    times: dict[str, list[float]] = {name: [] for name in engines}
-    for number in range(args.rounds + 1):  # the first warms up
-        for name, engine in engines.items():
-            began, runs = time.perf_counter(), 0
-            while runs < 8 and (not runs or time.perf_counter() - began < 2):
-                engine(frame)
-                runs += 1
-            if number:
-                times[name].append((time.perf_counter() - began) / runs)
-    return times
 
 
 if __name__ == "__main__":
