@@ -15,7 +15,7 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -78,6 +78,7 @@ class Encoder:
             context.bit_rate = 0  # the quality alone decides
         else:
             context = _codec("libx264", "yuv420p" if self._gpu is None else "nv12", x264)
+        self._reformatter = VideoReformatter()  # a new one each time takes longer than the conversion
         self._packed: Tensor | None = None
         self._cuda = nvcodec.context_for(self._gpu) if nvenc and self._gpu is not None else None
         context.width, context.height = width, height
@@ -111,9 +112,10 @@ class Encoder:
         width, height = self.size
         rgb = picture.rgb[:height, :width]
         if not isinstance(rgb, Tensor):
-            return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
-            )
+            return self._reformatter.reformat(
+                av.VideoFrame.from_numpy_buffer(rgb, format="rgb24"),
+                format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG, threads=1,
+            )  # fmt: skip
         # The same memory for every picture: NVENC has done with it when it gives the packet, and remembers the
         # addresses that it has seen.
         packed = nv12.from_rgb(rgb, colorspace=self._context.colorspace, out=self._packed)
