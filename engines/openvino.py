@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -101,15 +102,32 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a size has been compiled to.
+    """What a size has been compiled to; any number of threads may use it.
 
     Attributes:
         whole: runs a frame on all cores.
-        lanes: run a frame each, on a core each, at the same time; empty where there is one core or many.
+        turn: held while it does.
+        lanes: run a frame each, on a core each, at the same time; those that are free. None where there is one
+            core or many.
     """
 
     whole: Requests
-    lanes: tuple[Requests, ...]
+    turn: threading.Lock
+    lanes: SimpleQueue[Requests] | None
+
+    def run_whole(self, frame: Frames, day: Frames) -> None:
+        """``Requests.run`` on all cores."""
+        with self.turn:
+            self.whole.run(frame, day)
+
+    def run_lane(self, frame: Frames, day: Frames) -> None:
+        """``Requests.run`` on one core, once a lane is free."""
+        assert self.lanes is not None
+        lane = self.lanes.get()
+        try:
+            lane.run(frame, day)
+        finally:
+            self.lanes.put(lane)
 
 
 class OpenVinoEngine:
@@ -121,10 +139,11 @@ class OpenVinoEngine:
     small size, and stays fp32 as well.
 
     Graphs take one frame. With the batch left open the shipped model took a third longer: 4.1 ms in place of 3.0 for
-    the front and 7.2 in place of 5.6 for the rest (352×288, bf16, one thread). The frames of a batch go through side
-    by side, as many as there are cores and a core each, so that none waits for another: 44 a second in place of 35
-    beside two busy processes, 111 both ways where nothing else runs (compact, int8, 352×288, two cores). Those left
-    over go through one after the other, on all cores each.
+    the front and 7.2 in place of 5.6 for the rest (352×288, bf16, one thread). A call that comes while another is
+    under way goes through beside it, a core each, so that none waits for another; a lone one has all cores. So do the
+    frames of a batch, as many as there are cores; those left over go through one after the other, on all cores each.
+    Side by side 44 a second go through in place of 35 beside two busy processes, and 111 both ways where nothing else
+    runs (compact, int8, 352×288, two cores).
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -153,7 +172,7 @@ class OpenVinoEngine:
             raise EngineError("precision bf16: this CPU does not compute in bfloat16; use fp32 or auto")
         cores = machine.cores()
         self.at_once = cores if cores <= LANES_MOST else 1
-        """Frames that are worked on at the same time: more of them in a batch wait for one another."""
+        """Calls that are worked on at the same time, of a frame each; more wait, as do more frames in one call."""
         flags = [
             ("side", str(model.side)), ("torch", str(torch.__version__)), ("lanes", str(self.at_once > 1))
         ]  # fmt: skip
@@ -177,7 +196,10 @@ class OpenVinoEngine:
         )
         self._pool = ThreadPoolExecutor(self.at_once, "lane")
         self._compiled: dict[Size, Compiled] = {}
-        self._lock = threading.Lock()  # over _compiled; never held while anything is compiled or run
+        self._calls = 0  # under way
+        self._lock = (
+            threading.Lock()
+        )  # over _compiled and _calls; never held while anything is compiled or run
         self._compiling = threading.Lock()  # the model is traced in one thread at a time
         self.info = EngineInfo("openvino", precision, name)
 
@@ -187,19 +209,30 @@ class OpenVinoEngine:
         compiled = self._at(frames.shape[1], frames.shape[2])
         frames = np.ascontiguousarray(frames)
         days = np.empty_like(frames)
+        with self._lock:
+            alone = not self._calls
+            self._calls += 1
+        try:
+            if len(frames) == 1 and not alone and compiled.lanes is not None:
+                compiled.run_lane(frames, days)
+            else:
+                self._run_batch(compiled, frames, days)
+        finally:
+            with self._lock:
+                self._calls -= 1
+        return days
+
+    def _run_batch(self, compiled: Compiled, frames: Frames, days: Frames) -> None:
+        """As many as there are lanes side by side, those left over one after the other on all cores."""
         done = 0
-        while compiled.lanes and len(frames) - done >= self.at_once:
+        while compiled.lanes is not None and len(frames) - done >= self.at_once:
             places = range(done, done + self.at_once)
-            runs = [
-                self._pool.submit(lane.run, frames[i : i + 1], days[i : i + 1])
-                for lane, i in zip(compiled.lanes, places, strict=True)
-            ]
+            runs = [self._pool.submit(compiled.run_lane, frames[i : i + 1], days[i : i + 1]) for i in places]
             for run in runs:
                 run.result()
             done += self.at_once
         for i in range(done, len(frames)):
-            compiled.whole.run(frames[i : i + 1], days[i : i + 1])
-        return days
+            compiled.run_whole(frames[i : i + 1], days[i : i + 1])
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
@@ -234,12 +267,14 @@ class OpenVinoEngine:
 
     def _load(self, size: Size) -> Compiled:
         graphs = graphs_for(self._model, *size)
-        lanes = self.at_once if self.at_once > 1 else 0
         with self._fetched(size, lambda folder: self._build(graphs, folder)) as folder:
-            return Compiled(
-                self._wired(graphs, size, folder, WHOLE),
-                tuple(self._wired(graphs, size, folder, LANE) for _ in range(lanes)),
-            )
+            whole = self._wired(graphs, size, folder, WHOLE)
+            if self.at_once == 1:
+                return Compiled(whole, threading.Lock(), None)
+            lanes: SimpleQueue[Requests] = SimpleQueue()
+            for _ in range(self.at_once):
+                lanes.put(self._wired(graphs, size, folder, LANE))
+            return Compiled(whole, threading.Lock(), lanes)
 
     def _wired(self, graphs: Sequence[Graph], size: Size, folder: Path, way: str) -> Requests:
         tensors: dict[str, ov.Tensor] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from pipeline.clock import Clock
 from pipeline.frame import Frame
 from pipeline.line import Line
+from pipeline.translator import Translate
 from pipeline.window import BatchWindow
 
 IDLE = (
@@ -25,9 +26,11 @@ class Batcher:
     lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchWindow`` finds that
     worth it.
 
-    An engine may say how many frames it works on ``at_once``. More would only wait for one another, and so would
-    fewer, which go through it one by one; so a batch has that many or one. While the others wait, newer frames take
-    their places.
+    An engine may say how many calls it takes ``at_once``. It works on a frame each, side by side, so a batch for
+    it is one frame: in a larger one frames would only wait for one another. Any other engine has one batch at a
+    time. While frames wait, newer ones take their places.
+
+    Several threads may take batches, each until it is ``done``; the frames of a camera that is in one wait for that.
 
     First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
     alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
@@ -61,6 +64,7 @@ class Batcher:
         self._last_kind: dict[str, Hashable] = {}
         self._last_turn: dict[str, int] = {}
         self._turn = 0
+        self._under_way: dict[Line, Translate | None] = {}  # lines in batches, and the engines these are for
 
     def add(self, line: Line) -> None:
         """Take frames from ``line`` from now on, in place of the one of its name, if there is one."""
@@ -82,13 +86,14 @@ class Batcher:
 
     def ran(self, size: int, seconds: float) -> None:
         """Say what a batch of ``size`` frames took to translate."""
-        self._window.ran(size, seconds)
+        with self._ready:
+            self._window.ran(size, seconds)
 
     def next(self, closed: threading.Event) -> list[list[Taken]]:
         """Wait for frames and take the next batch: nearly always one, each of one kind, in order of turns.
 
-        Returns an empty list once ``closed`` is set (notify ``ready`` after setting it) and no frame waits, and
-        when none came for ``IDLE`` seconds.
+        Say ``done`` of what it returns. That is an empty list once ``closed`` is set (notify ``ready`` after setting
+        it) and no frame waits, and when none came for ``IDLE`` seconds.
         """
         with self._ready:
             self._ready.wait_for(lambda: closed.is_set() or self._pending(), IDLE)
@@ -96,20 +101,39 @@ class Batcher:
             while (late := self._wait_for_more(closed)) > 0:
                 self._ready.wait(late)
             self.held += self._clock.monotonic() - began
-            return self._take(self._clock.monotonic())
+            batches = self._take(self._clock.monotonic())
+            self._under_way |= {line: line.engine for batch in batches for line, _ in batch}
+            return batches
+
+    def done(self, batches: Sequence[Sequence[Taken]]) -> None:
+        """Say that these have been worked off."""
+        with self._ready:
+            for line, _ in (one for batch in batches for one in batch):
+                self._under_way.pop(line, None)
+            self._ready.notify_all()
 
     def _pending(self) -> list[str]:
-        return [name for name, line in self._lines.items() if line.slot.pending]
+        """The cameras with a frame that can be worked on now."""
+        return [
+            name
+            for name, line in self._lines.items()
+            if line.slot.pending and line not in self._under_way and self._has_room(line.engine)
+        ]
+
+    def _has_room(self, engine: Translate | None) -> bool:
+        busy = sum(one is engine for one in self._under_way.values())
+        return busy < (at_once(engine) or 1)
 
     def _wait_for_more(self, closed: threading.Event) -> float:
         """Seconds to wait for one more frame, if that is worth it."""
         pending = self._pending()
         if closed.is_set() or not pending:
             return 0.0
-        kind = self._last_kind.get(self._by_turn(pending)[0])
+        pending = self._by_turn(pending)
+        kind = self._last_kind.get(pending[0])
         alike = [name for name in self._lines if self._last_kind.get(name, kind) == kind]
         waiting = sum(name in pending for name in alike)
-        if waiting >= self.max_batch:
+        if waiting >= self._most(pending):
             return 0.0
         now = self._clock.monotonic()
         others = [name for name in alike if name not in pending]
@@ -124,12 +148,7 @@ class Batcher:
 
     def _most(self, pending: list[str]) -> int:
         """How many of the frames that wait, by turn, go into a batch at the most."""
-        at_once = getattr(self._lines[pending[0]].engine, "at_once", None) if pending else None
-        if at_once is None:
-            return self.max_batch
-        kind = self._last_kind.get(pending[0])
-        alike = sum(self._last_kind.get(name, kind) == kind for name in pending)
-        return min(at_once, self.max_batch) if alike >= at_once else 1
+        return 1 if pending and at_once(self._lines[pending[0]].engine) else self.max_batch
 
     def _take(self, now: float) -> list[list[Taken]]:
         batches: dict[Hashable, list[Taken]] = {}
@@ -153,3 +172,9 @@ class Batcher:
             self._last_turn[name] = self._turn
             batches.setdefault(kind, []).append((line, frame))
         return list(batches.values())
+
+
+def at_once(engine: Translate | None) -> int | None:
+    """How many calls, of a frame each, an engine works on at the same time; None if it wants whole batches."""
+    lanes: int | None = getattr(engine, "at_once", None)
+    return lanes

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
@@ -113,7 +114,7 @@ class Encoder:
         rgb = picture.rgb[:height, :width]
         if not isinstance(rgb, Tensor):
             return self._reformatter.reformat(
-                av.VideoFrame.from_numpy_buffer(rgb, format="rgb24"),
+                av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24"),
                 format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG, threads=1,
             )  # fmt: skip
         # The same memory for every picture: NVENC has done with it when it gives the packet, and remembers the

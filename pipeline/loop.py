@@ -1,60 +1,36 @@
-"""The one thread that turns waiting frames into pictures for the outputs."""
+"""The workers that turn waiting frames into pictures for the outputs."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping
 
-import torch
-from av.video.reformatter import VideoReformatter
-from torch import Tensor
-
-from engines import copies
-from engines.copies import Pixels
-from engines.detections import Detection
-from pipeline import nvcodec
-from pipeline.batcher import Batcher, Taken
+from pipeline.batcher import Batcher, Taken, at_once
 from pipeline.clock import Clock
-from pipeline.compose import draw_detections, draw_mark
-from pipeline.frame import Frame, Picture
-from pipeline.line import Detect, Line
+from pipeline.frame import Frame
+from pipeline.line import Line
 from pipeline.probation import BatchTimes
 from pipeline.stats import Histogram
-from pipeline.translator import Translate, device_of, stack, to_rgb, translate
+from pipeline.translator import Translate
 from pipeline.warmup import WarmUp
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """A frame on its way: as the camera saw it and as it will be shown, (H, W, 3) each."""
-
-    line: Line
-    frame: Frame
-    seen: Pixels
-    day: Pixels
-    translated: bool
-
-
-_Dark = tuple[Line, Frame, Pixels]
-"""A frame to be translated, and its colours."""
+from pipeline.worker import Shared, Worker
 
 
 class Loop(threading.Thread):
     """Takes batches, translates what is night, draws, and hands pictures to the outputs.
 
+    It has as many workers, a thread each, as the engine with the most takes calls ``at_once``: while one draws, and
+    waits for frames, the others' keep the processor busy. A camera is in the hands of one of them at a time, so its
+    pictures keep their order. The first works in this thread. When one fails they all end.
+
     Args:
         lines: the cameras' lines by name; ``add`` and ``remove`` change it.
         ready: the condition their slots share.
         max_batch: most frames the engine is given at once.
-        stop: once set, the loop ends after the batch at hand and leaves what waits.
+        stop: once set, the loop ends after the batches at hand and leaves what waits.
         batches: counts the frames given to an engine at once.
         clock: time.
-        on_end: called in this thread as it ends.
+        on_end: called in this thread as it ends, after all workers.
     """
 
     def __init__(
@@ -70,23 +46,44 @@ class Loop(threading.Thread):
     ) -> None:
         super().__init__(name="loop", daemon=True)
         self._on_end = on_end
-        self._batches = batches
         self._lines = lines
         self._ready = ready
         self._stop_asked = stop
         self._clock = clock
         self._closed = threading.Event()
-        self._reformatter = VideoReformatter()
-        self._warm_up = WarmUp()
-        self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=self._kind, clock=clock)
+        self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=_kind, clock=clock)
         for line in lines.values():
             self.batcher.add(line)
         self.times = BatchTimes(clock)
         """What its engines take."""
-        self.beat_at = clock.monotonic()
-        """When it last began a batch or found nothing to do, on the monotonic clock."""
+        self._shared = Shared(
+            lines=lines, ready=ready, batcher=self.batcher, stop=stop, batches=batches, times=self.times,
+            warm_up=WarmUp(), clock=clock,
+        )  # fmt: skip
+        self._others: list[threading.Thread] = []
+        self._beats = {0: clock.monotonic()}
         self.error: Exception | None = None
         """What ended the loop before its time, if anything did."""
+
+    @property
+    def beat_at(self) -> float:
+        """When the worker that has been busy the longest began a batch, or found nothing to do; monotonic clock."""
+        with self._ready:
+            return min(self._beats.values(), default=self._clock.monotonic())
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._beats[0] = self._clock.monotonic()
+        super().start()
+
+    def run(self) -> None:
+        """Work until finished or stopped."""
+        with self._ready:
+            self._hire()
+        self._work(0)
+        for other in self._others:
+            other.join()
+        self._on_end()
 
     def finish(self) -> None:
         """No more frames will come: work off what waits and end. Returns at once; ``join`` waits."""
@@ -99,6 +96,8 @@ class Loop(threading.Thread):
         with self._ready:
             self._lines[line.name] = line
             self.batcher.add(line)
+            if self.is_alive():
+                self._hire()
 
     def remove(self, name: str) -> None:
         """Leave a camera out; a frame of it that is in a batch already is dropped."""
@@ -107,152 +106,51 @@ class Loop(threading.Thread):
             self.batcher.remove(name)
 
     def swap(self, engines: Mapping[str, Translate]) -> None:
-        """Give cameras, by name, other engines, all at once. A batch at hand is translated by those before."""
+        """Give cameras, by name, other engines, all at once. Batches at hand are translated by those before."""
         with self._ready:
             for name, engine in engines.items():
                 self._lines[name].engine = engine
                 self.batcher.forget_kind(name)
+            if self.is_alive():
+                self._hire()
 
-    def run(self) -> None:
-        """Work until finished or stopped."""
-        batch: list[Taken] = []
+    def _hire(self) -> None:
+        """Have a worker for each call that the engine with the most takes at once; under ``ready``."""
+        wanted = max((at_once(line.engine) or 1 for line in self._lines.values()), default=1)
+        while len(self._others) < wanted - 1:
+            number = len(self._others) + 1
+            self._beats[number] = self._clock.monotonic()
+            other = threading.Thread(target=self._work, args=(number,), name=f"loop-{number}", daemon=True)
+            self._others.append(other)
+            other.start()
+
+    def _over(self) -> bool:
+        return self._stop_asked.is_set() or self.error is not None
+
+    def _work(self, number: int) -> None:
+        worker = Worker(self._shared)
+        taken: list[Taken] = []
         try:
-            while not self._stop_asked.is_set():
+            while not self._over():
                 batches = self.batcher.next(self._closed)
-                self.beat_at = self._clock.monotonic()
+                self._beats[number] = self._clock.monotonic()
                 if not batches and self._closed.is_set():
                     break
                 for batch in batches:
-                    self._process(batch)
+                    taken = batch
+                    worker.process(batch)
+                self.batcher.done(batches)
         except Exception as error:
-            self.error = error
-            for line, _ in batch:
+            self.error = self.error or error
+            for line, _ in taken:
                 line.stats.count_dropped("loop_failed")
         finally:
-            self._on_end()
-
-    def _kind(self, line: Line, frame: Frame) -> Hashable:
-        """What frames of a batch share: the engine, where they lie, and the size."""
-        return (
-            id(line.engine) if line.engine else None, line.stays_on_gpu, frame.video.width, frame.video.height
-        )  # fmt: skip
-
-    def _engine_ready(self, line: Line, engine: Translate, frame: Frame) -> bool:
-        # A file at its fastest loses no frame: it waits, and the others with it.
-        return line.lossless or self._warm_up.ready(engine, frame.video.height, frame.video.width)
-
-    def _process(self, batch: Sequence[Taken]) -> None:
-        with self._ready:  # all of them before a swap, or all after it
-            engines = [line.engine for line, _ in batch]
-        passed: list[_View] = []
-        dark: dict[
-            int, tuple[Translate, list[_Dark]]
-        ] = {}  # by engine: a swap may come between taking and this
-        for (line, frame), engine in zip(batch, engines, strict=True):
-            if self._lines.get(line.name) is not line:  # removed or replaced since
-                continue
-            line.size = (frame.video.height, frame.video.width)
-            try:
-                night = line.wants_translation(frame)
-                if night and engine is not None and not self._engine_ready(line, engine, frame):
-                    line.stats.count_dropped("engine_starting")
-                    continue
-                rgb = self._colours(frame, device_of(engine) if line.stays_on_gpu else None)
-            except Exception as error:
-                message = f"a frame cannot be converted to RGB: {error}"
-                line.lose("decode_error", "colour", "frame_failed", message)
-                continue
-            line.all_right("colour")
-            line.collect(frame, rgb)
-            if night and engine is not None:
-                dark.setdefault(id(engine), (engine, []))[1].append((line, frame, rgb))
-            else:
-                passed.append(_View(line, frame, rgb, rgb, translated=False))
-        self._show(passed)
-        for engine, frames in dark.values():
-            began = self._clock.monotonic()
-            views = _translated(partial(self.times.run, engine), frames, device_of(engine))
-            now = self._clock.monotonic()
-            self.batcher.ran(len(frames), now - began)
-            self._batches.observe(len(frames))
-            for view in views:
-                view.line.stats.count_latency(now - view.frame.decoded_at, stage="translated")
-            self._show(views)
-
-    def _colours(self, frame: Frame, device: torch.device | None) -> Pixels:
-        """A frame as RGB (H, W, 3) where it lies, or on ``device``, where it will be translated and encoded."""
-        if nvcodec.on_gpu(frame.video):
-            return nvcodec.rgb_of(frame.video)
-        rgb = to_rgb(frame.video, self._reformatter)
-        return rgb if device is None else copies.to_device(rgb, device, "decode")
-
-    def _show(self, views: Sequence[_View]) -> None:
-        found = self._detected(views)
-        for view, detections in zip(views, found, strict=True):
-            line = view.line
-            try:
-                self._finish_picture(view, detections)
-            except Exception as error:
-                message = f"a picture cannot be finished: {error}"
-                line.lose("engine_error", "compose", "frame_failed", message)
-            else:
-                line.all_right("compose")
-
-    def _detected(self, views: Sequence[_View]) -> list[Sequence[Detection]]:
-        """Detections of each view; those of one detector go through it together."""
-        found: list[Sequence[Detection]] = [() for _ in views]
-        groups: dict[int, tuple[Detect, list[int]]] = {}
-        for index, view in enumerate(views):
-            if view.line.detect is not None:
-                groups.setdefault(id(view.line.detect), (view.line.detect, []))[1].append(index)
-        for detect, places in groups.values():
-            try:
-                days = [views[place].day for place in places]
-                results = detect(stack(days, device=device_of(detect), why="detector"))
-                for place, detections in zip(places, results, strict=True):
-                    found[place] = detections
-                    views[place].line.stats.count_detections([detection.label for detection in detections])
-                    views[place].line.all_right("detect")
-            except Exception as error:
-                for place in places:
-                    views[place].line.warn("detect", "detector_failed", f"detection failed: {error}")
-        return found
-
-    def _finish_picture(self, view: _View, detections: Sequence[Detection]) -> None:
-        line, frame = view.line, view.frame
-        if line.background is not None:  # before anything is drawn
-            line.sample_background(frame, view.day, seen=view.seen, translated=view.translated)
-        keep = line.config.snapshot is not None
-        rgb = _copy(view.day) if keep and detections and not view.translated else view.day
-        if detections:
-            draw_detections(rgb, detections)
-        if view.translated:
-            draw_mark(rgb)
-        picture = Picture(frame=frame, rgb=rgb, translated=view.translated)
-        for sink in line.sinks:
-            if not (line.lossless and sink.put_wait(picture, cancelled=self._stop_asked)):
-                sink.offer(picture)
-        line.stats.count_output(translated=view.translated)
-        if not line.sinks:  # else each output counts what it has written
-            line.stats.count_latency(self._clock.monotonic() - frame.decoded_at)
-        if keep:
-            line.shown = (view.seen, rgb)
+            with self._ready:
+                del self._beats[number]
+                self._ready.notify_all()
 
 
-def _copy(rgb: Pixels) -> Pixels:
-    return rgb.clone() if isinstance(rgb, Tensor) else rgb.copy()
-
-
-def _translated(
-    engine: Callable[[Pixels], Pixels], dark: Sequence[_Dark], device: torch.device | None
-) -> list[_View]:
-    """Views of the frames the engine could translate; the others are counted as dropped."""
-    views = []
-    results = translate(engine, [rgb for _, _, rgb in dark], device=device)
-    for (line, frame, rgb), result in zip(dark, results, strict=True):
-        if isinstance(result, Exception):
-            line.lose("engine_error", "engine", "engine_failed", f"the engine failed on a frame: {result}")
-        else:
-            line.all_right("engine")
-            views.append(_View(line, frame, rgb, result, translated=True))
-    return views
+def _kind(line: Line, frame: Frame) -> Hashable:
+    """What frames of a batch share: the engine, where they lie, and the size."""
+    engine = id(line.engine) if line.engine else None
+    return engine, line.stays_on_gpu, frame.video.width, frame.video.height

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -38,7 +37,7 @@ Shape = tuple[int, int, int]
 
 
 class BatchTimes:
-    """What batches of each size took each engine lately. One thread calls ``run``, any may ask for ``usual``."""
+    """What batches of each size took each engine lately."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -93,14 +92,14 @@ class Probation:
     - Otherwise, after ``PROBATION_BATCHES`` and ``PROBATION_SECONDS`` from the first of them: kept. By day, with
       nothing to translate, neither begins.
 
-    One thread calls it; ``prepare`` is for any other, ``verdict`` for all.
+    Any thread may call it; as many at once as the engines themselves can take.
 
     Args:
         engine: the new one.
         before: the one that has proved itself.
         usual: seconds ``before`` takes for batches of each size; see ``BatchTimes``.
         clock: time.
-        on_verdict: called once, in the thread that runs the batches.
+        on_verdict: called once, in a thread that runs batches.
         model: the file both were made of; None if that is another one.
     """
 
@@ -120,6 +119,7 @@ class Probation:
         self._usual = dict(usual)
         self._clock = clock
         self._on_verdict = on_verdict
+        self._lock = threading.Lock()  # over what follows; never held while an engine runs
         self._began: float | None = None
         self._batches = self._failures = 0
         self._times: dict[Shape, deque[float]] = {}
@@ -155,20 +155,21 @@ class Probation:
         if self.verdict is not None:
             return run(self.serving, frames)
         began = self._clock.monotonic()
-        self._began = began if self._began is None else self._began
+        with self._lock:
+            self._began = began if self._began is None else self._began
         try:
             result = call(self.engine, frames)
         except Exception as error:
             result = self._rescued(frames, error)
         else:
             self._ran(frames, self._clock.monotonic() - began)
-        self._batches += 1
-        if (
-            self.verdict is None
-            and self._batches >= PROBATION_BATCHES
-            and self._clock.monotonic() - self._began >= PROBATION_SECONDS
-        ):
-            self._end(kept=True)
+        with self._lock:
+            self._batches += 1
+            if (
+                self._batches >= PROBATION_BATCHES
+                and self._clock.monotonic() - self._began >= PROBATION_SECONDS
+            ):
+                self._end(kept=True)
         return result
 
     on_device = __call__
@@ -187,22 +188,25 @@ class Probation:
             result = call(self.before, frames)
         except Exception:
             raise error from None
-        self._failures += 1
-        if self._failures >= MOST_FAILURES:
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            self._end(kept=False, reason=f"it failed on batches that the one before translates ({what})")
+        with self._lock:
+            self._failures += 1
+            if self._failures >= MOST_FAILURES:
+                what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                self._end(kept=False, reason=f"it failed on batches that the one before translates ({what})")
         return result
 
     def _ran(self, frames: Pixels, took: float) -> None:
         shape = _shape(frames)
-        if shape in self._pairs:
+        with self._lock:
+            doubtful = shape in self._pairs
+            if not doubtful:
+                times = self._times.setdefault(shape, deque(maxlen=RECENT))
+                times.append(took)
+                usual = self._usual.get(shape)
+                if _enough(times, SUSPECT_AFTER) and (usual is None or _slower(median(times), usual)):
+                    self._pairs[shape] = []
+        if doubtful:
             self._pair(frames, took)
-            return
-        times = self._times.setdefault(shape, deque(maxlen=RECENT))
-        times.append(took)
-        usual = self._usual.get(shape)
-        if _enough(times, SUSPECT_AFTER) and (usual is None or _slower(median(times), usual)):
-            self._pairs[shape] = []
 
     def _pair(self, frames: Pixels, took: float) -> None:
         """Have the one before run a batch of a size in doubt, too, and compare once that was done often enough."""
@@ -210,22 +214,29 @@ class Probation:
         if not is_prepared(self.before, *shape[1:]):
             return
         began = self._clock.monotonic()
-        with suppress(Exception):  # the new one has made these pictures
+        try:
             call(self.before, frames)
-            self._pairs[shape].append((took, self._clock.monotonic() - began))
-        pairs = self._pairs[shape]
-        if not _enough([new for new, _ in pairs], PAIRS):
+        except Exception:  # the new one has made these pictures
             return
-        new, old = (median(times) for times in zip(*pairs, strict=True))
-        faster = sum(mine <= theirs for mine, theirs in pairs)
-        self._usual[shape], self._times[shape] = old, deque([new], maxlen=RECENT)
-        del self._pairs[shape]
-        if faster <= len(pairs) // PAIRS and _slower(new, old):
-            self._end(
-                kept=False, reason=f"it is slower than the one before by {new / max(old, 1e-6):.1f} times"
-            )
+        with self._lock:
+            if (pairs := self._pairs.get(shape)) is None:  # another thread had the last of them
+                return
+            pairs.append((took, self._clock.monotonic() - began))
+            if not _enough([new for new, _ in pairs], PAIRS):
+                return
+            new, old = (median(times) for times in zip(*pairs, strict=True))
+            faster = sum(mine <= theirs for mine, theirs in pairs)
+            self._usual[shape], self._times[shape] = old, deque([new], maxlen=RECENT)
+            del self._pairs[shape]
+            if faster <= len(pairs) // PAIRS and _slower(new, old):
+                self._end(
+                    kept=False, reason=f"it is slower than the one before by {new / max(old, 1e-6):.1f} times"
+                )
 
     def _end(self, *, kept: bool, reason: str = "") -> None:
+        """Settle it, unless another thread did; under the lock."""
+        if self.verdict is not None:
+            return
         seconds = self._clock.monotonic() - (self._began or 0.0)
         figures = f"{max(self._batches, 1)} batches in {seconds:.0f} s, {self._failures} failed"
         if self._times:

@@ -215,7 +215,7 @@ class Runtime:
                 camera.finish_outputs()
             return Outcome("signal", (), (), self.cameras(), clean=False)
         started = self._clock.monotonic()
-        self._loop.beat_at = self._beat_at = started
+        self._beat_at = started
         self._warm = True
         self._loop.start()
         for camera in self._cameras.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,23 @@ def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: 
         assert engine.at_once == (2 if cores == 2 else 1)  # type: ignore[attr-defined]
         days.append(engine(given).astype(int))
     assert np.abs(days - days[0]).max() <= 1
+
+
+def test_calls_at_the_same_time_are_those_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.pt"
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    frames = np.random.default_rng().integers(0, 256, (60, 1, 48, 64, 3), dtype=np.uint8)
+    for cores in (1, 3):
+        monkeypatch.setattr("engines.machine.cores", lambda cores=cores: cores)
+        engine = load_engine(path, "openvino", "fp32", cache=EngineCache(tmp_path / "cache"))
+        alone = np.stack([engine(frame) for frame in frames]).astype(int)
+        with ThreadPoolExecutor(6) as threads:  # more than there are lanes
+            together = np.stack(list(threads.map(engine, frames)))
+            batches = np.stack(list(threads.map(engine, frames.reshape(12, 5, 48, 64, 3))))
+        assert np.abs(together - alone).max() <= 1
+        assert np.abs(batches.reshape(alone.shape) - alone).max() <= 1
 
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -60,7 +61,10 @@ class Yard:
         self.lines[camera].slot.put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
 
     def next(self) -> list[list[str]]:
-        return [[frame.camera for _, frame in batch] for batch in self.batcher.next(self.closed)]
+        """The cameras of the next batches, which are worked off at once."""
+        batches = self.batcher.next(self.closed)
+        self.batcher.done(batches)
+        return [[frame.camera for _, frame in batch] for batch in batches]
 
 
 def test_oldest_first_and_no_more_than_fit() -> None:
@@ -113,29 +117,52 @@ def test_a_camera_that_changed_size_comes_as_a_batch_of_its_own() -> None:
     assert yard.next() == [["b"]]
 
 
-def test_as_many_as_the_engine_works_on_at_once_or_one() -> None:
-    class Engine:
-        at_once = 2
+class Lanes:
+    """An engine that takes two calls at once."""
 
-        def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return frames
+    at_once = 2
 
-    yard, engine = Yard("abcd"), Engine()
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return frames
+
+
+def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
+    yard, engine = Yard("abcd"), Lanes()
     for line in yard.lines.values():
         line.engine = engine
     for camera, at in zip("abcd", (1, 2, 3, 4), strict=True):
         yard.put(camera, at=at)
-    assert yard.next() == [["a", "b"]]
+    first, second = (yard.batcher.next(yard.closed) for _ in range(2))
+    assert [[frame.camera for _, frame in batch] for batch in (*first, *second)] == [["a"], ["b"]]
     yard.put("a", at=5)
-    assert yard.next() == [["c", "d"]]  # their turn, though a newer one waits
-    assert yard.next() == [["a"]]
-    yard.put("b", at=6)
-    yard.put("c", at=7, width=96)  # another kind, as will show
-    yard.next()
-    yard.put("c", at=8, width=96)
-    yard.put("d", at=9)
-    assert yard.next() == [["d"]]
+    began = time.monotonic()
+    assert yard.batcher.next(yard.closed) == []  # both are busy
+    assert time.monotonic() - began >= IDLE / 2
+    yard.batcher.done(second)
     assert yard.next() == [["c"]]
+    assert yard.next() == [["d"]]
+    yard.put("b", at=6)
+    assert yard.next() == [["b"]]  # a's older frame waits for the one before it
+    yard.batcher.done(first)
+    assert yard.next() == [["a"]]
+
+
+def test_any_other_engine_has_one_batch_at_a_time() -> None:
+    yard = Yard("abc", max_batch=2)
+    yard.lines["c"].engine = Lanes()
+    for line in (yard.lines["a"], yard.lines["b"]):
+        line.engine = _same
+    yard.put("a", at=1)
+    batches = yard.batcher.next(yard.closed)
+    for camera, at in (("b", 2), ("c", 3)):
+        yard.put(camera, at=at)
+    assert yard.next() == [["c"]]
+    yard.batcher.done(batches)
+    assert yard.next() == [["b"]]
+
+
+def _same(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return frames
 
 
 def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:

@@ -37,6 +37,7 @@ from pipeline.segments import SegmentWriter
 from pipeline.sinks import Sink
 from pipeline.status import CameraStatus
 from pipeline.web import WebError
+from pipeline.worker import Worker
 
 Pixels = NDArray[np.uint8]
 NIGHT, DAY = 30, 200  # luma
@@ -382,15 +383,15 @@ def test_a_loop_that_dies_once_is_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     died = []
-    process = loop_module.Loop._process
+    process = Worker.process
 
-    def once(self: loop_module.Loop, batch: Sequence[Taken]) -> None:
+    def once(self: Worker, batch: Sequence[Taken]) -> None:
         if not died:
             died.append(len(batch))
             raise RuntimeError("a fault of ours")
         process(self, batch)
 
-    monkeypatch.setattr(loop_module.Loop, "_process", once)
+    monkeypatch.setattr(Worker, "process", once)
     outcome = play(config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]}), Engine())
     assert (outcome.cause, outcome.problems) == ("finished", ())
     stats = camera(outcome).stats
