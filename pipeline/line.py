@@ -35,7 +35,8 @@ Detect = Callable[[Any], Sequence[Sequence[Detection]]]
 class Line:
     """One camera's line through the loop.
 
-    The loop's thread calls ``wants_translation`` and ``lose`` and sets ``size`` and ``shown``; any thread may save.
+    One worker of the loop at a time calls ``wants_translation`` and ``lose`` and sets ``size`` and ``shown``; any thread
+    may save.
 
     Attributes:
         config: what the user asked for.
@@ -83,7 +84,7 @@ class Line:
     def lossless(self) -> bool:
         """Whether no picture may be lost on the way out: a file at ``pace: fast``.
 
-        The price is waiting, for which all cameras pay: the loop goes no faster than this line's outputs.
+        The price is waiting, for which all cameras pay: a worker of the loop goes no faster than this line's outputs.
         """
         return self.config.url.is_file and self.config.pace == "fast"
 
