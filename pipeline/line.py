@@ -35,8 +35,8 @@ Detect = Callable[[Any], Sequence[Sequence[Detection]]]
 class Line:
     """One camera's line through the loop.
 
-    One worker of the loop at a time calls ``wants_translation`` and ``lose`` and sets ``size`` and ``shown``; any thread
-    may save.
+    One worker of the loop at a time calls ``wants_translation`` and ``lose`` and sets ``size`` and ``shown``; any
+    thread may save.
 
     Attributes:
         config: what the user asked for.
