@@ -103,6 +103,8 @@ class Batcher:
             self.held += self._clock.monotonic() - began
             batches = self._take(self._clock.monotonic())
             self._under_way |= {line: line.engine for batch in batches for line, _ in batch}
+            if self._pending():  # a frame wakes one worker only
+                self._ready.notify()
             return batches
 
     def done(self, batches: Sequence[Sequence[Taken]]) -> None:
@@ -110,7 +112,7 @@ class Batcher:
         with self._ready:
             for line, _ in (one for batch in batches for one in batch):
                 self._under_way.pop(line, None)
-            self._ready.notify_all()
+            self._ready.notify()
 
     def _pending(self) -> list[str]:
         """The cameras with a frame that can be worked on now."""

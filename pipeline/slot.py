@@ -15,8 +15,8 @@ CANCEL_CHECK = (
 class LatestSlot:
     """Holds at most one frame: the newest that nobody has taken yet.
 
-    All slots of a pipeline share ``ready``, a condition with a re-entrant lock (the default), notified
-    whenever any of them receives a frame. The batcher waits on all cameras at once with it::
+    All slots of a pipeline share ``ready``, a condition with a re-entrant lock (the default), of which
+    a frame in any of them wakes one waiter. The batcher waits on all cameras at once with it::
 
         with ready:
             ready.wait_for(lambda: stop.is_set() or any(slot.pending for slot in slots), timeout=window)
@@ -43,7 +43,7 @@ class LatestSlot:
         """Hold ``frame`` at once; an older one that nobody took is dropped and counted as ``reason``."""
         with self._ready:
             replaced, self._frame = self._frame, frame
-            self._ready.notify_all()
+            self._ready.notify()
         if replaced is not None:
             self._stats.count_dropped(reason)
 
@@ -56,7 +56,7 @@ class LatestSlot:
             with self._ready:
                 if self._frame is None:
                     self._frame = frame
-                    self._ready.notify_all()
+                    self._ready.notify()
                     return True
                 self._emptied.clear()
             self._emptied.wait(CANCEL_CHECK)
