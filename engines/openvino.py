@@ -197,9 +197,8 @@ class OpenVinoEngine:
         self._pool = ThreadPoolExecutor(self.at_once, "lane")
         self._compiled: dict[Size, Compiled] = {}
         self._calls = 0  # under way
-        self._lock = (
-            threading.Lock()
-        )  # over _compiled and _calls; never held while anything is compiled or run
+        # Over _compiled and _calls; never held while anything is compiled or run.
+        self._lock = threading.Lock()
         self._compiling = threading.Lock()  # the model is traced in one thread at a time
         self.info = EngineInfo("openvino", precision, name)
 

@@ -108,11 +108,10 @@ class Batcher:
             return batches
 
     def done(self, batches: Sequence[Sequence[Taken]]) -> None:
-        """Say that these have been worked off."""
+        """Say that these have been worked off; who does asks for the ``next``, so nobody else is woken."""
         with self._ready:
             for line, _ in (one for batch in batches for one in batch):
                 self._under_way.pop(line, None)
-            self._ready.notify()
 
     def _pending(self) -> list[str]:
         """The cameras with a frame that can be worked on now."""
