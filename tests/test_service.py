@@ -85,7 +85,9 @@ class Service:
 
         def found() -> dict[str, Any] | None:
             wanted = {"event": event, **values}.items()
-            return next((e for e in self.events if wanted <= e.items() and saying in e.get("message", "")), None)
+            return next(
+                (e for e in self.events if wanted <= e.items() and saying in e.get("message", "")), None
+            )
 
         with self.changed:
             assert self.changed.wait_for(found, STARTING), (event, saying, values, self.events)
