@@ -165,6 +165,10 @@ class ResnetGenerator(nn.Module):
                 nn.init.normal_(module.weight, 0.0, 0.02)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
+    def before_tanh(self, x: Tensor) -> Tensor:
+        """What the last layer is given."""
+        return self.layers[:-1](x)
+
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H, W) → float (N, 3, H, W) in [-1, 1]."""
         return self.layers(x)
@@ -224,12 +228,19 @@ class LightGenerator(nn.Module):
                 for parameter in next(part.children()).parameters():
                     parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
+    def before_tanh(self, x: Tensor) -> Tensor:
+        """What the last layer is given."""
+        return self.out[:-1](self._at_half(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""
+        return self.out(self._at_half(x))
+
+    def _at_half(self, x: Tensor) -> Tensor:
         half = self.to_half(x)
         quarter = self.to_quarter(half)
         quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
-        return self.out(self.at_half(half + self.back_to_half(quarter)))
+        return self.at_half(half + self.back_to_half(quarter))
 
 
 class BlendedGenerator(nn.Module):
@@ -243,17 +254,28 @@ class BlendedGenerator(nn.Module):
         light: whether that is x_ref as four pixels in 12 channels, else in 3.
     """
 
-    def __init__(self, generator: nn.Module, *, light: bool) -> None:
+    def __init__(self, generator: ResnetGenerator | LightGenerator, *, light: bool) -> None:
         super().__init__()
         self.generator = generator
         self.light = light
 
     def forward(self, x: Tensor) -> Tensor:
         """What ``generator`` takes → float (N, 3, H, W) in [-1, 1]."""
-        drawn = self.generator(x)
+        return self._blended(x, self.generator(x))
+
+    def layers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The blended picture, the drawn one, both as of ``forward``, and α as a logit, float (N, 1, H, W).
+
+        The logit has a gradient where α itself has none left, being 0 or 1.
+        """
+        before = self.generator.before_tanh(x)
+        four = before.tanh()
+        return self._blended(x, four), four[:, :3], 2 * before[:, 3:]
+
+    def _blended(self, x: Tensor, four: Tensor) -> Tensor:
         reference = F.pixel_shuffle(x[:, -12:], 2) if self.light else x[:, -3:]
-        alpha = drawn[:, 3:] * 0.5 + 0.5
-        return reference + alpha * (drawn[:, :3] - reference)
+        alpha = four[:, 3:] * 0.5 + 0.5
+        return reference + alpha * (four[:, :3] - reference)
 
 
 class NightToDay(nn.Module):
@@ -344,6 +366,21 @@ class NightToDay(nn.Module):
         height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
         day = self.generator(self.see(rgb, reference)) * 0.5 + 0.5
         return day[..., :height, :width]
+
+    def translate_in_layers(
+        self, rgb: Tensor, reference: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``translate``, of a model that blends: also the drawn picture alone, and the logit of its mask α.
+
+        Raises TypeError for a model that does not.
+        """
+        if not isinstance(self.generator, BlendedGenerator):
+            raise TypeError(f"{self.settings}: does not blend, so it has no layers")
+        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+        day, drawn, mask = (
+            part[..., :height, :width] for part in self.generator.layers(self.see(rgb, reference))
+        )
+        return day * 0.5 + 0.5, drawn * 0.5 + 0.5, mask
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""

@@ -82,6 +82,21 @@ def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSe
             assert (model(frames).permute(0, 3, 1, 2) - want.float()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("base", [replace(TINY, norm="batch"), replace(LIGHT, blocks=1, width=4)])
+def test_the_layers_make_up_the_picture(base: GeneratorSettings) -> None:
+    torch.manual_seed(torch.seed() % 2**32)
+    model = NightToDay(replace(base, reference=(30, 50), blend=True)).eval()
+    model.reference.random_(0, 256)
+    night = torch.rand(2, 3, 30, 50)
+    with torch.inference_mode():
+        day, drawn, mask = model.translate_in_layers(night)
+        torch.testing.assert_close(day, model.translate(night))
+        alpha = torch.sigmoid(mask)
+        torch.testing.assert_close(day, alpha * drawn + (1 - alpha) * model.reference / 255)
+    with pytest.raises(TypeError, match="does not blend"):
+        NightToDay(base).translate_in_layers(night)
+
+
 def test_light_sees_every_pixel_at_half_size() -> None:
     model = NightToDay(LIGHT)
     rgb = torch.rand(1, 3, 26, 40)

@@ -147,6 +147,50 @@ def test_a_blending_model_is_saved_with_its_mask(scene: Scene, tmp_path: Path, k
         replace(settings, see_reference=False)
 
 
+@pytest.mark.parametrize("kind", ["resnet", "light"])
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
+    scene: Scene, tmp_path: Path, kind: str, weight: float
+) -> None:
+    """α at 0 everywhere, where the blended picture leads nowhere: its own term brings it to what moves."""
+    torch.manual_seed(torch.seed() % 2**32)
+    generator = replace(TINY.generator, kind=kind)  # type: ignore[arg-type]
+    settings = replace(
+        TINY, recipe="paired", generator=generator, see_reference=True, blend=True, layers_weight=weight,
+        learning_rate=1e-2, steps=100, batch=2,
+    )  # fmt: skip
+    trainer = Trainer(scene, settings, tmp_path)
+    inner = trainer.model.generator.generator
+    bias = inner.layers[-2].bias if kind == "resnet" else inner.out[0].bias
+    with torch.no_grad():
+        bias[-(1 if kind == "resnet" else 4) :] = -10.0
+    terms = [trainer.run_step() for _ in range(settings.steps)]
+    pairs = [trainer._pair() for _ in range(8)]
+    trainer.model.eval()
+    with torch.inference_mode():
+        nights, seen = (
+            trainer._tensor(list(some)) for some in zip(*((p.night, p.reference) for p in pairs), strict=True)
+        )
+        alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen)[2])[:, 0].numpy()
+    moving = np.stack([pair.foreground for pair in pairs])
+    print(f"α where something moves {alpha[moving].mean():.2f}, elsewhere {alpha[~moving].mean():.2f}")
+    if weight:
+        assert np.mean([t["mask"] for t in terms[-9:]]) < 0.2 * np.mean([t["mask"] for t in terms[:9]])
+        assert alpha[moving].mean() > 0.2
+    else:
+        assert set(terms[-1]) == {"paired"}
+        assert alpha.max() < 1e-6
+
+
+def test_layers_are_weighed_only_where_there_are_any() -> None:
+    for wrong in (
+        replace(TINY, recipe="paired"),
+        replace(TINY, recipe="dico", see_reference=True, blend=True),
+    ):
+        with pytest.raises(ValueError, match=r"layers_weight=1\.0: wants blend=True and pairs"):
+            replace(wrong, layers_weight=1.0)
+
+
 def test_pairs_of_other_cameras_come_with_their_own_background(scene: Scene, tmp_path: Path) -> None:
     """The other camera is white by day: its pairs, and what the generator is shown of its x_ref, are white too."""
     white = np.full((96, 112, 3), 255, np.uint8)

@@ -42,6 +42,7 @@ NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 STILL = 20  # grey levels that a night may be off the nights' median and still show the background
 BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
+MASK = 0.1  # weight of the mask's cross-entropy beside the L1 of what is drawn
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -116,6 +117,7 @@ class TrainSettings:
     teacher_weight: float = 10.0
     steady_weight: float = 0.0
     still_weight: float = 0.0
+    layers_weight: float = 0.0
     mask_warmup: int = 300
     vgg: str = "orthogonal"
     seed: int = 0
@@ -149,6 +151,7 @@ class TrainSettings:
                 "teacher_weight",
                 "steady_weight",
                 "still_weight",
+                "layers_weight",
             )
         }
         weights |= {name: getattr(self.losses, name) for name in ("adversarial", "background", "foreground")}
@@ -159,6 +162,8 @@ class TrainSettings:
             raise ValueError(f"detector_weight={self.detector_weight}: wants a detector")
         if self.blend and not self.see_reference:
             raise ValueError("blend=True: wants see_reference=True, there is nothing to blend with")
+        if self.layers_weight > 0 and not (self.blend and self.recipe != "dico"):
+            raise ValueError(f"layers_weight={self.layers_weight}: wants blend=True and pairs")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
             raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
         if self.seed < 0:
@@ -180,6 +185,7 @@ def default_settings(recipe: Recipe) -> TrainSettings:
             blend=True,
             foreground_weight=10.0,
             still_weight=5.0,
+            layers_weight=3.0,
             shade=1.5,
         )
     if recipe != "paired+dico":
@@ -331,8 +337,13 @@ class Trainer:
         if s.steady_weight > 0:
             inputs = torch.cat((x, self._noisy(x)))
             references = None if seen is None else seen.repeat(2, 1, 1, 1)
+        layered = s.layers_weight > 0
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
-            fake = self.model.translate(inputs, references).float()
+            if layered:
+                fake, drawn, mask = self.model.translate_in_layers(inputs, references)
+            else:
+                fake = self.model.translate(inputs, references)
+        fake = fake.float()
         loss = fake.new_zeros(())
         if s.steady_weight > 0:
             fake, again = fake.chunk(2)
@@ -340,9 +351,8 @@ class Trainer:
             loss = loss + s.steady_weight * terms["steady"]
         if self.paired:
             day = self._tensor([pair.day for pair in pairs])
-            moving = np.stack([pair.foreground for pair in pairs])
-            weight = torch.from_numpy(moving).to(self.device)[:, None].float()
-            weight = 1 + s.foreground_weight * weight
+            moving = torch.from_numpy(np.stack([pair.foreground for pair in pairs])).to(self.device)[:, None]
+            weight = 1 + s.foreground_weight * moving.float()
             terms["paired"] = (weight * (fake[: len(pairs)] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
             if s.feature_weight > 0:
@@ -364,6 +374,15 @@ class Trainer:
             ]
             terms["still"] = (weight * (fake[real] - wanted).abs()).sum() / (3 * weight.sum()).clamp_min(1)
             loss = loss + s.still_weight * terms["still"]
+        if layered:
+            still = ~moving
+            if s.still_weight > 0:  # else there are pairs alone
+                day, moving = torch.cat((day, wanted)), torch.cat((moving, weight > 1))
+                still = torch.cat((still, weight == 1))
+            count = len(day)
+            terms["drawn"] = _mean_where(moving, (drawn[:count].float() - day).abs())
+            terms["mask"] = _mask_difference(mask[:count].float(), moving, still)
+            loss = loss + s.layers_weight * (terms["drawn"] + MASK * terms["mask"])
         if unpaired:
             generated = fake[real]
             loss = loss + self._dico(generated, x[real], crops, terms)
@@ -648,3 +667,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value
+
+
+def _mean_where(where: Tensor, values: Tensor) -> Tensor:
+    """The mean of ``values`` (N, C, H, W) where ``where``, bool (N, 1, H, W), is set; 0 where it is nowhere."""
+    count = where.sum() * values.shape[1]
+    return (where * values).sum() / count.clamp_min(1)
+
+
+def _mask_difference(logit: Tensor, moving: Tensor, still: Tensor) -> Tensor:
+    """Cross-entropy of a mask, as a logit, with 1 where something moves and 0 where not; a mean over each, added."""
+    softplus = nn.functional.softplus
+    return _mean_where(moving, softplus(-logit)) + _mean_where(still, softplus(logit))
