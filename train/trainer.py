@@ -42,7 +42,7 @@ NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 STILL = 20  # grey levels that a night may be off the nights' median and still show the background
 BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
-MASK = 0.1  # weight of the mask's cross-entropy beside the L1 of what is drawn
+MASK = 0.3  # weight of the mask's cross-entropy beside the L1 of what is drawn
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
 
@@ -676,6 +676,7 @@ def _mean_where(where: Tensor, values: Tensor) -> Tensor:
 
 
 def _mask_difference(logit: Tensor, moving: Tensor, still: Tensor) -> Tensor:
-    """Cross-entropy of a mask, as a logit, with 1 where something moves and 0 where not; a mean over each, added."""
-    softplus = nn.functional.softplus
-    return _mean_where(moving, softplus(-logit)) + _mean_where(still, softplus(logit))
+    """Cross-entropy of a mask, as a logit, with 1 where something moves and 0 where it is still; elsewhere none."""
+    wanted = moving.float()
+    each = nn.functional.binary_cross_entropy_with_logits(logit, wanted, reduction="none")
+    return _mean_where(moving | still, each)
