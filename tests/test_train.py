@@ -153,8 +153,10 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
     blend = parse(["--scene", "x", "--recipe", "blend", "--still", "2"])[1]
     assert (blend.recipe, blend.see_reference, blend.blend) == ("blend", True, True)
-    assert (blend.foreground_weight, blend.still_weight, blend.layers_weight) == (10, 2, 3)
-    assert parse(["--scene", "x", "--recipe", "blend", "--layers", "0"])[1].layers_weight == 0
+    assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 0)
+    compact = ["--scene", "x", "--recipe", "blend", "--size", "compact"]
+    assert [parse([*compact, *more])[1].layers for more in ([], ["--layers", "0"])] == [3, 0]
+    assert parse(["--scene", "x", "--size", "compact"])[1].layers == 0
     assert both.losses == LossSettings(background=10, foreground=0.25)
     paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator
     assert (paper.blocks, paper.width, paper.input, paper.norm) == (9, 64, "replace", "instance")

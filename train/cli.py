@@ -100,7 +100,11 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
     add("--foreground-weight", type=float, help="of a moving pixel in the paired L1 (blend 10, paired 2)")
     add("--features", type=float, help="weight of the paired L1 of VGG features")
     add("--still", type=float, help="weight of x_ref on real nights where nothing moves (blend 5, others 0)")
-    add("--layers", type=float, help="weight of what is drawn and of its mask, each by itself (blend 3)")
+    add(
+        "--layers",
+        type=float,
+        help="weight of what is drawn and of its mask, each by itself (a ResNet's blend 3)",
+    )
     add("--adversarial", type=float, help="weight of L_adv (dico 1, paired+dico 1)")
     add("--background", type=float, help="weight of L_back (dico 1, paired+dico 10)")
     add("--foreground", type=float, help="weight of L_fore (dico 1, paired+dico 0.5)")
@@ -178,7 +182,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         else args.foreground_weight,
         feature_weight=base.feature_weight if args.features is None else args.features,
         still_weight=base.still_weight if args.still is None else args.still,
-        layers_weight=base.layers_weight if args.layers is None else args.layers,
+        layers_weight=args.layers,
         reference_weight=base.reference_weight if args.reference is None else args.reference,
         vgg=args.vgg,
         seed=args.seed,

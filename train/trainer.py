@@ -42,6 +42,7 @@ NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
 STILL = 20  # grey levels that a night may be off the nights' median and still show the background
 BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
+LAYERS = 3.0  # weight of a blending ResNet's layers
 MASK = 0.3  # weight of the mask's cross-entropy beside the L1 of what is drawn
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
 
@@ -117,7 +118,7 @@ class TrainSettings:
     teacher_weight: float = 10.0
     steady_weight: float = 0.0
     still_weight: float = 0.0
-    layers_weight: float = 0.0
+    layers_weight: float | None = None
     mask_warmup: int = 300
     vgg: str = "orthogonal"
     seed: int = 0
@@ -151,10 +152,11 @@ class TrainSettings:
                 "teacher_weight",
                 "steady_weight",
                 "still_weight",
-                "layers_weight",
             )
         }
         weights |= {name: getattr(self.losses, name) for name in ("adversarial", "background", "foreground")}
+        if self.layers_weight is not None:
+            weights["layers_weight"] = self.layers_weight
         for name, value in weights.items():
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value}: a weight must be finite and not below 0")
@@ -162,12 +164,23 @@ class TrainSettings:
             raise ValueError(f"detector_weight={self.detector_weight}: wants a detector")
         if self.blend and not self.see_reference:
             raise ValueError("blend=True: wants see_reference=True, there is nothing to blend with")
-        if self.layers_weight > 0 and not (self.blend and self.recipe != "dico"):
+        if self.layers_weight and not self._has_layers:
             raise ValueError(f"layers_weight={self.layers_weight}: wants blend=True and pairs")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
             raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: must not be below 0")
+
+    @property
+    def _has_layers(self) -> bool:
+        return self.blend and self.recipe != "dico"
+
+    @property
+    def layers(self) -> float:
+        """``layers_weight``, or what None stands for."""
+        if self.layers_weight is not None:
+            return self.layers_weight
+        return LAYERS if self._has_layers and self.generator.kind == "resnet" else 0.0
 
 
 def default_settings(recipe: Recipe) -> TrainSettings:
@@ -185,7 +198,6 @@ def default_settings(recipe: Recipe) -> TrainSettings:
             blend=True,
             foreground_weight=10.0,
             still_weight=5.0,
-            layers_weight=3.0,
             shade=1.5,
         )
     if recipe != "paired+dico":
@@ -337,7 +349,7 @@ class Trainer:
         if s.steady_weight > 0:
             inputs = torch.cat((x, self._noisy(x)))
             references = None if seen is None else seen.repeat(2, 1, 1, 1)
-        layered = s.layers_weight > 0
+        layered = s.layers > 0
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.mixed):
             if layered:
                 fake, drawn, mask = self.model.translate_in_layers(inputs, references)
@@ -382,7 +394,7 @@ class Trainer:
             count = len(day)
             terms["drawn"] = _mean_where(moving, (drawn[:count].float() - day).abs())
             terms["mask"] = _mask_difference(mask[:count].float(), moving, still)
-            loss = loss + s.layers_weight * (terms["drawn"] + MASK * terms["mask"])
+            loss = loss + s.layers * (terms["drawn"] + MASK * terms["mask"])
         if unpaired:
             generated = fake[real]
             loss = loss + self._dico(generated, x[real], crops, terms)

@@ -60,7 +60,7 @@ class Budget:
         }  # fmt: skip
 
 
-BLEND: dict[str, Any] = {"see_reference": True, "blend": True, "still_weight": 5.0, "layers_weight": 3.0}
+BLEND: dict[str, Any] = {"see_reference": True, "blend": True, "still_weight": 5.0}
 
 Train = Callable[[Scene, Budget, int, Path], Learner]
 
@@ -176,10 +176,10 @@ METHODS = {
         ),
         Method("own_general", "ours, started from other cameras' days", "own", _general),
         Method(
-            "own_no_layers",
-            "ours, its layers taught by their sum alone",
+            "own_layers",
+            "ours, mask and drawn picture taught as well",
             "own",
-            _own("paired", **BLEND | {"layers_weight": 0.0}),
+            _own("paired", **BLEND, layers_weight=3.0),
         ),
         Method("own_paired", "ours, pairs alone", "own", _own("paired")),
         Method("own_ref", "ours, pairs, x_ref seen", "own", _own("paired", see_reference=True)),
