@@ -182,6 +182,25 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
         assert alpha.max() < 1e-6
 
 
+def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(scene: Scene, tmp_path: Path) -> None:
+    settings = replace(
+        TINY, recipe="paired", see_reference=True, blend=True, still_weight=1.0, foreground_weight=0.0
+    )
+    trainer = Trainer(scene, settings, tmp_path)
+    found = 0
+    for _ in range(40):
+        crop = trainer.augment.crop(trainer.rng)
+        before = crop(scene.night[0])
+        night, wanted, weight, moving = trainer._peopled(crop, before, 0)
+        far = cv2.dilate(moving.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
+        np.testing.assert_array_equal(night[far], before[far])
+        np.testing.assert_array_equal(wanted[far], crop(scene.background)[far])
+        assert (weight[moving] == 1).all()
+        found += moving.any()
+    assert found > 5
+    assert {"drawn", "mask", "still"} <= set(trainer.run_step())
+
+
 def test_layers_are_weighed_only_where_there_are_any() -> None:
     for wrong in (
         replace(TINY, recipe="paired"),

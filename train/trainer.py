@@ -85,6 +85,11 @@ class TrainSettings:
         still_weight: weight of |x_N→D - x_ref| on real nights where they agree with the nights' own median: there the
             camera sees its background, whatever the lamps do to it. No simulation knows those. Into half of them goes
             what moves in a simulated one.
+        layers_weight: weight of what a generator that blends draws, L1 to the day where something moves, and of its
+            mask, the cross-entropy of α with where that is, ``MASK`` times as much. None takes ``LAYERS`` for a
+            ResNet that blends, else 0. By the blended picture alone a ResNet's α soon is 0, x_ref being nearly right
+            nearly everywhere, and from there neither α nor what is drawn learns on: it shows x_ref for ever. The
+            light generator's α does not die, and has gained nothing from this after a thousand steps.
         mask_warmup: steps over which the floor under M falls from 1 to 0.
         vgg: weights of ζ: imagenet, orthogonal, or a path.
         seed: of everything random.
@@ -316,6 +321,10 @@ class Trainer:
         batch = torch.from_numpy(np.stack(images)).to(self.device)
         return batch.permute(0, 3, 1, 2).float().div(255)
 
+    def _places(self, maps: Sequence[NDArray[Any]]) -> Tensor:
+        """(H, W) each → (N, 1, H, W) on the device."""
+        return torch.from_numpy(np.stack(maps)).to(self.device)[:, None]
+
     # --- one step -------------------------------------------------------------------------------------------
 
     def run_step(self) -> dict[str, float]:
@@ -336,7 +345,8 @@ class Trainer:
             real_nights = [crop(self.scene.night[i]) for crop, i in zip(crops, picked, strict=True)]
             if s.still_weight > 0:
                 some = zip(crops, real_nights, picked, strict=True)
-                real_nights, seen_by_day = map(list, zip(*(self._peopled(*one) for one in some), strict=True))
+                filled, wanted_days, weights, moved = zip(*(self._peopled(*one) for one in some), strict=True)
+                real_nights = list(filled)
             nights += real_nights
 
         # One forward pass for all kinds: batch normalisation then sees them together.
@@ -363,7 +373,7 @@ class Trainer:
             loss = loss + s.steady_weight * terms["steady"]
         if self.paired:
             day = self._tensor([pair.day for pair in pairs])
-            moving = torch.from_numpy(np.stack([pair.foreground for pair in pairs])).to(self.device)[:, None]
+            moving = self._places([pair.foreground for pair in pairs])
             weight = 1 + s.foreground_weight * moving.float()
             terms["paired"] = (weight * (fake[: len(pairs)] - day).abs()).sum() / (3 * weight.sum())
             loss = loss + s.paired_weight * terms["paired"]
@@ -380,17 +390,16 @@ class Trainer:
             terms["teacher"] = (fake[real] - taught).abs().mean()
             loss = loss + s.teacher_weight * terms["teacher"]
         if s.still_weight > 0:
-            wanted = self._tensor([day for day, _ in seen_by_day])
-            weight = torch.from_numpy(np.stack([weight for _, weight in seen_by_day])).to(self.device)[
-                :, None
-            ]
+            wanted = self._tensor(list(wanted_days))
+            weight = self._places(weights)
             terms["still"] = (weight * (fake[real] - wanted).abs()).sum() / (3 * weight.sum()).clamp_min(1)
             loss = loss + s.still_weight * terms["still"]
         if layered:
             still = ~moving
             if s.still_weight > 0:  # else there are pairs alone
-                day, moving = torch.cat((day, wanted)), torch.cat((moving, weight > 1))
-                still = torch.cat((still, weight == 1))
+                put_in = self._places(moved)
+                day, moving = torch.cat((day, wanted)), torch.cat((moving, put_in))
+                still = torch.cat((still, (weight > 0) & ~put_in))
             count = len(day)
             terms["drawn"] = _mean_where(moving, (drawn[:count].float() - day).abs())
             terms["mask"] = _mask_difference(mask[:count].float(), moving, still)
@@ -440,15 +449,15 @@ class Trainer:
 
     def _peopled(
         self, crop: Crop, night: Image, number: int
-    ) -> tuple[Image, tuple[Image, NDArray[np.float32]]]:
-        """A real night and its day, x_ref, with the weight of each pixel; in half of them something moves.
+    ) -> tuple[Image, Image, NDArray[np.float32], NDArray[np.bool_]]:
+        """A real night, its day, which is x_ref, each pixel's weight, and where something moves, as in half of them.
 
         Without that a generator learns that real nights, which it tells from simulated ones, are always empty. What
         moves is cut out of a simulated night, of this camera or another.
         """
         wanted, weight = crop(self.scene.background), crop(self.still[number]).astype(np.float32)
         if self.rng.random() < 0.5:
-            return night, (wanted, weight)
+            return night, wanted, weight, np.zeros(weight.shape, bool)
         camera = self._camera()
         day, mask = camera.day(self.rng, crop if camera is self.augment else camera.crop(self.rng))
         simulated = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
@@ -458,7 +467,7 @@ class Trainer:
             np.rint(new * soft + old * (1 - soft)).astype(np.uint8)
             for new, old in ((simulated, night), (day, wanted))
         )
-        return night, (wanted, weight)
+        return night, wanted, weight, mask
 
     def _feature_difference(self, fake: Tensor, day: Tensor) -> Tensor:
         """Σ_k mean |ζ_k(fake) - ζ_k(day)|."""

@@ -13,7 +13,7 @@ from benchmarks.study.rivals import RIVALS
 from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
 from train.data import Image, Scene
 from train.evaluate import clahe, gamma, gamma_to
-from train.trainer import Trainer, TrainSettings, default_settings
+from train.trainer import LAYERS, Trainer, TrainSettings, default_settings
 
 Size = Literal["compact", "paper"]
 SIZES: dict[Size, GeneratorSettings] = {"compact": replace(COMPACT, norm="instance"), "paper": PAPER}
@@ -179,7 +179,7 @@ METHODS = {
             "own_layers",
             "ours, mask and drawn picture taught as well",
             "own",
-            _own("paired", **BLEND, layers_weight=3.0),
+            _own("paired", **BLEND, layers_weight=LAYERS),
         ),
         Method("own_paired", "ours, pairs alone", "own", _own("paired")),
         Method("own_ref", "ours, pairs, x_ref seen", "own", _own("paired", see_reference=True)),
