@@ -12,11 +12,11 @@ import torch
 
 from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
-from train.augment import Augmenter, shaded
+from train.augment import Augmenter, put_in, shaded
 from train.data import Scene, SceneError, load_day, read_frames, temporal_median, write_picture
 from train.evaluate import TFL_LABELS, score
 from train.losses import LossSettings
-from train.night import TEST_NIGHT, NightSimulator, foreground_mask, srgb_to_linear
+from train.night import TEST_NIGHT, NightSimulator, foreground_mask, linear_to_srgb, srgb_to_linear
 from train.trainer import ResumeError, Trainer, TrainSettings, _Pair
 from train.validate import translate
 
@@ -135,6 +135,26 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     assert np.mean(terms[-5:]) < 0.6 * np.mean(terms[:3])
 
 
+def test_a_lamp_that_shines_on_some_nights_leaves_them_still_and_a_bus_does_not(
+    scene: Scene, tmp_path: Path
+) -> None:
+    y, x = np.mgrid[:128, :160]
+    pool = 4 / (1 + ((x - 50) / 40) ** 2 + ((y - 70) / 30) ** 2)  # of light, beside the others' 1
+    own = srgb_to_linear(scene.background)
+    dark, lit = (
+        np.rint(linear_to_srgb(own * np.float32(0.1) * light) * 255).astype(np.uint8)
+        for light in (np.float32(1), 1 + pool[..., None].astype(np.float32))
+    )
+    bus = lit.copy()
+    bus[30:80, 30:110] = 170  # plain, and no brighter than the lamp could make it
+    settings = replace(TINY, recipe="paired", still_weight=1.0, see_reference=True)
+    trainer = Trainer(replace(scene, night=[dark] * 5 + [lit, bus]), settings, tmp_path)
+    pooled = foreground_mask(lit, dark, threshold=20)
+    assert pooled.mean() > 0.1
+    assert trainer.still[5][pooled].mean() > 0.8
+    assert not trainer.still[6][30:80, 30:110].any()
+
+
 @pytest.mark.parametrize("kind", ["resnet", "light"])
 def test_a_blending_model_is_saved_with_its_mask(scene: Scene, tmp_path: Path, kind: str) -> None:
     generator = replace(TINY.generator, kind=kind)  # type: ignore[arg-type]
@@ -193,12 +213,36 @@ def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(scene: Scene, 
         before = crop(scene.night[0])
         night, wanted, weight, moving = trainer._peopled(crop, before, 0)
         far = cv2.dilate(moving.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
-        np.testing.assert_array_equal(night[far], before[far])
+        assert (night[far].astype(int) - before[far] >= -1).all()  # light from things adds, rounding aside
         np.testing.assert_array_equal(wanted[far], crop(scene.background)[far])
         assert (weight[moving] == 1).all()
         found += moving.any()
     assert found > 5
     assert {"drawn", "mask", "still"} <= set(trainer.run_step())
+
+
+def test_what_is_put_into_a_night_is_lit_by_it() -> None:
+    """An orange light on a grey place: a thing of known reflectance must come out in that light, I = L R."""
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    light = np.array([0.3, 0.12, 0.05], np.float32)
+    background = np.full((96, 128, 3), 150, np.uint8)
+    night = np.rint(linear_to_srgb(srgb_to_linear(background) * light) * 255).astype(np.uint8)
+    day, mask = background.copy(), np.zeros((96, 128), bool)
+    mask[20:80, 30:100] = True
+    day[mask] = (220, 120, 180)
+    drawn = [put_in(rng, night, background, day, mask) for _ in range(15)]
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 1
+    outside = cv2.dilate(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 0
+    for _, wanted in drawn:
+        np.testing.assert_array_equal(wanted[inside], day[inside])
+        np.testing.assert_array_equal(wanted[outside], background[outside])
+    seen = np.min(
+        [np.median(srgb_to_linear(lit)[inside], axis=0) for lit, _ in drawn], axis=0
+    )  # lamps add to it
+    np.testing.assert_allclose(seen, srgb_to_linear(day)[inside][0] * light, rtol=0.15, atol=0.01)
+    assert any((lit[inside].min(axis=1) > 250).any() or (lit[inside][:, 0] > 250).any() for lit, _ in drawn)
 
 
 def test_layers_are_weighed_only_where_there_are_any() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from train.data import Image, Scene
-from train.night import foreground_mask, linear_to_srgb, srgb_to_linear
+from train.night import NightSimulator, foreground_mask, linear_to_srgb, random_conditions, srgb_to_linear
 
 PASTES = 2  # at most this many other frames give their foreground to one
 GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
 OTHER_LIGHT = 0.25  # share of a day that differs from x_ref above which its light differs, not things in it
+LIT_OVER = 6.0  # standard deviation of the means that light is told by, pixels
+NO_NOISE = 1e6  # photons at white: what is left is below a grey level
 SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
 
 
@@ -116,6 +118,38 @@ def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
     stops = np.float32(rng.uniform(0, most)) * np.clip(field, -1, 1)
     lit = srgb_to_linear(day) * np.exp2(stops)[..., None]
     return np.rint(linear_to_srgb(lit) * 255).astype(np.uint8)
+
+
+def put_in(
+    rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
+) -> tuple[Image, Image]:
+    """A real night and its day with something in them that was seen at another time by day.
+
+    The light that falls on a place is what the night shows there over what the day does, I = L R; what is put in is
+    lit by it, and brings lights of its own. Lamps that the night did not have come with it, so that not all that
+    shines is a thing. All in linear light, which adds up.
+
+    Args:
+        night: uint8 RGB (H, W, 3), as all of these.
+        background: its day, x_ref.
+        day: a picture by day that has the thing.
+        mask: where it is, bool (H, W).
+
+    Returns:
+        The night and the day with it.
+    """
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
+    seen, shines = (
+        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIT_OVER) for picture in (night, background)
+    )
+    light = np.minimum(seen / np.maximum(shines, 0.01), 1)
+    mixed = np.rint(day * soft + background * (1 - soft)).astype(np.uint8)
+    drawn = random_conditions(rng)
+    lights = replace(drawn, ambient=0.0, photons=NO_NOISE, read_noise=0.0, jpeg_quality=0)
+    more = srgb_to_linear(NightSimulator(lights, mask.shape, rng)(mixed, mask))
+    thing = srgb_to_linear(day) * light + rng.normal(0, drawn.read_noise, day.shape).astype(np.float32)
+    lit = srgb_to_linear(night) * (1 - soft) + thing * soft + more
+    return np.rint(linear_to_srgb(lit) * 255).astype(np.uint8), mixed
 
 
 def _recolour(rng: np.random.Generator, rgb: Image) -> Image:

@@ -21,14 +21,14 @@ from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import COMPACT, GeneratorSettings, NightToDay
 from engines.golden import pack
 from train import ranks
-from train.augment import Augmenter, Crop, shaded
-from train.checks import same_edges
-from train.data import Image, Scene, SceneError, temporal_median, write_picture
+from train.augment import Augmenter, Crop, put_in, shaded
+from train.data import Image, Scene, SceneError, write_picture
 from train.detector_features import DetectorFeatures
 from train.discriminator import PatchDiscriminator
 from train.elesim import elesim, similarity_thresholds
 from train.losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
 from train.night import NightSimulator, foreground_mask, random_conditions
+from train.still import still_places
 from train.vgg import Vgg16Features
 
 log = logging.getLogger("train")
@@ -39,9 +39,6 @@ Device = Literal["cpu", "cuda"]
 GAN_RATE = 2e-4  # CycleGAN, CUT and their kin
 PAIRED_RATE = 1e-3
 NOISE = 0.06  # standard deviation at most, share of white: a camera's at night
-STILL = 20  # grey levels that a night may be off the nights' median and still show the background
-BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
-MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
 LAYERS = 3.0  # weight of a blending ResNet's layers
 MASK = 0.3  # weight of the mask's cross-entropy beside the L1 of what is drawn
 MIN_CROP = 32  # pixels; the discriminator's scores and VGG's deepest maps are empty below
@@ -84,7 +81,7 @@ class TrainSettings:
             a still camera's picture changes by from frame to frame is noise, and should not be seen by day.
         still_weight: weight of |x_N→D - x_ref| on real nights where they agree with the nights' own median: there the
             camera sees its background, whatever the lamps do to it. No simulation knows those. Into half of them goes
-            what moves in a simulated one.
+            what moves by day, in their own light.
         layers_weight: weight of what a generator that blends draws, L1 to the day where something moves, and of its
             mask, the cross-entropy of α with where that is, ``MASK`` times as much. None takes ``LAYERS`` for a
             ResNet that blends, else 0. By the blended picture alone a ResNet's α soon is 0, x_ref being nearly right
@@ -279,7 +276,7 @@ class Trainer:
                 raise SceneError(
                     f"{scene.name}: no night picture to learn its background from; give some in night/"
                 )
-            self.still = _still(scene)
+            self.still = still_places(scene)
         if self.unpaired_start < settings.steps or (self.paired and settings.feature_weight > 0):
             self.vgg = Vgg16Features(settings.vgg).to(self.device)
         if settings.detector is not None and settings.detector_weight > 0:
@@ -453,20 +450,15 @@ class Trainer:
         """A real night, its day, which is x_ref, each pixel's weight, and where something moves, as in half of them.
 
         Without that a generator learns that real nights, which it tells from simulated ones, are always empty. What
-        moves is cut out of a simulated night, of this camera or another.
+        moves is of this camera's days or another's.
         """
         wanted, weight = crop(self.scene.background), crop(self.still[number]).astype(np.float32)
         if self.rng.random() < 0.5:
             return night, wanted, weight, np.zeros(weight.shape, bool)
         camera = self._camera()
         day, mask = camera.day(self.rng, crop if camera is self.augment else camera.crop(self.rng))
-        simulated = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(day, mask)
         weight = np.where(mask, 1 + self.settings.foreground_weight, weight).astype(np.float32)
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
-        night, wanted = (
-            np.rint(new * soft + old * (1 - soft)).astype(np.uint8)
-            for new, old in ((simulated, night), (day, wanted))
-        )
+        night, wanted = put_in(self.rng, night, wanted, day, mask)
         return night, wanted, weight, mask
 
     def _feature_difference(self, fake: Tensor, day: Tensor) -> Tensor:
@@ -649,26 +641,6 @@ class Trainer:
         self.rng.bit_generator.state = drawn_numpy[ranks.rank()]
         self.step = state["step"]
         return True
-
-
-def _still(scene: Scene) -> list[NDArray[np.bool_]]:
-    """Where each night shows the background for sure, bool (H, W): it agrees with the median of all nights.
-
-    What stands still through all nights, such as a queue of cars in a short clip, agrees as well: so places are left
-    out where things pass by day, unless the nights have the edges of x_ref there. Clouds and sun may change all of a
-    day; what counts is which places change most. A house that the sun wanders over is such a place, and known by its
-    windows.
-    """
-    empty = temporal_median(scene.night)
-    days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
-    passed = np.mean([foreground_mask(day, scene.background) for day in days], axis=0)
-    busy = passed > max(BUSY, 2 * float(np.median(passed)))
-    doubtful = (busy & (same_edges(scene.background, empty) < MATCH)).astype(np.uint8)
-    near = np.ones((9, 9), np.uint8)
-    moved = (
-        foreground_mask(night, empty, threshold=STILL).astype(np.uint8) | doubtful for night in scene.night
-    )
-    return [cv2.dilate(mask, near) == 0 for mask in moved]
 
 
 def _fingerprint(scene: Scene, others: Sequence[Scene] = ()) -> str:
