@@ -15,6 +15,8 @@ PASTES = 2  # at most this many other frames give their foreground to one
 GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
 OTHER_LIGHT = 0.25  # share of a day that differs from x_ref above which its light differs, not things in it
 LIT_OVER = 6.0  # standard deviation of the means that light is told by, pixels
+VISIBLE = 4.0  # grey levels that a thing must change of a night, in means over
+VISIBLE_OVER = 3.0  # pixels, standard deviation
 NO_NOISE = 1e6  # photons at white: what is left is below a grey level
 SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
 
@@ -98,9 +100,7 @@ class Augmenter:
         if rng.random() < 0.5:
             other = _recolour(rng, other)
         # A soft edge: a hard one would teach the generator where the pastes are.
-        soft = cv2.GaussianBlur(pasted.astype(np.float32), (0, 0), 1.0)[..., None]
-        mixed = other * soft + day * (1 - soft)
-        return np.rint(mixed).astype(np.uint8), mask | pasted.astype(bool)
+        return _mixed(other, day, _soft(pasted.astype(bool))), mask | pasted.astype(bool)
 
 
 def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
@@ -122,12 +122,13 @@ def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
 
 def put_in(
     rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
-) -> tuple[Image, Image]:
+) -> tuple[Image, Image, NDArray[np.bool_]]:
     """A real night and its day with something in them that was seen at another time by day.
 
     The light that falls on a place is what the night shows there over what the day does, I = L R; what is put in is
     lit by it, and brings lights of its own. Lamps that the night did not have come with it, so that not all that
-    shines is a thing. All in linear light, which adds up.
+    shines is a thing. All in linear light, which adds up. What no light falls on stays out of the day: a generator
+    that is asked for it draws smears into dark skies.
 
     Args:
         night: uint8 RGB (H, W, 3), as all of these.
@@ -136,20 +137,34 @@ def put_in(
         mask: where it is, bool (H, W).
 
     Returns:
-        The night and the day with it.
+        The night and the day with it, and where it can be seen.
     """
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
     seen, shines = (
         cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIT_OVER) for picture in (night, background)
     )
     light = np.minimum(seen / np.maximum(shines, 0.01), 1)
-    mixed = np.rint(day * soft + background * (1 - soft)).astype(np.uint8)
     drawn = random_conditions(rng)
     lights = replace(drawn, ambient=0.0, photons=NO_NOISE, read_noise=0.0, jpeg_quality=0)
-    more = srgb_to_linear(NightSimulator(lights, mask.shape, rng)(mixed, mask))
-    thing = srgb_to_linear(day) * light + rng.normal(0, drawn.read_noise, day.shape).astype(np.float32)
-    lit = srgb_to_linear(night) * (1 - soft) + thing * soft + more
-    return np.rint(linear_to_srgb(lit) * 255).astype(np.uint8), mixed
+    simulate = NightSimulator(lights, mask.shape, rng)
+    soft, own = _soft(mask), srgb_to_linear(night)
+    without = own + srgb_to_linear(simulate(background))
+    more = srgb_to_linear(simulate(_mixed(day, background, soft), mask))
+    lit = own * (1 - soft) + srgb_to_linear(day) * light * soft + more
+    noise = rng.normal(0, drawn.read_noise, day.shape).astype(np.float32) * soft
+    bare, clean, noisy = (
+        np.rint(linear_to_srgb(picture) * 255).astype(np.uint8) for picture in (without, lit, lit + noise)
+    )
+    apart = cv2.absdiff(clean, bare).max(axis=2).astype(np.float32)
+    visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_OVER) > VISIBLE)
+    return noisy, _mixed(day, background, _soft(visible)), visible
+
+
+def _soft(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None], np.float32)
+
+
+def _mixed(day: Image, background: Image, soft: NDArray[np.float32]) -> Image:
+    return np.rint(day * soft + background * (1 - soft)).astype(np.uint8)
 
 
 def _recolour(rng: np.random.Generator, rgb: Image) -> Image:

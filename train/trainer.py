@@ -457,8 +457,8 @@ class Trainer:
             return night, wanted, weight, np.zeros(weight.shape, bool)
         camera = self._camera()
         day, mask = camera.day(self.rng, crop if camera is self.augment else camera.crop(self.rng))
+        night, wanted, mask = put_in(self.rng, night, wanted, day, mask)
         weight = np.where(mask, 1 + self.settings.foreground_weight, weight).astype(np.float32)
-        night, wanted = put_in(self.rng, night, wanted, day, mask)
         return night, wanted, weight, mask
 
     def _feature_difference(self, fake: Tensor, day: Tensor) -> Tensor:
