@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from engines.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from engines.generator import GeneratorSettings, NightToDay
 from train.augment import Augmenter, put_in, shaded
-from train.data import Scene, SceneError, load_day, read_frames, temporal_median, write_picture
+from train.data import Image, Scene, SceneError, load_day, read_frames, temporal_median, write_picture
 from train.evaluate import TFL_LABELS, score
 from train.losses import LossSettings
 from train.night import (
@@ -146,10 +147,10 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
         return float(np.mean([d[:, s].mean() for d, s in zip(off, trainer.still, strict=True)]))
 
     before = distance()
-    terms = [trainer.run_step()["still"] for _ in range(100)]
+    terms = [trainer.run_step()["still"] for _ in range(200)]
     after = distance()
     print(f"distance to x_ref {before:.3f}, then {after:.3f}; the term {terms[0]:.3f}, then {terms[-1]:.3f}")
-    assert after < 0.75 * before
+    assert after < 0.6 * before
 
 
 def test_a_lamp_that_shines_on_some_nights_leaves_them_still_and_a_bus_does_not(
@@ -219,7 +220,18 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
         assert alpha.max() < 1e-6
 
 
-def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(scene: Scene, tmp_path: Path) -> None:
+def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [np.zeros(TINY.crop, bool)]  # where there is a thing, seen or not
+
+    def noted(
+        rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
+    ) -> tuple[Image, Image, NDArray[np.bool_]]:
+        given.append(mask)
+        return put_in(rng, night, background, day, mask)
+
+    monkeypatch.setattr("train.trainer.put_in", noted)
     settings = replace(
         TINY, recipe="paired", see_reference=True, blend=True, still_weight=1.0, foreground_weight=0.0
     )
@@ -228,12 +240,11 @@ def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(scene: Scene, 
     for _ in range(40):
         crop = trainer.augment.crop(trainer.rng)
         before = crop(scene.night[0])
+        given.append(np.zeros(TINY.crop, bool))
         night, wanted, weight, moving = trainer._peopled(crop, before, 0)
         far = cv2.dilate(moving.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
-        darker = (
-            before[far].astype(int) - night[far] > 12
-        )  # light only adds; a dark thing may hide in the dark
-        assert darker.mean() < 0.02
+        around = far & (cv2.dilate(given[-1].astype(np.uint8), np.ones((15, 15), np.uint8)) == 0)
+        assert (night[around].astype(int) - before[around] >= -1).all()  # light only adds, rounding aside
         np.testing.assert_array_equal(wanted[far], crop(scene.background)[far])
         assert (weight[moving] == 1).all()
         found += moving.any()

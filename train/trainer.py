@@ -394,9 +394,9 @@ class Trainer:
         if layered:
             still = ~moving
             if s.still_weight > 0:  # else there are pairs alone
-                put_in = self._places(moved)
-                day, moving = torch.cat((day, wanted)), torch.cat((moving, put_in))
-                still = torch.cat((still, (weight > 0) & ~put_in))
+                inserted = self._places(moved)
+                day, moving = torch.cat((day, wanted)), torch.cat((moving, inserted))
+                still = torch.cat((still, (weight > 0) & ~inserted))
             count = len(day)
             terms["drawn"] = _mean_where(moving, (drawn[:count].float() - day).abs())
             terms["mask"] = _mask_difference(mask[:count].float(), moving, still)
