@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data import Image, Scene
-from train.night import NightSimulator, foreground_mask, linear_to_srgb, random_conditions, srgb_to_linear
+from train.night import NightSimulator, foreground_mask, linear_to_srgb8, random_conditions, srgb_to_linear
 
 PASTES = 2  # at most this many other frames give their foreground to one
 GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
@@ -117,7 +117,7 @@ def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
         field = np.tanh(4 * field)  # the edge of a shadow
     stops = np.float32(rng.uniform(0, most)) * np.clip(field, -1, 1)
     lit = srgb_to_linear(day) * np.exp2(stops)[..., None]
-    return np.rint(linear_to_srgb(lit) * 255).astype(np.uint8)
+    return linear_to_srgb8(lit)
 
 
 def put_in(
@@ -151,9 +151,7 @@ def put_in(
     more = srgb_to_linear(simulate(_mixed(day, background, soft), mask))
     lit = own * (1 - soft) + srgb_to_linear(day) * light * soft + more
     noise = rng.normal(0, drawn.read_noise, day.shape).astype(np.float32) * soft
-    bare, clean, noisy = (
-        np.rint(linear_to_srgb(picture) * 255).astype(np.uint8) for picture in (without, lit, lit + noise)
-    )
+    bare, clean, noisy = (linear_to_srgb8(picture) for picture in (without, lit, lit + noise))
     apart = cv2.absdiff(clean, bare).max(axis=2).astype(np.float32)
     visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_OVER) > VISIBLE)
     return noisy, _mixed(day, background, _soft(visible)), visible

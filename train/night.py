@@ -247,6 +247,11 @@ def linear_to_srgb(linear: Linear) -> Linear:
     )
 
 
+def linear_to_srgb8(linear: Linear) -> Image:
+    """Linear light → uint8 sRGB, clipped and rounded."""
+    return np.rint(linear_to_srgb(linear) * 255).astype(np.uint8)
+
+
 _levels = np.arange(256) / 255
 _SRGB_TABLE: Linear = np.where(
     _levels <= 0.04045, _levels / 12.92, ((_levels + 0.055) / 1.055) ** 2.4

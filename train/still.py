@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from train.checks import same_edges
 from train.data import Image, Scene, temporal_median
-from train.night import foreground_mask, linear_to_srgb, srgb_to_linear
+from train.night import foreground_mask, linear_to_srgb8, srgb_to_linear
 
 STILL = 20  # grey levels that a night may be off the nights' median, lit as it is
 LIGHT_OVER = 0.05  # share of the height: standard deviation of the means that a night's light is told by
@@ -52,7 +52,7 @@ def _moved(night: Image, empty: Image) -> NDArray[np.bool_]:
         cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIGHT_OVER * height) + DARK
         for picture in (night, empty)
     )
-    expected = np.rint(linear_to_srgb(srgb_to_linear(empty) * (lit / usual)) * 255).astype(np.uint8)
+    expected = linear_to_srgb8(srgb_to_linear(empty) * (lit / usual))
     other = [foreground_mask(night, picture, threshold=STILL) for picture in (empty, expected)]
     side = round(CLOSED * height) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

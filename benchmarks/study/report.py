@@ -105,9 +105,8 @@ def sheet(scene: str, folder: Path, footage: Path | None) -> Image | None:
     if footage is not None:
         held = load(scene, footage).test
         at = [round(share * (len(held.nights) - 1)) for share in SHOWN]
-        rows.append(("x_ref, truth" if held.truth else "x_ref, real days", []))
         days = held.truth or held.real
-        rows[0] = (rows[0][0], [held.background, *(days[i % len(days)] for i in at[1:])])
+        rows.append(("truth" if held.truth else "real days", [days[i % len(days)] for i in at]))
     for method in METHODS.values():
         paths = [folder / "pictures" / f"{scene}.{method.key}.{i}.png" for i in range(len(SHOWN))]
         pictures = [cv2.imread(str(path)) for path in paths if path.is_file()]
@@ -134,7 +133,7 @@ def main() -> int:
     """Write tables into the page between their markers, and the sheets beside it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
     parser.add_argument("results", type=Path, help="folder of the runs' JSON files")
-    parser.add_argument("--footage", type=Path, help="adds x_ref and truth to the sheets")
+    parser.add_argument("--footage", type=Path, help="adds the truth, or real days, to the sheets")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
     args = parser.parse_args()
     results = read(args.results)
