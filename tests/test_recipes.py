@@ -153,7 +153,7 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     assert after < 0.6 * before
 
 
-def test_a_lamp_that_shines_on_some_nights_leaves_them_still_and_a_bus_does_not(
+def test_lamps_of_some_nights_and_what_blinds_leave_them_still_and_a_bus_and_headlights_do_not(
     scene: Scene, tmp_path: Path
 ) -> None:
     y, x = np.mgrid[:128, :160]
@@ -165,12 +165,22 @@ def test_a_lamp_that_shines_on_some_nights_leaves_them_still_and_a_bus_does_not(
     )
     bus = lit.copy()
     bus[30:80, 30:110] = 170  # plain, and no brighter than the lamp could make it
+    blinded = cv2.circle(dark.copy(), (60, 50), 10, (255, 255, 255), cv2.FILLED)
+    headlights = dark.copy()
+    for x_at in (56, 64):
+        cv2.circle(headlights, (x_at, 50), 2, (255, 255, 255), cv2.FILLED)
     settings = replace(TINY, recipe="paired", still_weight=1.0, see_reference=True)
-    trainer = Trainer(replace(scene, night=[dark] * 5 + [lit, bus]), settings, tmp_path)
+    trainer = Trainer(
+        replace(scene, night=[dark] * 7 + [lit, bus, headlights, blinded, blinded]), settings, tmp_path
+    )
     pooled = foreground_mask(lit, dark, threshold=20)
     assert pooled.mean() > 0.1
-    assert trainer.still[5][pooled].mean() > 0.8
-    assert not trainer.still[6][30:80, 30:110].any()
+    assert trainer.still[7][pooled].mean() > 0.8
+    assert not trainer.still[8][30:80, 30:110].any()
+    assert not trainer.still[9][48:53, 54:67].any()
+    assert trainer.still[10][43:58, 53:68].all()
+    rarely = replace(scene, night=[dark] * 20 + [blinded])
+    assert not Trainer(rarely, settings, tmp_path).still[20][43:58, 53:68].any()
 
 
 @pytest.mark.parametrize("kind", ["resnet", "light"])

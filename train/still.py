@@ -16,6 +16,9 @@ DARK = 1e-3  # linear light below which a ratio says nothing
 CLOSED = 0.1  # share of the height: gaps in the outline of what moved that are closed
 BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
+BLINDING = 245  # grey levels, of two channels, from which on a night may be too bright to show anything
+BLIND_OVER = 0.06  # share of the height: diameter from which on such a place is no headlight
+OFTEN = 0.1  # share of the nights that are so at a place from which on a lamp does it, not what passes a lamp
 SAME = 0.8  # correlation of a night's edges with those of the nights' median above which it differs in light alone
 
 
@@ -25,7 +28,7 @@ def still_places(scene: Scene) -> list[NDArray[np.bool_]]:
     What stands still through all nights, such as a queue of cars in a short clip, agrees as well: so places are left
     out where things pass by day, unless the nights have the edges of x_ref there. Clouds and sun may change all of a
     day; what counts is which places change most. A house that the sun wanders over is such a place, and known by its
-    windows.
+    windows. Where lamps blind the camera night after night there is nothing else to show.
     """
     empty = temporal_median(scene.night)
     days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
@@ -35,10 +38,24 @@ def still_places(scene: Scene) -> list[NDArray[np.bool_]]:
     near = np.ones((9, 9), np.uint8)
 
     def moved(night: Image) -> NDArray[np.bool_]:
-        # Lamps may take another colour, or blind the camera: where nothing passes, edges in place are enough.
+        # Lamps may take another colour: where nothing passes, edges in place are enough.
         return _moved(night, empty) & (busy | (same_edges(empty, night) < SAME))
 
-    return [cv2.dilate((moved(night) | doubtful).astype(np.uint8), near) == 0 for night in scene.night]
+    blind = [_blind(night) for night in scene.night]
+    lamps = np.mean(blind, axis=0) > OFTEN
+    return [
+        (cv2.dilate((moved(night) | doubtful).astype(np.uint8), near) == 0) | (white & lamps)
+        for night, white in zip(scene.night, blind, strict=True)
+    ]
+
+
+def _blind(night: Image) -> NDArray[np.bool_]:
+    """Where a night is too bright over more than a headlight, with the rim of it, bool (H, W)."""
+    side = round(BLIND_OVER * len(night)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    white = (np.median(night, axis=2) >= BLINDING).astype(np.uint8)
+    found = cv2.morphologyEx(white, cv2.MORPH_OPEN, disc)
+    return np.asarray(cv2.dilate(found, np.ones((7, 7), np.uint8)) > 0)
 
 
 def _moved(night: Image, empty: Image) -> NDArray[np.bool_]:
