@@ -22,7 +22,7 @@ from train.night import (
     NightConditions,
     NightSimulator,
     foreground_mask,
-    linear_to_srgb,
+    linear_to_srgb8,
     srgb_to_linear,
 )
 from train.trainer import ResumeError, Trainer, TrainSettings, _Pair
@@ -160,7 +160,7 @@ def test_lamps_of_some_nights_and_what_blinds_leave_them_still_and_a_bus_and_hea
     pool = 4 / (1 + ((x - 50) / 40) ** 2 + ((y - 70) / 30) ** 2)  # of light, beside the others' 1
     own = srgb_to_linear(scene.background)
     dark, lit = (
-        np.rint(linear_to_srgb(own * np.float32(0.1) * light) * 255).astype(np.uint8)
+        linear_to_srgb8(own * np.float32(0.1) * light)
         for light in (np.float32(1), 1 + pool[..., None].astype(np.float32))
     )
     bus = lit.copy()
@@ -269,7 +269,7 @@ def test_what_is_put_into_a_night_is_lit_by_it() -> None:
     rng = np.random.default_rng(seed)
     light = np.array([0.3, 0.12, 0.05], np.float32)
     background = np.full((96, 128, 3), 150, np.uint8)
-    night = np.rint(linear_to_srgb(srgb_to_linear(background) * light) * 255).astype(np.uint8)
+    night = linear_to_srgb8(srgb_to_linear(background) * light)
     day, mask = background.copy(), np.zeros((96, 128), bool)
     mask[20:80, 30:100] = True
     day[mask] = (220, 120, 180)

@@ -18,7 +18,9 @@ BUSY = 0.1  # share of the days with something at a place from which on it is no
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
 BLINDING = 245  # grey levels, of two channels, from which on a night may be too bright to show anything
 BLIND_OVER = 0.06  # share of the height: diameter from which on such a place is no headlight
-OFTEN = 0.1  # share of the nights that are so at a place from which on a lamp does it, not what passes a lamp
+OFTEN = (
+    0.1  # share of the nights that blind at a place from which on it is a lamp, not something lit from near
+)
 SAME = 0.8  # correlation of a night's edges with those of the nights' median above which it differs in light alone
 
 
@@ -44,8 +46,8 @@ def still_places(scene: Scene) -> list[NDArray[np.bool_]]:
     blind = [_blind(night) for night in scene.night]
     lamps = np.mean(blind, axis=0) > OFTEN
     return [
-        (cv2.dilate((moved(night) | doubtful).astype(np.uint8), near) == 0) | (white & lamps)
-        for night, white in zip(scene.night, blind, strict=True)
+        (cv2.dilate((moved(night) | doubtful).astype(np.uint8), near) == 0) | (bright & lamps)
+        for night, bright in zip(scene.night, blind, strict=True)
     ]
 
 
@@ -53,8 +55,8 @@ def _blind(night: Image) -> NDArray[np.bool_]:
     """Where a night is too bright over more than a headlight, with the rim of it, bool (H, W)."""
     side = round(BLIND_OVER * len(night)) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    white = (np.median(night, axis=2) >= BLINDING).astype(np.uint8)
-    found = cv2.morphologyEx(white, cv2.MORPH_OPEN, disc)
+    bright = (np.median(night, axis=2) >= BLINDING).astype(np.uint8)
+    found = cv2.morphologyEx(bright, cv2.MORPH_OPEN, disc)
     return np.asarray(cv2.dilate(found, np.ones((7, 7), np.uint8)) > 0)
 
 
