@@ -18,9 +18,7 @@ BUSY = 0.1  # share of the days with something at a place from which on it is no
 MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
 BLINDING = 245  # grey levels, of two channels, from which on a night may be too bright to show anything
 BLIND_OVER = 0.06  # share of the height: diameter from which on such a place is no headlight
-OFTEN = (
-    0.1  # share of the nights that blind at a place from which on it is a lamp, not something lit from near
-)
+OFTEN = 0.1  # share of the nights that blind at a place from which on a lamp does, not something lit
 SAME = 0.8  # correlation of a night's edges with those of the nights' median above which it differs in light alone
 
 
