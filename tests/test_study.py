@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.published_cut import BlurDown, BlurUp, PublishedCut
-from benchmarks.study.report import read, scene_table, score_table
+from benchmarks.study.report import fill, read, scene_table, score_table
 from benchmarks.study.rivals import RIVALS, Cut, CycleGan
 from benchmarks.study.run import pending, result_path, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load, load_stills
@@ -231,6 +231,25 @@ def test_tables_hold_means_spreads_and_ratios(tmp_path: Path) -> None:
     assert "| CUT | 1 | 4.0 | 16.0 | **10.0** | 1.63 |" in text  # √(4/3 · 16/8)
     assert "| night itself | – | 50.0 | – | – | – |" in text
     assert "| DiCo | 5.50 |" in score_table(results, {"psnr": "PSNR"}, scenes=["traffic", "vehicle"])
+
+
+def test_a_page_gets_each_folders_tables_between_its_markers(tmp_path: Path) -> None:
+    for folder, value in (("one", 1.25), ("other", 7.75)):
+        path = result_path(tmp_path / folder, "traffic", "dico", 0)
+        path.parent.mkdir()
+        run = {"scene": "traffic", "method": "dico", "seed": 0, "final": {"frechet": {"value": value}}}
+        path.write_text(json.dumps(run))
+    page = "".join(
+        f"before {folder}\n<!-- table {folder} frechet -->\nold\n<!-- end -->\nafter {folder}\n"
+        for folder in ("one", "other")
+    )
+    filled, folders = fill(page, tmp_path)
+    assert folders == ["one", "other"]
+    assert "old" not in filled
+    first, second = filled.split("after one\n")
+    assert "| DiCo | 1 | 1.25 |" in first
+    assert "| DiCo | 1 | 7.75 |" in second
+    assert fill(filled, tmp_path)[0] == filled
 
 
 def test_translating_keeps_the_models_mode(scene: StudyScene) -> None:

@@ -12,15 +12,13 @@ import torch
 
 from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.methods import METHODS, Budget
-from benchmarks.study.run import pending, run_one, score_again
+from benchmarks.study.run import RESULTS, pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
 from engines.checkpoint import CheckpointError
 from train.data import SceneError
 from train.metrics import FeatureMap
 from train.scoring import Scorer
 from train.trainer import TrainingError
-
-RESULTS = Path(__file__).parents[1] / "results" / "study"
 
 
 def main() -> int:
@@ -33,9 +31,9 @@ def main() -> int:
         "--runs",
         type=Path,
         default=Path("runs/study"),
-        help="checkpoints, and pictures that may not be published",
+        help="checkpoints, and pictures that may not be published, in a folder named as the results'",
     )
-    add("--results", type=Path, help="default: benchmarks/results/study/SIZE-HEIGHT-STEPS")
+    add("--results", type=Path, help="default: benchmarks/results/study/SIZE-HEIGHT-STEPS[-VGG]")
     add("--scenes", nargs="+", choices=tuple(file["scenes"]), default=list(file["scenes"]))
     add("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -58,7 +56,8 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    results = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}"
+    network = "" if args.vgg == "orthogonal" else f"-{Path(args.vgg).stem}"
+    results = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}{network}"
     budget = Budget(
         steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed,
         general=args.general,
@@ -76,7 +75,7 @@ def main() -> int:
             if key not in scenes:
                 scene = load(key, args.footage, height=args.height)
                 scenes[key] = scene, Scorer(scene.test, features)
-            folders = {"results": results, "runs": args.runs}
+            folders = {"results": results, "runs": args.runs / results.name}
             if args.score_again:
                 result = score_again(*scenes[key], METHODS[method], seed, **folders)
             else:

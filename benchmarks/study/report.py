@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.study.methods import METHODS
-from benchmarks.study.run import SHOWN
+from benchmarks.study.run import RESULTS, SHOWN
 from benchmarks.study.scenes import entries, load
 from train.data import Image, write_picture
 
@@ -129,17 +129,11 @@ def _named(text: str, height: int) -> NDArray[np.uint8]:
     return label
 
 
-def main() -> int:
-    """Write tables into the page between their markers, and the sheets beside it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
-    parser.add_argument("results", type=Path, help="folder of the runs' JSON files")
-    parser.add_argument("--footage", type=Path, help="adds the truth, or real days, to the sheets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
-    args = parser.parse_args()
-    results = read(args.results)
+def tables(results: Results) -> dict[str, str]:
+    """Every table by the name that the page's markers call it."""
     scenes = list(entries()["scenes"])
     clips = [key for key, entry in entries()["scenes"].items() if "clip" in entry]
-    tables = {
+    return {
         "frechet": scene_table(results, final("frechet"), digits=2, scenes=scenes),
         "frechet-foreground": scene_table(results, final("frechet_foreground"), digits=2, scenes=scenes),
         "white": scene_table(results, final("frechet_white"), digits=1, scenes=scenes),
@@ -170,18 +164,47 @@ def main() -> int:
             scenes=[s for s in scenes if s not in clips],
         ),
     }  # fmt: skip
-    page = PAGE.read_text()
-    for name, text in tables.items():
-        marked = re.compile(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        page = marked.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)  # type: ignore[misc]
+
+
+def fill(page: str, results: Path) -> tuple[str, list[str]]:
+    """Put each table between its markers, ``<!-- table FOLDER NAME -->`` and ``<!-- end -->``.
+
+    Args:
+        page: the text.
+        results: what FOLDER lies in.
+
+    Returns:
+        The page, and the folders that it shows.
+    """
+    made: dict[str, dict[str, str]] = {}
+
+    def table(found: re.Match[str]) -> str:
+        folder, name = found[2], found[3]
+        if folder not in made:
+            made[folder] = tables(read(results / folder))
+        return f"{found[1]}\n{made[folder][name]}\n\n{found[4]}"
+
+    marked = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    return marked.sub(table, page), list(made)
+
+
+def main() -> int:
+    """Write tables into the page between their markers, and the sheets beside it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
+    parser.add_argument("--footage", type=Path, help="adds the truth, or real days, to the sheets")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folders of the runs' JSON files")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
+    args = parser.parse_args()
+    page, folders = fill(PAGE.read_text(), args.results)
     PAGE.write_text(page)
-    for scene in scenes:
-        published = scene in clips
-        made = sheet(scene, args.results if published else args.runs, args.footage)
-        if made is not None:
-            target = PAGE.parent / "study" if published else args.runs
-            write_picture(target / f"{scene}.jpg", made)
-            print(target / f"{scene}.jpg")
+    for folder in folders:
+        for scene, entry in entries()["scenes"].items():
+            published = "clip" in entry
+            made = sheet(scene, args.results / folder if published else args.runs / folder, args.footage)
+            if made is not None:
+                target = PAGE.parent / "study" if published else args.runs
+                write_picture(target / folder / f"{scene}.jpg", made)
+                print(target / folder / f"{scene}.jpg")
     return 0
 
 

@@ -21,6 +21,7 @@ from train.scoring import Scorer
 
 log = logging.getLogger("study")
 
+RESULTS = Path(__file__).parents[1] / "results" / "study"
 SHOWN = (0.1, 0.5, 0.9)  # test nights whose pictures are kept, as shares of the test part
 LOOKS = 4  # times a run is scored on its way; the best of them is reported apart from the last
 
