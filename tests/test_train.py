@@ -24,6 +24,7 @@ from train.cli import main, parse
 from train.data import Scene, SceneError, load_scene, read_frames, temporal_median, write_picture
 from train.losses import LossSettings
 from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings
+from train.vgg import Vgg16Features
 
 CLIP = Path(__file__).parent.parent / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -160,6 +161,23 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     assert both.losses == LossSettings(background=10, foreground=0.25)
     paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator
     assert (paper.blocks, paper.width, paper.input, paper.norm) == (9, 64, "replace", "instance")
+
+
+def test_the_papers_terms_on_random_features_are_warned_of(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vgg = tmp_path / "vgg.pth"
+    torch.save({f"features.{k}": v for k, v in Vgg16Features().convs.state_dict().items()}, vgg)
+    tiny = ["--steps", "1", "--batch", "1", "--crop", "32", "32", "--force"]
+
+    def said(recipe: str, *more: str) -> str:
+        out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        assert main(["--scene", str(folder), "--out", str(out), "--recipe", recipe, *tiny, *more]) == 0
+        return capsys.readouterr().err
+
+    assert "features behind the paper's terms are random" in said("dico")
+    assert "random" not in said("dico", "--vgg", str(vgg))
+    assert "random" not in said("paired")
 
 
 def test_killed_and_started_again_it_goes_on(folder: Path, tmp_path: Path) -> None:

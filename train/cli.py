@@ -25,7 +25,7 @@ from engines.checkpoint import CheckpointError
 from engines.detector import DetectorError
 from engines.generator import COMPACT, LIGHT, PAPER
 from train import ranks
-from train.checks import check_scene
+from train.checks import Finding, check_scene
 from train.collected import TAKEN, load_collected
 from train.data import Scene, SceneError, load_day, load_scene
 from train.report import read_log, write_report
@@ -261,9 +261,17 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
 
 
 def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> list[str]:
-    """Say what is wrong with the footage; SceneError if it must not be trained on."""
-    learns_nights = settings.recipe in ("dico", "paired+dico") or settings.still_weight > 0
-    findings = check_scene(scene, learns_nights=learns_nights)
+    """Say what is wrong with footage and settings; SceneError if the footage must not be trained on."""
+    unpaired = settings.recipe in ("dico", "paired+dico")
+    findings = check_scene(scene, learns_nights=unpaired or settings.still_weight > 0)
+    if unpaired and settings.vgg == "orthogonal":
+        findings.append(
+            Finding(
+                False,
+                "the features behind the paper's terms are random; ImageNet's tell cars from road "
+                "(--vgg imagenet, or the path of such a file)",
+            )
+        )
     for finding in findings:
         if finding.refuse and not force:
             raise SceneError(f"{scene.name}: {finding.text} (--force trains anyway)")
