@@ -20,7 +20,7 @@ from train.vgg import MEAN, PLAN, STD, TAPS
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB; the network takes BGR from 0 to 255 less these
 
 # Activations here are hundreds of times those of torchvision's training, while L_back, a difference of features, has
-# weight 1 beside the adversarial term. Divided by these their mean over days of the study's scenes is 1 at either tap,
+# weight 1 beside the adversarial term. Divided by these their mean over days of the study's scenes is 1 at both taps,
 # the usual normalisation of this network (Gatys et al., CVPR 2016; there of each filter).
 SCALES = {10: 220.0, 17: 139.0}
 

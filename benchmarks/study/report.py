@@ -1,4 +1,4 @@
-"""``python -m benchmarks.study.report``: the tables and picture sheets of ``docs/study.md`` from the results."""
+"""``python -m benchmarks.study.report``: the tables and picture sheets of ``docs/study*.md`` from the results."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.study.methods import METHODS
 from benchmarks.study.run import RESULTS, SHOWN
 from benchmarks.study.scenes import entries, load
 from train.data import Image, write_picture
+from train.elesim import elesim
+from train.vgg import Vgg16Features
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "study.md"
+PAGES = [ROOT / "docs" / name for name in ("study.md", "study_random.md")]
 
 Results = dict[tuple[str, str], list[dict[str, Any]]]  # by (method, scene), a run a seed
 
@@ -55,7 +58,12 @@ def scene_table(
     """Methods by scenes: the mean over seeds, ± half their range where there are several, and averages.
 
     The arithmetic average is the paper's; the geometric mean of the ratios to DiCo counts every scene alike.
+    Scores in the hundreds are given whole, whatever ``digits`` asks.
     """
+    every = [take(run) for (_, scene), runs in results.items() if scene in scenes for run in runs]
+    known = [value for value in every if np.isfinite(value)]
+    if known and np.median(known) >= 100:
+        digits = 0
     titles = {key: entry["title"] for key, entry in entries()["scenes"].items()}
     lines = [
         "| method | seeds | " + " | ".join(titles[s] for s in scenes) + " | average | × DiCo |",
@@ -115,6 +123,36 @@ def sheet(scene: str, folder: Path, footage: Path | None) -> Image | None:
     if not rows:
         return None
     return np.vstack([np.hstack([_named(name, pictures[0].shape[0]), *pictures]) for name, pictures in rows])
+
+
+def similarity_sheet(scenes: Sequence[str], footage: Path, networks: Mapping[str, Vgg16Features]) -> Image:
+    """A day and a night of each scene, a row each: the picture, then each network's EleSim at relu3-1, dark where 0.
+
+    Args:
+        scenes: their keys.
+        footage: where their pictures lie.
+        networks: by what to call them.
+    """
+    rows = []
+    for key in scenes:
+        train = load(key, footage).train
+        reference = _batch(train.background)
+        for name, frames in (("day", train.day), ("night", train.night)):
+            frame = frames[len(frames) // 2]
+            row = [_named(f"{key} {name}; EleSim with {', '.join(networks)}", frame.shape[0]), frame]
+            for vgg in networks.values():
+                with torch.inference_mode():
+                    rho = elesim(vgg(_batch(frame))[0], vgg(reference)[0])[0, 0].clamp(0, 1).numpy()
+                shown = cv2.resize(
+                    (255 * rho).astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST
+                )
+                row.append(cv2.cvtColor(cv2.applyColorMap(shown, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
+            rows.append(np.hstack(row))
+    return np.vstack(rows)
+
+
+def _batch(picture: Image) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
 def _named(text: str, height: int) -> NDArray[np.uint8]:
@@ -189,22 +227,34 @@ def fill(page: str, results: Path) -> tuple[str, list[str]]:
 
 
 def main() -> int:
-    """Write tables into the page between their markers, and the sheets beside it."""
+    """Write tables into the pages between their markers, and the sheets beside them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
     parser.add_argument("--footage", type=Path, help="adds the truth, or real days, to the sheets")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folders of the runs' JSON files")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
+    parser.add_argument(
+        "--vgg", type=Path, help="with --footage adds the sheet of how VGG-16 tells background"
+    )
     args = parser.parse_args()
-    page, folders = fill(PAGE.read_text(), args.results)
-    PAGE.write_text(page)
-    for folder in folders:
+    shown: list[str] = []
+    for page in PAGES:
+        text, folders = fill(page.read_text(), args.results)
+        page.write_text(text)
+        shown += [folder for folder in folders if folder not in shown]
+    for folder in shown:
         for scene, entry in entries()["scenes"].items():
             published = "clip" in entry
             made = sheet(scene, args.results / folder if published else args.runs / folder, args.footage)
             if made is not None:
-                target = PAGE.parent / "study" if published else args.runs
+                target = ROOT / "docs" / "study" if published else args.runs
                 write_picture(target / folder / f"{scene}.jpg", made)
                 print(target / folder / f"{scene}.jpg")
+    if args.vgg is not None and args.footage is not None:
+        published_scenes = [scene for scene, entry in entries()["scenes"].items() if "clip" in entry]
+        networks = {"random weights": Vgg16Features(), "ImageNet's": Vgg16Features(args.vgg)}
+        target = ROOT / "docs" / "study" / "elesim.jpg"
+        write_picture(target, similarity_sheet(published_scenes, args.footage, networks))
+        print(target)
     return 0
 
 
