@@ -167,10 +167,14 @@ def _named(text: str, height: int) -> NDArray[np.uint8]:
     return label
 
 
+def _clips() -> list[str]:
+    """The scenes that are clips: these have a truth, and their pictures may be published."""
+    return [key for key, entry in entries()["scenes"].items() if "clip" in entry]
+
+
 def tables(results: Results) -> dict[str, str]:
     """Every table by the name that the page's markers call it."""
-    scenes = list(entries()["scenes"])
-    clips = [key for key, entry in entries()["scenes"].items() if "clip" in entry]
+    scenes, clips = list(entries()["scenes"]), _clips()
     return {
         "frechet": scene_table(results, final("frechet"), digits=2, scenes=scenes),
         "frechet-foreground": scene_table(results, final("frechet_foreground"), digits=2, scenes=scenes),
@@ -241,19 +245,19 @@ def main() -> int:
         text, folders = fill(page.read_text(), args.results)
         page.write_text(text)
         shown += [folder for folder in folders if folder not in shown]
+    clips = _clips()
     for folder in shown:
-        for scene, entry in entries()["scenes"].items():
-            published = "clip" in entry
+        for scene in entries()["scenes"]:
+            published = scene in clips
             made = sheet(scene, args.results / folder if published else args.runs / folder, args.footage)
             if made is not None:
                 target = ROOT / "docs" / "study" if published else args.runs
                 write_picture(target / folder / f"{scene}.jpg", made)
                 print(target / folder / f"{scene}.jpg")
     if args.vgg is not None and args.footage is not None:
-        published_scenes = [scene for scene, entry in entries()["scenes"].items() if "clip" in entry]
         networks = {"random weights": Vgg16Features(), "ImageNet's": Vgg16Features(args.vgg)}
         target = ROOT / "docs" / "study" / "elesim.jpg"
-        write_picture(target, similarity_sheet(published_scenes, args.footage, networks))
+        write_picture(target, similarity_sheet(clips, args.footage, networks))
         print(target)
     return 0
 
