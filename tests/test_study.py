@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.published_cut import BlurDown, BlurUp, PublishedCut
-from benchmarks.study.report import fill, read, scene_table, score_table
+from benchmarks.study.report import beside_table, fill, read, scene_table, score_table
 from benchmarks.study.rivals import RIVALS, Cut, CycleGan
 from benchmarks.study.run import pending, result_path, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load, load_stills
@@ -231,6 +231,19 @@ def test_tables_hold_means_spreads_and_ratios(tmp_path: Path) -> None:
     assert "| CUT | 1 | 4.0 | 16.0 | **10.0** | 1.63 |" in text  # √(4/3 · 16/8)
     assert "| night itself | – | 50.0 | – | – | – |" in text
     assert "| DiCo | 5.50 |" in score_table(results, {"psnr": "PSNR"}, scenes=["traffic", "vehicle"])
+
+
+def test_runs_are_set_beside_dico_of_the_same_scene_and_seed(tmp_path: Path) -> None:
+    values = {
+        ("traffic", "dico", 0): 2.0, ("traffic", "dico", 1): 40.0, ("traffic", "cut", 0): 8.0,
+        ("vehicle", "dico", 1): 5.0, ("vehicle", "cut", 1): 5.0, ("crowds", "cut", 1): 1.0,
+    }  # fmt: skip
+    for (scene, method, seed), value in values.items():
+        run = {"scene": scene, "method": method, "seed": seed, "final": {"frechet": {"value": value}}}
+        result_path(tmp_path, scene, method, seed).write_text(json.dumps(run))
+    lines = beside_table(read(tmp_path), {"frechet": "Fréchet"}).splitlines()
+    assert lines[0] == "| method | runs | Fréchet | higher in |"
+    assert lines[2:] == ["| CUT | 2 | **2.00** (1.00 to 4.00) | 1 |"]  # √(8/2 · 5/5); Crowds has no DiCo
 
 
 def test_a_page_gets_each_folders_tables_between_its_markers(tmp_path: Path) -> None:

@@ -107,6 +107,32 @@ def score_table(results: Results, columns: dict[str, str], *, scenes: list[str],
     return "\n".join(lines)
 
 
+def beside_table(results: Results, columns: dict[str, str]) -> str:
+    """Methods beside DiCo's run of the same scene and seed, so that scenes not run yet tilt nothing.
+
+    For each score of ``columns`` the geometric mean of the ratios to DiCo, the least and the greatest of them, and in
+    how many the score is higher than DiCo's.
+    """
+    lines = ["| method | runs | " + " | ".join(f"{title} | higher in" for title in columns.values()) + " |"]
+    lines.append("|---|---:|" + "---:|---:|" * len(columns))
+    whole = {
+        (run["scene"], run["seed"]): run for (m, _), runs in results.items() if m == "dico" for run in runs
+    }
+    for method in METHODS.values():
+        runs = [run for (m, _), some in results.items() if m == method.key for run in some]
+        pairs = [(run, whole[at]) for run in runs if (at := (run["scene"], run["seed"])) in whole]
+        if not pairs or method.key == "dico":
+            continue
+        cells = []
+        for name in columns:
+            ratios = np.array([final(name)(run) / final(name)(dico) for run, dico in pairs])
+            mean = np.exp(np.log(ratios).mean())
+            cells.append(f"**{mean:.2f}** ({ratios.min():.2f} to {ratios.max():.2f})")
+            cells.append(f"{(ratios > 1).sum()}")
+        lines.append(f"| {method.title} | {len(pairs)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def sheet(scene: str, folder: Path, footage: Path | None) -> Image | None:
     """All methods' pictures of one scene at three moments, a method a row with its name; None without pictures."""
     rows: list[tuple[str, list[Image]]] = []
@@ -184,6 +210,12 @@ def tables(results: Results) -> dict[str, str]:
         ),
         "best": scene_table(results, best, digits=2, scenes=scenes),
         "kernel": scene_table(results, final("kernel"), digits=3, scenes=scenes),
+        "beside": beside_table(
+            results,
+            {
+                "frechet": "Fréchet", "frechet_foreground": "on what moves", "frechet_white": "whitened",
+            },
+        ),
         "foreground": scene_table(results, final("psnr_foreground"), digits=2, scenes=clips),
         "paired": score_table(
             results,
