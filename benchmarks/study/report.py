@@ -115,12 +115,11 @@ def beside_table(results: Results, columns: dict[str, str]) -> str:
     """
     lines = ["| method | runs | " + " | ".join(f"{title} | higher in" for title in columns.values()) + " |"]
     lines.append("|---|---:|" + "---:|---:|" * len(columns))
-    whole = {
-        (run["scene"], run["seed"]): run for (m, _), runs in results.items() if m == "dico" for run in runs
-    }
+    every = [run for runs in results.values() for run in runs]
+    of_dico = {(run["scene"], run["seed"]): run for run in every if run["method"] == "dico"}
     for method in METHODS.values():
-        runs = [run for (m, _), some in results.items() if m == method.key for run in some]
-        pairs = [(run, whole[at]) for run in runs if (at := (run["scene"], run["seed"])) in whole]
+        runs = [run for run in every if run["method"] == method.key]
+        pairs = [(run, of_dico[at]) for run in runs if (at := (run["scene"], run["seed"])) in of_dico]
         if not pairs or method.key == "dico":
             continue
         cells = []
