@@ -136,6 +136,14 @@ def test_a_lorry_that_stands_in_half_of_the_view_is_no_change(
     assert camera.show(clip(name), SETTLED)[0] is None
 
 
+def test_a_lorry_softer_than_what_it_hides_is_no_lost_focus() -> None:
+    rng = np.random.default_rng(3517988308)  # its pattern comes to resemble the reference
+    camera = Camera(rng)
+    camera.show(clip(NIGHT), SETTLED)
+    assert camera.show(covered(rng, clip(NIGHT), 0.5), 2 * ENOUGH)[0] is None
+    assert camera.show(clip(NIGHT), ENOUGH)[0] is None
+
+
 @pytest.mark.parametrize("name", [NIGHT, OTHER])
 def test_headlights_are_no_change(camera: Camera, rng: np.random.Generator, name: str) -> None:
     camera.show(clip(name), SETTLED)
