@@ -199,7 +199,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="nightday-eval",
         description="Score checkpoints beside the trivial answers: PSNR, SSIM and feature distance to the true day, "
-        "Fréchet and kernel distance to real days with 95 %% intervals, steadiness over time.",
+        "Fréchet and kernel distance to real days with 95 % intervals, steadiness over time.",
     )
     add = parser.add_argument
     add("--checkpoint", type=Path, nargs="+", required=True)
