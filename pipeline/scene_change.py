@@ -205,14 +205,14 @@ def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Compar
     in_place = still >= FOUND
     sharper = (_sharpness(view) / _sharpness(reference))[structured]
     as_before = in_place & (sharper >= AS_BEFORE[0]) & (sharper <= AS_BEFORE[1])
-    told = np.where(in_place, sharper, 1.0) if as_before.mean() > SOME else sharper[in_place]
+    counted = np.where(in_place, sharper, 1.0) if as_before.mean() > SOME else sharper[in_place]
     return Comparison(
         blocks=len(grid),
         still=float(in_place.mean()),
         found=found,
         agree=agree,
         shift=shift,
-        sharpness=float(np.median(told)) if len(told) else 1.0,
+        sharpness=float(np.median(counted)) if len(counted) else 1.0,
     )
 
 
