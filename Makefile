@@ -27,7 +27,13 @@ test: $(VENV)/dev $(RTX)/ready test-packages
 test-tensorrt: $(VENV)/dev $(RTX)/ready
 	$(BIN)/pytest tests/trt
 
-lint: $(VENV)/dev
+# mypy takes modules' names from folders: these links give the packages the names they have when installed.
+TYPES := build/types/nightday
+$(TYPES):
+	mkdir -p $@
+	for package in engines pipeline train; do ln -sfn ../../../$$package $@/$$package; done
+
+lint: $(VENV)/dev $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.study.run import hardware
-from pipeline.clock import SystemClock
-from pipeline.config import CameraConfig
-from pipeline.frame import Frame, Picture
-from pipeline.line import Line
-from pipeline.loop import Loop
-from pipeline.slot import LatestSlot
-from pipeline.stats import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.clock import SystemClock
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.frame import Frame, Picture
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.worker_pool import WorkerPool
 
 RESULT = Path(__file__).parent / "results" / "batching.json"
 CLIP = Path(__file__).parent / "clips" / "night_a1_barnet_simulated.mp4"  # never opened
@@ -88,8 +88,8 @@ def run(kind: str, cameras: int, *, window: bool, seconds: float, seed: int) -> 
         config = CameraConfig.model_validate({"name": f"c{number}", "url": str(CLIP), "translate": "never"})
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
-        lines[config.name] = Line(config=config, stats=stats, slot=slot, engine=engine, sinks=[sink])  # type: ignore[list-item]
-    loop = Loop(lines, ready=ready, max_batch=MAX_BATCH, stop=stop, batches=batches, clock=clock)
+        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine, sinks=[sink])  # type: ignore[list-item]
+    loop = WorkerPool(lines, ready=ready, max_batch=MAX_BATCH, stop=stop, batches=batches, clock=clock)
     if not window:
         loop.batcher._window.until = lambda now, **_: now  # type: ignore[method-assign]
     video = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24").reformat(format="yuv420p")

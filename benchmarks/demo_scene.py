@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import read_frames, temporal_median, write_picture
-from train.night import TEST_NIGHT, TRAIN_NIGHT, darken
+from nightday.train.footage.night_simulation import TEST_NIGHT, TRAIN_NIGHT, darken
+from nightday.train.footage.scene import read_frames, temporal_median, write_picture
 
 CLIP = Path(__file__).parent / "clips" / "day_tfl_09731_a1_barnet.mp4"
 NIGHT_UNTIL, DAY_UNTIL = 0.3, 0.8

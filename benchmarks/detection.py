@@ -33,16 +33,16 @@ import torch
 
 from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.run import hardware
-from engines.checkpoint import load_checkpoint, read_checkpoint
-from engines.detector import load_detector
-from engines.generator import LIGHT, NightToDay
-from train.data import Image, Scene, read_frames, temporal_median, write_picture
-from train.detection import Detect, false_positives, read_boxes, score_detections
-from train.evaluate import TFL_LABELS, clahe, gamma, gamma_to
-from train.night import TEST_NIGHT, NightSimulator, foreground_mask
-from train.scoring import keep_mask, psnr
-from train.trainer import Trainer, TrainSettings, default_settings
-from train.validate import translate
+from nightday.engines.detection.detector import load_detector
+from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
+from nightday.engines.model.generator import LIGHT, NightToDay
+from nightday.train.footage.night_simulation import TEST_NIGHT, NightSimulator, foreground_mask
+from nightday.train.footage.scene import Image, Scene, read_frames, temporal_median, write_picture
+from nightday.train.run.trainer import Trainer, TrainSettings, default_settings
+from nightday.train.run.validation import translate
+from nightday.train.scores.detection_scores import Detect, false_positives, read_boxes, score_detections
+from nightday.train.scores.evaluate import TFL_LABELS, clahe, gamma, gamma_to
+from nightday.train.scores.scorer import keep_mask, psnr
 
 RESULT = Path(__file__).parent / "results" / "detection.json"
 CLIPS = Path(__file__).parent / "clips"

@@ -36,21 +36,22 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from engines import Engine, EngineError, load_engine, machine
-from engines.backends import Precision
-from engines.cache import EngineCache
-from engines.checkpoint import load_checkpoint, save_checkpoint
-from engines.compiled import CompileEngine
-from engines.generator import COMPACT, NightToDay
-from engines.openvino import OpenVinoEngine, precisions
-from pipeline.clock import SystemClock
-from pipeline.config import CameraConfig
-from pipeline.frame import Frame
-from pipeline.line import Line
-from pipeline.loop import Loop
-from pipeline.slot import LatestSlot
-from pipeline.stats import BATCH_BOUNDS, CameraStats, Histogram
-from train.data import read_frames
+from nightday.engines import Engine, EngineError, load_engine
+from nightday.engines.backends.base import Precision
+from nightday.engines.backends.openvino.engine import OpenVinoEngine, precisions
+from nightday.engines.backends.torch_compile import CompileEngine
+from nightday.engines.cache import machine
+from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
+from nightday.engines.model.generator import COMPACT, NightToDay
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.clock import SystemClock
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.worker_pool import WorkerPool
+from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parent
 CLIP = ROOT / "clips" / "night_a1_barnet_simulated.mp4"
@@ -252,7 +253,7 @@ def _ratio(above: Sequence[float], below: Sequence[float], digits: int = 2) -> f
 def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
     """All frames of four cameras through the loop, none dropped, as from files at their fastest."""
     ready, clock, stop = threading.Condition(), SystemClock(), threading.Event()
-    lines: dict[str, Line] = {}
+    lines: dict[str, Channel] = {}
     for number in range(CAMERAS):
         config = CameraConfig.model_validate(
             {
@@ -264,12 +265,12 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
         )
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
-        lines[config.name] = Line(config=config, stats=stats, slot=slot, engine=engine)
-    loop = Loop(
+        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine)
+    loop = WorkerPool(
         lines, ready=ready, max_batch=8, stop=stop, batches=Histogram(BATCH_BOUNDS), clock=clock
     )  # fmt: skip
 
-    def feed(line: Line) -> None:
+    def feed(line: Channel) -> None:
         for number, video in enumerate(videos):
             frame = Frame(line.name, video, number, Fraction(1, 25), clock.monotonic(), time.time())
             line.slot.put_wait(frame, cancelled=stop)

@@ -35,13 +35,18 @@ from torch import Tensor
 
 from benchmarks.demo_scene import split
 from benchmarks.study.run import hardware
-from engines import load_engine
-from engines.checkpoint import load_checkpoint
-from engines.generator import NightToDay, from_bytes, to_bytes
-from engines.lift import Lifted
-from train.data import Image, read_frames, temporal_median, write_picture
-from train.metrics import ssim
-from train.night import TEST_NIGHT, NightConditions, NightSimulator, foreground_mask
+from nightday.engines import load_engine
+from nightday.engines.model.checkpoint import load_checkpoint
+from nightday.engines.model.generator import NightToDay, from_bytes, to_bytes
+from nightday.engines.model.lift import Lifted
+from nightday.train.footage.night_simulation import (
+    TEST_NIGHT,
+    NightConditions,
+    NightSimulator,
+    foreground_mask,
+)
+from nightday.train.footage.scene import Image, read_frames, temporal_median, write_picture
+from nightday.train.scores.image_distances import ssim
 
 ROOT = Path(__file__).parent
 RESULT = ROOT / "results" / "lift.json"

@@ -21,10 +21,10 @@ from benchmarks.general import cameras as other_cameras
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.run import hardware
 from benchmarks.study.scenes import StudyScene, entries, load_stills
-from engines.checkpoint import load_checkpoint, save_checkpoint
-from train.data import Image, SceneError, temporal_median, write_picture
-from train.scoring import psnr
-from train.validate import shown
+from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
+from nightday.train.footage.scene import Image, SceneError, temporal_median, write_picture
+from nightday.train.run.validation import shown
+from nightday.train.scores.scorer import psnr
 
 RESULT = Path(__file__).parent / "results" / "real_nights.json"
 GAIN = 8.0  # dB nearer to x_ref than the night itself

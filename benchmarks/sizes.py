@@ -28,14 +28,14 @@ from benchmarks.demo_scene import split
 from benchmarks.engines import call_of, in_turns
 from benchmarks.gpu.runners import products
 from benchmarks.study.run import hardware
-from engines import load_engine
-from engines.backends import Precision
-from engines.checkpoint import load_checkpoint
-from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
-from engines.openvino import precisions
-from train.data import Scene
-from train.evaluate import TFL_LABELS, score, trivial_scores
-from train.trainer import Trainer, default_settings
+from nightday.engines import load_engine
+from nightday.engines.backends.base import Precision
+from nightday.engines.backends.openvino.engine import precisions
+from nightday.engines.model.checkpoint import load_checkpoint
+from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
+from nightday.train.footage.scene import Scene
+from nightday.train.run.trainer import Trainer, default_settings
+from nightday.train.scores.evaluate import TFL_LABELS, score, trivial_scores
 
 RESULT = Path(__file__).parent / "results" / "sizes.json"
 SIZES: dict[str, GeneratorSettings] = {

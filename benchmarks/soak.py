@@ -44,20 +44,20 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.stream import _cpu
-from engines import Engine, load_engine
-from engines.checkpoint import save_checkpoint
-from engines.generator import GeneratorSettings, NightToDay
-from pipeline.backoff import Backoff
-from pipeline.config import Config
-from pipeline.inbox import Inbox
-from pipeline.reader import Reader
-from pipeline.runtime import Outcome, Runtime, Setup
-from pipeline.status import CameraStatus
-from pipeline.translator import Translate
-from tests.faults.clips import clip
+from nightday.engines import Engine, load_engine
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.pipeline.config.schema import Config
+from nightday.pipeline.core.backoff import Backoff
+from nightday.pipeline.monitoring.status_text import CameraStatus
+from nightday.pipeline.sources.reader import Reader
+from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.supervision.runtime import Outcome, Runtime, Setup
+from nightday.pipeline.translation.engine_call import Translate
+from tests.faults.damaged_clips import clip
 from tests.faults.proxy import Fault, Proxy, ProxyProcess
 from tests.faults.usage import Held, Usage, settle_interned
-from tests.rtsp_server import RtspServer
+from tests.support.rtsp_server import RtspServer
 
 ROOT = Path(__file__).parents[1]
 SIZE = (96, 64)
@@ -114,7 +114,7 @@ def reconnects(arguments: argparse.Namespace, work: Path) -> Figures:
     highest = 0
     seconds = []
     course: list[tuple[float, float]] = []
-    fast = mock.patch("pipeline.camera.Reader", partial(Reader, backoff=AT_ONCE))
+    fast = mock.patch("nightday.pipeline.supervision.camera.Reader", partial(Reader, backoff=AT_ONCE))
     with ExitStack() as stack:
         server = stack.enter_context(RtspServer(record=work, clip=_clip(work)))
         proxy = stack.enter_context(ProxyProcess(server.port))
@@ -496,7 +496,7 @@ def _running(
         for name, url in urls.items()
     ]
     config = Config.model_validate({"cameras": cameras})
-    inbox, outcomes = Inbox(), list[Outcome]()
+    inbox, outcomes = CommandQueue(), list[Outcome]()
     runtime = Runtime(Setup(config, {model: engine(loaded)}), inbox=inbox)
     thread = threading.Thread(
         target=lambda: outcomes.append(runtime.run(duration=None, report=None, report_every=1.0))

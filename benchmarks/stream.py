@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Engine, load_engine
-from pipeline.config import CameraConfig, Config
-from pipeline.runtime import Outcome, run
-from tests.rtsp_server import RtspServer
-from train.data import read_frames
+from nightday.engines import Engine, load_engine
+from nightday.pipeline.config.schema import CameraConfig, Config
+from nightday.pipeline.supervision.runtime import Outcome, run
+from nightday.train.footage.scene import read_frames
+from tests.support.rtsp_server import RtspServer
 
 CLIP = Path(__file__).parent / "clips" / "night_tfl_07450_piccadilly.mp4"
 

@@ -20,7 +20,7 @@ import torch
 from benchmarks.study.methods import METHODS, SIZES, Budget, Learner, Size
 from benchmarks.study.published_cut import PublishedCut
 from benchmarks.study.run import hardware
-from train.data import Scene, read_frames, temporal_median
+from nightday.train.footage.scene import Scene, read_frames, temporal_median
 
 CLIPS = Path(__file__).parent / "clips"
 COMPARED = ("dico", "cut", "cyclegan", "own")

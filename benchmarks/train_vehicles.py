@@ -29,10 +29,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.detector import load_detector
-from engines.letterbox import PADDING
-from engines.quiet_ultralytics import import_ultralytics
-from train.detection import LEAST, Boxes, DetectionScore, far_zone, read_boxes, score_detections, thinner_side
+from nightday.engines.detection.detector import load_detector
+from nightday.engines.detection.letterbox import PADDING
+from nightday.engines.detection.quiet_ultralytics import import_ultralytics
+from nightday.train.scores.detection_scores import (
+    LEAST,
+    Boxes,
+    DetectionScore,
+    far_zone,
+    read_boxes,
+    score_detections,
+    thinner_side,
+)
 
 IMAGE_SIZE = 352
 DESIGN = "yolov8n.yaml"

@@ -2,9 +2,9 @@
 
 import sys
 
-from engines.backends import Backend, Engine, EngineError, Precision
-from engines.checkpoint import CheckpointError
-from engines.load import load_engine
+from nightday.engines.backends.base import Backend, Engine, EngineError, Precision
+from nightday.engines.model.checkpoint import CheckpointError
+from nightday.engines.selection.load import load_engine
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]
 

@@ -16,13 +16,13 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from engines.backends import MIN_SIDE, Backend, EngineError, Precision
-from engines.cache import EngineCache
-from engines.checkpoint import CheckpointError
-from engines.entry import Entry
-from engines.golden import read_frames
-from engines.load import Bench, candidates, fastest, load_engine
-from engines.qualify import VERDICT, Verdict
+from nightday.engines.backends.base import MIN_SIDE, Backend, EngineError, Precision
+from nightday.engines.cache.cache_entry import CacheEntry
+from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.model.checkpoint import CheckpointError
+from nightday.engines.model.qualification_frames import read_frames
+from nightday.engines.selection.load import Bench, candidates, fastest, load_engine
+from nightday.engines.selection.qualify import VERDICT, Qualification
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -178,13 +178,13 @@ def _prune(options: argparse.Namespace) -> list[Row]:
     return _rows(gone)
 
 
-def _rows(entries: Sequence[Entry]) -> list[Row]:
+def _rows(entries: Sequence[CacheEntry]) -> list[Row]:
     """Engines with the verdict on them, and verdicts on what has no file of its own, such as eager."""
     verdicts: dict[tuple[str, ...], tuple[str, str]] = {}
     for entry in entries:
         if entry.key is not None and VERDICT in entry.files:
             try:
-                reason = Verdict.load(entry.folder).unfaithful or "accepted"
+                reason = Qualification.load(entry.folder).unfaithful or "accepted"
             except (OSError, ValueError, KeyError, TypeError):
                 reason = "?"  # deleted meanwhile, or torn: it will be measured anew
             verdicts[_subject(entry)] = (entry.label, reason)
@@ -210,7 +210,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
     return rows
 
 
-def _subject(entry: Entry) -> tuple[str, ...]:
+def _subject(entry: CacheEntry) -> tuple[str, ...]:
     key = entry.key
     return () if key is None else (key.checkpoint, key.backend, key.version, key.precision, key.device)
 

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from engines.install import INSTALL
-from pipeline.inbox import Inbox, hangups, signals
-from pipeline.urls import redact
+from nightday.engines.install import INSTALL
+from nightday.pipeline.core.camera_url import redact
+from nightday.pipeline.supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
-    from pipeline.config_file import LoadedConfig
-    from pipeline.logs import Screen
-    from pipeline.runtime import Outcome, Runtime, Setup
+    from nightday.pipeline.config.load import LoadedConfig
+    from nightday.pipeline.monitoring.log_stream import Screen
+    from nightday.pipeline.supervision.runtime import Outcome, Runtime, Setup
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
-    inbox = Inbox()
+    inbox = CommandQueue()
     try:
         with hangups(inbox):  # before what takes long: importing, and loading the models
             return _run(options, inbox)
@@ -100,13 +100,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _run(options: argparse.Namespace, inbox: Inbox) -> int:
-    from pipeline.config_faults import ConfigError
-    from pipeline.config_file import load_config
-    from pipeline.logs import default_screen, say, set_up_logging
-    from pipeline.models import Models
-    from pipeline.runtime import Runtime
-    from pipeline.web import WebError
+def _run(options: argparse.Namespace, inbox: CommandQueue) -> int:
+    from nightday.pipeline.config.load import load_config
+    from nightday.pipeline.config.messages import ConfigError
+    from nightday.pipeline.monitoring.http_server import WebError
+    from nightday.pipeline.monitoring.log_stream import default_screen, say, set_up_logging
+    from nightday.pipeline.serving.model_loader import ModelLoader
+    from nightday.pipeline.supervision.runtime import Runtime
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace, inbox: Inbox) -> int:
             "write ${NAME} in its place and set NAME in the environment",
             extra={"event": "password_in_arguments"},
         )
-    models = Models()
+    models = ModelLoader()
 
     def load(sizes: Mapping[str, tuple[int, int]]) -> tuple[LoadedConfig, Setup]:
         loaded = load_config(options.cameras, overrides=options.overrides)
@@ -157,7 +157,7 @@ def _print_config(loaded: LoadedConfig) -> None:
 
 
 def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outcome:
-    from pipeline.status import StatusLine
+    from nightday.pipeline.monitoring.status_text import StatusLine
 
     status = StatusLine(screen)
     return runtime.run(
@@ -169,8 +169,8 @@ def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outc
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:
     """The last words; whether they and all before them were read in time."""
-    from pipeline.logs import say
-    from pipeline.status import as_json, summary_text
+    from nightday.pipeline.monitoring.log_stream import say
+    from nightday.pipeline.monitoring.status_text import as_json, summary_text
 
     told = screen.close()
     if screen.log_format == "json":

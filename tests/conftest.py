@@ -11,13 +11,13 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 
 import pytest  # noqa: E402
 
-from pipeline import urls  # noqa: E402
+from nightday.pipeline.core import camera_url  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process redacts the secrets it has met; one test's are nothing to the next."""
-    monkeypatch.setattr(urls, "_secrets", {})
+    monkeypatch.setattr(camera_url, "_secrets", {})
 
 
 @pytest.fixture(scope="session", autouse=True)

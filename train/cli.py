@@ -21,19 +21,19 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from engines.checkpoint import CheckpointError
-from engines.detector import DetectorError
-from engines.generator import COMPACT, LIGHT, PAPER
-from train import ranks
-from train.checks import Finding, check_scene
-from train.collected import TAKEN, load_collected
-from train.data import Scene, SceneError, load_day, load_scene
-from train.report import read_log, write_report
-from train.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
-from train.validate import HOLD_BACK, Validator
-from train.vgg import VggWeightsError
+from nightday.engines.detection.detector import DetectorError
+from nightday.engines.model.checkpoint import CheckpointError
+from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
+from nightday.train import processes
+from nightday.train.footage.checks import Finding, check_scene
+from nightday.train.footage.collected import TAKEN, load_collected
+from nightday.train.footage.scene import Scene, SceneError, load_day, load_scene
+from nightday.train.objectives.vgg import VggWeightsError
+from nightday.train.report.page import read_log, write_report
+from nightday.train.run.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
+from nightday.train.run.validation import HOLD_BACK, Validator
 
-log = logging.getLogger("train")
+log = logging.getLogger("nightday.train")
 
 SIZES = {"light": LIGHT, "compact": COMPACT, "paper": PAPER}
 LOG_EVERY = 50  # steps averaged into one line of log.jsonl
@@ -222,13 +222,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 2
     try:
-        with ranks.joined(settings.device):
+        with processes.joined(settings.device):
             return _run(args, settings)
     except TrainingError as error:
         print(f"nightday-train: {error}", file=sys.stderr)
         return 1
     except (
-        SceneError, ResumeError, CheckpointError, DetectorError, VggWeightsError, ranks.RanksError, OSError,
+        SceneError, ResumeError, CheckpointError, DetectorError, VggWeightsError, processes.RanksError, OSError,
     ) as error:  # fmt: skip
         if os.environ.get("RANK", "0") == "0":  # all of torchrun's processes find the same
             print(f"nightday-train: {error}", file=sys.stderr)
@@ -244,16 +244,16 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> int:
         folder = args.out or Path("runs") / scene.name
     findings = _check(scene, settings, force=args.force)
     folder.mkdir(parents=True, exist_ok=True)
-    with _logged(folder / "train.log") if ranks.rank() == 0 else nullcontext():
+    with _logged(folder / "train.log") if processes.rank() == 0 else nullcontext():
         trainer = Trainer(scene, settings, folder, others=[load_day(path) for path in args.others])
         resumed = trainer.resume()
-        console = Console(quiet=ranks.rank() > 0)
+        console = Console(quiet=processes.rank() > 0)
         if resumed and args.cameras is not None:
             console.print(
                 f"with the pictures it began with, in {folder / TAKEN}; use another --out for newer ones"
             )
         validator = None
-        if ranks.rank() == 0:
+        if processes.rank() == 0:
             validator = Validator(scene, folder, step=trainer.step, patience=args.patience)
         return _train(
             trainer, validator, console, every=args.validate_every, resumed=resumed, findings=findings
@@ -275,7 +275,7 @@ def _check(scene: Scene, settings: TrainSettings, *, force: bool) -> list[str]:
     for finding in findings:
         if finding.refuse and not force:
             raise SceneError(f"{scene.name}: {finding.text} (--force trains anyway)")
-        if ranks.rank() == 0:
+        if processes.rank() == 0:
             print(f"nightday-train: warning: {finding.text}", file=sys.stderr)
     return [finding.text for finding in findings]
 
@@ -308,7 +308,7 @@ def _train(
     console.print(
         f"{scene.name}: {len(scene.day)} day and {len(scene.night)} night pictures, {width}×{height}, "
         f"{len(scene.held_back)} of the day held back; {parameters / 1e6:.2f} M parameters on {settings.device}"
-        f"{f' × {ranks.count()}' if ranks.count() > 1 else ''}, recipe {settings.recipe}"
+        f"{f' × {processes.count()}' if processes.count() > 1 else ''}, recipe {settings.recipe}"
     )
     if resumed:
         console.print(f"going on from step {trainer.step}")
@@ -368,7 +368,7 @@ def _loop(
         TextColumn("{task.fields[terms]}"),
     )
     with (
-        log_path.open("a") if ranks.rank() == 0 else open(os.devnull, "w") as lines,
+        log_path.open("a") if processes.rank() == 0 else open(os.devnull, "w") as lines,
         Progress(*columns, console=console, refresh_per_second=2) as bar,
     ):
         task = bar.add_task("train", total=trainer.settings.steps, completed=trainer.step, terms="")
@@ -396,7 +396,7 @@ def _loop(
 
         def ended() -> bool:
             lost = validator is not None and validator.exhausted
-            return ranks.any_rank(bool(stop) or lost, trainer.device)
+            return processes.any_rank(bool(stop) or lost, trainer.device)
 
         try:
             trainer.run(progress, ended)

@@ -47,8 +47,9 @@ import torch
 from benchmarks.against.figures import Figures, figures_of, percentile, ratio
 from benchmarks.against.material import LIGHT, ROOT, clip, compact
 from benchmarks.against.notes import Job, Notes
-from engines import load_engine, machine
-from tests.rtsp_server import RtspServer
+from nightday.engines import load_engine
+from nightday.engines.cache import machine
+from tests.support.rtsp_server import RtspServer
 
 CORES = 2
 CAMERAS = 4

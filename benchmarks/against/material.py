@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 
-from engines.checkpoint import save_checkpoint
-from engines.generator import COMPACT, NightToDay
-from engines.golden import pack
-from train.data import read_frames
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import COMPACT, NightToDay
+from nightday.engines.model.qualification_frames import pack
+from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "clips" / "night_a1_barnet_simulated.mp4"

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from benchmarks.against.notes import Job, Notebook, Stop, contend
-from engines import load_engine
+from nightday.engines import load_engine
 
 
 def start(job: Job, notebook: Notebook) -> Stop:

@@ -8,13 +8,13 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.against.notes import Job, Notebook, Stop, contend
-from engines import load_engine
-from pipeline.config import Config
-from pipeline.frame import Picture
-from pipeline.inbox import Inbox
-from pipeline.restream import RestreamWriter
-from pipeline.runtime import Outcome, run
-from pipeline.segments import SegmentWriter
+from nightday.engines import load_engine
+from nightday.pipeline.config.schema import Config
+from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.outputs.mp4.writer import SegmentWriter
+from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
+from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.supervision.runtime import Outcome, run
 
 END_WITHIN = 10.0
 
@@ -49,12 +49,12 @@ def start(job: Job, notebook: Notebook) -> Stop:
         }
         for number, url in enumerate(job.urls)
     ]
-    inbox, outcomes = Inbox(), list[Outcome]()
+    inbox, outcomes = CommandQueue(), list[Outcome]()
 
     def work() -> None:
         with (
-            mock.patch("pipeline.sinks.SegmentWriter", Segments),
-            mock.patch("pipeline.sinks.RestreamWriter", Restream),
+            mock.patch("nightday.pipeline.outputs.output.SegmentWriter", Segments),
+            mock.patch("nightday.pipeline.outputs.output.RestreamWriter", Restream),
         ):
             config = Config.model_validate({"cameras": cameras})
             outcomes.append(run(config, engines={model: engine}, inbox=inbox))

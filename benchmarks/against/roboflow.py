@@ -27,7 +27,7 @@ from inference.core.interfaces.camera.video_source import CV2VideoFrameProducer
 from numpy.typing import NDArray
 
 from benchmarks.against.notes import Job, Notebook, Stop, contend
-from engines import load_engine
+from nightday.engines import load_engine
 
 Picture = NDArray[np.uint8]
 

@@ -29,7 +29,7 @@ import torch
 from benchmarks.gpu.budget import Budget, Report, not_measured
 from benchmarks.gpu.parts import PARTS, Part
 from benchmarks.gpu.runners import Machine
-from engines.machine import cpu, gpu
+from nightday.engines.cache.machine import cpu, gpu
 
 RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
 PACKAGES = (

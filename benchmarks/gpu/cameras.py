@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.gpu.budget import Budget
 from benchmarks.gpu.runners import Machine, Run
-from engines import nv12
+from nightday.pipeline.media import nv12
 
 if TYPE_CHECKING:  # a machine without PyAV measures with frames that were never decoded
     import av
@@ -157,21 +157,21 @@ def first_frame(clip: Path, accel: HWAccel | None) -> Nv12:
 
 def on_device(frame: av.VideoFrame, decoded_at: float) -> Nv12:
     """A decoded frame's planes where they lie. What a CPU decoded is brought into NV12 first."""
-    from pipeline import nvcodec
+    from nightday.pipeline.media import gpu_video
 
     if frame.format.name not in ("cuda", "nv12"):
         frame = frame.reformat(format="nv12")
-    return Nv12(*nvcodec.planes_of(frame), decoded_at)
+    return Nv12(*gpu_video.planes_of(frame), decoded_at)
 
 
 def nvdec() -> HWAccel:
     """NVDEC through PyAV, its frames left on the GPU. Raises RuntimeError where there is none."""
-    from pipeline import nvcodec
+    from nightday.pipeline.media import gpu_video
 
-    fault = nvcodec.fault()
+    fault = gpu_video.fault()
     if fault is not None:
         raise RuntimeError(fault)
-    return nvcodec.accelerator()
+    return gpu_video.accelerator()
 
 
 @contextmanager

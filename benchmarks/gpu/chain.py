@@ -15,22 +15,22 @@ import torch
 from av.video.reformatter import VideoReformatter
 from torch.profiler import ProfilerActivity, profile
 
-from engines import copies
-from engines.backends import Engine, EngineError
-from engines.cache import EngineCache
-from engines.eager import EagerEngine
-from engines.generator import NightToDay
-from pipeline import nvcodec
-from pipeline.compose import draw_mark
-from pipeline.encode import SharedEncoder
-from pipeline.frame import Frame, Picture
-from pipeline.translator import device_of, to_rgb, translate
+from nightday.engines import device_copies
+from nightday.engines.backends.base import Engine, EngineError
+from nightday.engines.backends.eager import EagerEngine
+from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.model.generator import NightToDay
+from nightday.pipeline.analysis.draw import draw_mark
+from nightday.pipeline.core.frame import Frame, Picture
+from nightday.pipeline.media import gpu_video
+from nightday.pipeline.outputs.encoder import SharedEncoder
+from nightday.pipeline.translation.engine_call import device_of, to_rgb, translate
 
 
 def engine_of(model: NightToDay, folder: Path) -> Engine:
     """TensorRT where it is, else PyTorch as it is."""
     try:
-        from engines.tensorrt import TensorRtEngine
+        from nightday.engines.backends.tensorrt.engine import TensorRtEngine
 
         return TensorRtEngine(model, name="benchmark", precision="fp16", cache=EngineCache(folder))
     except EngineError:
@@ -50,13 +50,13 @@ def measure(clip: Path, engine: Engine, *, stay: bool) -> dict[str, Any]:
     """
     shared = SharedEncoder(camera="benchmark")
     frames = _chain(clip, engine, shared, stay=stay, begins=0)
-    before = copies.counted()
+    before = device_copies.counted()
     began = time.perf_counter()
     decoders = set()
     for decoder in _chained(clip, engine, shared, stay=stay, begins=frames):
         decoders.add(decoder)
     seconds = time.perf_counter() - began
-    counted = copies.counted()
+    counted = device_copies.counted()
     seen = crossed(lambda: _chain(clip, engine, shared, stay=stay, begins=2 * frames))
     with av.open(str(clip)) as container:
         luma = container.streams.video[0].width * container.streams.video[0].height
@@ -101,17 +101,17 @@ def _chain(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, beg
 def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, begins: int) -> Iterator[str]:
     """What decoded each frame, once that is encoded."""
     device = device_of(engine) if stay else None
-    accel = nvcodec.accelerator() if device is not None and nvcodec.fault() is None else None
+    accel = gpu_video.accelerator() if device is not None and gpu_video.fault() is None else None
     reformatter = VideoReformatter()
     with av.open(str(clip), hwaccel=accel) as container:
         for number, video in enumerate(container.decode(video=0), begins):
-            there = nvcodec.on_gpu(video)
-            rgb: copies.Pixels
+            there = gpu_video.on_gpu(video)
+            rgb: device_copies.Pixels
             if there:
-                rgb = nvcodec.rgb_of(video)
+                rgb = gpu_video.rgb_of(video)
             else:
                 rgb = to_rgb(video, reformatter)
-                rgb = rgb if device is None else copies.to_device(rgb, device, "decode")
+                rgb = rgb if device is None else device_copies.to_device(rgb, device, "decode")
             run = engine.on_device if isinstance(rgb, torch.Tensor) else engine  # type: ignore[attr-defined]
             (day,) = translate(run, [rgb], device=device)
             if isinstance(day, Exception):

@@ -20,12 +20,12 @@ from torch import Tensor
 from benchmarks.gpu import cameras
 from benchmarks.gpu.budget import Budget, OutOfTimeError, not_measured
 from benchmarks.gpu.runners import KINDS, Machine, Run, make, products, ratio, seconds_each
-from engines.backends import EngineError
-from engines.cache import EngineCache
-from engines.checkpoint import load_checkpoint
-from engines.export import Whole
-from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from engines.golden import golden_frames
+from nightday.engines.backends.base import EngineError
+from nightday.engines.backends.tensorrt.export import Whole
+from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.model.checkpoint import load_checkpoint
+from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.qualification_frames import golden_frames
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = GeneratorSettings(blocks=1, width=4)
@@ -182,7 +182,7 @@ def frames_stay(machine: Machine, budget: Budget) -> dict[str, Any]:
 
 def engine_load(machine: Machine, budget: Budget) -> dict[str, Any]:
     """Seconds until a TensorRT engine is ready: built, and taken from the cache."""
-    from engines.tensorrt import TensorRtEngine
+    from nightday.engines.backends.tensorrt.engine import TensorRtEngine
 
     settings, size = (TOY, (32, 48)) if machine.smoke else (LIGHT, (288, 512))
     model = NightToDay(settings).eval()
@@ -303,7 +303,7 @@ def _frames(batch: int, size: tuple[int, int], machine: Machine) -> Tensor:
 def _nights() -> tuple[NDArray[np.uint8], str]:
     """Night frames (N, H, W, 3), and what they are."""
     try:
-        from train.data import read_frames
+        from nightday.train.footage.scene import read_frames
 
         clips = ("night_a1_barnet_simulated.mp4", "night_tfl_07450_piccadilly.mp4")
         folder = ROOT / "benchmarks" / "clips"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.gpu.budget import Budget
-from engines.export import Whole
-from engines.generator import NightToDay
-from engines.tensorrt_int8 import quantise, ranges
+from nightday.engines.backends.tensorrt.export import Whole
+from nightday.engines.backends.tensorrt.int8 import quantise, ranges
+from nightday.engines.model.generator import NightToDay
 
 Run = Callable[[Tensor], Tensor]
 """Uint8 (N, H, W, 3) → the same, on the device."""
@@ -74,7 +74,7 @@ def make(
     if precision == "int8" and not calibration:
         calibration = [np.random.default_rng(0).integers(0, 60, (96, 128, 3), dtype=np.uint8)]
     if kind == "tensorrt":
-        from engines.tensorrt import TensorRtEngine
+        from nightday.engines.backends.tensorrt.engine import TensorRtEngine
 
         engine = TensorRtEngine(
             model, name="benchmark", precision=precision, max_batch=batch, calibration=calibration

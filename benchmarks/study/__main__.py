@@ -14,11 +14,11 @@ from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import RESULTS, pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
-from engines.checkpoint import CheckpointError
-from train.data import SceneError
-from train.metrics import FeatureMap
-from train.scoring import Scorer
-from train.trainer import TrainingError
+from nightday.engines.model.checkpoint import CheckpointError
+from nightday.train.footage.scene import SceneError
+from nightday.train.run.trainer import TrainingError
+from nightday.train.scores.image_distances import FeatureMap
+from nightday.train.scores.scorer import Scorer
 
 
 def main() -> int:

@@ -10,10 +10,10 @@ from typing import Any, Literal, Protocol
 import torch
 
 from benchmarks.study.rivals import RIVALS
-from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from train.data import Image, Scene
-from train.evaluate import clahe, gamma, gamma_to
-from train.trainer import LAYERS, Trainer, TrainSettings, default_settings
+from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.train.footage.scene import Image, Scene
+from nightday.train.run.trainer import LAYERS, Trainer, TrainSettings, default_settings
+from nightday.train.scores.evaluate import clahe, gamma, gamma_to
 
 Size = Literal["compact", "paper"]
 SIZES: dict[Size, GeneratorSettings] = {"compact": replace(COMPACT, norm="instance"), "paper": PAPER}

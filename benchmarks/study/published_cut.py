@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.study.rivals import Cut
-from engines.generator import GeneratorSettings, ResidualBlock
+from nightday.engines.model.generator import GeneratorSettings, ResidualBlock
 
 
 class BlurDown(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.vgg import MEAN, PLAN, STD, TAPS
+from nightday.train.objectives.vgg import MEAN, PLAN, STD, TAPS
 
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB; the network takes BGR from 0 to 255 less these
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from benchmarks.study.methods import METHODS
 from benchmarks.study.run import RESULTS, SHOWN
 from benchmarks.study.scenes import entries, load
-from train.data import Image, write_picture
-from train.elesim import elesim
-from train.vgg import Vgg16Features
+from nightday.train.footage.scene import Image, write_picture
+from nightday.train.objectives.elesim import elesim
+from nightday.train.objectives.vgg import Vgg16Features
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("study.md", "study_random.md")]

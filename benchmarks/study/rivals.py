@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.generator import GeneratorSettings, NightToDay, ResnetGenerator
-from train.augment import Augmenter
-from train.data import Image, Scene
-from train.discriminator import PatchDiscriminator
-from train.losses import adversarial_loss, discriminator_loss
+from nightday.engines.model.generator import GeneratorSettings, NightToDay, ResnetGenerator
+from nightday.train.footage.augment import Augmenter
+from nightday.train.footage.scene import Image, Scene
+from nightday.train.objectives.dico_losses import adversarial_loss, discriminator_loss
+from nightday.train.objectives.discriminator import PatchDiscriminator
 
 RATE = 2e-4
 

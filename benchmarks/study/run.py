@@ -15,9 +15,9 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, Method, translate
 from benchmarks.study.scenes import StudyScene
-from engines.checkpoint import load_checkpoint, save_checkpoint
-from train.data import Image, write_picture
-from train.scoring import Scorer
+from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
+from nightday.train.footage.scene import Image, write_picture
+from nightday.train.scores.scorer import Scorer
 
 log = logging.getLogger("study")
 

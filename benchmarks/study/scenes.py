@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import yaml
 
-from train.data import Image, Scene, SceneError, read_frames, temporal_median
-from train.metrics import Mask
-from train.night import TEST_NIGHT, NightSimulator, foreground_mask
-from train.scoring import HeldOut, keep_mask
+from nightday.train.footage.night_simulation import TEST_NIGHT, NightSimulator, foreground_mask
+from nightday.train.footage.scene import Image, Scene, SceneError, read_frames, temporal_median
+from nightday.train.scores.image_distances import Mask
+from nightday.train.scores.scorer import HeldOut, keep_mask
 
 SCENES = Path(__file__).parents[1] / "scenes.yaml"
 SEED = 20261101  # of the simulated nights' noise: every method and seed sees the same pictures

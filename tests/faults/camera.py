@@ -8,14 +8,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from media_helpers import Events, KeepingSlot, stopping
-from rtsp_server import WAIT
-
-from pipeline.backoff import Backoff
-from pipeline.frame import Frame
-from pipeline.reader import Reader
-from pipeline.stats import CameraStats, DropReason
-from pipeline.urls import CameraUrl
+from nightday.pipeline.core.backoff import Backoff
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.counters import CameraStats, DropReason
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.sources.reader import Reader
+from tests.support.media_helpers import Events, KeepingSlot, stopping
+from tests.support.rtsp_server import WAIT
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.01)
 

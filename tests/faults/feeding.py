@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from media_helpers import Events, picture
-from rtsp_server import WAIT
 
-from pipeline.sinks import Sink
+from nightday.pipeline.outputs.output import Output
+from tests.support.media_helpers import Events, picture
+from tests.support.rtsp_server import WAIT
 
 FRAME = 512  # ticks of a frame at 25 fps
 RATE = 25
@@ -24,7 +24,7 @@ class Camera:
     ``size`` is width and height.
     """
 
-    def __init__(self, *sinks: Sink, size: tuple[int, int] = (64, 48)) -> None:
+    def __init__(self, *sinks: Output, size: tuple[int, int] = (64, 48)) -> None:
         self.sinks = sinks
         self.size = size
         self.sent: list[int] = []

@@ -30,9 +30,9 @@ import av
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")] * (__name__ == "__main__")  # pytest does the same
 
-from faults.camera import Camera  # noqa: E402
-from faults.usage import Held, Usage, settle_interned  # noqa: E402
-from pipeline.backoff import Backoff  # noqa: E402
+from nightday.pipeline.core.backoff import Backoff  # noqa: E402
+from tests.faults.camera import Camera  # noqa: E402
+from tests.faults.usage import Held, Usage, settle_interned  # noqa: E402
 
 CLIP = ROOT / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
 PACKET = 1400  # bytes of a NAL unit that go into one RTP packet

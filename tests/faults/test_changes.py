@@ -13,16 +13,16 @@ import av
 import cv2
 import numpy as np
 import pytest
-from media_helpers import ffmpeg_complaints, ffprobe, packet_pts
-from rtsp_server import WAIT, RtspServer
 
-from faults.camera import Camera, rising, size_of, steps
-from faults.clips import LARGE, OPTIONS, SMALL, clip
-from pipeline.config import Config
-from pipeline.frame import Frame
-from pipeline.inbox import Inbox
-from pipeline.reader import SIZE_FRAMES
-from pipeline.runtime import Outcome, run
+from nightday.pipeline.config.schema import Config
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.sources.reader import SIZE_FRAMES
+from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.supervision.runtime import Outcome, run
+from tests.faults.camera import Camera, rising, size_of, steps
+from tests.faults.damaged_clips import LARGE, OPTIONS, SMALL, clip
+from tests.support.media_helpers import ffmpeg_complaints, ffprobe, packet_pts
+from tests.support.rtsp_server import WAIT, RtspServer
 
 
 def wait_size(camera: Camera, size: tuple[int, int], count: int) -> list[Frame]:
@@ -180,7 +180,7 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
     """A new segment, the restream announced anew, a background of the new size; the run goes on."""
     monkeypatch.chdir(tmp_path)
     small, large = clip(tmp_path / "small.mp4"), clip(tmp_path / "large.mp4", size=LARGE, luma=180)
-    inbox, outcomes = Inbox(), list[Outcome]()
+    inbox, outcomes = CommandQueue(), list[Outcome]()
     with RtspServer(record=tmp_path, clip=small) as server:
         camera = {
             "name": "gate",

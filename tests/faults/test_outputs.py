@@ -13,17 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_helpers import Events, FakeClock, WatchedStats, ffmpeg_complaints, packet_pts, picture
 from numpy.typing import NDArray
-from rtsp_server import WAIT, RtspServer
 
-from faults.feeding import FRAME, RATE, Camera, heartbeat, states
-from pipeline import restream, rtsp_record
-from pipeline.backoff import Backoff
-from pipeline.encode import SharedEncoder
-from pipeline.restream import RestreamWriter
-from pipeline.sinks import QUEUE, SETTLE, STALLED, Sink, open_sink
-from pipeline.urls import CameraUrl
+from nightday.pipeline.core.backoff import Backoff
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.outputs.encoder import SharedEncoder
+from nightday.pipeline.outputs.output import QUEUE, SETTLE, STALLED, Output, open_output
+from nightday.pipeline.outputs.rtsp import client
+from nightday.pipeline.outputs.rtsp import writer as writer_module
+from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
+from tests.faults.feeding import FRAME, RATE, Camera, heartbeat, states
+from tests.support.media_helpers import (
+    Events,
+    FakeClock,
+    WatchedStats,
+    ffmpeg_complaints,
+    packet_pts,
+    picture,
+)
+from tests.support.rtsp_server import WAIT, RtspServer
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
 TIMEOUT = 0.5  # seconds, in place of IO_TIMEOUT
@@ -127,8 +135,8 @@ def two_outputs(
     events, recorded = Events(), Events()
     stats, recorded_stats = WatchedStats(), WatchedStats()
     shared, path = SharedEncoder(), str(folder / "all.mp4")
-    live = open_sink(url, camera="gate", stats=stats, on_event=events, backoff=SOON, encoder=shared)
-    file = open_sink(path, camera="gate", stats=recorded_stats, on_event=recorded, encoder=shared)
+    live = open_output(url, camera="gate", stats=stats, on_event=events, backoff=SOON, encoder=shared)
+    file = open_output(path, camera="gate", stats=recorded_stats, on_event=recorded, encoder=shared)
     with heartbeat() as beats:
         with Camera(live, file, size=size) as camera:
             yield camera, events, recorded, stats
@@ -146,7 +154,7 @@ def test_a_server_that_falls_silent_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str
 ) -> None:
     """From the connection to the running stream: after the last step it reads nothing more."""
-    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer(until, silent) if until else Peer("never", silent) as peer:
         if not until:
             monkeypatch.setattr(peer, "_talk", lambda connection: peer.ended.wait() or connection.close())
@@ -161,10 +169,10 @@ def test_a_stream_that_stalls_is_given_up_in_time_and_closing_does_not_wait_for_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FFmpeg's own client sat in one write for 80 s, until the peer went away."""
-    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer("RECORD", silent) as peer:
         stats, events, never = WatchedStats(), Events(), threading.Event()
-        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
+        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
         number, longest, offered_at = 0, 0.0, time.monotonic()
         while "retrying" not in states(events):
             number += 1
@@ -185,10 +193,10 @@ def _noise(number: int) -> NDArray[np.uint8]:
 def test_a_peer_that_is_no_server_is_given_up(
     monkeypatch: pytest.MonkeyPatch, misbehave: Callable[..., None], reason: str, until: str
 ) -> None:
-    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer(until, misbehave) as peer:
         stats, events = WatchedStats(), Events()
-        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events)
+        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events)
         sink.offer(picture(FRAME))
         assert events.wait_for(lambda event: event.state == "retrying").reason == reason
         assert sink.close(WAIT)
@@ -202,7 +210,7 @@ def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
 
     with Peer("RECORD", hang_up) as peer:
         stats, events = WatchedStats(), Events()
-        sink = open_sink(peer.url, camera="gate", stats=stats, on_event=events)
+        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events)
         sink.offer(picture(FRAME))
         events.wait_for(lambda event: event.state == "writing")
         hung_up.set()
@@ -227,7 +235,7 @@ def test_a_server_hears_a_sign_of_life_while_no_picture_comes(monkeypatch: pytes
         writer = RestreamWriter(url=CameraUrl(peer.url))
         try:
             writer.write(picture(FRAME))
-            monkeypatch.setattr(rtsp_record, "KEEP_ALIVE", -1.0)
+            monkeypatch.setattr(client, "KEEP_ALIVE", -1.0)
             writer.idle(26.0)
             assert heard.wait(WAIT)
         finally:
@@ -254,7 +262,7 @@ def test_a_server_killed_and_started_again_gets_the_stream_while_the_recording_l
 
 
 def test_a_frozen_server_loses_its_own_stream_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restream, "IO_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     (tmp_path / "server").mkdir()
     with (
         RtspServer(record=tmp_path / "server") as server,
@@ -305,7 +313,7 @@ def test_an_output_that_fails_again_and_again_is_said_once_and_waits_longer_each
     caplog.set_level("INFO")
     clock, backoff, never = FakeClock(), Counted(), threading.Event()
     settled = round(SETTLE * RATE) + 5
-    sink = Sink(
+    sink = Output(
         Flapping(clock, [3, 10, 10, 0, settled, 1, 100]),
         camera="gate", output="x", stats=WatchedStats(), clock=clock, backoff=backoff,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -333,7 +341,7 @@ def test_a_write_that_does_not_come_back_is_said_while_it_lasts() -> None:
         def close(self) -> None:
             pass
 
-    sink = Sink(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
+    sink = Output(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
     sink.start()
     sink.offer(picture(0))
     assert entered.wait(WAIT)

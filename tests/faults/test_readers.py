@@ -14,16 +14,16 @@ from typing import get_args
 import av
 import numpy as np
 import pytest
-from rtsp_server import CLIP, RtspServer
 
-from faults import rtsp_fuzz
-from faults.camera import Camera, rising
-from faults.clips import clip
-from faults.proxy import Fault, Proxy
-from faults.rtsp_fuzz import LyingServer
-from faults.usage import Usage
-from pipeline.media import Reason
-from pipeline.reader import UNAUTHORISED_BACKOFF
+from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.sources.reader import UNAUTHORISED_BACKOFF
+from tests.faults import rtsp_fuzz
+from tests.faults.camera import Camera, rising
+from tests.faults.damaged_clips import clip
+from tests.faults.proxy import Fault, Proxy
+from tests.faults.rtsp_fuzz import LyingServer
+from tests.faults.usage import Usage
+from tests.support.rtsp_server import CLIP, RtspServer
 
 ROOT = Path(__file__).parents[2]
 RECONNECTS = 10
@@ -69,7 +69,7 @@ def test_reconnects_leave_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptu
     assert (after.threads, after.fds) == (settled.threads, settled.fds)
     assert after.rss - settled.rss < 4e6
     assert camera.stats.snapshot().reconnects == {"end_of_stream": RECONNECTS}
-    said = [record.event for record in caplog.records if record.name == "pipeline.reader"]
+    said = [record.event for record in caplog.records if record.name == "nightday.pipeline.sources.reader"]
     assert said == ["camera_playing", "camera_retrying"] * RECONNECTS + ["camera_playing", "camera_stopped"]
 
 
@@ -110,7 +110,7 @@ def test_after_an_outage_pictures_come_within_two_seconds_of_the_try_that_was_an
         ("playing", None),
         ("stopped", None),
     ]
-    assert sum(record.name == "pipeline.reader" for record in caplog.records) == len(said)
+    assert sum(record.name == "nightday.pipeline.sources.reader" for record in caplog.records) == len(said)
 
 
 def test_a_stalled_connection_is_given_up_in_time_and_made_again(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_lies_on_the_wire_end_in_a_reason_and_another_try() -> None:
     told = json.loads(done.stdout)
     assert told["connections"] >= 5
     assert sum(told["reasons"].values()) >= told["connections"] - 1
-    assert set(told["reasons"]) <= set(get_args(Reason))
+    assert set(told["reasons"]) <= set(get_args(FaultReason))
     assert told["fds"][1] <= told["fds"][0] + 2  # a connection may be under way
 
 

@@ -19,15 +19,22 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_helpers import Events, FakeClock, WatchedStats, ffmpeg_complaints, packet_pts, picture
-from rtsp_server import CLIP, WAIT
 
-from faults.feeding import RATE, Camera, states
-from pipeline.backoff import Backoff
-from pipeline.frame import Picture
-from pipeline.retention import Limits
-from pipeline.segments import SegmentWriter
-from pipeline.sinks import Sink, open_sink
+from nightday.pipeline.core.backoff import Backoff
+from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.outputs.mp4.retention import Limits
+from nightday.pipeline.outputs.mp4.writer import SegmentWriter
+from nightday.pipeline.outputs.output import Output, open_output
+from tests.faults.feeding import RATE, Camera, states
+from tests.support.media_helpers import (
+    Events,
+    FakeClock,
+    WatchedStats,
+    ffmpeg_complaints,
+    packet_pts,
+    picture,
+)
+from tests.support.rtsp_server import CLIP, WAIT
 
 ROOT = Path(__file__).parents[2]
 FRAME = 512  # ticks of a frame at 25 fps
@@ -227,8 +234,8 @@ def test_a_full_disk_is_said_hurts_no_other_output_and_ends_by_itself(disk: Disk
     events, stats = Events(), WatchedStats()
     other_events, other_stats = Events(), WatchedStats()
     template = str(disk.folder / "%Y%m%d" / "%H%M%S.mp4")
-    full = open_sink(template, camera="gate", stats=stats, on_event=events, segment_seconds=2)
-    other = open_sink(str(tmp_path / "other.mp4"), camera="gate", stats=other_stats, on_event=other_events)
+    full = open_output(template, camera="gate", stats=stats, on_event=events, segment_seconds=2)
+    other = open_output(str(tmp_path / "other.mp4"), camera="gate", stats=other_stats, on_event=other_events)
     with Camera(full, other) as camera:
         events.wait_for(lambda event: event.state == "writing")
         disk.fill(100_000)
@@ -258,7 +265,7 @@ def test_on_a_full_disk_retention_makes_room_from_its_own_oldest_and_recording_g
     kept.write_bytes(b"not ours")
     template = str(disk.folder / "%Y%m%d-%H%M%S.mp4")
     limits = Limits(days=1)
-    sink = open_sink(
+    sink = open_output(
         template, camera="gate", stats=stats, on_event=events, segment_seconds=2, retention=limits
     )
     with Camera(sink) as camera:
@@ -306,7 +313,7 @@ def test_each_fault_of_a_disk_has_its_reason_and_leaves_no_litter(
 
     monkeypatch.setattr(os, call, faulty)
     stats, events, never = WatchedStats(), Events(), threading.Event()
-    sink = open_sink(
+    sink = open_output(
         str(tmp_path / "%H%M%S.mp4"), camera="gate", stats=stats, on_event=events, clock=FakeClock(tick=0.05),
         backoff=Backoff(first=0.001, cap=0.001, floor=0.0),
     )  # fmt: skip
@@ -409,7 +416,7 @@ def test_the_sink_tells_a_pause(tmp_path: Path) -> None:
         def close(self) -> None:
             pass
 
-    sink = Sink(Writer(), camera="gate", output="x", stats=WatchedStats())
+    sink = Output(Writer(), camera="gate", output="x", stats=WatchedStats())
     sink.start()
     sink.offer(picture(0))
     assert paused.wait(WAIT)

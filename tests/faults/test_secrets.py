@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import yaml
-from clips import make_clip
-from rtsp_server import RtspServer
+
+from tests.support.clips import make_clip
+from tests.support.rtsp_server import RtspServer
 
 ROOT = Path(__file__).parents[2]
 SECRET = "Zk9q7Wx2"
@@ -43,7 +44,10 @@ def test_no_form_of_it_is_told_by_log_answers_arguments_or_summary(tmp_path: Pat
         document = {"cameras": cameras, "defaults": {"translate": "never"}, "http": {"port": 0}}
         (tmp_path / "cameras.yaml").write_text(yaml.safe_dump(document))
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "--cameras", "cameras.yaml", "--log-format", "json", "--verbose"],
+            [
+                sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml",
+                "--log-format", "json", "--verbose",
+            ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT), "GATE_PASSWORD": SECRET},
         )  # fmt: skip

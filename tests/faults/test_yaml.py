@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.yaml_fuzz import fuzz
+from tests.faults.yaml_fuzz import fuzz
 
 
 def test_whatever_the_file_holds_it_is_read_or_refused_with_lines(

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines import tensorrt_int8
-from engines.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from engines.golden import synthetic_nights
-from engines.lift import LARGEST
+from nightday.engines.backends.tensorrt import int8
+from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.lift import LARGEST
+from nightday.engines.model.qualification_frames import synthetic_nights
 
 MAX_BATCH = 8
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -163,12 +163,12 @@ def computed_in(plan: bytes) -> list[list[str]]:
 
 def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str) -> dict[str, Any]:
     """The line of one graph, converted by the very function that the engine calls."""
-    from engines.tensorrt import build
+    from nightday.engines.backends.tensorrt.engine import build
 
     line: dict[str, Any] = {"graph": name, "precision": precision, "size": size}
     began = time.process_time()
     given.clear()
-    ranges = tensorrt_int8.ranges(model, synthetic_nights((64, 96))[:1]) if precision == "int8" else ()
+    ranges = int8.ranges(model, synthetic_nights((64, 96))[:1]) if precision == "int8" else ()
     try:
         data = build(model, size=size, max_batch=MAX_BATCH, precision=precision, ranges=ranges)
     except Exception as error:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from engines.generator import NightToDay, ResizeConv2d
+from nightday.engines.model.generator import NightToDay, ResizeConv2d
 from tests.trt.convert import GRAPHS, MAX_BATCH, PRECISIONS
 
 ROOT = Path(__file__).parent.parent.parent

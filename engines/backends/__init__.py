@@ -1,0 +1,1 @@
+"""What compiles and runs the generator, a module or package for each backend."""

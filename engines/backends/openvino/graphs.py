@@ -1,0 +1,184 @@
+"""The graphs that OpenVINO takes a model as: what has to stay fp32 apart from what need not."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import openvino as ov
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from nightday.engines.model.color_invariant import ColorInvariant
+from nightday.engines.model.generator import NightToDay, ResnetGenerator, from_bytes, make_plain, to_bytes
+from nightday.engines.model.lift import Lifted, module_for
+
+Name = Literal["front", "rest", "lift"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One of a model's graphs for frames of a size, and the names of what it takes and gives."""
+
+    name: Name
+    module: nn.Module
+    examples: tuple[Tensor, ...]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+
+    def converted(self, shapes: Sequence[Sequence[int]] | None = None) -> ov.Model:
+        """As OpenVINO's, of the shapes of its examples; or of ``shapes``, -1 for what is left open."""
+        with warnings.catch_warnings(), torch.inference_mode():
+            # Tracing turns sizes into constants, as intended: the graph is for these alone. The rest has none.
+            warnings.simplefilter("ignore", TracerWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
+            wanted = shapes or [example.shape for example in self.examples]
+            return ov.convert_model(
+                self.module.eval(), example_input=self.examples, input=[list(shape) for shape in wanted]
+            )
+
+
+def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
+    """The graphs for one frame of a size, in their order.
+
+    The front makes the generator's input, the rest is the generator, and of large frames the lift brings back the
+    edges. Days of the rest are to the right and below as large as the front let them grow.
+    """
+    module = module_for(model, height, width)
+    frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        if not isinstance(module, Lifted):
+            front = _Front(model)
+            return [
+                Graph("front", front, (frame,), ("frames",), ("seen",)),
+                Graph("rest", _Rest(model), (front(frame),), ("seen",), ("days",)),
+            ]
+        shrink, rest = _Shrink(module), _Rest(model)
+        seen, clues = shrink(frame)
+        return [
+            Graph("front", shrink, (frame,), ("frames",), ("seen", "clues")),
+            Graph("rest", rest, (seen,), ("seen",), ("small",)),
+            Graph("lift", _Lift(module), (frame, clues, rest(seen)), ("frames", "clues", "small"), ("days",)),
+        ]
+
+
+class _Front(nn.Module):
+    """uint8 frames to the generator's input."""
+
+    def __init__(self, model: NightToDay) -> None:
+        super().__init__()
+        self.model = _in_strips(model)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.model.see(from_bytes(frames))
+
+
+class _Shrink(nn.Module):
+    """The front of a lifted model: uint8 frames to the generator's input, and to what the lift wants to know."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+        self.model = _in_strips(lifted.model)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        small, clues = self.lifted.shrink(from_bytes(frames))
+        return self.model.see(small), clues
+
+
+def _in_strips(model: NightToDay) -> NightToDay:
+    """The model with an invariant that OpenVINO is faster with; itself where it measures every second pixel only."""
+    if model.invariant is None or model.invariant.stride > 1:
+        return model
+    model = copy.deepcopy(model)
+    assert model.invariant is not None
+    model.add_module("invariant", _InStrips(model.invariant))
+    return model
+
+
+class _InStrips(nn.Module):
+    """The invariant, but for its last step, of strips of the picture one after the other: these stay in the cache.
+
+    Sixty maps of a 352×288 picture are 24 MB. All convolutions are depthwise, so that nothing is reordered between
+    them (2.7 of 10.8 ms), and without the taps that count for nothing.
+    """
+
+    STRIPS = 6
+
+    def __init__(self, invariant: ColorInvariant) -> None:
+        super().__init__()
+        self.invariant = invariant
+        self.reach = invariant.reach()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        height, reach = int(rgb.shape[-2]), self.reach
+        padded = F.pad(rgb, (reach,) * 4, mode="replicate")
+        rows = -(-height // self.STRIPS)
+        strips = [
+            torch.log(
+                self.invariant.edges_within(
+                    padded[:, :, top : min(top + rows, height) + 2 * reach], reach, depthwise=True
+                )
+                + self.invariant.log_floor
+            )
+            for top in range(0, height, rows)
+        ]
+        return self.invariant.scaled(torch.cat(strips, 2))
+
+
+class _Rest(nn.Module):
+    """The generator's input to uint8 frames. Any size can be left open."""
+
+    def __init__(self, model: NightToDay) -> None:
+        super().__init__()
+        self.generator = copy.deepcopy(model.generator)
+        make_plain(self.generator)
+        for part in list(self.generator.modules()):
+            if isinstance(part, ResnetGenerator):
+                end = part.layers[-2]
+                assert isinstance(end, nn.Conv2d)
+                part.layers[-2] = _FourAtOnce(end)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return to_bytes(self.generator(seen) * 0.5 + 0.5)
+
+
+class _FourAtOnce(nn.Module):
+    """A convolution that makes 2×2 pixels at a time: the same sums, padded with zeros, of four times the channels.
+
+    Of three output channels OpenVINO leaves 13 of the 16 lanes of a vector empty; of twelve only four.
+    """
+
+    def __init__(self, narrow: nn.Conv2d) -> None:
+        super().__init__()
+        out, into, size, _ = narrow.weight.shape
+        self.wide = nn.Conv2d(into, 4 * out, size + 1, stride=2)
+        weight = torch.zeros(out, 2, 2, into, size + 1, size + 1)
+        for y, x in itertools.product((0, 1), (0, 1)):
+            weight[:, y, x, :, y : y + size, x : x + size] = narrow.weight.detach()
+        with torch.no_grad():
+            self.wide.weight.copy_(weight.flatten(0, 2))
+            assert self.wide.bias is not None
+            assert narrow.bias is not None
+            self.wide.bias.copy_(narrow.bias.repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.wide(x), 2)
+
+
+class _Lift(nn.Module):
+    """The end of a lifted model: uint8 frames, what the lift wants to know, the small uint8 day → uint8 frames."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, frames: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+        height, width = self.lifted.size
+        return to_bytes(self.lifted.lift(from_bytes(frames), clues, from_bytes(day[:, :height, :width])))

@@ -1,0 +1,131 @@
+"""The model as compilers of GPUs take it: one graph of floats for one picture size, its constants frozen."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from nightday.engines.model.color_invariant import ColorInvariant
+from nightday.engines.model.generator import NightToDay, make_plain
+from nightday.engines.model.lift import Lifted, module_for
+
+
+class FrozenInvariant(ColorInvariant):
+    """An invariant at the scales it was trained to: its kernels are constants of the graph."""
+
+    def __init__(self, trained: ColorInvariant) -> None:
+        super().__init__(radius=trained.radius, stride=trained.stride)
+        self.load_state_dict(trained.state_dict())
+        with torch.no_grad():
+            smooth, derive = trained.kernels()
+        self.register_buffer("smooth", smooth, persistent=False)
+        self.register_buffer("derive", derive, persistent=False)
+
+    smooth: Tensor
+    derive: Tensor
+
+    def kernels(self) -> tuple[Tensor, Tensor]:
+        """See ``ColorInvariant.kernels``."""
+        return self.smooth, self.derive
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """See ``ColorInvariant.forward``; nothing is autocast in a frozen graph."""
+        return self.normalised(rgb)
+
+
+class Wide(nn.Module):
+    """A layer that computes in float32 amid half precision, and gives ``out``."""
+
+    def __init__(self, layer: nn.Module, out: torch.dtype) -> None:
+        super().__init__()
+        self.layer = layer.float()
+        self.out = out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float of any precision → ``out``, the shape that the layer makes."""
+        return self.layer(x.float()).to(self.out)
+
+
+class Half(nn.Module):
+    """A generator in float16 but for the statistics of its instance norms and its last convolution.
+
+    float32 in and out. TensorRT is strongly typed since 11: it computes in the types that the graph has.
+    """
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator.half()
+        last = [module for module in generator.modules() if isinstance(module, nn.Conv2d)][-1]
+        for parent in list(generator.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.InstanceNorm2d):
+                    setattr(parent, name, Wide(child, torch.float16))
+                elif child is last:
+                    setattr(parent, name, Wide(child, torch.float32))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Float32 (N, C, H', W') → float32 (N, 3, H, W) in [-1, 1]."""
+        return self.generator(seen.half())
+
+
+class Whole(nn.Module):
+    """Everything of a model between bytes and bytes, for pictures of one size; ``half`` makes its generator ``Half``.
+
+    Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. Bytes become floats outside: TensorRT fails on
+    a uint8 input. Batch norms are folded, x_ref is stretched to the size of the translation, and the invariant's
+    kernels are computed once; large pictures are lifted. The model given stays as it is.
+    """
+
+    def __init__(self, model: NightToDay, size: tuple[int, int], *, half: bool = False) -> None:
+        super().__init__()
+        model = copy.deepcopy(model).eval().requires_grad_(False)
+        fold_batch_norms(model.generator)
+        make_plain(model.generator)
+        if model.invariant is not None:
+            model.invariant = FrozenInvariant(model.invariant)
+        if half:
+            model.generator = Half(model.generator)
+        self.module = module_for(model.eval().requires_grad_(False), *size)
+        self.size = size
+        inner = self.module.size if isinstance(self.module, Lifted) else size
+        sees = model.settings.reference is not None
+        self.register_buffer("reference", model.reference_at(*inner) if sees else None, persistent=False)
+
+    module: NightToDay | Lifted
+    reference: Tensor | None
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Float32 (N, H, W, 3) → float32 (N, H, W, 3), see the class."""
+        rgb = frames.permute(0, 3, 1, 2) / 255
+        reference = None if self.reference is None else self.reference.expand(frames.shape[0], -1, -1, -1)
+        day = self.module.translate(rgb, reference)
+        return (day * 255).round().clamp(0, 255).permute(0, 2, 3, 1)
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold each batch norm of ``module`` that follows a convolution in a sequence into that convolution, in float32.
+
+    In half precision the two would round twice.
+    """
+    for parent in list(module.modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        for at in range(len(parent) - 1):
+            layer, norm = parent[at], parent[at + 1]
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(layer, nn.ConvTranspose2d)
+                parent[at] = fuse_conv_bn_eval(layer.eval(), norm.eval(), transpose=transposed)
+                parent[at + 1] = nn.Identity()
+
+
+def export_program(whole: Whole, max_batch: int) -> ExportedProgram:
+    """``whole`` traced into one graph for any batch of 1 to ``max_batch`` pictures, on the device it lies on."""
+    device = next(whole.parameters()).device
+    example = torch.zeros((min(max_batch, 2), *whole.size, 3), device=device)
+    shapes = ({0: Dim("batch", min=1, max=max_batch)},) if max_batch > 1 else None
+    with torch.no_grad():
+        return torch.export.export(whole.eval(), (example,), dynamic_shapes=shapes)

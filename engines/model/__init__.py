@@ -1,0 +1,1 @@
+"""The generator, with the learnable colour invariant and the full-resolution lift in its graph."""

@@ -1,0 +1,106 @@
+"""Checkpoints: a file that alone is enough to load a model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+
+FORMAT = "nightday-checkpoint"
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file is missing or is not a checkpoint of this project. The message is one line and names the file."""
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: NightToDay,
+    *,
+    training: dict[str, Any] | None = None,
+    golden: Sequence[Tensor] = (),
+) -> None:
+    """Write ``model`` with its settings to ``path``, atomically, as contiguous float32 CPU tensors.
+
+    Args:
+        path: the file; its folder is made.
+        model: any device.
+        training: what the model card says of its training: plain numbers, strings, lists and dicts.
+        golden: night frames of the camera, ``pack``, for qualifying engines.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": asdict(model.settings),
+        "state": state,
+        "training": training or {},
+        "golden": list(golden),
+    }
+    part = path.with_name(path.name + ".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The checked content of a checkpoint: format, version, settings, state, training, golden (not in old
+    files). No code in it is run.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
+        raise CheckpointError(f"{path}: {what}; nightday-train makes them")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load raises whatever its unpickler met; the class is all that is fit for one line.
+        raise CheckpointError(f"{path}: not a checkpoint ({type(error).__name__} while reading it)") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: a PyTorch file, but not a {FORMAT}; give one made by nightday-train")
+    if content.get("version") != VERSION:
+        raise CheckpointError(f"{path}: version {content.get('version')!r}, this program reads {VERSION}")
+    return content
+
+
+def load_checkpoint(path: str | Path) -> NightToDay:
+    """The model of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, not a checkpoint, or its settings and weights do not fit.
+    """
+    return model_of(read_checkpoint(path), path)
+
+
+def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
+    """``load_checkpoint`` of what ``read_checkpoint`` read from ``path``."""
+    try:
+        model = NightToDay(GeneratorSettings(**content["settings"]))
+        model.load_state_dict(content["state"])
+        model.side = content["training"].get("side", model.side)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: settings and weights do not fit: {reason}") from None
+    return model.eval()
+
+
+def model_digest(model: NightToDay) -> str:
+    """sha256 of a model's settings and weights, wherever they are: the part of a checkpoint that fixes its output."""
+    digest = hashlib.sha256(repr(model.settings).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,397 @@
+"""The generators and the model around them: uint8 night frames in, uint8 day frames out, one graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nightday.engines.model.color_invariant import INVARIANTS, ColorInvariant
+
+GeneratorKind = Literal["resnet", "light"]
+InputMode = Literal["concat", "replace", "rgb"]
+Norm = Literal["instance", "batch"]
+Upsample = Literal["resize", "transposed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings:
+    """Everything that fixes the graph's shape; stored in every checkpoint.
+
+    Attributes:
+        kind: ``resnet`` is the paper's; ``light`` is for machines without a GPU.
+        blocks: residual blocks (paper 9, compact 6); of ``light`` those at an eighth of the size.
+        width: channels of the first layer, ngf (paper 64, compact 16, light 24).
+        input: what the generator sees: RGB and the invariant (``concat``), the invariant alone (``replace``,
+            the literal reading of the paper), or RGB alone (``rgb``, what the paper compares with).
+        reference: (H, W) of x_ref where the generator sees the camera's daytime background too; the picture is
+            part of the model then, which serves this one camera. None: it does not.
+        blend: the generator draws a mask beside the picture; x_ref shows where it is 0. Wants ``reference``.
+        norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
+            brightness of the single frame.
+        upsample: of ``resnet``: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is
+            the classic.
+        invariant_radius: half-width of the invariant's kernels, pixels.
+    """
+
+    kind: GeneratorKind = "resnet"
+    blocks: int = 9
+    width: int = 64
+    input: InputMode = "concat"
+    reference: tuple[int, int] | None = None
+    blend: bool = False
+    norm: Norm = "instance"
+    upsample: Upsample = "resize"
+    invariant_radius: int = 6
+
+    def __post_init__(self) -> None:
+        for name, least in (("blocks", 1), ("width", 4), ("invariant_radius", 4)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r}: must be a whole number ≥ {least}")
+        for name, allowed in (
+            ("kind", ("resnet", "light")),
+            ("input", ("concat", "replace", "rgb")),
+            ("norm", ("instance", "batch")),
+            ("upsample", ("resize", "transposed")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(allowed)}")
+        if self.reference is not None and not (len(self.reference) == 2 and min(self.reference) >= 16):
+            raise ValueError(f"reference={self.reference!r}: must be height and width, each ≥ 16")
+        if self.blend and self.reference is None:
+            raise ValueError("blend=True: needs a reference to blend with")
+
+
+PAPER = GeneratorSettings(blocks=9, width=64)
+COMPACT = GeneratorSettings(blocks=6, width=16, norm="batch")
+LIGHT = GeneratorSettings(kind="light", blocks=6, width=24, norm="batch")
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.BatchNorm2d(channels)
+
+
+class ResizeConv2d(nn.Conv2d):
+    """A 3×3 convolution, padded by reflection, of the picture enlarged twice to its nearest pixels.
+
+    Enlarging repeats pixels, so that of nine products four fall together: the same sums as one transposed convolution
+    of 4×4 and stride 2, whose kernel is this one's blurred by 2×2, over the small picture padded by its own edge.
+    """
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__(into, out, 3)
+
+    def transposed_weight(self) -> Tensor:
+        """The kernel of that transposed convolution, (into, out, 4, 4)."""
+        taps = self.weight.transpose(0, 1).flip(2, 3)
+        taps = F.pad(taps, (0, 1)) + F.pad(taps, (1, 0))
+        return F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
+
+    def plain(self) -> nn.Sequential:
+        """The same as a padding and a plain ``nn.ConvTranspose2d``, for compilers."""
+        into, out = self.in_channels, self.out_channels
+        conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=3)
+        conv.weight = nn.Parameter(self.transposed_weight().detach().contiguous())
+        conv.bias = self.bias
+        return nn.Sequential(nn.ReplicationPad2d(1), conv).train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, into, H, W) → (N, out, 2 H, 2 W)."""
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, self.transposed_weight(), self.bias, stride=2, padding=3)
+
+
+def make_plain(generator: nn.Module) -> None:
+    """Replace each ``ResizeConv2d`` in ``generator`` by its ``plain``."""
+    for parent in list(generator.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ResizeConv2d):
+                setattr(parent, name, child.plain())
+
+
+class ResidualBlock(nn.Module):
+    """x + conv-norm-relu-conv-norm(x), 3×3, reflection padding."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            _norm(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, C, H, W) → the same shape."""
+        return x + self.body(x)
+
+
+class ResnetGenerator(nn.Module):
+    """The CycleGAN/CUT ResNet: 7×7 stem, two strided convolutions, residual blocks, two upsamplings, 7×7, tanh.
+
+    Float (N, channels, H, W) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 4.
+    """
+
+    def __init__(self, channels: int, settings: GeneratorSettings) -> None:
+        super().__init__()
+        w, norm = settings.width, settings.norm
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels, w, 7),
+            _norm(norm, w),
+            nn.ReLU(inplace=True),
+        ]
+        for c in (w, 2 * w):
+            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), _norm(norm, 2 * c), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(4 * w, norm) for _ in range(settings.blocks)]
+        for c in (4 * w, 2 * w):
+            if settings.upsample == "resize":
+                # Two empty places: the layers after them keep the names that checkpoints know them by.
+                layers += [nn.Identity(), nn.Identity(), ResizeConv2d(c, c // 2)]
+            else:
+                layers.append(nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1))
+            layers += [_norm(norm, c // 2), nn.ReLU(inplace=True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(w, 3 + settings.blend, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def before_tanh(self, x: Tensor) -> Tensor:
+        """What the last layer is given."""
+        return self.layers[:-1](x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, channels, H, W) → float (N, 3, H, W) in [-1, 1]."""
+        return self.layers(x)
+
+
+class SeparableBlock(nn.Module):
+    """x + pointwise-relu-pointwise(norm(5×5 depthwise(x))): a ninth of a residual block's products at 64 channels."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
+            _norm(norm, channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, C, H, W) → the same shape."""
+        return x + self.body(x)
+
+
+class LightGenerator(nn.Module):
+    """A small U-Net that does no work at full size: half, quarter, eighth, and back by pixel shuffle.
+
+    0.99 G products for a 352×288 picture where the compact ResNet has 4.34 G.
+
+    Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 8.
+    """
+
+    def __init__(self, channels: int, settings: GeneratorSettings) -> None:
+        super().__init__()
+        w, norm = settings.width, settings.norm
+
+        def conv(into: int, out: int, stride: int = 1) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(into, out, 3, stride=stride, padding=1), _norm(norm, out), nn.ReLU(inplace=True)
+            )
+
+        def up(into: int, out: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(into, 4 * out, 1), nn.PixelShuffle(2))
+
+        self.to_half = conv(channels, w)
+        self.to_quarter = nn.Sequential(conv(w, 2 * w, 2), SeparableBlock(2 * w, norm))
+        self.to_eighth = nn.Sequential(
+            conv(2 * w, 4 * w, 2), *(SeparableBlock(4 * w, norm) for _ in range(settings.blocks))
+        )
+        self.back_to_quarter, self.at_quarter = up(4 * w, 2 * w), SeparableBlock(2 * w, norm)
+        self.back_to_half, self.at_half = up(2 * w, w), nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
+        drawn = 4 * (3 + settings.blend)
+        self.out = nn.Sequential(nn.Conv2d(w, drawn, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
+        # The four pixels of each shuffled one begin alike (ICNR, Aitken et al., 2017): else they begin as a lattice,
+        # which adversarial training holds on to.
+        with torch.no_grad():
+            for part in (self.back_to_quarter, self.back_to_half, self.out):
+                for parameter in next(part.children()).parameters():
+                    parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
+
+    def before_tanh(self, x: Tensor) -> Tensor:
+        """What the last layer is given."""
+        return self.out[:-1](self._at_half(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""
+        return self.out(self._at_half(x))
+
+    def _at_half(self, x: Tensor) -> Tensor:
+        half = self.to_half(x)
+        quarter = self.to_quarter(half)
+        quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
+        return self.at_half(half + self.back_to_half(quarter))
+
+
+class BlendedGenerator(nn.Module):
+    """α · drawn + (1 - α) · x_ref: α and the drawn picture from one generator, x_ref out of its own input.
+
+    A fixed camera knows its background: drawing it anew costs most of a generator's steps and capacity, and what
+    it has not learnt to draw shows as lattices and smear. With a mask it learns what is *not* background.
+
+    Args:
+        generator: gives four channels, the last one 2 α - 1; what it is given ends with x_ref.
+        light: whether that is x_ref as four pixels in 12 channels, else in 3.
+    """
+
+    def __init__(self, generator: ResnetGenerator | LightGenerator, *, light: bool) -> None:
+        super().__init__()
+        self.generator = generator
+        self.light = light
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What ``generator`` takes → float (N, 3, H, W) in [-1, 1]."""
+        return self._blended(x, self.generator(x))
+
+    def layers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The blended picture, the drawn one, both as of ``forward``, and α as a logit, float (N, 1, H, W).
+
+        The logit has a gradient where α itself has none left, being 0 or 1.
+        """
+        before = self.generator.before_tanh(x)
+        four = before.tanh()
+        return self._blended(x, four), four[:, :3], 2 * before[:, 3:]
+
+    def _blended(self, x: Tensor, four: Tensor) -> Tensor:
+        reference = F.pixel_shuffle(x[:, -12:], 2) if self.light else x[:, -3:]
+        alpha = four[:, 3:] * 0.5 + 0.5
+        return reference + alpha * (four[:, :3] - reference)
+
+
+class NightToDay(nn.Module):
+    """The whole translation, invariant included, as one module that backends compile.
+
+    ``forward`` takes and gives uint8 (N, H, W, 3) RGB; ``translate`` is its differentiable middle.
+
+    Attributes:
+        side: shorter side, pixels, of the pictures that it was trained on; None where that is not known. Nothing here
+            depends on it: see ``module_for``.
+    """
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.side: int | None = min(settings.reference) if settings.reference else None
+        light = settings.kind == "light"
+        self.invariant = None
+        if settings.input != "rgb":
+            self.invariant = ColorInvariant(radius=settings.invariant_radius, stride=2 if light else 1)
+        picture = 12 if light else 3
+        channels = 0 if self.invariant is None else len(INVARIANTS)
+        channels += picture * ((settings.input != "replace") + (settings.reference is not None))
+        make = LightGenerator if light else ResnetGenerator
+        self.generator: nn.Module = make(channels, settings)
+        if settings.blend:
+            self.generator = BlendedGenerator(self.generator, light=light)
+        shape = settings.reference or (0, 0)
+        self.register_buffer(
+            "reference", torch.zeros(3, *shape, dtype=torch.uint8), persistent=settings.reference is not None
+        )
+
+    reference: Tensor
+    """x_ref, uint8 (3, H, W) RGB; empty where the generator does not see it."""
+
+    def see(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+        """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``, and x_ref's behind it.
+
+        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, C, H', W'), H' and W' the next multiples of 4: the two
+        strided convolutions want them. For ``light`` (N, C, H'/2, W'/2), multiples of 8, pictures as four pixels
+        in 12 channels. The picture grows to the right and below by its own edge.
+
+        ``reference`` is what x_ref shows of the very part that ``rgb`` shows, the same shape; without it the model's
+        own is taken, stretched to the size of ``rgb``.
+        """
+        light = self.settings.kind == "light"
+
+        def picture(x: Tensor) -> Tensor:
+            x = x * 2 - 1
+            return F.pixel_unshuffle(x, 2) if light else x
+
+        grown = self._grown(rgb)
+        seen = [] if self.settings.input == "replace" else [picture(grown)]
+        if self.invariant is not None:
+            seen.append(self.invariant(grown))
+        if self.settings.reference is not None:
+            if reference is None:
+                own = self.reference_at(int(rgb.shape[-2]), int(rgb.shape[-1]))
+                reference = own.expand(rgb.shape[0], -1, -1, -1)
+            seen.append(picture(self._grown(reference)))
+        return torch.cat(seen, dim=1) if len(seen) > 1 else seen[0]
+
+    def reference_at(self, height: int, width: int) -> Tensor:
+        """The model's own x_ref stretched to a size: float32 (1, 3, height, width) in [0, 1]."""
+        own = self.reference[None].float() / 255
+        if own.shape[-2:] != (height, width):
+            own = F.interpolate(own, size=(height, width), mode="bilinear", antialias=False)
+        return own
+
+    def at_place(self, reference: Tensor) -> NightToDay:
+        """A copy of this model, which sees x_ref, with another one: uint8 (3, H, W) RGB of any size ≥ 16."""
+        moved = NightToDay(
+            replace(self.settings, reference=(int(reference.shape[-2]), int(reference.shape[-1])))
+        )
+        moved.load_state_dict(self.state_dict() | {"reference": reference})
+        return moved.train(self.training)
+
+    def _grown(self, x: Tensor) -> Tensor:
+        step = 8 if self.settings.kind == "light" else 4
+        grow = (0, -int(x.shape[-1]) % step, 0, -int(x.shape[-2]) % step)
+        return F.pad(x, grow, mode="replicate") if any(grow) else x
+
+    def translate(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Float (N, 3, H, W) RGB in [0, 1] → the same shape and range. H, W ≥ 16, of any parity.
+
+        ``reference``: see ``see``.
+        """
+        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+        day = self.generator(self.see(rgb, reference)) * 0.5 + 0.5
+        return day[..., :height, :width]
+
+    def translate_in_layers(
+        self, rgb: Tensor, reference: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``translate``, of a model that blends: also the drawn picture alone, and the logit of its mask α.
+
+        Raises TypeError for a model that does not.
+        """
+        if not isinstance(self.generator, BlendedGenerator):
+            raise TypeError(f"{self.settings}: does not blend, so it has no layers")
+        height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+        day, drawn, mask = (
+            part[..., :height, :width] for part in self.generator.layers(self.see(rgb, reference))
+        )
+        return day * 0.5 + 0.5, drawn * 0.5 + 0.5, mask
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""
+        return to_bytes(self.translate(from_bytes(frames)))
+
+
+def from_bytes(frames: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [0, 1]."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def to_bytes(rgb: Tensor) -> Tensor:
+    """Float (N, 3, H, W) in [0, 1] → uint8 (N, H, W, 3)."""
+    return (rgb.float() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,173 @@
+"""Full resolution: the night is translated small, and its edges are brought back in the same graph.
+
+The lift is He & Sun's fast guided filter (arXiv:1505.00996) with a residual: at the small size, where the day is
+known, a local line day ≈ a·night + b is fitted in luma; a and b are enlarged and applied to the large night. b is
+chosen so that the line meets the day exactly: whatever a is, colours and brightness are the small day's, and a alone
+decides how much of the night's finer detail is added. It is nearly 0 where the night has nothing to add: saturated
+lamps, black, glare that the day does not show, noise.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nightday.engines.model.generator import NightToDay, from_bytes, to_bytes
+
+LARGEST = 400  # pixels; pictures whose shorter side has no more are translated as they are
+SIDE = 288  # shorter side of the translation where the model does not say what it was trained at
+NEAR = 1.15  # a whole-numbered shrink that comes within this of the wanted size needs no resampling
+
+# Chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py. Luma is in [0, 1].
+FAINT = 1e-4  # contrast, squared, below which the fit is not trusted: 2.5 grey levels
+# Variance within a cell as a multiple of that among the cells around it, from which on it is a lamp and not a detail
+# of both. A step has 1.5, a lamp of two pixels 30; with 4, the quiet night's truth was 0.2 dB farther away.
+LAMP = 8.0
+GRAIN = 3 / 255  # most noise that is let through, standard deviation
+# Cells around each of which the stillest shows nothing but noise. With 2, busy places passed for noisy ones, and the
+# quiet night's truth was 1.2 dB farther away.
+STILLEST = 7
+SHARPEN = 0.375  # undoes, to first order, what shrinking by means and enlarging bilinearly blur
+
+GREY = (0.299, 0.587, 0.114)
+
+
+class Lifted(nn.Module):
+    """A model that translates at ``size`` and gives pictures of the size that it is given.
+
+    The same contract as ``NightToDay``: uint8 (N, H, W, 3) → the same. All but the generator computes in float32.
+
+    Args:
+        model: does the translation.
+        size: (h, w) that it translates at. Where H and W are whole multiples, the last cell cut off or not, shrinking
+            is a mean over cells; else the means are resampled to it.
+    """
+
+    def __init__(self, model: NightToDay, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = model
+        self.size = size
+        device = next(model.parameters()).device
+        self.register_buffer("grey", torch.tensor(GREY, device=device).view(1, 3, 1, 1), persistent=False)
+
+    grey: Tensor
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""
+        return to_bytes(self.translate(from_bytes(frames)))
+
+    def translate(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Float (N, 3, H, W) RGB in [0, 1] → the same shape; may leave the range a little, which ``to_bytes`` clips.
+
+        ``reference``: x_ref at ``size``, see ``NightToDay.see``.
+        """
+        small, clues = self.shrink(rgb)
+        return self.lift(rgb, clues, self.model.translate(small, reference))
+
+    def shrink(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """What is translated, and what the lift wants to know of the night.
+
+        Args:
+            rgb: float (N, 3, H, W) in [0, 1].
+
+        Returns:
+            float32 (N, 3, h, w), and (N, 2, h, w): its luma and the luma's variance within each cell.
+        """
+        with torch.autocast(rgb.device.type, enabled=False):
+            rgb = rgb.float()
+            cell = self._cell(rgb)
+            grow = (0, -int(rgb.shape[-1]) % cell, 0, -int(rgb.shape[-2]) % cell)
+            if any(grow):
+                rgb = F.pad(rgb, grow, mode="replicate")
+            small = _means(rgb, cell)
+            spread = (_means(self._luma(rgb).square(), cell) - self._luma(small).square()).clamp_min(0)
+            if small.shape[-2:] != self.size:
+                small, spread = (
+                    F.interpolate(x, size=self.size, mode="bilinear", antialias=False)
+                    for x in (small, spread)
+                )
+            return small, torch.cat((self._luma(small), spread), dim=1)
+
+    def lift(self, rgb: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+        """The day of ``size`` with the large night's detail.
+
+        Args:
+            rgb: the night, float (N, 3, H, W) in [0, 1].
+            clues: of the night, see ``shrink``.
+            day: float (N, 3, h, w) in [0, 1].
+
+        Returns:
+            float32 (N, 3, H, W).
+        """
+        with torch.autocast(rgb.device.type, enabled=False):
+            height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
+            cell = self._cell(rgb)
+            line = self.line(clues, day.float())
+            large = (height + -height % cell, width + -width % cell)  # as far as the cells reach
+            line = F.interpolate(line, size=large, mode="bilinear", antialias=False)
+            if large != (height, width):  # OpenVINO copies what is cut to its own size
+                line = line[..., :height, :width]
+            return line[:, :1] * self._luma(rgb.float()) + line[:, 1:]
+
+    def line(self, clues: Tensor, day: Tensor) -> Tensor:
+        """a and b of day ≈ a·luma + b around each pixel: float32 (N, 2, h, w), (N, 3, h, w) → (N, 4, h, w)."""
+        night, spread = clues[:, :1], clues[:, 1:]
+        grey = self._luma(day)
+        means = _box(torch.cat((day, night, night.square(), grey.square(), night * grey, spread), dim=1))
+        blurred, m, m2, g2, mg = means[:, :3], means[:, 3:4], means[:, 4:5], means[:, 5:6], means[:, 6:7]
+        g = self._luma(blurred)
+        covariance = mg - m * g
+        v_night, v_day = (m2 - m.square()).clamp_min(0), (g2 - g.square()).clamp_min(0)
+        # Least squares, but for lamps smaller than a cell ...
+        lamp = (_most(spread, 1) - LAMP * _most(v_night, 1)).clamp_min(0)
+        a = covariance / (v_night + lamp + FAINT)
+        # ... for what changes without the day, as glare and the night's own shadows do: they are uncorrelated ...
+        a = a * covariance.abs() / (v_night * v_day + 1e-12).sqrt()
+        # ... and for more noise than may be seen.
+        noise = -_most(-means[:, 7:], STILLEST)
+        a = _box(a / (1 + a.square() * noise / GRAIN**2).sqrt())
+        return torch.cat((a, day + SHARPEN * (day - blurred) - a * night), dim=1)
+
+    def _cell(self, rgb: Tensor) -> int:
+        """Side of the cells that are averaged, pixels."""
+        return max(1, min(round(int(rgb.shape[-2]) / self.size[0]), round(int(rgb.shape[-1]) / self.size[1])))
+
+    def _luma(self, rgb: Tensor) -> Tensor:
+        return (rgb * self.grey).sum(1, keepdim=True)
+
+
+def _means(x: Tensor, cell: int) -> Tensor:
+    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO three times it."""
+    x = x.unflatten(2, (int(x.shape[2]) // cell, cell)).mean(3)
+    return x.unflatten(3, (int(x.shape[3]) // cell, cell)).mean(4)
+
+
+def _box(x: Tensor) -> Tensor:
+    """Means over 3×3 pixels, over fewer at the border."""
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _most(x: Tensor, reach: int) -> Tensor:
+    """Maxima over squares of that many pixels around each."""
+    side = 2 * reach + 1
+    x = F.max_pool2d(x, (side, 1), stride=1, padding=(reach, 0))
+    return F.max_pool2d(x, (1, side), stride=1, padding=(0, reach))
+
+
+def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifted:
+    """What translates frames of a size: ``model`` itself, or, for large ones, ``Lifted``.
+
+    Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``.
+    They are translated at 1/k of their size, k whole, where that comes near to ``side``, else with ``side`` as the
+    shorter side.
+    """
+    side = model.side or SIDE
+    shorter = min(height, width)
+    if shorter <= LARGEST or shorter < 1.5 * side:
+        return model
+    cell = round(shorter / side)
+    size = (-(-height // cell), -(-width // cell))
+    if not side / NEAR <= min(size) <= side * NEAR:
+        size = (round(height * side / shorter), round(width * side / shorter))
+    return Lifted(model, size)

@@ -1,0 +1,1 @@
+"""Which backend and precision serve a checkpoint on this machine."""

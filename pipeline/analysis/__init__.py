@@ -1,0 +1,1 @@
+"""What is looked for in translated pictures, and what is drawn into them."""

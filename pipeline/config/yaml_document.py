@@ -1,0 +1,269 @@
+"""YAML read so that every value knows its line, for messages a user can act on.
+
+Nothing is constructed but text, numbers, truth values, lists and mappings, whatever tags a document bears, and
+``${NAME}`` is filled in from the environment on the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KeyPath = tuple[str | int, ...]
+"""Where a value is: ``("cameras", 0, "url")``."""
+
+LARGEST = 256 * 1024  # bytes; a camera takes about 300
+DEEPEST = 64  # levels; PyYAML takes seconds for a few thousand
+MOST_NODES = 50_000  # aliases counted each time they are used: a few lines of YAML can stand for billions
+_VARIABLE = re.compile(r"\$\{([^}]*)\}?")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written.
+
+    Attributes:
+        line: line in the file from 1, or None for one from ``--set``.
+        path: its path there, which differs from its place in the result for defaults.
+        written: a scalar's text before ``${…}`` was filled in; None for lists and mappings.
+        variables: names and values that were filled in.
+    """
+
+    line: int | None
+    path: KeyPath
+    written: str | None = None
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong, at a line of the file, or at ``--set`` if there is none."""
+
+    line: int | None
+    path: KeyPath
+    message: str
+
+
+@dataclass(slots=True)
+class Document:
+    """A document's values as plain Python, with the origin of each by its path, and what is wrong with it."""
+
+    root: Any = None
+    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def shown(path: KeyPath) -> str:
+    """``cameras[0].url`` for ``("cameras", 0, "url")``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_yaml(data: bytes | str, environment: Mapping[str, str]) -> Document:
+    """Read one YAML document; whatever ``data`` is, the outcome is a document with its faults listed."""
+    return _Reader(environment, fixed_line=False).read(data)
+
+
+def read_value(text: str, environment: Mapping[str, str]) -> Document:
+    """Read the value of a ``--set``: a scalar as it stands, or YAML where it begins with one of ``[ { " '``."""
+    reader = _Reader(environment, fixed_line=True)
+    if text[:1] in "[{\"'" and text:
+        return reader.read(text)
+    loader = yaml.SafeLoader("")
+    return reader.convert(loader, yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (True, False)), text))
+
+
+def graft(document: Document, path: KeyPath, branch: Document) -> None:
+    """Put the root of ``branch`` at ``path`` in ``document``, whose parents must be there."""
+    holder = document.root
+    for part in path[:-1]:
+        holder = holder[part]
+    holder[path[-1]] = branch.root
+    for old in [key for key in document.origins if key[: len(path)] == path]:
+        del document.origins[old]
+    for key, origin in branch.origins.items():
+        document.origins[path + key] = Origin(None, path + key, origin.written, origin.variables)
+    document.faults += [Fault(None, path + fault.path, fault.message) for fault in branch.faults]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses deep nesting while it scans: at every token PyYAML looks through all levels that are open."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        self._look_at_depth()
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        self._look_at_depth()
+        return super().add_indent(column)
+
+    def _look_at_depth(self) -> None:
+        if self.flow_level + len(self.indents) >= DEEPEST:
+            raise yaml.scanner.ScannerError(None, None, "nested too deeply", self.get_mark())
+
+
+class _Reader:
+    """Turns one document's nodes into values."""
+
+    def __init__(self, environment: Mapping[str, str], *, fixed_line: bool) -> None:
+        self._environment = environment
+        self._fixed_line = fixed_line
+        self._nodes = 0
+        self._document = Document()
+
+    def read(self, data: bytes | str) -> Document:
+        if len(data) > LARGEST:
+            return self._only_fault(None, f"larger than {LARGEST // 1024} KiB; this is no list of cameras")
+        try:
+            loader = _Loader(data)
+            node = loader.get_single_node()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            problem = " ".join((error.problem or error.context or "cannot be parsed").split())
+            return self._only_fault(mark, f"not YAML: {problem}")
+        except yaml.YAMLError as error:
+            return self._only_fault(None, f"not YAML: {' '.join(str(error).split())[:120]}")
+        except RecursionError:
+            return self._only_fault(None, "not YAML that can be read: nested too deeply")
+        except (ValueError, LookupError, ArithmeticError) as error:  # PyYAML lets these out on odd escapes
+            return self._only_fault(None, f"not YAML: {' '.join(str(error).split())[:120]}")
+        if node is None:
+            return self._only_fault(None, "empty; it needs at least `cameras:` with one camera")
+        return self.convert(loader, node)
+
+    def convert(self, loader: yaml.SafeLoader, node: yaml.Node) -> Document:
+        self._loader = loader
+        try:
+            self._document.root = self._value(node, (), self._line(node), ())
+        except _TooManyError:
+            return self._only_fault(
+                node.start_mark, f"more than {MOST_NODES} values, aliases counted as used"
+            )
+        except RecursionError:
+            return self._only_fault(node.start_mark, "nested too deeply")
+        return self._document
+
+    def _only_fault(self, mark: yaml.Mark | None, message: str) -> Document:
+        line = 1 if mark is None else mark.line + 1
+        return Document(faults=[Fault(None if self._fixed_line else line, (), message)])
+
+    def _line(self, node: yaml.Node) -> int | None:
+        return None if self._fixed_line or node.start_mark is None else node.start_mark.line + 1
+
+    def _fault(self, line: int | None, path: KeyPath, message: str) -> None:
+        self._document.faults.append(Fault(line, path, message))
+
+    def _value(self, node: yaml.Node, path: KeyPath, line: int | None, above: tuple[int, ...]) -> Any:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise _TooManyError
+        if id(node) in above:
+            self._fault(line, path, "an alias of itself")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path, line)
+        self._document.origins[path] = Origin(line, path)
+        above = (*above, id(node))
+        if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
+            return [
+                self._value(item, (*path, index), self._line(item), above)
+                for index, item in enumerate(node.value)
+            ]
+        if isinstance(node, yaml.MappingNode) and node.tag.endswith(":map"):
+            return self._mapping(node, path, above)
+        self._fault(line, path, f"tag {node.tag} is not understood")
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[int, ...]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        first_lines: dict[str, int | None] = {}
+        for key_node, value_node in node.value:
+            line = self._line(key_node)
+            if key_node.tag == _MERGE:
+                for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                    value = self._value(source, path, line, above)
+                    if isinstance(value, dict):
+                        merged = {**value, **merged}
+                    else:
+                        self._fault(line, path, "<< takes a mapping or a list of mappings")
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._fault(line, path, "a key must be a word, not a list or a mapping")
+                continue
+            key = str(key_node.value)
+            if key in first_lines:
+                self._fault(line, (*path, key), f"given twice, first on line {first_lines[key]}")
+                continue
+            first_lines[key] = line
+            own[key] = self._value(value_node, (*path, key), line, above)
+        return merged | own
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath, line: int | None) -> Any:
+        if node.tag not in _SCALARS:
+            self._fault(line, path, f"tag {node.tag} is not understood")
+            return None
+        text = str(node.value)
+        variables: dict[str, str] = {}
+        value: Any = text
+        if "${" in text and node.tag.endswith(":str"):
+            value = self._fill_in(text, path, line, variables)
+        elif not node.tag.endswith((":str", ":timestamp")):
+            try:
+                value = self._loader.construct_object(node)
+            except (ValueError, OverflowError, yaml.YAMLError):
+                value = text
+        self._document.origins[path] = Origin(line, path, text, tuple(variables.items()))
+        return value
+
+    def _fill_in(self, text: str, path: KeyPath, line: int | None, variables: dict[str, str]) -> str:
+        def one(hit: re.Match[str]) -> str:
+            name = hit[1]
+            if not hit[0].endswith("}") or not _NAME.fullmatch(name):
+                self._fault(line, path, f"{hit[0]} is no variable; write ${{NAME}}")
+                return ""
+            try:
+                value = look_up(name, self._environment)
+            except LookupError as error:
+                self._fault(line, path, str(error.args[0]))
+                return ""
+            variables[name] = value
+            return value
+
+        return _VARIABLE.sub(one, text)
+
+
+class _TooManyError(Exception):
+    """The document stands for more values than any list of cameras."""
+
+
+def look_up(name: str, environment: Mapping[str, str]) -> str:
+    """Value of ``name`` in the environment, or else the text, less its last newline, of a file.
+
+    The file is the one ``NAME_FILE`` points at, or systemd's credential of that name (``LoadCredential=NAME:…``).
+
+    Raises LookupError with a one-line message that names what is missing.
+    """
+    if name in environment:
+        return environment[name]
+    file, what = environment.get(f"{name}_FILE"), f"{name}_FILE"
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    if file is None and credentials and Path(credentials, name).exists():
+        file, what = str(Path(credentials, name)), "its systemd credential"
+    if file is None:
+        raise LookupError(f"${{{name}}} is not set; set {name}, or {name}_FILE to a file that holds it")
+    try:
+        with Path(file).open(encoding="utf-8") as stream:
+            value = stream.read(LARGEST)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise LookupError(f"${{{name}}}: {what} is {file}, which cannot be read: {reason}") from None
+    return value.removesuffix("\n").removesuffix("\r")

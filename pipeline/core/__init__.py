@@ -1,0 +1,1 @@
+"""The values and small parts that every other room uses."""

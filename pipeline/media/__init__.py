@@ -1,0 +1,1 @@
+"""Frames and streams as FFmpeg, NVDEC and NVENC know them."""

@@ -1,0 +1,153 @@
+"""What Prometheus sees: a collector that reads the counters when it is asked, so that counting costs nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from nightday.engines import device_copies
+from nightday.pipeline.core.camera_url import redact
+from nightday.pipeline.core.counters import Collected, DropReason, HistogramSnapshot
+from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.monitoring.status_text import CameraStatus, Watched
+
+
+class Metrics:
+    """The metrics of one run, in a registry of their own, with those of the process."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_RunCollector(watched))
+        ProcessCollector(registry=self._registry)
+
+    def text(self, *, accept: str = "") -> tuple[bytes, str]:
+        """The metrics, and their content type: what an ``Accept`` header of ``accept`` prefers, or plain text."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class _RunCollector(Collector):
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric at this moment."""
+        cameras = self._watched.cameras()
+        yield from _camera_metrics(cameras)
+        yield _latencies(cameras)
+        yield _outputs(cameras)
+        batches = HistogramMetricFamily(
+            "nightday_batch_size", "Frames given to an engine at once.", labels=()
+        )
+        _add_histogram(batches, (), self._watched.batches.snapshot())
+        yield batches
+        crossings = CounterMetricFamily(
+            "nightday_frame_copies",
+            "Whole frames copied between the host and a GPU.",
+            labels=("direction", "reason"),
+        )
+        for labels, count in device_copies.counted().items():
+            crossings.add_metric(labels, count)
+        yield crossings
+        engines = InfoMetricFamily("nightday_engine", "The engines that are loaded.", labels=())
+        for info in dict.fromkeys(self._watched.engines()):  # two of one name and kind are one series
+            values = {"backend": info.backend, "precision": info.precision, "model": redact(info.model)}
+            engines.add_metric((), values)
+        yield engines
+
+
+def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("nightday_camera_up", "Whether the camera delivers frames.", labels=("camera",))
+    night = GaugeMetricFamily(
+        "nightday_camera_night", "Whether its gate takes it for night.", labels=("camera",)
+    )
+    counters = {
+        name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
+        for name, what in (
+            ("decoded", "Frames decoded."),
+            ("translated", "Pictures translated and handed to the outputs."),
+            ("passed", "Pictures handed to the outputs as they came."),
+        )
+    }
+    dropped = CounterMetricFamily(
+        "nightday_frames_dropped",
+        "Frames that reached no output, or not all of them.",
+        labels=("camera", "reason"),
+    )
+    reconnects = CounterMetricFamily(
+        "nightday_reconnects", "Lost connections and failed tries.", labels=("camera", "reason")
+    )
+    detections = CounterMetricFamily(
+        "nightday_detections", "Objects found, each frame anew.", labels=("camera", "label")
+    )
+    collected = CounterMetricFamily(
+        "nightday_collected",
+        "Pictures collected for training, or lost because they could not be written.",
+        labels=("camera", "result"),
+    )
+    for camera in cameras:
+        stats = camera.stats
+        up.add_metric((camera.name,), float(stats.up))
+        if camera.night is not None:
+            night.add_metric((camera.name,), float(camera.night))
+        for name, counter in counters.items():
+            counter.add_metric((camera.name,), getattr(stats, name))
+        _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
+        _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
+        _add_by_reason(detections, camera.name, stats.detections, ())
+        _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
+    return iter((up, night, *counters.values(), dropped, reconnects, detections, collected))
+
+
+def _add_by_reason(
+    family: CounterMetricFamily, camera: str, counts: dict[str, int], known: Sequence[str]
+) -> None:
+    # A series must be there before its first event: `increase` does not see the step from nothing to 1.
+    for reason, count in {**dict.fromkeys(known, 0), **counts}.items():
+        family.add_metric((camera, reason if reason in known else redact(reason)), count)
+
+
+def _latencies(cameras: Sequence[CameraStatus]) -> Metric:
+    family = HistogramMetricFamily(
+        "nightday_frame_latency_seconds",
+        "From the end of a frame's decoding until it is translated, or an output has written it.",
+        labels=("camera", "stage"),
+    )
+    for camera in cameras:
+        for stage, histogram in camera.stats.latency.items():
+            _add_histogram(family, (camera.name, stage), histogram)
+    return family
+
+
+def _outputs(cameras: Sequence[CameraStatus]) -> Metric:
+    family = GaugeMetricFamily(
+        "nightday_output_up", "Whether the output is being written.", labels=("camera", "output")
+    )
+    for camera in cameras:
+        writing: dict[str, bool] = {}  # two addresses may be one once their secrets are masked
+        for sink in camera.sinks:
+            name = redact(sink.output)
+            writing[name] = writing.get(name, True) and sink.state == "writing"
+        for name, well in writing.items():
+            family.add_metric((camera.name, name), float(well))
+    return family
+
+
+def _add_histogram(
+    family: HistogramMetricFamily, labels: Sequence[str], histogram: HistogramSnapshot
+) -> None:
+    bounds = [floatToGoString(bound) for bound in (*histogram.bounds, float("inf"))]
+    family.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)

@@ -1,0 +1,1 @@
+"""Recording to MP4 files."""

@@ -1,0 +1,148 @@
+"""Which files recording left behind: those whose names the output's template could have given them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from nightday.pipeline.core.camera_url import CameraUrl
+
+# What strftime makes of each code that a name can be read back from. strptime, which knows the locale's names of
+# months and days, has the last word.
+_CODES = {
+    "Y": "[0-9]{4}", "y": "[0-9]{2}", "m": "[0-9]{2}", "d": "[0-9]{2}", "j": "[0-9]{3}",
+    "H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-9]{2}",
+    "p": r"\w*", "b": r"\w+\.?", "B": r"\w+", "a": r"\w+\.?", "A": r"\w+",
+}  # fmt: skip
+_SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%h": "%b"}
+_CODE = re.compile(r"(%[-_0^#EO]*[A-Za-z%])")
+_NUMBER = r"(?:-[1-9][0-9]{0,3})?"  # what makes a taken name free
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file a template could have written: ``name`` below ``folder``, bytes, and Unix seconds of its last change."""
+
+    folder: Path
+    name: str
+    size: int
+    changed: float
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder / self.name
+
+
+def recordings(outputs: Iterable[CameraUrl]) -> set[Path]:
+    """Files there are now that the file outputs among ``outputs`` could have written.
+
+    A recording never writes over a file, so what came up between two calls is what was recorded.
+    """
+    return {found.path for output in outputs if output.is_file for found in recorded(output.path)}
+
+
+def recorded(template: Path) -> list[Recording]:
+    """Files there are now that a strftime template, ending in ``.mp4``, could have written; in no order.
+
+    Every code must stand for what strftime makes of it, at a date that exists, and a code that comes twice for the
+    same both times; only for those of ``unreadable_code`` will any text do. From the first code on, links are
+    neither followed nor taken for recordings. Folders that cannot be read hold none.
+    """
+    fixed, names = _parts(template)
+    levels = [re.compile(_regex(name, number=False)) for name in names[:-1]]
+    levels.append(re.compile(_regex(names[-1], number=True)))
+    whole = re.compile(_regex("/".join(names), number=True, once=True))
+    return [
+        Recording(fixed, name, size, changed)
+        for name, size, changed in _search(str(fixed), "", levels)
+        if (hit := whole.fullmatch(name)) and _is_date(tuple(hit.groupdict().items()))
+    ]
+
+
+def tidy(path: Path, template: Path) -> None:
+    """Remove the folders ``path`` was in that are empty now, up to the first that the template dates."""
+    dated = len(_parts(template)[1]) - 1
+    for folder in list(path.parents)[:dated]:
+        try:
+            folder.rmdir()
+        except OSError:  # something else is in it
+            return
+
+
+def unreadable_code(template: Path) -> str | None:
+    """The first code of a template that a name cannot be read back from; None if there is none."""
+    codes = _CODE.findall(_spelled(str(template)))
+    return next((code for code in codes if code != "%%" and code[1:] not in _CODES), None)
+
+
+def _parts(template: Path) -> tuple[Path, list[str]]:
+    """The folder above the first name with a code in it, and the names from there on; at least the file's."""
+    parts = template.parts
+    first = next((index for index, part in enumerate(parts) if "%" in part), len(parts))
+    first = min(first, len(parts) - 1)
+    return Path(*parts[:first]), list(parts[first:])
+
+
+def _search(fixed: str, below: str, levels: list[re.Pattern[str]]) -> Iterator[tuple[str, int, float]]:
+    """Names below ``fixed`` that fit the levels' patterns, with size and last change; text, as there may be many."""
+    try:
+        with os.scandir(os.path.join(fixed, below)) as entries:
+            fitting = [entry for entry in entries if levels[0].fullmatch(entry.name)]
+    except OSError:
+        return
+    for entry in fitting:
+        try:
+            if len(levels) > 1 and entry.is_dir(follow_symlinks=False):
+                yield from _search(fixed, f"{below}{entry.name}/", levels[1:])
+            elif len(levels) == 1 and entry.is_file(follow_symlinks=False):
+                state = entry.stat(follow_symlinks=False)
+                yield below + entry.name, state.st_size, state.st_mtime
+        except OSError:  # gone meanwhile
+            continue
+
+
+def _regex(template: str, *, number: bool, once: bool = False) -> str:
+    """A regular expression for what strftime makes of ``template``, with a number before its ending if ``number``.
+
+    With ``once``, each code has a group of its name, and must be the same where it comes again.
+    """
+    stem, ending = template, ""
+    if number:
+        stem, dot, ending = template.rpartition(".")
+        ending = _NUMBER + re.escape(dot + ending)
+    seen: set[str] = set()
+    made = ""
+    for part in _CODE.split(_spelled(stem)):
+        code = part[1:]
+        if not _CODE.fullmatch(part):
+            made += re.escape(part)
+        elif code == "%":
+            made += "%"
+        elif code not in _CODES:
+            made += "[^/]+"
+        elif once:
+            made += f"(?P={code})" if code in seen else f"(?P<{code}>{_CODES[code]})"
+            seen.add(code)
+        else:
+            made += f"(?:{_CODES[code]})"
+    return made + ending
+
+
+def _spelled(template: str) -> str:
+    return _CODE.sub(lambda hit: _SHORT.get(hit[1], hit[1]), template)
+
+
+@lru_cache(maxsize=65_536)
+def _is_date(values: tuple[tuple[str, str], ...]) -> bool:
+    """Whether what codes stand for is a date; strptime takes 10 µs, and a sweep asks of the same files again."""
+    try:
+        time.strptime(" ".join(text for _, text in values), " ".join(f"%{code}" for code, _ in values))
+    except ValueError:
+        return False
+    return True

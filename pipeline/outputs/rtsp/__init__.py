@@ -1,0 +1,1 @@
+"""Publishing to an RTSP server."""

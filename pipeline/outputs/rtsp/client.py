@@ -1,0 +1,265 @@
+"""A small RTSP client that announces one H.264 stream and records it to a server (RFC 2326), over TCP.
+
+FFmpeg has one, but PyAV keeps the interpreter to itself while it shakes hands: a server that took the connection
+and fell silent stopped every camera for 3.1 s a try. And it does not time out in mid-stream: one that stopped
+reading held a write for 80 s, until the connection ended. Here Python owns the socket.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+from urllib.request import parse_http_list, parse_keqv_list
+
+from nightday.pipeline.core.camera_url import CameraUrl
+
+KEEP_ALIVE = 25.0  # seconds between signs of life; servers end a session after 60 s by default
+LARGEST_REPLY = 65_536  # bytes; a server that sends more before it is done is none
+PAYLOAD_TYPE = 96
+
+_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+class RtspError(OSError):
+    """The server refused. ``status`` is its RTSP status, 0 if what it said was no RTSP."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class RtspRecording:
+    """A connection that records; made by announcing.
+
+    Args:
+        url: ``rtsp://`` address, its login included.
+        sdp: what is announced: one stream, its control ``streamid=0``.
+        timeout: seconds the server may take to connect, to answer a request, and to take what ``send`` sends.
+
+    Raises RtspError for a refusal, TimeoutError and OSError for the network.
+    """
+
+    def __init__(self, *, url: CameraUrl, sdp: str, timeout: float) -> None:
+        address = urlsplit(url.reveal())
+        host, port = address.hostname or "", address.port or 554
+        shown = f"[{host}]" if ":" in host else host
+        self._url = address._replace(
+            netloc=f"{shown}:{port}" if address.port else shown, fragment=""
+        ).geturl()
+        self._login = (unquote(address.username or ""), unquote(address.password or ""))
+        self._challenge: tuple[str, Mapping[str, str]] | None = None
+        self._answered = 0  # requests sent with its nonce
+        self._timeout = timeout
+        self._sequence = 0
+        self._session = ""
+        self._received = b""
+        self._socket = socket.create_connection((host, port), timeout=timeout)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._ask("ANNOUNCE", self._url, {"Content-Type": "application/sdp"}, body=sdp)
+            transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
+            reply = self._ask("SETUP", self._url.rstrip("/") + "/streamid=0", transport)
+            self._session = reply.get("session", "").partition(";")[0].strip()
+            self._ask("RECORD", self._url, {"Range": "npt=0.000-"})
+        except BaseException:
+            self._socket.close()
+            raise
+        self._alive_at = time.monotonic()
+
+    def send(self, data: bytes) -> None:
+        """Send interleaved packets, or nothing, and a sign of life where one is due.
+
+        Raises TimeoutError if the server does not take it all in time.
+        """
+        self.listen()
+        if time.monotonic() - self._alive_at > KEEP_ALIVE:
+            self._alive_at = time.monotonic()
+            data += self._request("OPTIONS", self._url, {})
+        self._socket.settimeout(self._timeout)
+        self._socket.sendall(data)
+
+    def listen(self) -> None:
+        """Take what the server sent since, which is nothing to us. Raises ConnectionError if it is gone."""
+        self._socket.settimeout(0)
+        try:
+            while self._socket.recv(LARGEST_REPLY):
+                pass
+        except BlockingIOError:
+            return
+        raise ConnectionResetError("the server closed the connection")
+
+    def close(self) -> None:
+        """End the session, as far as the server takes notice without being waited for."""
+        try:
+            self._socket.settimeout(0)
+            self._socket.send(self._request("TEARDOWN", self._url, {}))
+        except OSError:
+            pass
+        finally:
+            self._socket.close()
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: str = "") -> dict[str, str]:
+        """Send a request and return its reply's headers, their names in lower case; log in when asked to."""
+        for last in (False, True):
+            self._socket.settimeout(self._timeout)
+            self._socket.sendall(self._request(method, url, headers, body))
+            status, reason, reply = self._reply()
+            if status == 401 and not last and any(self._login):
+                before, self._challenge = self._challenge, _challenge(reply.get("www-authenticate", ""))
+                if _nonce(before) != _nonce(self._challenge):
+                    self._answered = 0
+                if self._challenge is not None:
+                    continue
+            break
+        if status != 200:
+            raise RtspError(status, f"the server answers {method} with {status} {reason}")
+        return reply
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], body: str = "") -> bytes:
+        self._sequence += 1
+        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._sequence}", "User-Agent: nightday-stream"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if self._session:
+            lines.append(f"Session: {self._session}")
+        if self._challenge is not None:
+            self._answered += 1
+            answer = _authorization(*self._challenge, self._login, method, url, count=self._answered)
+            lines.append(f"Authorization: {answer}")
+        content = body.encode()
+        if content:
+            lines.append(f"Content-Length: {len(content)}")
+        return "\r\n".join([*lines, "", ""]).encode() + content
+
+    def _reply(self) -> tuple[int, str, dict[str, str]]:
+        """The next reply's status, reason and headers. Packets between are passed over."""
+        deadline = time.monotonic() + self._timeout
+        while self._take(1, deadline, keep=True) == b"$":
+            self._take(int.from_bytes(self._take(4, deadline)[2:], "big"), deadline)
+        while (end := self._received.find(b"\r\n\r\n")) < 0:
+            if len(self._received) > LARGEST_REPLY or not b"RTSP/".startswith(self._received[:5]):
+                raise RtspError(0, "what answers there is no RTSP server")
+            self._receive(deadline)
+        head, *lines = self._take(end + 4, deadline).decode("utf-8", "replace").split("\r\n")
+        found = re.fullmatch(r"RTSP/1\.\d (\d{3}) ?(.*)", head)
+        if found is None:
+            raise RtspError(0, "what answers there is no RTSP server")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            name = name.strip().lower()
+            if (
+                name != "www-authenticate" or _challenge(headers.get(name, "")) is None
+            ):  # the first we can answer
+                headers[name] = value.strip()
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit() or int(length) > LARGEST_REPLY:
+            raise RtspError(0, "what answers there is no RTSP server")
+        self._take(int(length), deadline)
+        return int(found[1]), found[2], headers
+
+    def _take(self, count: int, deadline: float, *, keep: bool = False) -> bytes:
+        while len(self._received) < count:
+            self._receive(deadline)
+        taken = self._received[:count]
+        if not keep:
+            self._received = self._received[count:]
+        return taken
+
+    def _receive(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the server does not answer")
+        self._socket.settimeout(left)
+        more = self._socket.recv(4096)
+        if not more:
+            raise ConnectionResetError("the server closed the connection")
+        self._received += more
+
+
+def interleaved(packet: bytes) -> bytes:
+    """An RTP or RTCP packet as it goes through the connection: channel 0 for RTP, 1 for RTCP."""
+    channel = 1 if 200 <= packet[1] <= 204 else 0  # RTCP's packet types; RTP has the marker and 96 there
+    return b"$" + bytes((channel,)) + len(packet).to_bytes(2, "big") + packet
+
+
+def describe(*, title: str, parameter_sets: list[bytes]) -> str:
+    """The SDP of one H.264 stream (RFC 6184); ``parameter_sets`` are its SPS and PPS, without start codes."""
+    sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
+    profile = next((unit[1:4].hex() for unit in parameter_sets if unit[0] & 31 == 7), "42e01f")
+    return "\r\n".join(
+        [
+            "v=0",
+            "o=- 0 0 IN IP4 127.0.0.1",
+            f"s={title}",
+            "c=IN IP4 0.0.0.0",
+            "t=0 0",
+            f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
+            f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
+            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}",
+            "a=control:streamid=0",
+            "",
+        ]
+    )
+
+
+def parameter_sets(packet: bytes) -> list[bytes]:
+    """The SPS and PPS among the units of an Annex B packet."""
+    units = (unit.rstrip(b"\0") for unit in re.split(b"\0\0\1", packet))
+    return [unit for unit in units if unit and unit[0] & 31 in (7, 8)]
+
+
+def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:
+    """Scheme and parameters of a WWW-Authenticate header; None if it is none we can answer."""
+    scheme, _, rest = header.partition(" ")
+    parameters = parse_keqv_list([item for item in parse_http_list(rest) if "=" in item])
+    if scheme.lower() == "basic":
+        return "basic", parameters
+    known = parameters.get("algorithm", "MD5").upper() in _HASHES and "nonce" in parameters
+    return ("digest", parameters) if scheme.lower() == "digest" and known else None
+
+
+def _nonce(challenge: tuple[str, Mapping[str, str]] | None) -> str:
+    return challenge[1].get("nonce", "") if challenge else ""
+
+
+def _authorization(
+    scheme: str,
+    parameters: Mapping[str, str],
+    login: tuple[str, str],
+    method: str,
+    url: str,
+    *,
+    count: int = 1,
+) -> str:
+    """The answer to a challenge; ``count`` is how many requests have gone out with its nonce, this one included."""
+    user, password = login
+    if scheme == "basic":
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    # RFC 7616, and RFC 2069 where the server names no quality of protection.
+    algorithm = parameters.get("algorithm", "MD5")
+    hashed = _HASHES[algorithm.upper()]
+
+    def digest(*parts: str) -> str:
+        return hashed(":".join(parts).encode()).hexdigest()
+
+    realm, nonce = parameters.get("realm", ""), parameters["nonce"]
+    fields = {"username": user, "realm": realm, "nonce": nonce, "uri": url}
+    secret, asked = digest(user, realm, password), digest(method, url)
+    if "auth" in re.split(r"[ ,]+", parameters.get("qop", "")):
+        sent, own = f"{count:08x}", secrets.token_hex(8)
+        fields["response"] = digest(secret, nonce, sent, own, "auth", asked)
+        extra = f', qop=auth, nc={sent}, cnonce="{own}"'
+    else:
+        fields["response"] = digest(secret, nonce, asked)
+        extra = ""
+    if "algorithm" in parameters:
+        extra += f", algorithm={algorithm}"
+    if "opaque" in parameters:
+        fields["opaque"] = parameters["opaque"]
+    return "Digest " + ", ".join(f'{name}="{value}"' for name, value in fields.items()) + extra

@@ -1,0 +1,1 @@
+"""Engines in service: loading, building beside the cameras, and probation."""

@@ -1,0 +1,1 @@
+"""Starting, watching, reloading and ending a run."""

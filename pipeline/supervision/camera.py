@@ -1,0 +1,246 @@
+"""One camera while it runs: its line, its reader and its outputs, started, watched over and ended together."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from pathlib import Path
+
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.clock import Clock
+from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.restart_budget import RestartBudget
+from nightday.pipeline.media import gpu_video
+from nightday.pipeline.media.timeline import Timeline
+from nightday.pipeline.monitoring.status_text import CameraStatus
+from nightday.pipeline.outputs.encoder import SharedEncoder
+from nightday.pipeline.outputs.output import Output, open_output
+from nightday.pipeline.scene.background import Background
+from nightday.pipeline.scene.night_gate import NightGate
+from nightday.pipeline.scene.training_pictures import TrainingPictures
+from nightday.pipeline.serving.probation import Probation
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.sources.reader import Reader, ReaderEvent
+from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.translation.channel import Channel, Detector
+from nightday.pipeline.translation.engine_call import Translate, device_of
+
+log = logging.getLogger(__name__)
+
+ENDED = ("finished", "failed", "stopped")
+
+
+class Camera:
+    """What belongs to one entry of ``cameras``. The methods are for one thread, that of the runtime.
+
+    Its outputs' threads start with it, its reader's with ``start``.
+
+    Args:
+        config: the entry.
+        engine: its generator; None where nothing is translated.
+        detect: its detector, if any.
+        ready: the condition all slots share.
+        inbox: told ``"ended"`` when its reader ends.
+        clock: time.
+        stats: its counters, those of its predecessor of the same name when a configuration was reloaded.
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        *,
+        engine: Translate | None,
+        detect: Detector | None,
+        ready: threading.Condition,
+        inbox: CommandQueue,
+        clock: Clock,
+        stats: CameraStats | None = None,
+    ) -> None:
+        self.config = config
+        self._inbox = inbox
+        self._clock = clock
+        self._stop = threading.Event()
+        self._started = False
+        self._budget = RestartBudget()
+        self.problem = ""
+        """What could not be started again, if anything."""
+        stats = stats or CameraStats()
+        lossless = config.url.is_file and config.pace == "fast"
+        self.line = Channel(
+            config=config,
+            stats=stats,
+            slot=LatestSlot(ready=ready, stats=stats, max_age=None if lossless else config.max_age),
+            engine=engine,
+            detect=detect,
+            gate=NightGate() if config.translate == "night" else None,
+        )
+        if config.background:
+            kept = config.background
+            self.line.background = Background(
+                camera=config.name,
+                frames=kept.frames,
+                every=kept.every_s,
+                path=kept.save,
+                source=str(config.url),
+                model=_fingerprint(config.model) if engine is not None and config.model else "",
+                clock=clock,
+            )
+            self.line.background.restore()
+        if config.collect:
+            self.line.collection = TrainingPictures(
+                camera=config.name,
+                folder=config.collect.folder,
+                every=config.collect.every_s,
+                keep=config.collect.keep,
+                gate=self.line.gate or NightGate(),
+                stats=stats,
+            )
+        self._proven = "unknown" if isinstance(engine, Probation) else self._model
+        self._encoder = SharedEncoder(camera=config.name)
+        self._timeline = Timeline()
+        self.line.sinks = [self._sink(output) for output in config.outputs]
+        self.reader = self._reader()
+
+    @property
+    def name(self) -> str:
+        """The camera's name."""
+        return self.config.name
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come from its source."""
+        return not self.reader.is_alive() or self.reader.event.state in ENDED
+
+    def start(self) -> None:
+        """Open the source."""
+        self._started = True
+        self.reader.start()
+
+    @property
+    def _model(self) -> str:
+        return self.line.background.model if self.line.background else ""
+
+    def adopt(self, config: CameraConfig) -> None:
+        """Go on under ``config``, which differs from the present one in the model or its file at the most."""
+        self.config = self.line.config = config
+        if self.line.background and self.line.engine is not None and config.model:
+            self.line.background.use_model(_fingerprint(config.model))
+
+    def settle(self, *, kept: bool) -> None:
+        """Its engine's probation is over; if that was not kept, the model is the one before."""
+        if kept:
+            self._proven = self._model
+        elif self.line.background:
+            self.line.background.use_model(self._proven)
+
+    def stop_reading(self) -> None:
+        """Have the reader end. Returns at once; ``join`` waits."""
+        self._stop.set()
+
+    def finish_outputs(self) -> None:
+        """Have the outputs write what they hold, and end. Returns at once; ``join`` waits."""
+        for sink in self.line.sinks:
+            sink.finish()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for its threads until ``deadline`` (of ``time.monotonic``); True if all have ended."""
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+        return not any(thread.is_alive() for thread in self.threads)
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """Its outputs' and, if it was started, its reader's."""
+        return [*self.line.sinks, *([self.reader] if self._started else [])]
+
+    def mend(self) -> bool:
+        """Start again what died of a fault of ours; False, with ``problem`` set, when that happens too often."""
+        if self._started and not self._stop.is_set():
+            if not self.reader.is_alive() and self.reader.event.state not in ENDED:
+                if not self._granted(f"its reader died while {self.reader.event.state}"):
+                    return False
+                self.line.stats.set_up(False)
+                self.reader = self._reader()
+                self.reader.start()
+            for index, sink in enumerate(self.line.sinks):
+                if not sink.is_alive() and sink.event.state != "closed":
+                    if not self._granted(f"output {sink.event.output} died while {sink.event.state}"):
+                        return False
+                    self.line.sinks[index] = self._sink(self.config.outputs[index])
+        return True
+
+    def status(self) -> CameraStatus:
+        """Its state now."""
+        line, event = self.line, self.reader.event
+        troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in line.troubles.copy().items())
+        return CameraStatus(
+            name=self.name,
+            state=event.state,
+            reason=event.reason,
+            night=line.gate.night if line.gate else None,
+            outputs=troubled,
+            stats=line.stats.snapshot(),
+            translate=self.config.translate,
+            sinks=tuple(sink.event for sink in line.sinks),
+            decoder=self.reader.decoder,
+            encoder=self._encoder.name,
+            next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
+        )
+
+    def _granted(self, death: str) -> bool:
+        if not self._budget.take(self._clock.monotonic()):
+            self.problem = f"{self.name}: {death}, again and again"
+            return False
+        extra = {"event": "restarted", "camera": self.name}
+        log.error("%s: %s; starting it again", self.name, death, extra=extra)
+        return True
+
+    def _sink(self, output: CameraUrl) -> Output:
+        return open_output(
+            output,
+            camera=self.name,
+            stats=self.line.stats,
+            segment_seconds=self.config.segment_seconds,
+            generated=self.line.engine is not None,
+            retention=self.config.retention.limits if self.config.retention else None,
+            encoder=self._encoder,
+            on_event=self.line.output_changed,
+            clock=self._clock,
+        )
+
+    def _reader(self) -> Reader:
+        def changed(event: ReaderEvent) -> None:
+            if event.state in ENDED:
+                self._inbox.put("ended")
+
+        nvdec = self.line.stays_on_gpu and device_of(self.line.engine) is not None
+        if nvdec and (why := gpu_video.fault()):
+            nvdec = False
+            log.warning(
+                "%s: NVDEC does not decode here (%s); the CPU decodes", self.name, why,
+                extra={"event": "nvdec_missing", "camera": self.name},
+            )  # fmt: skip
+        return Reader(
+            camera=self.name,
+            source=self.config.url,
+            slot=self.line.slot,
+            stats=self.line.stats,
+            stop=self._stop,
+            pace=self.config.pace,
+            loop=self.config.loop,
+            stall_timeout=self.config.stall_timeout,
+            on_event=changed,
+            clock=self._clock,
+            timeline=self._timeline,
+            nvdec=nvdec,
+        )
+
+
+def _fingerprint(model: Path) -> str:
+    """What tells a checkpoint from another one under the same name; "" if it cannot be read any more."""
+    try:
+        return hashlib.sha256(model.read_bytes()).hexdigest()
+    except OSError:
+        return ""

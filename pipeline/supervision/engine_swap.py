@@ -1,0 +1,174 @@
+"""Puts another engine behind cameras that run; their readers, outputs and counters notice nothing.
+
+The new engine is loaded, qualified and prepared for the sizes of its cameras in the reload's thread, beside the one
+that serves. ``begin`` then swaps them between two batches and puts the new one on probation (``probation``);
+``settle`` ends that, and lets go of the engine that lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from nightday.engines.backends.base import EngineInfo
+from nightday.pipeline.core.camera_url import redact
+from nightday.pipeline.core.clock import Clock
+from nightday.pipeline.serving.probation import PROBATION_BATCHES, PROBATION_SECONDS, Probation
+from nightday.pipeline.supervision.camera import Camera
+from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.translation.engine_call import Translate
+from nightday.pipeline.translation.warm_up import is_prepared, prepare
+from nightday.pipeline.translation.worker_pool import WorkerPool
+
+if TYPE_CHECKING:
+    from nightday.pipeline.config.schema import CameraConfig
+    from nightday.pipeline.supervision.runtime import Setup
+
+log = logging.getLogger(__name__)
+
+SETTLED = "settled"
+"""The word in the inbox when a probation has ended."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swap:
+    """Cameras that go from one engine to another together.
+
+    Attributes:
+        before: the engine that serves them, or, if that is on probation, the one before it.
+        engine: the one that is to serve them.
+        cameras: they themselves, with their new entries in the configuration.
+    """
+
+    before: Translate
+    engine: Translate
+    cameras: list[tuple[Camera, CameraConfig]] = field(default_factory=list)
+
+    @property
+    def names(self) -> str:
+        """Its cameras."""
+        return ", ".join(camera.name for camera, _ in self.cameras)
+
+    def missing(self) -> list[tuple[int, int]]:
+        """The sizes (height, width) its cameras send that the present engine is ready for and the new one is not."""
+        lines = [camera.line for camera, _ in self.cameras]
+        served = {
+            line.size for line in lines if line.size and line.engine and is_prepared(line.engine, *line.size)
+        }
+        return [size for size in sorted(served) if not is_prepared(self.engine, *size)]
+
+
+def change(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["none", "engine", "more"]:
+    """What of a running ``camera`` is another in ``setup``, where its entry is ``config``."""
+    line, engine = camera.line, setup.engine_of(config)
+    alike = camera.config.model_copy(update={"model": config.model}) == config
+    if not alike or line.detect != setup.detector_of(config):
+        return "more"
+    now = line.engine.engine if isinstance(line.engine, Probation) else line.engine
+    if engine is now:
+        return "none"
+    return "more" if engine is None or now is None else "engine"
+
+
+def find_swaps(cameras: Mapping[str, Camera], setup: Setup) -> list[Swap]:
+    """The cameras of which ``setup`` changes the engine alone, by the engines they go from and to."""
+    swaps: dict[tuple[int, int], Swap] = {}
+    for config in setup.config.cameras:
+        camera, engine = cameras.get(config.name), setup.engine_of(config)
+        if camera is None or engine is None or change(camera, config, setup) != "engine":
+            continue
+        now = camera.line.engine
+        before = now.before if isinstance(now, Probation) else now
+        assert before is not None  # else more than the engine would be another
+        swaps.setdefault((id(before), id(engine)), Swap(before, engine)).cameras.append((camera, config))
+    return list(swaps.values())
+
+
+def prepare_all(swaps: Sequence[Swap]) -> None:
+    """Have the new engines prepared for what their cameras send. Takes seconds or minutes; raises what they raise."""
+    for swap in swaps:
+        _tell(swap, "offered", f"{_name(swap.engine)} is offered in place of {_name(swap.before)}")
+    # Engines keep some sizes only, and may have dropped the first: each is prepared once.
+    tried: set[tuple[int, tuple[int, int]]] = set()
+    while todo := [
+        (swap.engine, size)
+        for swap in swaps
+        for size in swap.missing()
+        if (id(swap.engine), size) not in tried
+    ]:
+        for engine, size in todo:
+            tried.add((id(engine), size))
+            prepare(engine, *size)
+
+
+def begin(
+    swaps: Sequence[Swap], *, cameras: Iterable[Camera], loop: WorkerPool, clock: Clock, inbox: CommandQueue
+) -> None:
+    """Swap, and put what has not served yet on probation; what that ends in is told by ``SETTLED`` in the inbox.
+
+    Args:
+        swaps: what to swap.
+        cameras: all that run.
+        loop: theirs.
+        clock: time.
+        inbox: the runtime's.
+    """
+    proven = {id(camera.line.engine) for camera in cameras}  # one on probation stands behind another object
+    for swap in swaps:
+        engine = swap.engine
+        if id(engine) not in proven and engine is not swap.before:
+            same = all(camera.config.model == config.model for camera, config in swap.cameras)
+            engine = Probation(
+                engine,
+                before=swap.before,
+                usual=loop.times.usual(swap.before),
+                clock=clock,
+                on_verdict=lambda: inbox.put(SETTLED),
+                model=swap.cameras[0][1].model if same else None,
+            )
+        loop.swap({camera.name: engine for camera, _ in swap.cameras})
+        for camera, config in swap.cameras:
+            camera.adopt(config)
+            if engine is swap.engine:
+                camera.settle(kept=True)
+        text = f"{_name(swap.engine)} serves in place of {_name(swap.before)}"
+        if isinstance(engine, Probation):
+            text += f"; on probation for {PROBATION_BATCHES} batches and {PROBATION_SECONDS:g} s"
+        _tell(swap, "swapped", text)
+
+
+def settle(cameras: Iterable[Camera], loop: WorkerPool) -> None:
+    """Leave the cameras whose engine's probation has ended to the engine that won."""
+    ended: dict[int, tuple[Probation, Swap]] = {}
+    for camera in cameras:
+        on = camera.line.engine
+        if isinstance(on, Probation) and on.verdict is not None:
+            swap = ended.setdefault(id(on), (on, Swap(on.before, on.engine)))[1]
+            swap.cameras.append((camera, camera.config))
+    for probation, swap in ended.values():
+        verdict = probation.verdict
+        assert verdict is not None
+        loop.swap({camera.name: probation.serving for camera, _ in swap.cameras})
+        for camera, _ in swap.cameras:
+            camera.settle(kept=verdict.kept)
+        if verdict.kept:
+            _tell(swap, "kept", f"{_name(swap.engine)} stays: {verdict.figures}")
+        else:
+            text = f"{_name(swap.engine)} is out, {_name(swap.before)} serves again: {verdict.reason}"
+            _tell(swap, "rolled_back", f"{text}; {verdict.figures}", reason=verdict.reason)
+
+
+def _name(engine: Translate) -> str:
+    info = getattr(engine, "info", None)
+    return f"{info.model} ({info.backend} {info.precision})" if isinstance(info, EngineInfo) else "an engine"
+
+
+def _tell(swap: Swap, what: str, text: str, *, reason: str | None = None) -> None:
+    extra = {
+        "event": f"engine_{what}",
+        "cameras": [camera.name for camera, _ in swap.cameras],
+        "reason": reason,
+    }
+    log.log(logging.WARNING if reason else logging.INFO, "%s: %s", swap.names, redact(text), extra=extra)

@@ -1,0 +1,183 @@
+"""Forms batches across cameras out of what waits in their slots."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+
+from nightday.pipeline.core.clock import Clock
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.translation.batch_delay import BatchDelay
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.engine_call import Translate
+
+IDLE = (
+    0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive
+)
+
+Taken = tuple[Channel, Frame]
+"""A frame and the line whose slot it was in: another may have its camera's name before the frame is worked off."""
+
+
+class Batcher:
+    """Takes the frame that is due first, and with it those of other cameras that can share its batch.
+
+    While a batch is being translated the next ones gather by themselves, so batches grow with the load and a
+    lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchWindow`` finds that
+    worth it.
+
+    An engine may say how many calls it takes ``at_once``. It works on a frame each, side by side, so a batch for
+    it is one frame: in a larger one frames would only wait for one another. Any other engine has one batch at a
+    time. While frames wait, newer ones take their places.
+
+    Several threads may take batches, each until it is ``done``; the frames of a camera that is in one wait for that.
+
+    First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
+    alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
+    few milliseconds behind would be the youngest for ever.
+
+    Args:
+        ready: the condition the slots share.
+        max_batch: most frames in a batch.
+        kind: what frames must agree on to share a batch, e.g. model and size. A slot shows its frame only on
+            taking it, so a camera's kind is taken to be that of its last frame; where that proves wrong, as on
+            a change of resolution, the odd frame comes as a batch of its own.
+        clock: tells frames' ages.
+    """
+
+    def __init__(
+        self,
+        *,
+        ready: threading.Condition,
+        max_batch: int,
+        kind: Callable[[Channel, Frame], Hashable],
+        clock: Clock,
+    ) -> None:
+        self._lines: dict[str, Channel] = {}
+        self._ready = ready
+        self.max_batch = max_batch
+        self.held = 0.0
+        """Seconds for which batches were held open for one more frame, in all."""
+        self._kind_of = kind
+        self._clock = clock
+        self._window = BatchDelay()
+        self._last_kind: dict[str, Hashable] = {}
+        self._last_turn: dict[str, int] = {}
+        self._turn = 0
+        self._under_way: dict[
+            Channel, Translate | None
+        ] = {}  # lines in batches, and the engines these are for
+
+    def add(self, line: Channel) -> None:
+        """Take frames from ``line`` from now on, in place of the one of its name, if there is one."""
+        with self._ready:
+            self._lines[line.name] = line
+            self._ready.notify_all()
+
+    def remove(self, name: str) -> None:
+        """Take no more frames of camera ``name``."""
+        with self._ready:
+            for known in (self._lines, self._last_kind, self._last_turn):
+                known.pop(name, None)
+            self._window.forget(name)
+
+    def forget_kind(self, name: str) -> None:
+        """Take the next frame of camera ``name`` into any batch it fits in: its kind is another from now on."""
+        with self._ready:
+            self._last_kind.pop(name, None)
+
+    def ran(self, size: int, seconds: float) -> None:
+        """Say what a batch of ``size`` frames took to translate."""
+        with self._ready:
+            self._window.ran(size, seconds)
+
+    def next(self, closed: threading.Event) -> list[list[Taken]]:
+        """Wait for frames and take the next batch: nearly always one, each of one kind, in order of turns.
+
+        Say ``done`` of what it returns. That is an empty list once ``closed`` is set (notify ``ready`` after setting
+        it) and no frame waits, and when none came for ``IDLE`` seconds.
+        """
+        with self._ready:
+            self._ready.wait_for(lambda: closed.is_set() or self._pending(), IDLE)
+            began = self._clock.monotonic()
+            while (late := self._wait_for_more(closed)) > 0:
+                self._ready.wait(late)
+            self.held += self._clock.monotonic() - began
+            batches = self._take(self._clock.monotonic())
+            self._under_way |= {line: line.engine for batch in batches for line, _ in batch}
+            if self._pending():  # a frame wakes one worker only
+                self._ready.notify()
+            return batches
+
+    def done(self, batches: Sequence[Sequence[Taken]]) -> None:
+        """Say that these have been worked off; who does asks for the ``next``, so nobody else is woken."""
+        with self._ready:
+            for line, _ in (one for batch in batches for one in batch):
+                self._under_way.pop(line, None)
+
+    def _pending(self) -> list[str]:
+        """The cameras with a frame that can be worked on now."""
+        return [
+            name
+            for name, line in self._lines.items()
+            if line.slot.pending and line not in self._under_way and self._has_room(line.engine)
+        ]
+
+    def _has_room(self, engine: Translate | None) -> bool:
+        busy = sum(one is engine for one in self._under_way.values())
+        return busy < (at_once(engine) or 1)
+
+    def _wait_for_more(self, closed: threading.Event) -> float:
+        """Seconds to wait for one more frame, if that is worth it."""
+        pending = self._pending()
+        if closed.is_set() or not pending:
+            return 0.0
+        pending = self._by_turn(pending)
+        kind = self._last_kind.get(pending[0])
+        alike = [name for name in self._lines if self._last_kind.get(name, kind) == kind]
+        waiting = sum(name in pending for name in alike)
+        if waiting >= self._most(pending):
+            return 0.0
+        now = self._clock.monotonic()
+        others = [name for name in alike if name not in pending]
+        return self._window.until(now, waiting=waiting, others=others) - now
+
+    def _by_turn(self, names: list[str]) -> list[str]:
+        now = self._clock.monotonic()
+        return sorted(
+            names,
+            key=lambda name: (self._last_turn.get(name, 0), -(self._lines[name].slot.peek_age(now) or 0.0)),
+        )
+
+    def _most(self, pending: list[str]) -> int:
+        """How many of the frames that wait, by turn, go into a batch at the most."""
+        return 1 if pending and at_once(self._lines[pending[0]].engine) else self.max_batch
+
+    def _take(self, now: float) -> list[list[Taken]]:
+        batches: dict[Hashable, list[Taken]] = {}
+        wanted: Hashable = None
+        taken = 0
+        pending = self._by_turn(self._pending())
+        most = self._most(pending)
+        for name in pending:
+            if taken == most or (taken and self._last_kind.get(name, wanted) != wanted):
+                continue
+            line = self._lines[name]
+            frame = line.slot.take(now)
+            if frame is None:
+                continue
+            self._window.came(name, frame.decoded_at)
+            kind = self._last_kind[name] = self._kind_of(line, frame)
+            if not taken:
+                wanted = kind
+            taken += 1
+            self._turn += 1
+            self._last_turn[name] = self._turn
+            batches.setdefault(kind, []).append((line, frame))
+        return list(batches.values())
+
+
+def at_once(engine: Translate | None) -> int | None:
+    """How many calls, of a frame each, an engine works on at the same time; None if it wants whole batches."""
+    lanes: int | None = getattr(engine, "at_once", None)
+    return lanes

@@ -1,0 +1,156 @@
+"""The workers that turn waiting frames into pictures for the outputs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+
+from nightday.pipeline.core.clock import Clock
+from nightday.pipeline.core.counters import Histogram
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.serving.probation import BatchTimes
+from nightday.pipeline.translation.batcher import Batcher, Taken, at_once
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.engine_call import Translate
+from nightday.pipeline.translation.warm_up import WarmUp
+from nightday.pipeline.translation.worker import Shared, Worker
+
+
+class WorkerPool(threading.Thread):
+    """Takes batches, translates what is night, draws, and hands pictures to the outputs.
+
+    It has as many workers, a thread each, as the engine with the most takes calls ``at_once``: while one draws, and
+    waits for frames, the others' keep the processor busy. A camera is in the hands of one of them at a time, so its
+    pictures keep their order. The first works in this thread. When one fails they all end.
+
+    Args:
+        lines: the cameras' lines by name; ``add`` and ``remove`` change it.
+        ready: the condition their slots share.
+        max_batch: most frames the engine is given at once.
+        stop: once set, the loop ends after the batches at hand and leaves what waits.
+        batches: counts the frames given to an engine at once.
+        clock: time.
+        on_end: called in this thread as it ends, after all workers.
+    """
+
+    def __init__(
+        self,
+        lines: dict[str, Channel],
+        *,
+        ready: threading.Condition,
+        max_batch: int,
+        stop: threading.Event,
+        batches: Histogram,
+        clock: Clock,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name="loop", daemon=True)
+        self._on_end = on_end
+        self._lines = lines
+        self._ready = ready
+        self._stop_asked = stop
+        self._clock = clock
+        self._closed = threading.Event()
+        self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=_kind, clock=clock)
+        for line in lines.values():
+            self.batcher.add(line)
+        self.times = BatchTimes(clock)
+        """What its engines take."""
+        self._shared = Shared(
+            lines=lines, ready=ready, batcher=self.batcher, stop=stop, batches=batches, times=self.times,
+            warm_up=WarmUp(), clock=clock,
+        )  # fmt: skip
+        self._others: list[threading.Thread] = []
+        self._beats = {0: clock.monotonic()}
+        self.error: Exception | None = None
+        """What ended the loop before its time, if anything did."""
+
+    @property
+    def beat_at(self) -> float:
+        """When the worker that has been busy the longest began a batch, or found nothing to do; monotonic clock."""
+        with self._ready:
+            return min(self._beats.values(), default=self._clock.monotonic())
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._beats[0] = self._clock.monotonic()
+        super().start()
+
+    def run(self) -> None:
+        """Work until finished or stopped."""
+        with self._ready:
+            self._hire()
+        self._work(0)
+        for other in self._others:
+            other.join()
+        self._on_end()
+
+    def finish(self) -> None:
+        """No more frames will come: work off what waits and end. Returns at once; ``join`` waits."""
+        with self._ready:
+            self._closed.set()
+            self._ready.notify_all()
+
+    def add(self, line: Channel) -> None:
+        """Take in a camera, in place of one of its name if there is one, of which a frame in a batch is dropped."""
+        with self._ready:
+            self._lines[line.name] = line
+            self.batcher.add(line)
+            if self.is_alive():
+                self._hire()
+
+    def remove(self, name: str) -> None:
+        """Leave a camera out; a frame of it that is in a batch already is dropped."""
+        with self._ready:
+            self._lines.pop(name, None)
+            self.batcher.remove(name)
+
+    def swap(self, engines: Mapping[str, Translate]) -> None:
+        """Give cameras, by name, other engines, all at once. Batches at hand are translated by those before."""
+        with self._ready:
+            for name, engine in engines.items():
+                self._lines[name].engine = engine
+                self.batcher.forget_kind(name)
+            if self.is_alive():
+                self._hire()
+
+    def _hire(self) -> None:
+        """Have a worker for each call that the engine with the most takes at once; under ``ready``."""
+        wanted = max((at_once(line.engine) or 1 for line in self._lines.values()), default=1)
+        while len(self._others) < wanted - 1:
+            number = len(self._others) + 1
+            self._beats[number] = self._clock.monotonic()
+            other = threading.Thread(target=self._work, args=(number,), name=f"loop-{number}", daemon=True)
+            self._others.append(other)
+            other.start()
+
+    def _over(self) -> bool:
+        return self._stop_asked.is_set() or self.error is not None
+
+    def _work(self, number: int) -> None:
+        worker = Worker(self._shared)
+        taken: list[Taken] = []
+        try:
+            while not self._over():
+                batches = self.batcher.next(self._closed)
+                self._beats[number] = self._clock.monotonic()
+                if not batches and self._closed.is_set():
+                    break
+                for batch in batches:
+                    taken = batch
+                    worker.process(batch)
+                self.batcher.done(batches)
+        except Exception as error:
+            self.error = self.error or error
+            for line, _ in taken:
+                line.stats.count_dropped("loop_failed")
+        finally:
+            with self._ready:
+                del self._beats[number]
+                self._ready.notify_all()
+
+
+def _kind(line: Channel, frame: Frame) -> Hashable:
+    """What frames of a batch share: the engine, where they lie, and the size."""
+    engine = id(line.engine) if line.engine else None
+    return engine, line.stays_on_gpu, frame.video.width, frame.video.height

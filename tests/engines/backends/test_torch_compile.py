@@ -1,0 +1,84 @@
+"""The torch.compile backend, on this machine's C++ compiler."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from nightday.engines import EngineError
+from nightday.engines.backends import torch_compile
+from nightday.engines.backends.torch_compile import CompileEngine
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+
+
+@pytest.fixture(scope="module")
+def model() -> NightToDay:
+    torch.manual_seed(seed := int(np.random.default_rng().integers(2**31)))
+    print(f"{seed=}")
+    model = NightToDay(GeneratorSettings(kind="light", blocks=1, width=4, norm="batch"))
+    with torch.no_grad():
+        for _ in range(5):  # batch norm's statistics
+            model(torch.randint(0, 60, (2, 48, 64, 3), dtype=torch.uint8))
+        for parameter in model.generator.parameters():
+            parameter *= 2  # as initialised it makes grey of everything
+    return model.eval()
+
+
+def engine(model: NightToDay, **other: object) -> CompileEngine:
+    return CompileEngine(copy.deepcopy(model), name="small.pt", **{"precision": "fp32", **other})  # type: ignore[arg-type]
+
+
+def test_it_draws_what_eager_draws_whatever_the_batch(model: NightToDay) -> None:
+    compiled_engine = engine(model)
+    assert (compiled_engine.info.backend, compiled_engine.info.precision) == ("compile", "fp32")
+    assert not compiled_engine.prepared(48, 64)
+    compiled_engine.prepare(48, 64)
+    assert compiled_engine.prepared(48, 64)
+    frames = np.random.default_rng().integers(0, 60, (3, 48, 64, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        want = model(torch.from_numpy(frames)).numpy()
+    assert want.std() > 2
+    day = compiled_engine(frames)
+    assert day.dtype == np.uint8
+    assert np.abs(day.astype(int) - want).mean(axis=(1, 2, 3)).max() <= 0.5
+    for count in (1, 2):  # nothing is compiled for them
+        with torch.compiler.set_stance("fail_on_recompile"):
+            part = compiled_engine(frames[:count])
+        np.testing.assert_array_equal(part, day[:count])
+    kept = day.copy()
+    compiled_engine(60 - frames)  # a later call must not write into an earlier result
+    np.testing.assert_array_equal(day, kept)
+    np.testing.assert_array_equal(compiled_engine.on_device(torch.from_numpy(frames)).numpy(), day)
+    with pytest.raises(ValueError, match="expected uint8"):
+        compiled_engine(frames[0])
+
+
+def test_without_a_compiler_it_is_not_offered_and_says_what_to_install(
+    model: NightToDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "fp32" in torch_compile.precisions()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert torch_compile.precisions() == ()
+    with pytest.raises(
+        EngineError, match=r"^backend compile: needs a C\+\+ compiler .* apt-get install g\+\+"
+    ):
+        engine(model)
+
+
+def test_what_cannot_be_compiled_is_one_line(model: NightToDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine(model)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("fatal error: Python.h:\nno such file")
+
+    monkeypatch.setattr(made, "_run", broken)
+    with pytest.raises(
+        EngineError, match=r"^backend compile: 48×64 cannot be compiled \(fatal error: .*\); "
+    ):
+        made.prepare(48, 64)
+    assert not made.prepared(48, 64)
+    with pytest.raises(EngineError, match="precision int8: compile runs fp32 or bf16"):
+        engine(model, precision="int8")

@@ -1,0 +1,823 @@
+"""The endpoints over real sockets, asked by friends, by strangers and by the malevolent."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import logging
+import random
+import re
+import secrets
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nightday.pipeline.config.schema import HttpConfig
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
+from nightday.pipeline.monitoring.status_page import Page
+from nightday.pipeline.monitoring.status_text import as_json
+from nightday.pipeline.outputs.output import OutputEvent
+from tests.support.media_helpers import FakeClock
+from tests.support.watched import FakeRun
+
+SECRET = "Zk9q7Wx2"
+TOKEN = "correct-horse-battery"
+WAIT = 20.0  # seconds until a test gives up on what should take milliseconds
+PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/cameras")
+Start = Callable[..., WebServer]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts servers on free ports; ends them after the test."""
+    servers: list[WebServer] = []
+
+    def start(run: FakeRun | None = None, *, limits: dict[str, Any] | None = None, **keys: Any) -> WebServer:
+        server = WebServer(HttpConfig(**{"port": 0, **keys}), run or FakeRun(), **limits or {})
+        server.start()
+        servers.append(server)
+        return server
+
+    level = logging.getLogger("uvicorn.error").level
+    yield start
+    ended = [server.close(WAIT) for server in servers]
+    assert all(ended)
+    logging.getLogger("uvicorn.error").setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[WebServer]:
+    """A server on loopback without a token, for tests that change nothing."""
+    yield from _serving(HttpConfig(port=0))
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[WebServer]:
+    """The same with a token."""
+    yield from _serving(HttpConfig(port=0, token=TOKEN))
+
+
+def _serving(settings: HttpConfig) -> Iterator[WebServer]:
+    server = WebServer(settings, FakeRun())
+    server.start()
+    yield server
+    assert server.close(WAIT)
+
+
+def place_of(server: WebServer) -> tuple[str, int]:
+    host, _, port = server.address.removeprefix("http://").rpartition(":")
+    return "127.0.0.1" if host == "0.0.0.0" else host, int(port)
+
+
+def connect(server: WebServer) -> socket.socket:
+    return socket.create_connection(place_of(server), timeout=WAIT)
+
+
+class Answer:
+    """What a server answered."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+        self.text = self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(server: WebServer, path: str = "/", *, method: str = "GET", **headers: str) -> Answer:
+    """Ask with a client of the standard library; the path goes out as it is."""
+    connection = http.client.HTTPConnection(*place_of(server), timeout=WAIT)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.putrequest(method, path, skip_host="Host" in named)
+        for name, value in named.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def send(server: WebServer, data: bytes) -> bytes:
+    """All that the server says to ``data`` until it closes the connection."""
+    with connect(server) as connection:
+        answer = b""
+        try:
+            connection.sendall(data)
+            while piece := connection.recv(65536):
+                answer += piece
+        except ConnectionError:  # closed while there was something left to read
+            pass
+        return answer
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+class TestHealth:
+    def test_it_is_alive_while_it_beats(self, start: Start) -> None:
+        run = FakeRun(ready=False, stats={})
+        server = start(run)
+        assert (ask(server, "/healthz").status, ask(server, "/healthz").json()) == (200, {"alive": True})
+        run.alive = False
+        answer = ask(server, "/healthz")
+        assert (answer.status, answer.json()["alive"]) == (503, False)
+        assert "sign of life" in answer.json()["reason"]
+
+    def test_it_is_ready_with_its_engines_and_a_camera(self, start: Start) -> None:
+        run = FakeRun(ready=False, stats={"gate": CameraStats(), "yard": CameraStats()})
+        server = start(run)
+        run.stats["yard"].set_up(True)
+        answer = ask(server, "/readyz")
+        assert answer.status == 503
+        expected = {"ready": False, "cameras": 2, "up": 1, "reason": "the engines are being loaded"}
+        assert answer.json() == expected
+        run.ready = True
+        answer = ask(server, "/readyz")
+        assert (answer.status, answer.json()) == (200, {"ready": True, "cameras": 2, "up": 1})
+        run.stats["yard"].set_up(False)
+        answer = ask(server, "/readyz")
+        assert answer.status == 503
+        assert answer.json()["reason"] == "no camera delivers pictures"
+
+
+class Cells(HTMLParser):
+    """The cells of a page's table, by row."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+class TestCameras:
+    def run(self) -> FakeRun:
+        sinks = (
+            OutputEvent("gate", "out/<b>&%Y.mp4", "writing"),
+            OutputEvent("gate", "rtsp://h/day", "retrying", "refused", "Connection refused"),
+        )
+        run = FakeRun(stats={"gate": CameraStats(), "yard": CameraStats()})
+        run.states = {
+            "gate": {
+                "night": True,
+                "translate": "night",
+                "sinks": sinks,
+                "outputs": ("rtsp://h/day (refused)",),
+            },
+            "yard": {"state": "retrying", "reason": "timeout", "translate": "never"},
+        }
+        run.stats["gate"].set_up(True)
+        for seconds in (0.03, 0.05):
+            run.stats["gate"].count_decoded()
+            run.stats["gate"].count_output(translated=True)
+            run.stats["gate"].count_latency(seconds)
+        run.stats["gate"].count_dropped("overload")
+        return run
+
+    def test_as_json(self, start: Start) -> None:
+        run = self.run()
+        answer = ask(start(run), "/api/cameras")
+        assert answer.headers["content-type"] == "application/json"
+        gate, yard = answer.json()["cameras"]
+        assert gate.items() >= as_json(run.cameras()[0]).items()
+        assert (gate["name"], gate["translate"], gate["translated"]) == ("gate", "night", 2)
+        assert [output["state"] for output in gate["outputs"]] == ["writing", "retrying"]
+        assert gate["outputs"][1]["reason"] == "refused"
+        assert (yard["state"], yard["reason"], yard["up"]) == ("retrying", "timeout", False)
+
+    def test_as_a_page_that_refreshes_itself(self, start: Start) -> None:
+        answer = ask(start(self.run()))
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        page = Cells(answer.text)
+        head, gate, yard = page.rows
+        cells = dict(zip(head, gate, strict=True))
+        advice = "Nothing accepts connections there. Is the server on, and are address and port right?"
+        assert cells == {
+            "camera": "gate",
+            "state": "playing",
+            "sees": "night",
+            "translates": "night",
+            "fps": "",
+            "latency": "40 / 49 msp50 / p95",
+            "translated": "2",
+            "passed": "0",
+            "dropped": "1overload 1",
+            "outputs": f"out/<b>&%Y.mp4 writingrtsp://h/day retrying (refused){advice}",
+        }
+        advice = "No answer. Is the camera on, and is the address right?"
+        assert yard[:4] == ["yard", f"retrying (timeout){advice}", "", "never"]
+        (refresh,) = [
+            attributes for tag, attributes in page.tags if attributes.get("http-equiv") == "refresh"
+        ]
+        assert refresh["content"] == "2"  # without an address: a token in this one stays
+        assert "b" not in [tag for tag, _ in page.tags]
+
+    def test_the_page_tells_first_what_is_wrong(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        text = ask(server).text
+        assert "<title>1 of 2 cameras up " in text
+        assert "In trouble: gate (an output), yard<" in text
+        run.states = {"yard": {"state": "finished"}}
+        assert "In trouble" not in ask(server).text
+
+    def test_the_page_says_when_the_next_try_is_and_how_many_failed(self, start: Start) -> None:
+        run = self.run()
+        run.states["yard"]["next_try"] = 11.6
+        for reason in ("timeout", "timeout", "not_found"):
+            run.stats["yard"].count_reconnect(reason)
+        state = Cells(ask(start(run)).text).rows[2][1]
+        assert state.endswith("Next try in 12 s. Lost or not reached so far: timeout 2, not found 1.")
+
+    def test_the_page_says_that_it_cannot_work_yet_or_any_more(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        assert "engines" not in ask(server).text
+        run.ready = False
+        assert "The engines are being loaded." in ask(server).text
+        run.alive = False
+        assert "The program hangs." in ask(server).text
+
+    def test_the_page_knows_a_way_out_for_every_reason(self, start: Start) -> None:
+        run = self.run()
+        server = start(run)
+        for reason in get_args(FaultReason):
+            run.states["yard"]["reason"] = reason
+            said = Cells(ask(server).text).rows[2][1].removeprefix(f"retrying ({reason.replace('_', ' ')})")
+            assert said, reason
+            assert (said == "The log says more.") == (reason == "failed")
+        run.states["gate"]["sinks"] = tuple(
+            OutputEvent("gate", "x", "retrying", reason) for reason in ("disk_full", "failed")
+        )
+        outputs = Cells(ask(server).text).rows[1][-1]
+        assert "(disk full)The disk is full. Make room, or set retention;" in outputs
+        assert "(failed)The log says more." in outputs
+
+    def test_the_page_fits_narrow_screens_and_both_schemes(self, start: Start) -> None:
+        text = ask(start(self.run())).text
+        assert '<meta name="viewport" content="width=device-width,initial-scale=1">' in text
+        assert "@media(max-width:" in text
+        assert "prefers-color-scheme:dark" in text
+        for row in re.findall(r"<tr><th scope=\"row\".*?</tr>", text):
+            assert row.count("<td ") == row.count("data-label=") == 9  # what a narrow screen shows for heads
+
+    def test_the_page_fetches_nothing(self, start: Start) -> None:
+        tags = Cells(ask(start(self.run())).text).tags
+        assert not {tag for tag, _ in tags} & {"script", "link", "img", "iframe", "object", "form"}
+        assert not [name for _, attributes in tags for name in attributes if name in ("src", "href", "style")]
+
+    def test_as_metrics(self, start: Start) -> None:
+        answer = ask(start(self.run()), "/metrics", Accept="text/plain;version=0.0.4")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+        up = {sample.labels["camera"]: sample.value for sample in families["nightday_camera_up"].samples}
+        assert up == {"gate": 1, "yard": 0}
+        answer = ask(start(self.run()), "/metrics", Accept="application/openmetrics-text;version=1.0.0")
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_head_has_no_body(self, start: Start, path: str) -> None:
+        run = self.run()
+        server = start(run)
+        asked = b"HEAD %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode()
+        head, _, body = send(server, asked).partition(b"\r\n\r\n")
+        assert status_of(head) == 200
+        assert body == b""
+
+
+class TestRates:
+    def fps(self, page: Page) -> list[str]:
+        return [row[4] for row in Cells(page.html()).rows[1:]]
+
+    def deliver(self, run: FakeRun, name: str, pictures: int) -> None:
+        for number in range(pictures):
+            run.stats[name].count_output(translated=number % 2 == 0)
+
+    def test_they_are_of_the_last_ten_seconds(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.deliver(run, "gate", 1000)
+        assert self.fps(page) == [""]
+        for second in range(1, 31):
+            clock.now += 1.0
+            self.deliver(run, "gate", 25 if second <= 20 else 5)
+            assert self.fps(page) == ["25.0" if second <= 20 else f"{25 - 2 * (second - 20):.1f}"]
+
+    def test_lookers_in_a_rush_do_not_spoil_them_nor_fill_memory(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        for _ in range(1000):
+            clock.now += 0.0625
+            self.deliver(run, "gate", 1)
+            self.fps(page)
+        assert self.fps(page) == ["16.0"]
+        assert len(page._seen) <= 11
+
+    def test_a_camera_that_is_new_or_counts_from_nought_has_none_yet(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.deliver(run, "gate", 100)
+        self.fps(page)
+        clock.now += 2.0
+        run.stats = {"gate": CameraStats(), "yard": CameraStats()}
+        self.deliver(run, "gate", 20)
+        assert self.fps(page) == ["", ""]
+
+    def test_after_a_long_time_without_a_look_they_begin_anew(self) -> None:
+        run, clock = FakeRun(), FakeClock()
+        page = Page(run, clock=clock)
+        self.fps(page)
+        clock.now += 3600.0
+        self.deliver(run, "gate", 90_000)
+        assert self.fps(page) == [""]
+
+
+class TestStarting:
+    def test_a_port_of_its_own_choice(self, start: Start) -> None:
+        server = start()
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]+", server.address)
+        assert ask(server, "/healthz").status == 200
+
+    def test_a_port_that_is_taken(self, start: Start) -> None:
+        taken = place_of(start())[1]
+        with pytest.raises(WebError) as error:
+            start(port=taken)
+        assert str(error.value) == (
+            f"http: cannot listen at 127.0.0.1:{taken}: the port is taken; set http.port to another "
+            "(0 takes a free one)"
+        )
+
+    @pytest.mark.parametrize(
+        ("host", "fault"),
+        [
+            (
+                "198.51.100.7",
+                "http: cannot listen at 198.51.100.7:0: not an address of this machine; set http.host",
+            ),
+            ("2001:db8::7", "http: cannot listen at [2001:db8::7]:0: "),
+            (
+                "no-such-host.invalid",
+                "http: cannot listen at no-such-host.invalid:0: no such host; set http.host",
+            ),
+            ("x" * 70 + ".org", "http: cannot listen at xxx"),
+        ],
+    )
+    def test_a_host_that_is_not_here(self, start: Start, host: str, fault: str) -> None:
+        with pytest.raises(WebError) as error:
+            start(host=host, token=TOKEN)
+        assert str(error.value).startswith(fault)
+        assert "\n" not in str(error.value)
+
+    def test_it_ends_at_once_though_somebody_hangs_on(self, start: Start) -> None:
+        server = start()
+        with connect(server) as connection:
+            connection.sendall(b"GET / HT")
+            assert ask(server, "/healthz").status == 200
+            began = time.monotonic()
+            assert server.close(WAIT)
+            assert time.monotonic() - began < 5.0  # of a connection's ten
+            with pytest.raises(OSError, match=r"refused|reset"):
+                connect(server)
+
+    def test_it_need_not_have_been_started(self) -> None:
+        assert WebServer(HttpConfig(port=0), FakeRun()).close(1.0)
+
+
+class TestToken:
+    @pytest.mark.parametrize(
+        "path", ["/", "/metrics", "/api/cameras", "/nowhere", "/healthz/", "//healthz", "/HEALTHZ"]
+    )
+    def test_without_it_there_is_nothing_to_see(self, guarded: WebServer, path: str) -> None:
+        for headers in (
+            {},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer "},
+            {"Authorization": f"Bearer {TOKEN[:-1]}"},
+            {"Authorization": f"Bearer {TOKEN}x"},
+            {"Authorization": f"Basic {TOKEN}"},
+            {"Authorization": TOKEN},
+            {"Cookie": f"token={TOKEN}"},
+        ):
+            answer = ask(guarded, path, **headers)
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert "gate" not in answer.text
+        for query in (
+            "",
+            "?token=",
+            f"?token={TOKEN[1:]}",
+            f"?tokens={TOKEN}",
+            "?token=%ff%00%C3",
+            f"?{TOKEN}",
+        ):
+            assert ask(guarded, path + query).status == 401
+        raw = b"GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \xff\xfe\r\n\r\n" % path.encode()
+        assert status_of(send(guarded, raw)) == 401
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_with_it_there_is(self, start: Start, path: str) -> None:
+        run = FakeRun()
+        run.stats["gate"].set_up(True)
+        server = start(run, token=TOKEN)
+        assert ask(server, path, Authorization=f"Bearer {TOKEN}").status == 200
+        assert ask(server, path, authorization=f"bearer {TOKEN}").status == 200
+        assert ask(server, f"{path}?a=b&token={TOKEN}").status == 200
+        assert TOKEN not in ask(server, f"{path}?token={TOKEN}").text
+
+    def test_of_odd_signs(self, start: Start) -> None:
+        token = "a+b/c=d&e%f?g#h"
+        server = start(token=token)
+        assert ask(server, "/metrics", Authorization=f"Bearer {token}").status == 200
+        assert ask(server, "/metrics?token=a%2Bb%2Fc%3Dd%26e%25f%3Fg%23h").status == 200
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+    def test_health_needs_none_and_names_nobody(self, guarded: WebServer, path: str) -> None:
+        answer = ask(guarded, path)
+        assert answer.status in (200, 503)
+        assert "gate" not in answer.text
+
+    @pytest.mark.parametrize(
+        "host", ["x/healthz?", "x/healthz#", "healthz", "/healthz", "localhost/healthz?"]
+    )
+    def test_a_name_cannot_pass_for_a_path(self, start: Start, host: str) -> None:
+        server = start(host="0.0.0.0", token=TOKEN)
+        assert ask(server, "/metrics", Host=host).status == 401
+
+    def test_on_other_addresses_any_name_will_do(self, start: Start) -> None:
+        server = start(host="0.0.0.0", token=TOKEN)
+        assert (
+            ask(server, "/metrics", Host="cameras.example.org", Authorization=f"Bearer {TOKEN}").status == 200
+        )
+
+
+class TestStrangers:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.2",
+            "[::2]", "0.0.0.0", "", "localhost:8080:1", "localhost@evil.example", "evil.example#localhost",
+            "localhost.", "[::1", "::1", "localhost/", "localhost,evil.example",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("path", [*PATHS, "/nowhere"])
+    def test_a_foreign_name_is_refused(self, plain: WebServer, path: str, host: str) -> None:
+        answer = ask(plain, path, Host=host)
+        assert answer.status in (400, 403)
+        assert "gate" not in answer.text
+
+    @pytest.mark.parametrize("host", ["localhost", "LocalHost:1", "127.0.0.1:8080", "[::1]", "[::1]:9"])
+    def test_this_machines_names_are_not(self, plain: WebServer, host: str) -> None:
+        assert ask(plain, Host=host).status == 200
+
+    def test_nor_is_the_configured_one(self, start: Start) -> None:
+        server = start(host="127.0.0.3")
+        assert ask(server, Host="127.0.0.3:8080").status == 200
+        assert ask(server, Host="127.0.0.4:8080").status == 403
+
+    def test_no_name_or_two_are_refused(self, start: Start) -> None:
+        server = start()
+        assert status_of(send(server, b"GET / HTTP/1.1\r\n\r\n")) == 400
+        assert status_of(send(server, b"GET / HTTP/1.0\r\n\r\n")) == 403
+        both = b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
+        assert status_of(send(server, both)) == 400
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "http://evil.example",
+            "null",
+            "http://localhost:1",
+            "http://127.0.0.1",
+            "file://",
+            "",
+            "ftp://localhost",
+        ],
+    )
+    @pytest.mark.parametrize("path", PATHS)
+    def test_another_page_is_refused(self, plain: WebServer, path: str, origin: str) -> None:
+        answer = ask(plain, path, Origin=origin)
+        assert answer.status == 403
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+    def test_our_own_page_is_not(self, start: Start) -> None:
+        server = start()
+        for name in ("127.0.0.1", "localhost"):
+            host = f"{name}:{place_of(server)[1]}"
+            answer = ask(server, "/api/cameras", Host=host, Origin=f"http://{host}")
+            assert answer.status == 200
+            assert not [header for header in answer.headers if header.lower().startswith("access-control")]
+
+    @pytest.mark.parametrize(
+        "method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "get", "X"]
+    )
+    @pytest.mark.parametrize("path", [*PATHS, "/nowhere"])
+    def test_only_get_and_head(self, plain: WebServer, path: str, method: str) -> None:
+        answer = ask(plain, path, method=method, Access_Control_Request_Method="GET")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc%2fpasswd", "//etc/passwd", "/static/..",
+            "/api/cameras/../x", "/api/cameras/", "/healthz/", "/./healthz", "/metrics%00", "/%00", "/\\..",
+            "http://localhost/metrics", "file:///etc/passwd", "*", "/api/cameras;x", "/%ff%fe", "/cameras.yaml",
+        ],
+    )  # fmt: skip
+    def test_there_are_no_other_paths(self, plain: WebServer, path: str) -> None:
+        answer = ask(plain, path)
+        assert answer.status == 404
+        assert "root:" not in answer.text
+        assert "location" not in answer.headers
+
+    def test_every_answer_tells_browsers_to_keep_it_to_themselves(self, start: Start) -> None:
+        server = start(token=TOKEN)
+        for answer in (
+            ask(server, f"/?token={TOKEN}"),
+            ask(server),
+            ask(server, "/x"),
+            ask(server, method="PUT"),
+        ):
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+            assert "server" not in answer.headers
+
+    def test_the_pages_style_is_the_one_allowed(self, start: Start) -> None:
+        answer = ask(start())
+        style = re.search(r"<style>(.*)</style>", answer.text, re.DOTALL)
+        assert style is not None
+        digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in answer.headers["content-security-policy"]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("path", PATHS)
+    def test_no_answer_holds_one(self, start: Start, path: str) -> None:
+        url = CameraUrl(f"rtsp://viewer:{SECRET}@10.0.0.5/stream1?pwd={SECRET}")
+        raw = url.reveal()
+        sinks = (OutputEvent("gate", raw, "retrying", "refused", f"{raw}: refused; {SECRET} was wrong"),)
+        run = FakeRun()
+        run.states = {
+            "gate": {"state": "retrying", "reason": f"refused by {raw}", "outputs": (raw,), "sinks": sinks}
+        }
+        run.stats["gate"].count_reconnect(raw)
+        server = start(run, token=TOKEN)
+        answer = ask(server, path, Authorization=f"Bearer {TOKEN}")
+        said = answer.text + str(answer.headers)
+        assert answer.status in (200, 503)
+        assert SECRET not in said
+        assert TOKEN not in said
+        if path in ("/", "/metrics", "/api/cameras"):
+            assert "***@10.0.0.5" in said  # the address itself is there
+
+    def test_nor_does_the_log_and_it_names_no_access(
+        self, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        logging.getLogger("uvicorn").setLevel(logging.NOTSET)
+        server = start(token=TOKEN)
+        assert ask(server, f"/metrics?token={TOKEN}").status == 200
+        assert ask(server, "/metrics?token=wrong-one").status == 401
+        assert ask(server, "/healthz", Upgrade="websocket", Connection="Upgrade").status == 200
+        send(server, b"NONSENSE\r\n\r\n")
+        assert server.close(WAIT)
+        records = [record for record in caplog.records if record.name != "asyncio"]
+        assert [(record.name, record.getMessage()) for record in records] == [
+            ("nightday.pipeline.monitoring.http_server", f"listening at {server.address}")
+        ]
+        assert records[0].__dict__["event"] == "http_listening"
+
+    def test_an_endpoint_that_fails_is_logged_and_says_nothing(
+        self, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Failing(FakeRun):
+            def beating(self) -> bool:
+                raise RuntimeError(f"failed at {SECRET}")
+
+        server = start(Failing())
+        answer = ask(server, "/healthz")
+        assert (answer.status, answer.text) == (500, "Internal Server Error")
+        assert answer.headers["cache-control"] == "no-store"
+        assert ask(server, "/readyz").status == 503
+        (record,) = caplog.records
+        assert (record.name, record.levelname) == ("uvicorn.error", "ERROR")
+
+
+class TestTooMuch:
+    @pytest.mark.parametrize("size", [LARGEST_HEAD + 1, 20_000, 100_000, 2_000_000])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /?%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n%s: x\r\n\r\n",
+            b"%s",
+        ],
+    )
+    def test_a_large_head_is_refused(self, plain: WebServer, form: bytes, size: int) -> None:
+        answer = send(plain, form % (b"a" * size))
+        assert answer == b"" or status_of(answer) in (
+            400,
+            431,
+        )  # "" where the rest of it was still on its way
+        assert ask(plain, "/healthz").status == 200
+
+    def test_many_small_headers_are_too(self, start: Start) -> None:
+        server = start()
+        lines = b"".join(b"X-%d: %d\r\n" % (n, n) for n in range(3000))
+        answer = send(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n")
+        assert answer == b"" or status_of(answer) in (400, 431)
+
+    def test_one_just_small_enough_is_not(self, start: Start) -> None:
+        assert ask(start(), X_Cookie="a" * (LARGEST_HEAD - 200)).status == 200
+
+    @pytest.mark.parametrize("header", [b"Content-Length: 1000000000000", b"Transfer-Encoding: chunked"])
+    def test_a_body_is_refused_unread(self, start: Start, header: bytes) -> None:
+        server = start()
+        for expect in (b"", b"Expect: 100-continue\r\n"):
+            answer = send(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n%s\r\n%s\r\n" % (header, expect))
+            assert status_of(answer) == 413
+
+    def test_a_body_that_comes_all_the_same_is_cut_off(self, start: Start) -> None:
+        server = start()
+        head = b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+        sent = 0
+        with connect(server) as connection:
+            connection.sendall(head)
+            with contextlib.suppress(ConnectionError):
+                while sent < 1_000_000_000:
+                    sent += connection.send(b"x" * 65536)
+        assert sent < 50_000_000  # what the kernel's buffers took
+        assert ask(server, "/healthz").status == 200
+
+    def test_one_request_a_connection(self, start: Start) -> None:
+        twice = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n" * 50
+        answer = send(start(), twice)
+        assert answer.count(b"HTTP/1.1 200") == 1
+        assert b"connection: close" in answer
+
+    def test_what_turns_out_malformed_is_not_logged(
+        self, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server = start()
+        for rest in (b"ZZ\r\n", b"5\r\nhello\r\n0\r\n\r\n\0junk\r\n\r\n"):
+            data = b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + rest
+            assert status_of(send(server, data)) in (400, 413)
+        assert server.close(WAIT)
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    def test_rubbish_at_random_is_survived(self, start: Start) -> None:
+        seed = secrets.randbits(32)
+        print(f"seed {seed}")
+        rng = random.Random(seed)
+        server = start(token=TOKEN)
+        good = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nAccept: */*\r\n\r\n"
+        for _ in range(150):
+            data = bytearray(good)
+            for _ in range(rng.randint(1, 5)):
+                place = rng.randrange(len(data))
+                match rng.randrange(4):
+                    case 0:
+                        data[place] = rng.randrange(256)
+                    case 1:
+                        data[place:place] = rng.choice(
+                            [b"\r\n", b"\0", b" ", b":", b"\xff", rng.randbytes(9)]
+                        )
+                    case 2:
+                        del data[place : place + rng.randrange(20)]
+                        data = data or bytearray(b"\n")
+                    case _:
+                        data += data[place:]
+            with connect(server) as connection:
+                connection.sendall(bytes(data))
+                connection.shutdown(socket.SHUT_WR)
+                answer = connection.recv(65536)
+            assert b"nightday_" not in answer
+        assert ask(server, "/healthz").status == 200
+
+
+class TestSlowClients:
+    def test_whoever_says_nothing_is_cut_off(self, start: Start) -> None:
+        server = start(limits={"time_limit": 0.3})
+        for beginning in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "):
+            with connect(server) as connection:
+                connection.sendall(beginning)
+                assert closed(connection)
+
+    def test_whoever_dribbles_is_cut_off(self, start: Start) -> None:
+        server = start(limits={"time_limit": 0.5})
+        with connect(server) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+            deadline = time.monotonic() + WAIT
+            try:
+                while not select.select([connection], [], [], 0.02)[0]:
+                    assert time.monotonic() < deadline
+                    connection.send(b"a")
+            except ConnectionError:
+                return
+            assert closed(connection)
+
+    def test_whoever_does_not_take_the_answer_is_cut_off(self, start: Start) -> None:
+        run = FakeRun()
+        # 12 MB, more than any kernel's buffers take.
+        run.stats["gate"].count_detections([f"{n:04}" * 1000 for n in range(3000)])
+        server = start(run, limits={"time_limit": 1.5})
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(WAIT)
+            connection.connect(place_of(server))
+            connection.sendall(b"GET /api/cameras HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert select.select([connection], [], [], WAIT)[0]  # the answer has begun
+            hung_up = select.poll()
+            hung_up.register(connection, 0)  # asks for errors and hang-ups alone
+            assert hung_up.poll(WAIT * 1000)
+            assert ask(server, "/healthz").status == 200
+
+    def test_those_who_hang_on_keep_nobody_out_and_are_bounded(self, start: Start) -> None:
+        server = start(limits={"most_connections": 16, "time_limit": 3600.0})
+        before = open_files()
+        hanging = []
+        try:
+            for number in range(400):
+                connection = connect(server)
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-%d: " % number)
+                hanging.append(connection)
+                if number % 40 == 0:
+                    assert ask(server, "/metrics").status == 200
+            assert ask(server, "/healthz").status == 200
+            left = [connection for connection in hanging if not closed(connection, within=0.0)]
+            assert left == hanging[-len(left) :]  # the oldest went
+            assert 1 <= len(left) <= 16
+            assert open_files() - before - len(hanging) <= 20
+        finally:
+            for connection in hanging:
+                connection.close()
+
+    def test_memory_does_not_grow_with_them(self, start: Start) -> None:
+        server = start(limits={"most_connections": 16, "time_limit": 3600.0})
+        head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (LARGEST_HEAD - 100)
+
+        def press(rounds: int) -> None:
+            for _ in range(rounds):
+                with connect(server) as connection:
+                    connection.sendall(head)
+            assert ask(server, "/healthz").status == 200
+
+        press(200)
+        before = resident()
+        press(1500)  # 24 MB, were they kept
+        assert resident() - before < 8e6
+
+
+def closed(connection: socket.socket, *, within: float = WAIT) -> bool:
+    """Whether the server closes a connection ``within`` seconds; what it said before does not matter."""
+    connection.settimeout(within)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        return True
+    except (TimeoutError, BlockingIOError):
+        return False
+    return True
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -1,0 +1,98 @@
+"""The status line, for people and for machines."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.counters import StatsSnapshot
+from nightday.pipeline.monitoring.log_stream import Screen
+from nightday.pipeline.monitoring.status_text import (
+    CameraStatus,
+    StatusLine,
+    as_json,
+    camera_json,
+    status_text,
+    summary_text,
+)
+from nightday.pipeline.outputs.output import OutputEvent
+
+
+def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
+    stats: dict[str, Any] = {
+        "up": True, "decoded": pictures, "translated": pictures, "passed": 0, "dropped": {}, "reconnects": {},
+        "detections": {}, "collected": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
+    }  # fmt: skip
+    stats |= fields.pop("stats", {})
+    values: dict[str, Any] = {"state": "playing", "reason": None, "night": True, "outputs": ()} | fields
+    return CameraStatus(name=name, stats=StatsSnapshot(**stats), **values)
+
+
+def test_one_camera() -> None:
+    assert status_text([camera()], rates={"gate": 24.96}, seconds=75.2) == "01:15 │ gate 25.0 fps 41 ms night"
+    lossy = camera(night=None, stats={"dropped": {"overload": 7, "decode_error": 2}})
+    assert status_text([lossy], rates={"gate": 9.0}, seconds=3600) == "60:00 │ gate 9.0 fps 41 ms -9"
+
+
+def test_of_many_those_in_trouble_come_first() -> None:
+    cameras = [camera(f"c{index}") for index in range(8)]
+    cameras += [
+        camera("dock", state="retrying", reason="refused", stats={"up": False}),
+        camera("yard", outputs=("rtsp://h/yard (timeout)",)),
+    ]
+    text = status_text(cameras, rates={status.name: 25.0 * status.stats.up for status in cameras}, seconds=5)
+    total, first, second, third, *_ = text.split(" │ ")[1:]
+    assert total == "9/10 up 225 fps"
+    assert first == "dock retrying (refused)"
+    assert second == "yard 25.0 fps 41 ms night output rtsp://h/yard (timeout)"
+    assert third.startswith("c0 ")
+
+
+def test_the_last_words_tell_who_was_away() -> None:
+    cameras = [camera(pictures=5, state="stopped"), camera("dock", state="stopped", reason="refused")]
+    gate, dock = summary_text(cameras, []).splitlines()
+    assert "stopped" not in gate
+    assert dock.endswith("stopped (refused)")
+
+
+def test_rates_are_those_since_the_last_report() -> None:
+    stream = io.StringIO()
+    screen = Screen(stream, log_format="json")
+    line = StatusLine(screen)
+    for seconds, pictures in ((10.0, 100), (20.0, 350), (20.0, 350)):
+        line.report([camera(pictures=pictures)], seconds=seconds)
+    assert screen.flush()
+    events = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert [event["cameras"]["gate"]["fps"] for event in events] == [10.0, 25.0, 0.0]
+    assert events[0]["cameras"]["gate"]["latency_p95_ms"] == 41.0
+    assert {event["event"] for event in events} == {"status"}
+
+
+def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
+    url = CameraUrl("rtsp://viewer:Zk9q7Wx2@10.0.0.5/day")
+    sinks = (
+        OutputEvent("gate", "out/gate.mp4", "writing"),
+        OutputEvent("gate", str(url), "retrying", "refused", f"Connection refused: {url.reveal()}"),
+    )
+    entry = camera_json(
+        camera(pictures=7, translate="always", sinks=sinks, outputs=(f"{url.reveal()} (refused)",))
+    )
+    assert (entry["name"], entry["translate"], entry["translated"]) == ("gate", "always", 7)
+    assert entry["outputs_in_trouble"] == ["rtsp://***@10.0.0.5/day (refused)"]
+    assert entry["outputs"] == [
+        {"output": "out/gate.mp4", "state": "writing", "reason": None, "detail": ""},
+        {
+            "output": "rtsp://***@10.0.0.5/day",
+            "state": "retrying",
+            "reason": "refused",
+            "detail": "Connection refused: rtsp://***@10.0.0.5/day",
+        },
+    ]
+
+
+def test_the_next_try_is_told_in_seconds() -> None:
+    waiting = camera(state="retrying", reason="refused", next_try=3.14)
+    assert as_json(waiting)["next_try_s"] == 3.1
+    assert as_json(camera())["next_try_s"] is None

@@ -1,0 +1,197 @@
+"""One encoder for all outputs of a camera: each gets only what it can decode, and nothing is encoded twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.outputs import encoder
+from nightday.pipeline.outputs.encoder import KEPT, Coded, Encoder, Feed, LeftOut, SharedEncoder
+from tests.support.media_helpers import picture
+
+FRAME = 512
+Decoded = dict[int, bytes]
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """PTS of every picture that went through x264."""
+    seen: list[int] = []
+    genuine = Encoder.encode
+
+    def counted(self: Encoder, shown: Picture, *, key: bool = False) -> list[av.Packet]:
+        seen.append(shown.frame.pts)
+        return genuine(self, shown, key=key)
+
+    monkeypatch.setattr(encoder.Encoder, "encode", counted)
+    return seen
+
+
+def shown(number: int, **options: object) -> Picture:
+    """A picture that differs from its neighbours everywhere."""
+    rgb = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+    return picture(number * FRAME, rgb=rgb, **options)  # type: ignore[arg-type]
+
+
+def take(feed: Feed, one: Picture, *, key: bool = False) -> Coded | None:
+    """What the feed gives for a picture; None where it is left out."""
+    try:
+        return feed.encode(one, key=key)
+    except LeftOut:
+        return None
+
+
+def decode(coded: list[Coded]) -> Decoded:
+    """Pictures by PTS, by a decoder that fails on what it has no reference for."""
+    context = av.CodecContext.create("h264", "r")
+    context.options = {"err_detect": "explode", "flags": "-output_corrupt"}
+    frames: Decoded = {}
+    for item in coded:
+        packet = av.Packet(item.data)
+        packet.pts = packet.dts = item.pts
+        frames |= {frame.pts: frame.to_ndarray().tobytes() for frame in context.decode(packet)}  # type: ignore[attr-defined]
+    return frames | {frame.pts: frame.to_ndarray().tobytes() for frame in context.decode(None)}  # type: ignore[attr-defined]
+
+
+def test_each_picture_is_encoded_once_for_all(encoded: list[int]) -> None:
+    shared = SharedEncoder()
+    feeds = [Feed(shared) for _ in range(3)]
+    pictures = [shown(number) for number in range(30)]
+    got = [[feed.encode(one) for feed in feeds] for one in pictures]
+    assert encoded == [one.frame.pts for one in pictures]
+    assert all(coded is row[0] for row in got for coded in row)
+
+
+def test_outputs_that_leave_out_pictures_at_random_get_what_they_can_decode(encoded: list[int]) -> None:
+    """Each output's stream decodes to the very pictures of the whole stream, however the others fare."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    shared = SharedEncoder()
+    whole: dict[int, Coded] = {}
+    feeds = [Feed(shared) for _ in range(3)]
+    queues: list[list[Picture]] = [[] for _ in feeds]
+    got: list[list[Coded]] = [[] for _ in feeds]
+    left_out = [0, 0, 0]
+    for number in range(300):
+        one = shown(number)
+        for place in range(3):
+            if rng.random() < (0.0, 0.05, 0.2)[place] or len(queues[place]) > 6:
+                left_out[place] += 1
+            else:
+                queues[place].append(one)
+        for place in rng.sample(range(3), 3):
+            for _ in range(rng.randrange(4) if place else len(queues[place])):
+                if queues[place]:
+                    coded = take(feeds[place], queues[place].pop(0), key=rng.random() < 0.02)
+                    if coded is not None:
+                        got[place].append(coded)
+                        whole[coded.pts] = coded
+    assert len(encoded) == len(set(encoded))
+    reference = decode([whole[pts] for pts in sorted(whole)])
+    for coded, lost in zip(got, left_out, strict=True):
+        assert coded[0].key
+        frames = decode(coded)
+        assert frames == {item.pts: reference[item.pts] for item in coded}
+        assert len(coded) >= 300 - 10 * lost - 10
+    assert len(got[0]) == 300
+
+
+def test_a_key_frame_asked_for_comes_with_the_picture_or_the_next_one() -> None:
+    shared = SharedEncoder()
+    first, second = Feed(shared), Feed(shared)
+    for number in range(5):
+        first.encode(shown(number))
+    ahead = shown(5)
+    assert not first.encode(ahead).key
+    assert take(second, ahead, key=True) is None  # what it would need was never given to it
+    following = first.encode(shown(6))
+    assert following.key
+    assert second.encode(shown(6)) is following
+    assert not first.encode(shown(7)).key
+
+
+def test_an_output_that_begins_takes_nothing_but_a_key_frame() -> None:
+    shared = SharedEncoder()
+    first, second = Feed(shared), Feed(shared)
+    for number in range(3):
+        first.encode(shown(number))
+        second.encode(shown(number))
+    first.encode(shown(3))
+    with pytest.raises(LeftOut):
+        second.encode(shown(3), begins=True)  # it could decode it, but not begin a file with it
+    assert second.encode(shown(4), begins=True).key
+
+
+def test_one_that_lies_far_behind_gets_nothing_old_and_starts_anew_with_a_key_frame(
+    encoded: list[int],
+) -> None:
+    shared = SharedEncoder()
+    quick, slow = Feed(shared), Feed(shared)
+    assert slow.encode(shown(0)) is not None
+    for number in range(KEPT + 10):
+        assert quick.encode(shown(number)) is not None
+    assert [take(slow, shown(number)) for number in range(1, 5)] == [None] * 4
+    assert len(encoded) == KEPT + 10
+    again = slow.encode(shown(KEPT + 10))
+    assert again.key
+    assert quick.encode(shown(KEPT + 10)) is again
+
+
+def test_a_camera_whose_time_starts_anew_starts_a_new_stream() -> None:
+    shared = SharedEncoder()
+    feed = Feed(shared)
+    streams = []
+    for number, decoded_at in [(10, 1.0), (11, 2.0), (1, 3.0), (2, 4.0)]:
+        one = shown(number)
+        frame = dataclasses.replace(one.frame, decoded_at=decoded_at)
+        coded = feed.encode(dataclasses.replace(one, frame=frame))
+        streams.append((coded.stream, coded.key))
+    assert streams == [(1, True), (1, False), (2, True), (2, False)]
+
+
+def test_another_size_or_time_base_starts_a_new_stream() -> None:
+    feed = Feed(SharedEncoder())
+    made = [
+        feed.encode(one)
+        for one in (
+            picture(1 * FRAME),
+            picture(2 * FRAME, size=(96, 80)),
+            picture(3 * FRAME, size=(97, 81)),
+            picture(900, time_base=Fraction(1, 1000), size=(96, 80)),
+        )
+    ]
+    assert [(coded.stream, coded.size, coded.key) for coded in made] == [
+        (1, (64, 48), True),
+        (2, (96, 80), True),
+        (2, (96, 80), False),
+        (3, (96, 80), True),
+    ]
+
+
+def test_threads_that_ask_at_once_get_the_same(encoded: list[int]) -> None:
+    shared, pictures = SharedEncoder(), [shown(number) for number in range(60)]
+    barrier = threading.Barrier(4)
+    got: list[list[Coded]] = [[] for _ in range(4)]
+
+    def ask(place: int) -> None:
+        feed = Feed(shared)
+        for one in pictures:
+            barrier.wait(20)
+            got[place].append(feed.encode(one))
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(encoded) == 60
+    assert got[0] == got[1] == got[2] == got[3]
+    assert len(got[0]) == 60

@@ -1,0 +1,490 @@
+"""A camera's background: two medians, sampled, kept over restarts, and dropped with their scene."""
+
+import logging
+import os
+import secrets
+from collections import deque
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.pipeline.config.schema import Config
+from nightday.pipeline.core import atomic_file
+from nightday.pipeline.core.png import save_png
+from nightday.pipeline.scene import background as background_module
+from nightday.pipeline.scene.background import CHECKPOINT_EVERY, Background
+from nightday.pipeline.scene.background_file import load_background
+from nightday.pipeline.scene.rolling_median import STRIPS
+from nightday.pipeline.supervision.runtime import run
+from tests.support.clips import make_clip
+from tests.support.media_helpers import FakeClock
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)
+
+
+def reference(ring: deque[Pixels]) -> Pixels:
+    return np.floor(np.median(np.stack(ring), axis=0) + 0.5).astype(np.uint8)
+
+
+def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pixels:
+    """A picture with structure at all scales, unlike any other."""
+    height, width = size
+    layers = [
+        cv2.resize(rng.uniform(0, 255, (max(height // n, 2), max(width // n, 2), 3)), (width, height))
+        for n in (2, 4, 8, 16, 32)
+    ]
+    return np.clip(np.mean(layers, axis=0) * 2 - 128, 0, 255).astype(np.uint8)
+
+
+def made(path: Path | None = None, **options: object) -> Background:
+    return Background(**({"camera": "gate", "frames": 5, "every": 1.0, "path": path} | options))  # type: ignore[arg-type]
+
+
+def show(
+    background: Background,
+    view: Pixels,
+    *,
+    start: float,
+    samples: int,
+    translated: bool = False,
+    seen: Pixels | None = None,
+    rng: np.random.Generator,
+) -> deque[Pixels]:
+    """Show noisy ``view``s for ``samples`` seconds at ``STRIPS`` frames a second; what was sampled."""
+    ring: deque[Pixels] = deque(maxlen=5)
+    for index in range(samples * STRIPS):
+        noise = rng.integers(-3, 4, view.shape)
+        picture = np.clip(view + noise, 0, 255).astype(np.uint8)
+        camera = picture if seen is None else np.clip(seen + noise, 0, 255).astype(np.uint8)
+        background.observe(picture, seen=camera, translated=translated, seconds=start + index / STRIPS)
+        if index % STRIPS == 0:
+            ring.append(picture)
+    return ring
+
+
+def events(caplog: pytest.LogCaptureFixture, prefix: str = "background_") -> list[tuple[str, str]]:
+    """The name and reason of each event logged."""
+    found = [(getattr(record, "event", ""), getattr(record, "reason", "")) for record in caplog.records]
+    return [event for event in found if event[0].startswith(prefix)]
+
+
+def test_background_samples_by_the_cameras_clock(rng: np.random.Generator, tmp_path: Path) -> None:
+    background = made(tmp_path / "new" / "bg.png", frames=3, every=2.0)
+    assert not background.save()
+    ring = deque[Pixels](maxlen=3)
+    for index in range(250):  # 10 s at 25 fps: samples at 0, 2, 4, 6, 8 s
+        picture = rng.integers(0, 256, (32, 24, 3), dtype=np.uint8)
+        background.observe(picture, seen=picture, translated=True, seconds=100 + index / 25)
+        if index % 50 == 0:
+            ring.append(picture)
+    background.settle()
+    assert background.picture is not None
+    np.testing.assert_array_equal(background.picture, reference(ring))
+    assert background.save()
+    assert not background.save()  # nothing new
+    saved = cv2.imread(str(tmp_path / "new" / "bg.png"))
+    np.testing.assert_array_equal(saved[..., ::-1], background.picture)
+    assert os.listdir(tmp_path / "new") == ["bg.png"]
+
+
+def test_a_sample_waits_until_the_one_before_is_worked_in(rng: np.random.Generator) -> None:
+    background = made(frames=9, every=0.0)
+    pictures = rng.integers(0, 256, (2 * STRIPS, 32, 24, 3), dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        background.observe(picture, seen=picture, translated=False, seconds=index / 25)
+    assert background.picture is not None
+    np.testing.assert_array_equal(background.picture, reference(deque([pictures[0], pictures[STRIPS]])))
+
+
+def test_day_and_night_are_kept_apart_and_the_one_in_use_is_shown(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    background = made(tmp_path / "bg.png")
+    day, night, dark = scene(rng), scene(rng), scene(rng) // 4
+    by_day = show(background, day, start=0, samples=7, rng=rng)
+    assert background.of("night") is None
+    in_use = background.picture
+    by_night = show(background, night, start=100, samples=3, translated=True, seen=dark, rng=rng)
+    np.testing.assert_array_equal(background.of("day"), reference(by_day))
+    assert background.of("day") is in_use
+    np.testing.assert_array_equal(background.of("night"), reference(by_night))
+    assert background.picture is background.of("night")
+    assert background.save()
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "bg.png"))[..., ::-1], reference(by_night))
+    again = show(background, day, start=200, samples=1, rng=rng)
+    np.testing.assert_array_equal(
+        background.of("day"), reference(deque([reference(by_day)] * 5 + [*again], maxlen=5))
+    )
+    assert background.picture is background.of("day")
+
+
+def test_before_the_first_sample_by_night_the_days_median_is_shown(rng: np.random.Generator) -> None:
+    background = made()
+    view = scene(rng)
+    show(background, view, start=0, samples=2, rng=rng)
+    by_day = background.picture
+    background.observe(view, seen=view, translated=True, seconds=50)
+    assert background.picture is by_day
+
+
+def test_memory_is_bounded_through_days_and_nights(rng: np.random.Generator) -> None:
+    background = made()
+    assert background.nbytes == 0
+    view, most = scene(rng), 0
+    for change in range(6):
+        for index in range(8 * STRIPS):
+            seconds = 100 * change + index / STRIPS
+            background.observe(view, seen=view, translated=bool(change % 2), seconds=seconds)
+            most = max(most, background.nbytes)
+    assert view.nbytes * 10 < most <= view.nbytes * (2 * 5 + 5)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------
+
+
+def filled(path: Path, rng: np.random.Generator, **options: object) -> Background:
+    """One that has seen a day and a night and saved them."""
+    background = made(path, **options)
+    view = scene(rng)
+    show(background, view, start=0, samples=12, rng=rng)
+    show(background, 255 - view, start=100, samples=12, translated=True, seen=view // 4, rng=rng)
+    background.settle()
+    assert background.checkpoint(final=True)
+    return background
+
+
+def test_a_restart_begins_with_both_medians(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    before = filled(tmp_path / "bg.png", rng)
+    after = made(tmp_path / "bg.png")
+    after.restore()
+    assert events(caplog) == [("background_restored", "")]
+    for state in ("day", "night"):
+        np.testing.assert_array_equal(after.of(state), before.of(state))
+    assert after.nbytes == 2 * before.picture.nbytes  # type: ignore[union-attr]
+    assert not after.checkpoint(final=True)  # no news
+    old = before.of("day")
+    assert old is not None
+    new = show(after, old, start=0, samples=2, rng=rng)
+    np.testing.assert_array_equal(after.of("day"), reference(deque([old] * 3 + [*new])))
+
+
+@pytest.mark.parametrize(("before", "stays"), [("one", ["day"]), ("", [])])
+def test_another_model_drops_what_the_last_one_made_of_the_night(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, stays: list[str]
+) -> None:
+    """And where nothing was translated before, the "day" may be of nights."""
+    old = filled(tmp_path / "bg.png", rng, model=before)
+    after = made(tmp_path / "bg.png", model="two")
+    after.restore()
+    assert events(caplog) == [("background_dropped", "model")]
+    assert [state for state in ("day", "night") if after.of(state) is not None] == stays  # type: ignore[arg-type]
+    if stays:
+        np.testing.assert_array_equal(after.of("day"), old.of("day"))
+    show(after, scene(rng), start=0, samples=2, rng=rng)
+    assert after.checkpoint(final=True)
+    caplog.clear()
+    made(tmp_path / "bg.png", model="two").restore()  # said once
+    assert events(caplog) == []
+
+
+def test_nothing_to_restore_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for background in (made(tmp_path / "none" / "bg.png"), made(None)):
+        background.restore()
+        assert background.picture is None
+        assert not background.checkpoint(final=True)
+    assert caplog.records == []
+    assert os.listdir(tmp_path) == []
+
+
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def altered(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def from_elsewhere(path: Path) -> None:
+    path.write_bytes(b"\x80\x04\x95not a pickle, not an array")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "reason"),
+    [
+        (torn, {}, "its checksum is wrong: it is torn or was altered"),
+        (altered, {}, "its checksum is wrong: it is torn or was altered"),
+        (from_elsewhere, {}, "it is no background checkpoint"),
+        (None, {"camera": "yard"}, "its camera is 'gate', not 'yard'"),
+        (None, {"source": "rtsp://10.0.0.6/1"}, "its source is '', not 'rtsp://10.0.0.6/1'"),
+    ],
+)
+def test_a_checkpoint_that_will_not_do_is_refused_with_one_warning(
+    rng: np.random.Generator,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    spoil: object,
+    options: dict[str, object],
+    reason: str,
+) -> None:
+    filled(tmp_path / "bg.png", rng)
+    if callable(spoil):
+        spoil(tmp_path / "bg.state")
+    after = made(tmp_path / "bg.png", **options)
+    after.restore()
+    assert after.picture is None
+    fresh = show(after, scene(rng), start=0, samples=2, rng=rng)
+    np.testing.assert_array_equal(after.picture, reference(fresh))
+    assert events(caplog) == [("background_refused", reason)]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{tmp_path / 'bg.state'} refused: {reason}; starting afresh" in record.getMessage()
+    assert after.checkpoint()  # and the next start has a good one
+    again = made(tmp_path / "bg.png", **options)
+    again.restore()
+    np.testing.assert_array_equal(again.picture, after.picture)
+
+
+def test_a_checkpoint_of_another_size_is_refused_at_the_first_picture(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(tmp_path / "bg.png", rng)
+    after = made(tmp_path / "bg.png")
+    after.restore()
+    fresh = show(after, scene(rng, size=(72, 128)), start=0, samples=2, rng=rng)
+    np.testing.assert_array_equal(after.picture, reference(fresh))
+    assert after.of("night") is None
+    assert events(caplog) == [("background_refused", "its pictures are 128x96, the camera's are 128x72")]
+    assert str(tmp_path / "bg.state") in caplog.text
+
+
+def test_checkpoints_are_written_now_and_then_and_at_the_end(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    background = made(tmp_path / "bg.png", clock=clock)
+    view = scene(rng)
+    written = []
+    for second in range(round(2.5 * CHECKPOINT_EVERY)):
+        if second % 20 == 0:
+            show(background, view, start=second, samples=2, rng=rng)
+        if background.checkpoint():
+            written.append(second)
+        clock.now += 1
+    assert written == [0, CHECKPOINT_EVERY, 2 * CHECKPOINT_EVERY]
+    assert background.checkpoint(final=True)
+    assert not background.checkpoint(final=True)
+    kept = load_background(tmp_path / "bg.state", camera="gate", source="")
+    assert kept is not None
+    np.testing.assert_array_equal(kept.medians["day"][0], background.picture)
+
+
+def test_a_full_disk_is_not_tried_at_every_look(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, tries = FakeClock(), []
+
+    def disk_full(*_: object, **__: object) -> None:
+        tries.append(clock.now)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(background_module, "save_background", disk_full)
+    background = made(tmp_path / "bg.png", clock=clock)
+    show(background, scene(rng), start=0, samples=2, rng=rng)
+    with pytest.raises(OSError, match="No space"):
+        background.checkpoint()
+    for _ in range(round(CHECKPOINT_EVERY) - 1):
+        clock.now += 1
+        assert not background.checkpoint()
+    clock.now += 1
+    with pytest.raises(OSError, match="No space"):
+        background.checkpoint()
+    assert len(tries) == 2
+
+
+def test_observing_never_touches_the_disk(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hot loop calls may drop, switch and publish, but not write."""
+
+    def writes(*_: object, **__: object) -> None:
+        raise AssertionError("the loop waits for a disk")
+
+    background = filled(tmp_path / "bg.png", rng)
+    for name in ("save_background", "save_png", "load_background"):
+        monkeypatch.setattr(background_module, name, writes)
+    monkeypatch.setattr("builtins.open", writes)
+    show(background, scene(rng), start=200, samples=30, rng=rng)
+    show(background, scene(rng, size=(48, 64)), start=300, samples=2, translated=True, rng=rng)
+
+
+# --- the end of a scene ---------------------------------------------------------------------------------------
+
+
+def test_another_resolution_drops_both(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    background = filled(tmp_path / "bg.png", rng)
+    fresh = show(background, scene(rng, size=(120, 160)), start=200, samples=2, rng=rng)
+    np.testing.assert_array_equal(background.of("day"), reference(fresh))
+    assert background.of("night") is None
+    assert events(caplog) == [("background_dropped", "resolution")]
+
+
+def test_a_moved_camera_drops_both_though_the_generator_draws_its_old_scene(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    view, dark, elsewhere = scene(rng), scene(rng) // 3, scene(rng) // 3
+    background = made(tmp_path / "bg.png")
+    show(background, view, start=0, samples=12, rng=rng)
+    show(background, view, start=100, samples=20, translated=True, seen=dark, rng=rng)
+    assert background.checkpoint()
+    assert events(caplog) == []
+    show(background, view, start=200, samples=4, translated=True, seen=elsewhere, rng=rng)
+    assert background.of("day") is not None  # might be a lorry
+    show(background, view, start=204, samples=26, translated=True, seen=elsewhere, rng=rng)
+    assert events(caplog) == [("background_dropped", "moved")]
+    assert background.of("day") is None
+    assert background.of("night") is not None  # made of what came after
+    assert background.checkpoint()  # at once, lest a restart takes up the old scene
+    kept = load_background(tmp_path / "bg.state", camera="gate", source="")
+    assert kept is not None
+    assert set(kept.medians) == {"night"}
+    show(background, view, start=240, samples=30, translated=True, seen=elsewhere, rng=rng)
+    assert len(events(caplog)) == 1  # the new scene is the one it now knows
+
+
+def test_a_camera_moved_while_the_program_was_down_is_noticed(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(tmp_path / "bg.png", rng)
+    after = made(tmp_path / "bg.png")
+    after.restore()
+    show(after, scene(rng), start=0, samples=30, rng=rng)
+    assert events(caplog) == [("background_dropped", "moved")]
+    assert after.of("night") is None
+
+
+def test_a_failed_write_leaves_the_old_picture_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bg.png"
+    save_png(path, np.full((8, 8, 3), 7, np.uint8))
+    before = path.read_bytes()
+
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(atomic_file.os, "replace", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save_png(path, np.full((8, 8, 3), 9, np.uint8))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["bg.png"]
+
+
+def test_a_checkpoint_whose_pictures_differ_in_size_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = background_module.Kept(
+        medians={state: (np.zeros((8, width, 3), np.uint8), 1) for state, width in (("day", 8), ("night", 9))}
+    )
+    background_module.save_background(tmp_path / "bg.state", kept, camera="gate", source="")
+    background = made(tmp_path / "bg.png")
+    background.restore()
+    assert background.picture is None
+    assert events(caplog) == [("background_refused", "its pictures differ in size")]
+
+
+# --- in the whole line ----------------------------------------------------------------------------------------
+
+
+def test_a_second_run_begins_with_the_background_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Night frames are translated (here, inverted) and fill the night's median; the camera's own fill the day's."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.chdir(tmp_path)
+    make_clip(Path("night.mp4"), 30)
+    make_clip(Path("day.mp4"), 200)
+    torch.manual_seed(0)
+    save_checkpoint("model.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
+
+    def play(clip: str) -> None:
+        Path("clip.mp4").unlink(missing_ok=True)
+        Path("clip.mp4").symlink_to(clip)
+        camera = {
+            "name": "gate",
+            "url": "clip.mp4",
+            "model": "model.pt",
+            "pace": "fast",
+            "background": {"save": "bg.png", "every_s": 0.04, "frames": 5},
+        }
+        outcome = run(
+            Config.model_validate({"cameras": [camera]}),
+            engines={Path("model.pt"): lambda frames: 255 - frames},
+        )
+        assert outcome.problems == ()
+        assert outcome.files == (Path("bg.png"),)
+
+    def kept() -> dict[str, float]:
+        held = load_background(Path("bg.state"), camera="gate", source="clip.mp4")
+        assert held is not None
+        return {state: float(picture.mean()) for state, (picture, _) in held.medians.items()}
+
+    play("night.mp4")
+    assert kept() == {"night": pytest.approx(cv2.imread("bg.png").mean())}
+    night = kept()["night"]
+    assert night > 180
+    play("day.mp4")
+    assert kept() == {"night": night, "day": pytest.approx(cv2.imread("bg.png").mean())}
+    assert [name for name, _ in events(caplog)] == ["background_restored"]
+    caplog.clear()
+    save_checkpoint("model.pt", NightToDay(GeneratorSettings(blocks=2, width=4)))
+    play("day.mp4")
+    assert kept() == {"day": pytest.approx(cv2.imread("bg.png").mean())}
+    assert events(caplog)[0] == ("background_dropped", "model")
+
+
+def test_another_generator_under_way_ends_what_the_one_before_made_of_the_night_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rng: np.random.Generator
+) -> None:
+    background = made(tmp_path / "bg.png", model="first")
+    view = scene(rng)
+    show(background, view, start=0, samples=5, rng=rng)
+    show(background, view, start=5, samples=5, translated=True, seen=view // 8, rng=rng)
+    day = background.of("day")
+    assert day is not None
+    assert background.of("night") is not None
+    background.use_model("first")  # the same weights in another precision
+    show(background, view, start=10, samples=1, translated=True, seen=view // 8, rng=rng)
+    assert events(caplog) == []
+    background.use_model("second")
+    assert background.model == "second"
+    other = 255 - view
+    ring = show(background, other, start=11, samples=3, translated=True, seen=view // 8, rng=rng)
+    assert events(caplog) == [("background_dropped", "model")]
+    np.testing.assert_array_equal(background.of("night"), reference(ring))
+    np.testing.assert_array_equal(background.of("day"), day)
+    assert background.checkpoint()  # in a hurry, lest a restart takes up the night before
+    path = background.checkpoint_path
+    assert path is not None
+    kept = load_background(path, camera="gate", source="")
+    assert kept is not None
+    assert kept.model == "second"

@@ -1,0 +1,262 @@
+"""Batches across cameras: oldest first, of one kind, no larger than asked, and without polling."""
+
+import random
+import threading
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks import batching
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.translation.batcher import IDLE, Batcher
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.engine_call import Translate, translate
+
+
+class StillClock:
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.is_set()
+
+
+class Yard:
+    """A few cameras' slots and the batcher on them."""
+
+    def __init__(self, names: Iterable[str], max_batch: int = 8) -> None:
+        self.ready = threading.Condition()
+        self.lines = {name: self._line(name) for name in names}
+        self.closed = threading.Event()
+        self.batcher = Batcher(
+            ready=self.ready,
+            max_batch=max_batch,
+            kind=lambda _, frame: (frame.video.width, frame.video.height),
+            clock=StillClock(),
+        )
+        for line in self.lines.values():
+            self.batcher.add(line)
+
+    def _line(self, name: str) -> Channel:
+        stats = CameraStats()
+        config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"})
+        return Channel(config=config, stats=stats, slot=LatestSlot(ready=self.ready, stats=stats))
+
+    def put(self, camera: str, at: float, width: int = 64) -> None:
+        video = av.VideoFrame(width, 48, "yuv420p")
+        self.lines[camera].slot.put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
+
+    def next(self) -> list[list[str]]:
+        """The cameras of the next batches, which are worked off at once."""
+        batches = self.batcher.next(self.closed)
+        self.batcher.done(batches)
+        return [[frame.camera for _, frame in batch] for batch in batches]
+
+
+def test_oldest_first_and_no_more_than_fit() -> None:
+    yard = Yard("abcde", max_batch=3)
+    for camera, at in zip("abcde", (5, 1, 4, 2, 3), strict=True):
+        yard.put(camera, at=at)
+    assert yard.next() == [["b", "d", "e"]]
+    assert yard.next() == [["c", "a"]]
+
+
+def test_cameras_in_step_slow_evenly_under_overload() -> None:
+    yard = Yard("abcde", max_batch=2)
+    served = []
+    for step in range(25):  # each has a new frame at every step, always in the same order
+        for offset, camera in enumerate("abcde"):
+            yard.put(camera, at=step + offset / 10)
+        (batch,) = yard.next()
+        assert len(batch) == 2
+        served += batch
+    assert [served.count(camera) for camera in "abcde"] == [10] * 5
+    assert max(len(gap) for camera in "abcde" for gap in "".join(served).split(camera)) <= 5
+
+
+def test_one_kind_a_batch() -> None:
+    yard = Yard("abc")
+    yard.put("a", at=1)
+    assert yard.next() == [["a"]]
+    yard.put("b", at=2, width=96)
+    assert yard.next() == [["b"]]
+    for camera in "ac":
+        yard.put(camera, at=3)
+    assert yard.next() == [["c", "a"]]
+    for at, camera, width in ((5.0, "a", 64), (4.0, "b", 96), (4.5, "c", 64)):
+        yard.put(camera, at=at, width=width)
+    assert yard.next() == [["b"]]  # its last turn is longest ago, too
+    assert yard.next() == [["c", "a"]]
+
+
+def test_a_camera_that_changed_size_comes_as_a_batch_of_its_own() -> None:
+    yard = Yard("ab")
+    for camera in "ab":
+        yard.put(camera, at=1)
+        yard.next()
+    yard.put("a", at=2)
+    yard.put("b", at=3, width=96)
+    assert yard.next() == [["a"], ["b"]]
+    yard.put("a", at=4)
+    yard.put("b", at=5, width=96)
+    assert yard.next() == [["a"]]
+    assert yard.next() == [["b"]]
+
+
+class Lanes:
+    """An engine that takes two calls at once."""
+
+    at_once = 2
+
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return frames
+
+
+def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
+    yard, engine = Yard("abcd"), Lanes()
+    for line in yard.lines.values():
+        line.engine = engine
+    for camera, at in zip("abcd", (1, 2, 3, 4), strict=True):
+        yard.put(camera, at=at)
+    first, second = (yard.batcher.next(yard.closed) for _ in range(2))
+    assert [[frame.camera for _, frame in batch] for batch in (*first, *second)] == [["a"], ["b"]]
+    yard.put("a", at=5)
+    began = time.monotonic()
+    assert yard.batcher.next(yard.closed) == []  # both are busy
+    assert time.monotonic() - began >= IDLE / 2
+    yard.batcher.done(second)
+    assert yard.next() == [["c"]]
+    assert yard.next() == [["d"]]
+    yard.put("b", at=6)
+    assert yard.next() == [["b"]]  # a's older frame waits for the one before it
+    yard.batcher.done(first)
+    assert yard.next() == [["a"]]
+
+
+def test_any_other_engine_has_one_batch_at_a_time() -> None:
+    yard = Yard("abc", max_batch=2)
+    yard.lines["c"].engine = Lanes()
+    for line in (yard.lines["a"], yard.lines["b"]):
+        line.engine = _same
+    yard.put("a", at=1)
+    batches = yard.batcher.next(yard.closed)
+    for camera, at in (("b", 2), ("c", 3)):
+        yard.put(camera, at=at)
+    assert yard.next() == [["c"]]
+    yard.batcher.done(batches)
+    assert yard.next() == [["b"]]
+
+
+def _same(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return frames
+
+
+def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:
+    yard = Yard("a")
+    waits = []
+    real = yard.ready.wait
+
+    def counted(timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        asleep.set()
+        return real(timeout)
+
+    asleep = threading.Event()
+    yard.ready.wait = counted  # type: ignore[method-assign]
+    results: list[list[list[str]]] = []
+    thread = threading.Thread(target=lambda: results.extend([yard.next(), yard.next()]))
+    thread.start()
+    assert asleep.wait(5)
+    asleep.clear()
+    yard.put("a", at=1)
+    assert asleep.wait(5)
+    yard.closed.set()
+    with yard.ready:
+        yard.ready.notify_all()
+    thread.join(5)
+    assert results == [[["a"]], []]
+    assert waits == [pytest.approx(IDLE, abs=0.1)] * 2  # it slept twice; one sign of life in that time is all
+
+
+def test_without_frames_it_returns_now_and_then_to_show_it_is_alive() -> None:
+    assert Yard("a").next() == []
+
+
+def test_a_camera_taken_away_is_left_alone_and_one_put_back_is_taken_again() -> None:
+    yard = Yard("ab")
+    yard.batcher.remove("a")
+    yard.put("a", at=1)
+    yard.put("b", at=2)
+    assert yard.next() == [["b"]]
+    yard.batcher.add(yard.lines["a"])
+    assert yard.next() == [["a"]]
+
+
+def test_closed_still_hands_out_what_waits() -> None:
+    yard = Yard("ab")
+    yard.put("a", at=1)
+    yard.closed.set()
+    assert yard.next() == [["a"]]
+    assert yard.next() == []
+
+
+def test_an_engine_error_costs_only_the_frame_at_fault() -> None:
+    sizes = []
+
+    def engine(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        sizes.append(len(frames))
+        if (frames == 13).all(axis=(1, 2, 3)).any():
+            raise RuntimeError("thirteen")
+        return 255 - frames
+
+    pictures = [np.full((4, 5, 3), value, np.uint8) for value in (1, 13, 2)]
+    first, failed, last = translate(engine, pictures)
+    assert isinstance(failed, RuntimeError)
+    np.testing.assert_array_equal(first, 254)
+    np.testing.assert_array_equal(last, 253)
+    assert sizes == [3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("wrong", [lambda frames: frames[..., :2], lambda frames: frames.astype(np.float32)])
+def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Translate) -> None:
+    for result in translate(wrong, [np.zeros((4, 5, 3), np.uint8)] * 2):
+        assert isinstance(result, ValueError)
+        assert "(1, 4, 5, 3)" in str(result)
+
+
+def test_an_engine_that_loses_frames_of_a_batch_is_run_one_at_a_time() -> None:
+    pictures = [np.full((4, 5, 3), value, np.uint8) for value in (1, 2)]
+    np.testing.assert_array_equal(translate(lambda frames: frames[:1], pictures), pictures)
+
+
+def test_a_read_only_result_can_be_drawn_on() -> None:
+    def engine(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        result = frames.copy()
+        result.flags.writeable = False
+        return result
+
+    (picture,) = translate(engine, [np.zeros((4, 5, 3), np.uint8)])
+    assert isinstance(picture, np.ndarray)
+    picture[0, 0] = 1
+
+
+def test_under_load_batches_fill_by_themselves() -> None:
+    """32 cameras of 25 fps and an engine of 800 fps in batches of 16: none of it is left unused."""
+    row = batching.run("gpu", 32, window=True, seconds=2.0, seed=random.randrange(2**32))
+    print(row)
+    assert row["occupancy"] > 0.8
+    assert row["held"] < 0.1

@@ -1,0 +1,184 @@
+"""The loop, while its cameras change under it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.clock import SystemClock
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram, Stage
+from nightday.pipeline.core.frame import Frame, Picture
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.worker_pool import WorkerPool
+from tests.support.media_helpers import FakeClock
+
+Pixels = NDArray[np.uint8]
+
+
+class Engine:
+    """Keeps how many frames each call had."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, frames: Pixels) -> Pixels:
+        self.batches.append(len(frames))
+        return frames
+
+
+def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but_its_own() -> None:
+    ready = threading.Condition()
+    old, new = Engine(), Engine()
+
+    def line(name: str, engine: Engine) -> Channel:
+        stats = CameraStats()
+        config = CameraConfig.model_validate(
+            {"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"}  # needs no model
+        )
+        return Channel(
+            config=config, stats=stats, slot=LatestSlot(ready=ready, stats=stats, max_age=None), engine=engine
+        )
+
+    lines = {name: line(name, old) for name in "ab"}
+    kept = lines["b"]
+    loop = WorkerPool(
+        lines,
+        ready=ready,
+        max_batch=8,
+        stop=threading.Event(),
+        batches=Histogram(BATCH_BOUNDS),
+        clock=FakeClock(),
+    )
+    for number, each in enumerate(lines.values()):
+        video = av.VideoFrame(64, 48, "yuv420p")
+        each.slot.put(Frame(each.name, video, number, Fraction(1, 25), float(number), 0.0))
+    successor, take = line("a", new), loop.batcher.next
+
+    def replaced(closed: threading.Event) -> Any:
+        batches = take(closed)
+        if batches:
+            loop.add(successor)
+        return batches
+
+    loop.batcher.next = replaced  # type: ignore[method-assign]
+    loop.finish()
+    loop.run()
+    assert loop.error is None
+    assert (old.batches, new.batches) == (
+        [1],
+        [],
+    )  # the other camera's frame; that of the old line is dropped
+    assert kept.stats.snapshot().translated == 1
+    assert successor.stats.snapshot().translated == 0
+
+
+class Lanes:
+    """An engine that takes two calls at once, each of which waits for another to be under way."""
+
+    at_once = 2
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2, timeout=20)
+        self.sizes: list[int] = []
+
+    def __call__(self, frames: Pixels) -> Pixels:
+        self.sizes.append(len(frames))
+        self.both.wait()
+        return frames
+
+
+class Output:
+    """A sink that keeps the time stamps of what comes."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+
+    def offer(self, picture: Picture) -> bool:
+        self.stamps.append(picture.frame.pts)
+        return True
+
+
+def _line(name: str, ready: threading.Condition, engine: Any) -> Channel:
+    stats = CameraStats()
+    config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"})
+    slot = LatestSlot(ready=ready, stats=stats, max_age=None)
+    return Channel(config=config, stats=stats, slot=slot, engine=engine)
+
+
+def _loop(lines: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
+    return WorkerPool(
+        lines, ready=ready, max_batch=8, stop=threading.Event(), batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(), on_end=ended.set,
+    )  # fmt: skip
+
+
+def _frame(name: str, number: int) -> Frame:
+    return Frame(
+        name, av.VideoFrame(64, 48, "yuv420p"), number, Fraction(1, 25), time.monotonic(), time.time()
+    )
+
+
+def test_calls_side_by_side_and_each_cameras_pictures_in_order() -> None:
+    ready, ended, never, engine = threading.Condition(), threading.Event(), threading.Event(), Lanes()
+    lines = {name: _line(name, ready, engine) for name in "ab"}
+    outputs = {name: Output() for name in lines}
+    for name, line in lines.items():
+        line.sinks = [outputs[name]]  # type: ignore[list-item]
+    loop = _loop(lines, ready, ended)
+    loop.start()
+    for number in range(30):
+        for name, line in lines.items():
+            assert line.slot.put_wait(_frame(name, number), cancelled=never)
+    loop.finish()
+    loop.join(20)
+    assert not loop.is_alive()
+    assert ended.is_set()
+    assert loop.error is None
+    assert engine.sizes == [1] * 60
+    assert outputs["a"].stamps == outputs["b"].stamps == list(range(30))
+
+
+def test_a_worker_is_hired_for_an_engine_that_comes_later() -> None:
+    ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
+    lines = {name: _line(name, ready, Engine()) for name in "ab"}
+    loop = _loop(lines, ready, ended)
+    loop.start()
+    loop.swap(dict.fromkeys("ab", engine))
+    for name, line in lines.items():
+        line.slot.put(_frame(name, 0))
+    loop.finish()
+    loop.join(20)
+    assert engine.sizes == [1, 1]
+    assert not engine.both.broken
+    assert [line.stats.snapshot().translated for line in lines.values()] == [1, 1]
+
+
+class Broken(CameraStats):
+    """Cannot count latencies."""
+
+    def count_latency(self, seconds: float, *, stage: Stage = "output") -> None:
+        raise ZeroDivisionError
+
+
+def test_one_worker_that_fails_ends_all() -> None:
+    ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
+    lines = {name: _line(name, ready, engine) for name in "ab"}
+    lines["b"].stats = Broken()
+    loop = _loop(lines, ready, ended)
+    loop.start()
+    for name, line in lines.items():
+        line.slot.put(_frame(name, 0))
+    loop.join(20)
+    assert not loop.is_alive()
+    assert ended.is_set()
+    assert isinstance(loop.error, ZeroDivisionError)
+    assert lines["b"].stats.snapshot().dropped == {"loop_failed": 1}
+    assert lines["a"].stats.snapshot().dropped == {}

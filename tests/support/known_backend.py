@@ -1,0 +1,90 @@
+"""A stand-in for OpenVINO whose error and speed are known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from nightday.engines import EngineError
+from nightday.engines.backends.base import EngineInfo, EngineSpec
+from nightday.engines.backends.eager import EagerEngine
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.qualification_frames import pack
+from nightday.engines.selection import load, qualify
+
+Frames = NDArray[np.uint8]
+
+
+class Known:
+    """Eager fp32, off by so many grey levels up and down; ``ms`` is what measuring it will say."""
+
+    def __init__(self, order: EngineSpec, levels: int, ms: float, breaks_at: tuple[int, int] | None) -> None:
+        self.breaks_at = breaks_at
+        self.eager = EagerEngine(order.model, name=order.name, precision="fp32")
+        self.levels, self.ms = levels, ms
+        self.info = EngineInfo("openvino", order.precision, order.name)
+
+    def __call__(self, frames: Frames) -> Frames:
+        day = self.eager(frames).astype(np.int16)
+        signs = np.where(np.arange(day.size) % 2, 1, -1).reshape(day.shape)
+        return (day + self.levels * signs).clip(0, 255).astype(np.uint8)
+
+    def prepared(self, height: int, width: int) -> bool:
+        return True
+
+    def prepare(self, height: int, width: int) -> None:
+        if (height, width) == self.breaks_at:
+            raise RuntimeError(f"cannot compile {height}x{width}")
+
+
+class Backends:
+    """Stands in for OpenVINO: ``have[precision] = (grey levels off, ms)``; counts what is measured."""
+
+    def __init__(self) -> None:
+        self.have: dict[str, tuple[int, float]] = {}
+        self.breaks: set[str] = set()
+        self.breaks_at: tuple[int, int] | None = None
+        self.eager_ms = 50.0
+        self.measured: list[str] = []
+        self.released = "1.0"
+
+    def make(self, order: EngineSpec) -> Known:
+        if order.precision not in self.have:
+            raise EngineError(f"precision {order.precision}: openvino does not run it here")
+        assert len(order.calibration) > 0
+        if order.precision in self.breaks:
+            raise MemoryError("no room for\nweights")
+        return Known(order, *self.have[order.precision], self.breaks_at)
+
+    def latency_ms(self, engine: object, golden: object, *, clock: object = None) -> float:
+        precision = engine.info.precision if isinstance(engine, Known) else "eager"
+        self.measured.append(precision)
+        return engine.ms if isinstance(engine, Known) else self.eager_ms
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> Backends:
+    """Puts it in the place of OpenVINO, on a machine without a GPU."""
+    backends, module = Backends(), ModuleType("tests.known")
+    module.__file__ = __file__
+    module.precisions = lambda: tuple(backends.have)  # type: ignore[attr-defined]
+    module.version = lambda: backends.released  # type: ignore[attr-defined]
+    module.make = backends.make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tests.known", module)
+    monkeypatch.setitem(load.MODULES, "openvino", "tests.known")
+    monkeypatch.setattr(qualify, "latency_ms", backends.latency_ms)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return backends
+
+
+def tiny_model(path: Path) -> Path:
+    """A checkpoint with golden frames of 48×32."""
+    frames = [np.random.default_rng(i).integers(0, 60, (32, 48, 3), dtype=np.uint8) for i in range(2)]
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)), golden=pack(frames))
+    return path

@@ -1,0 +1,39 @@
+"""A run as it is seen from outside, to be set by tests: real counters, states made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nightday.engines.backends.base import EngineInfo
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.monitoring.status_text import CameraStatus
+
+
+@dataclass
+class FakeRun:
+    """A ``Watched`` whose every answer can be set. ``states`` holds what is not counted, by camera."""
+
+    stats: dict[str, CameraStats] = field(default_factory=lambda: {"gate": CameraStats()})
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
+    ready: bool = True
+    alive: bool = True
+    batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        plain: dict[str, Any] = {"state": "playing", "reason": None, "night": None, "outputs": ()}
+        return [
+            CameraStatus(name=name, stats=stats.snapshot(), **plain | self.states.get(name, {}))
+            for name, stats in self.stats.items()
+        ]
+
+    def engines(self) -> Sequence[EngineInfo]:
+        return self.loaded
+
+    def engines_ready(self) -> bool:
+        return self.ready
+
+    def beating(self) -> bool:
+        return self.alive

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nightday.engines.detection.detections import Detection
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.train.footage.night_simulation import foreground_mask
+from nightday.train.footage.scene import write_picture
+from nightday.train.scores.evaluate import GAMMAS, gamma, main, score, trivial_scores
+from nightday.train.scores.image_distances import FeatureMap
+from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
+
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"seed={seed}")
+    return np.random.default_rng(seed)
+
+
+def scene(rng: np.random.Generator, count: int = 3) -> tuple[list[Image], list[Image], Image]:
+    """Nights, days and background, with a block that moves over the days."""
+    background = rng.integers(60, 140, (48, 64, 3), dtype=np.uint8)
+    days = []
+    for i in range(count):
+        day = background.copy()
+        day[16:28, 5 + 12 * i : 21 + 12 * i] = 230
+        days.append(day)
+    return [(day // 5).astype(np.uint8) for day in days], days, background
+
+
+def psnr(a: list[float]) -> float:
+    return 10 * np.log10(255**2 / np.mean(a))
+
+
+def test_scores_are_psnr_over_the_pixels_of_each_part(rng: np.random.Generator) -> None:
+    nights, days, background = scene(rng)
+    label = (0, 0, 20, 10)
+    whole: list[float] = []
+    fore: list[float] = []
+    back: list[float] = []
+    for night, day in zip(nights, days, strict=True):
+        mask = foreground_mask(day, background)
+        for y, x in np.ndindex(48, 64):
+            if y < 10 and x < 20:
+                continue
+            error = float(np.mean((night[y, x].astype(float) - day[y, x]) ** 2))
+            whole.append(error)
+            (fore if mask[y, x] else back).append(error)
+    got = score("night", nights, days, background, labels=[label])
+    assert got.whole == pytest.approx(psnr(whole))
+    assert got.foreground == pytest.approx(psnr(fore))
+    assert got.background == pytest.approx(psnr(back))
+
+
+def test_the_trivial_answers_are_given_their_best(rng: np.random.Generator) -> None:
+    nights, days, background = scene(rng)
+    night, best_gamma, clahe, x_ref = trivial_scores(nights, days, background)
+    assert night.whole < best_gamma.whole
+    for exponent in GAMMAS:
+        tried = score("", [gamma(n, exponent) for n in nights], days, background)
+        assert best_gamma.foreground >= tried.foreground
+    assert clahe.foreground >= night.foreground
+    assert x_ref.background > 30  # pasting the background wins there
+    assert x_ref.foreground < best_gamma.foreground  # and loses what moves
+
+
+def test_the_command_lists_all_and_draws(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights, days, background = scene(rng)
+    pairs = tmp_path / "pairs"
+    for name, images in (("night", nights), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(pairs / name / f"{i}.png", image)
+    write_picture(pairs / "background.png", background)
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    arguments = ["--checkpoint", str(model), "--pairs", str(pairs), "--backend", "eager"]
+    arguments += [
+        "--json",
+        str(tmp_path / "scores.json"),
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--rounds",
+        "3",
+    ]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "output", str(model)]
+    assert f"{scores[-1]['psnr_foreground']:.2f}" in out
+    best = trivial_scores(nights, days, background)
+    for got, want in zip(scores, best, strict=False):
+        assert got["psnr"] == pytest.approx(want.whole)
+        assert got["psnr_foreground"] == pytest.approx(want.foreground)
+    assert scores[3]["frechet"]["low"] <= scores[3]["frechet"]["value"] <= scores[3]["frechet"]["high"]
+    assert "background_std" not in scores[0]  # stills
+    assert (tmp_path / "pictures" / "tiny-model.png").is_file()
+    (pairs / "night" / "0.png").unlink()
+    assert main(arguments) == 2
+    assert "2 nights but 3 days" in capsys.readouterr().err
+
+
+def test_real_days_need_not_be_the_nights_moments(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two nights, three days: what looks like the days is nearer to them than the night is."""
+    nights, days, background = (
+        [cv2.GaussianBlur(i, (0, 0), 2) for i in part]
+        if isinstance(part, list)
+        else cv2.GaussianBlur(part, (0, 0), 2)
+        for part in scene(rng)
+    )
+    for name, images in (("night", nights[:2]), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(tmp_path / "real" / name / f"{i}.png", image)
+    write_picture(tmp_path / "real" / "background.png", background)
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    arguments = ["--checkpoint", str(model), "--real", str(tmp_path / "real"), "--backend", "eager"]
+    arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "3", "--label", "0", "0", "10", "10"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "random orthogonal" in out
+    assert "To the true day" not in out
+    night, gamma, _, x_ref, _ = json.loads((tmp_path / "scores.json").read_text())
+    assert x_ref["frechet"]["value"] < gamma["frechet"]["value"] < night["frechet"]["value"]
+    assert night["to_x_ref"] == night["to_x_ref_night"] < gamma["to_x_ref"] < x_ref["to_x_ref"]
+
+
+def test_of_a_clip_steadiness_is_scored(rng: np.random.Generator) -> None:
+    """Flicker of ±10 grey levels on a still scene is a standard deviation of 10, and as much warped error × 2."""
+    _, days, background = scene(rng, 4)
+    nights = [(background // 3).astype(np.uint8)] * 4
+    keep = keep_mask(background.shape, ())
+    test = HeldOut(nights=nights, truth=None, real=days, background=background, keep=keep, video=True)
+    flicker = [(night + (30 if i % 2 else 10)).astype(np.uint8) for i, night in enumerate(nights)]
+    scores = Scorer(test, FeatureMap(), rounds=1).full(flicker)
+    assert scores["background_std"] == pytest.approx(10)
+    assert scores["warped_error"] == pytest.approx(20, rel=0.05)
+    assert scores["background_std_night"] == scores["warped_error_night"] == 0
+
+
+class Bright:
+    """A detector of bright blocks, as sure of each as it is bright."""
+
+    def __init__(self, path: Path, *, confidence: float) -> None:
+        assert (path.name, confidence) == ("blocks.pt", 0.001)
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> list[list[Detection]]:
+        (picture,) = rgb
+        _, _, boxes, _ = cv2.connectedComponentsWithStats((picture.min(2) > 180).astype(np.uint8))
+        return [
+            [
+                Detection("block", 0.9, (x, y, x + w, y + h))
+                for x, y, w, h, area in boxes[1:].tolist()
+                if area > 9
+            ]
+        ]
+
+
+def test_a_detector_is_scored_on_the_day_the_night_and_the_outputs(
+    rng: np.random.Generator,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nights, days, background = scene(rng)
+    nights, days = [*nights, (background // 5).astype(np.uint8)], [*days, background]  # an empty one
+    for name, images in (("night", nights), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(tmp_path / "pairs" / name / f"{i}.png", image)
+    write_picture(tmp_path / "pairs" / "background.png", background)
+    boxes = tmp_path / "boxes.csv"
+    rows = [f"{i},{5 + 12 * i},16,{21 + 12 * i},28" for i in range(3)]
+    boxes.write_text("\n".join(["frame,x1,y1,x2,y2", *rows]) + "\n")
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    monkeypatch.setattr("nightday.train.scores.evaluate.load_detector", Bright)
+    arguments = ["--checkpoint", str(model), "--pairs", str(tmp_path / "pairs"), "--backend", "eager"]
+    arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "1"]
+    arguments += ["--detector", str(tmp_path / "blocks.pt"), "--boxes", str(boxes)]
+    assert main(arguments) == 0
+    assert "AP50" in capsys.readouterr().out
+    scores = {s["method"].split()[0]: s for s in json.loads((tmp_path / "scores.json").read_text())}
+    assert (scores["the"]["ap50"], scores["the"]["recall_small"], scores["the"]["false_positives"]) == (
+        1,
+        1,
+        0,
+    )
+    assert scores["night"]["ap50"] == scores["output"]["ap50"] == 0
+    boxes.write_text("frame,x1,y1,x2,y2\n77,0,0,9,9\n")
+    assert main(arguments) == 2
+    assert "no box of frames 0 to 3" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments[:-2]])
+    assert "--detector and --boxes go together" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""Crops of a scene, and day frames with more moving things in them than the camera happened to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nightday.train.footage.night_simulation import (
+    NightSimulator,
+    foreground_mask,
+    linear_to_srgb8,
+    random_conditions,
+    srgb_to_linear,
+)
+from nightday.train.footage.scene import Image, Scene
+
+PASTES = 2  # at most this many other frames give their foreground to one
+GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
+OTHER_LIGHT = 0.25  # share of a day that differs from x_ref above which its light differs, not things in it
+LIT_OVER = 6.0  # standard deviation of the means that light is told by, pixels
+VISIBLE = 4.0  # grey levels that a thing must change of a night, in means over
+VISIBLE_OVER = 3.0  # pixels, standard deviation
+NO_NOISE = 1e6  # photons at white: what is left is below a grey level
+SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A rectangle of the frame, flipped or not; the night, its x_ref and its day must share one.
+
+    Attributes:
+        top, left, height, width: pixels.
+        flip: mirror left and right.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+    def __call__(self, image: NDArray[np.generic]) -> NDArray:
+        """The crop of an array (H, W, ...), contiguous."""
+        out = image[self.top : self.top + self.height, self.left : self.left + self.width]
+        return np.ascontiguousarray(out[:, ::-1] if self.flip else out)
+
+
+class Augmenter:
+    """Draws crops, and day crops with foreground copied in from other times, moved and recoloured.
+
+    Ten seconds of a camera show a handful of cars in a handful of places. Moving them, and changing their
+    brightness and hue, keeps the generator from learning which car stands where. A day in other light than x_ref's
+    tells nothing of what moves, and is left out.
+
+    Args:
+        scene: day frames and x_ref.
+        crop: (height, width), no larger than the frame.
+        flip: mirror half the crops. A fixed camera never is: without, the generator need learn its background
+            only one way round.
+    """
+
+    def __init__(self, scene: Scene, crop: tuple[int, int], *, flip: bool = False) -> None:
+        self.size = crop
+        self.flip = flip
+        masked = [(frame, foreground_mask(frame, scene.background)) for frame in scene.day]
+        self.days = [(frame, mask) for frame, mask in masked if mask.mean() <= OTHER_LIGHT]
+        self.background = scene.background
+
+    def crop(self, rng: np.random.Generator) -> Crop:
+        """A crop anywhere in the frame."""
+        height, width = self.background.shape[:2]
+        h, w = self.size
+        return Crop(
+            top=int(rng.integers(height - h + 1)),
+            left=int(rng.integers(width - w + 1)),
+            height=h,
+            width=w,
+            flip=self.flip and bool(rng.random() < 0.5),
+        )
+
+    def day(self, rng: np.random.Generator, crop: Crop) -> tuple[Image, NDArray[np.bool_]]:
+        """A day picture and its foreground mask, (h, w, 3) uint8 and (h, w) bool."""
+        day, mask = self.background, np.zeros(self.background.shape[:2], bool)
+        if not self.days:
+            return crop(day), crop(mask)
+        i = int(rng.integers(len(self.days)))
+        if rng.random() >= 0.15:
+            day, mask = self.days[i]
+        for _ in range(int(rng.integers(PASTES + 1))):
+            day, mask = self._paste(rng, day, mask)
+        return crop(day), crop(mask)
+
+    def _paste(
+        self, rng: np.random.Generator, day: Image, mask: NDArray[np.bool_]
+    ) -> tuple[Image, NDArray[np.bool_]]:
+        frame, moving = self.days[rng.integers(len(self.days))]
+        height, width = mask.shape
+        dy, dx = rng.uniform(-SHIFT, SHIFT, 2) * (height, width)
+        scale = 1 + rng.uniform(-0.1, 0.1)
+        move = np.array([[scale, 0, dx + width / 2 * (1 - scale)], [0, scale, dy + height / 2 * (1 - scale)]])
+        other = cv2.warpAffine(frame, move, (width, height), flags=cv2.INTER_LINEAR)
+        pasted = cv2.warpAffine(moving.astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST)
+        if rng.random() < 0.5:
+            other = _recolour(rng, other)
+        # A soft edge: a hard one would teach the generator where the pastes are.
+        return _mixed(other, day, _soft(pasted.astype(bool))), mask | pasted.astype(bool)
+
+
+def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
+    """A day in other light: brighter here and darker there, with soft borders and hard ones.
+
+    Args:
+        day: uint8 RGB (H, W, 3).
+        most: powers of two, in linear light, by which the light changes at most.
+    """
+    height, width = day.shape[:2]
+    nodes = rng.normal(size=rng.integers(*GRID, size=2)).astype(np.float32)
+    field = cv2.resize(nodes, (width, height), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.5:
+        field = np.tanh(4 * field)  # the edge of a shadow
+    stops = np.float32(rng.uniform(0, most)) * np.clip(field, -1, 1)
+    lit = srgb_to_linear(day) * np.exp2(stops)[..., None]
+    return linear_to_srgb8(lit)
+
+
+def put_in(
+    rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
+) -> tuple[Image, Image, NDArray[np.bool_]]:
+    """A real night and its day with something in them that was seen at another time by day.
+
+    The light that falls on a place is what the night shows there over what the day does, I = L R; what is put in is
+    lit by it, and brings lights of its own. Lamps that the night did not have come with it, so that not all that
+    shines is a thing. All in linear light, which adds up. What no light falls on stays out of the day: a generator
+    that is asked for it draws smears into dark skies.
+
+    Args:
+        night: uint8 RGB (H, W, 3), as all of these.
+        background: its day, x_ref.
+        day: a picture by day that has the thing.
+        mask: where it is, bool (H, W).
+
+    Returns:
+        The night and the day with it, and where it can be seen.
+    """
+    seen, shines = (
+        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIT_OVER) for picture in (night, background)
+    )
+    light = np.minimum(seen / np.maximum(shines, 0.01), 1)
+    drawn = random_conditions(rng)
+    lights = replace(drawn, ambient=0.0, photons=NO_NOISE, read_noise=0.0, jpeg_quality=0)
+    simulate = NightSimulator(lights, mask.shape, rng)
+    soft, own = _soft(mask), srgb_to_linear(night)
+    without = own + srgb_to_linear(simulate(background))
+    more = srgb_to_linear(simulate(_mixed(day, background, soft), mask))
+    lit = own * (1 - soft) + srgb_to_linear(day) * light * soft + more
+    noise = rng.normal(0, drawn.read_noise, day.shape).astype(np.float32) * soft
+    bare, clean, noisy = (linear_to_srgb8(picture) for picture in (without, lit, lit + noise))
+    apart = cv2.absdiff(clean, bare).max(axis=2).astype(np.float32)
+    visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_OVER) > VISIBLE)
+    return noisy, _mixed(day, background, _soft(visible)), visible
+
+
+def _soft(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None], np.float32)
+
+
+def _mixed(day: Image, background: Image, soft: NDArray[np.float32]) -> Image:
+    return np.rint(day * soft + background * (1 - soft)).astype(np.uint8)
+
+
+def _recolour(rng: np.random.Generator, rgb: Image) -> Image:
+    """The picture with another hue, saturation and brightness."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + rng.uniform(0, 180)) % 180
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.5, 2.0), 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.3), 0, 255)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.uint8)

@@ -1,0 +1,48 @@
+"""What a detector sees, as a measure of likeness: the maps its head decides from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nightday.engines.detection.detector import read_model
+from nightday.engines.detection.letterbox import PADDING
+
+
+class DetectorFeatures(nn.Module):
+    """The feature maps that go into a detection model's head, one a stride, differentiable in the picture.
+
+    A translation that a detector is to look at may well be taught by it: pixels count all alike, these maps are what
+    vehicles or people are told by.
+
+    Args:
+        path: a file of ultralytics' trainer. See ``load_detector`` for what it may hold.
+
+    Raises:
+        DetectorError: ultralytics is not installed, or it is no such model.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.model = read_model(path)
+        self.stride = max(32, int(torch.as_tensor(self.model.stride).max()))
+        layers: Any = self.model.model
+        layers[-1].forward = list  # the head gives what it is given, and decides nothing
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """Float (N, 3, H, W) in [0, 1] → maps (N, C, H/8, W/8), (N, C', H/16, W/16), (N, C", H/32, W/32)."""
+        grow = (0, -int(rgb.shape[-1]) % self.stride, 0, -int(rgb.shape[-2]) % self.stride)
+        maps: list[Tensor] = self.model(F.pad(rgb, grow, value=PADDING / 255))
+        return maps
+
+    def difference(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Mean over the maps of |ζ(made) - ζ(wanted)| / |ζ(wanted)|, pictures as in ``forward``; a scalar."""
+        with torch.no_grad():
+            right = self(wanted)
+        return torch.stack(
+            [(m - r).abs().mean() / r.abs().mean() for m, r in zip(self(made), right, strict=True)]
+        ).mean()

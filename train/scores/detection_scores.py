@@ -1,0 +1,196 @@
+"""Does a detector see more? Its detections on pictures, held against boxes drawn by hand.
+
+Classes do not count. An overlap (IoU) of one half makes a match; average precision is the area under the
+precision-recall curve made monotone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightday.train.footage.scene import Image, SceneError
+
+Boxes = NDArray[np.float64]
+"""(N, 4): x1, y1, x2, y2 in pixels."""
+
+LEAST = 6.0  # pixels: thinner boxes are slivers of vehicles at the picture's edge
+FAR = 40  # pixels above the farthest boxes in which unlabelled vehicles are seen
+SURE = 0.25  # confidence from which a detection is shown to people
+SIZES = (16.0, 32.0)  # pixels, square root of a box's area: below small, from the second on large
+
+
+class Found(Protocol):
+    """One detection."""
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
+        ...
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2 in pixels."""
+        ...
+
+
+Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Found]]]
+"""A detector: uint8 RGB (N, H, W, 3) → detections a picture, the surest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionScore:
+    """How well a detector does on annotated pictures.
+
+    Attributes:
+        ap50: average precision at an overlap of one half, all confidences.
+        precision, recall: at confidence ``SURE``.
+        recall_small, recall_medium, recall_large: of boxes by ``SIZES``; NaN where there is none.
+        pictures, boxes: what was scored.
+    """
+
+    ap50: float
+    precision: float
+    recall: float
+    recall_small: float
+    recall_medium: float
+    recall_large: float
+    pictures: int
+    boxes: int
+
+
+def read_boxes(table: Path) -> dict[int, Boxes]:
+    """Boxes by frame of a CSV with the columns frame, x1, y1, x2, y2. Raises SceneError where it is none."""
+    found: dict[int, list[list[float]]] = defaultdict(list)
+    try:
+        with table.open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                found[int(row["frame"])].append([float(row[edge]) for edge in ("x1", "y1", "x2", "y2")])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SceneError(
+            f"{table}: cannot be read as boxes ({type(error).__name__}: {error}); it needs the columns "
+            "frame, x1, y1, x2, y2"
+        ) from None
+    return {frame: np.array(boxes) for frame, boxes in found.items()}
+
+
+def thinner_side(boxes: Boxes) -> NDArray[np.float64]:
+    """The shorter side of each box, pixels."""
+    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+
+def far_zone(boxes: Iterable[Boxes], height: int, width: int) -> NDArray[np.bool_]:
+    """Where the annotators stopped looking, (H, W): the band above the topmost box ever seen in each column.
+
+    Vehicles there are visible and unlabelled; a detector should be neither taught nor scored there.
+    """
+    top = np.full(width, height)
+    for x1, y1, x2, _ in np.concatenate(list(boxes)):
+        columns = slice(max(0, int(x1)), int(np.ceil(x2)))
+        top[columns] = np.minimum(top[columns], int(y1))
+    rows = np.arange(height)[:, np.newaxis]
+    return (rows < top) & (rows >= top - FAR) & (top < height)
+
+
+def score_detections(
+    detect: Detect, pictures: Sequence[Image], boxes: Sequence[Boxes], *, lenient: bool = True
+) -> DetectionScore:
+    """Score ``detect`` on ``pictures``, uint8 RGB (H, W, 3), against each one's boxes.
+
+    The detector must tell of unsure detections too, or the curve is cut short. Detections are matched from the
+    surest down, each to the free box it overlaps most. ``lenient`` leaves out of account boxes thinner than ``LEAST``
+    with what matches them, and unmatched detections that lie in the ``far_zone`` with more than half their area.
+    """
+    zone = far_zone(boxes, *pictures[0].shape[:2]) if lenient else None
+    verdicts: list[tuple[float, bool]] = []
+    sizes: list[float] = []
+    seen: list[bool] = []
+    for picture, truth in zip(pictures, boxes, strict=True):
+        counted = thinner_side(truth) >= LEAST if lenient else np.ones(len(truth), bool)
+        found = detect(picture[np.newaxis])[0]
+        sure = np.zeros(len(truth), bool)
+        for one, matched in zip(found, match([one.box for one in found], truth), strict=True):
+            if matched is None:
+                if zone is None or not _mostly_in(zone, one.box):
+                    verdicts.append((one.confidence, False))
+            elif counted[matched]:
+                verdicts.append((one.confidence, True))
+                sure[matched] = one.confidence > SURE
+        sizes += np.sqrt((truth[:, 2:] - truth[:, :2]).prod(1))[counted].tolist()
+        seen += sure[counted].tolist()
+    shown = [right for confidence, right in verdicts if confidence > SURE]
+    hit, size = np.array(seen, bool), np.array(sizes)
+    return DetectionScore(
+        ap50=average_precision(verdicts, len(seen)),
+        precision=_share(np.array(shown, bool)),
+        recall=_share(hit),
+        recall_small=_share(hit[size < SIZES[0]]),
+        recall_medium=_share(hit[(size >= SIZES[0]) & (size < SIZES[1])]),
+        recall_large=_share(hit[size >= SIZES[1]]),
+        pictures=len(pictures),
+        boxes=len(seen),
+    )
+
+
+def false_positives(detect: Detect, pictures: Sequence[Image], keep: NDArray[np.bool_]) -> float:
+    """Detections above ``SURE`` a picture where there is nothing to detect.
+
+    Args:
+        detect: the detector.
+        pictures: uint8 RGB (H, W, 3), empty of what is detected inside ``keep``.
+        keep: bool (H, W); detections that lie outside with more than half their area do not count.
+    """
+    count = sum(
+        one.confidence > SURE and not _mostly_in(~keep, one.box)
+        for picture in pictures
+        for one in detect(picture[np.newaxis])[0]
+    )
+    return count / len(pictures)
+
+
+def match(found: Sequence[tuple[float, float, float, float]], boxes: Boxes) -> list[int | None]:
+    """For each found box, in order, the index of the free box it overlaps most, if by at least one half."""
+    free = np.ones(len(boxes), bool)
+    result: list[int | None] = []
+    for box in found:
+        overlaps = np.where(free, _overlaps(np.array(box), boxes), 0.0)
+        best = int(overlaps.argmax()) if len(boxes) else -1
+        if best >= 0 and overlaps[best] >= 0.5:
+            free[best] = False
+            result.append(best)
+        else:
+            result.append(None)
+    return result
+
+
+def average_precision(verdicts: Sequence[tuple[float, bool]], total: int) -> float:
+    """Area under the precision-recall curve made monotone, of (confidence, right) pairs and ``total`` boxes."""
+    if not verdicts or not total:
+        return 0.0
+    right = np.array([good for _, good in sorted(verdicts, key=lambda pair: -pair[0])])
+    precision = right.cumsum() / np.arange(1, len(right) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[right].sum() / total)
+
+
+def _overlaps(box: NDArray[np.float64], boxes: Boxes) -> NDArray[np.float64]:
+    sides = np.clip(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0, None)
+    both = sides.prod(1)
+    return np.asarray(both / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - both))
+
+
+def _mostly_in(zone: NDArray[np.bool_], box: tuple[float, float, float, float]) -> bool:
+    x1, y1, x2, y2 = (round(edge) for edge in box)
+    covered = zone[y1:y2, x1:x2]
+    return bool(covered.size and covered.mean() > 0.5)
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return float(right.mean()) if right.size else float("nan")
