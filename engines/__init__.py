@@ -2,9 +2,9 @@
 
 import sys
 
-from nightday.engines.backends.base import Backend, Engine, EngineError, Precision
-from nightday.engines.model.checkpoint import CheckpointError
-from nightday.engines.selection.load import load_engine
+from .backends.base import Backend, Engine, EngineError, Precision
+from .model.checkpoint import CheckpointError
+from .selection.load import load_engine
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]
 

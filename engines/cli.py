@@ -16,13 +16,13 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from nightday.engines.backends.base import MIN_SIDE, Backend, EngineError, Precision
-from nightday.engines.cache.cache_entry import CacheEntry
-from nightday.engines.cache.engine_cache import EngineCache
-from nightday.engines.model.checkpoint import CheckpointError
-from nightday.engines.model.qualification_frames import read_frames
-from nightday.engines.selection.load import Bench, candidates, fastest, load_engine
-from nightday.engines.selection.qualify import VERDICT, Qualification
+from .backends.base import MIN_SIDE, Backend, EngineError, Precision
+from .cache.cache_entry import CacheEntry
+from .cache.engine_cache import EngineCache
+from .model.checkpoint import CheckpointError
+from .model.qualification_frames import read_frames
+from .selection.load import Bench, candidates, fastest, load_engine
+from .selection.qualify import VERDICT, Qualification
 
 DONE, FAILED, WRONG = 0, 1, 2
 

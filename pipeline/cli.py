@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from nightday.engines.install import INSTALL
-from nightday.pipeline.core.camera_url import redact
-from nightday.pipeline.supervision.commands import CommandQueue, hangups, signals
+
+from .core.camera_url import redact
+from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
-    from nightday.pipeline.config.load import LoadedConfig
-    from nightday.pipeline.monitoring.log_stream import Screen
-    from nightday.pipeline.supervision.runtime import Outcome, Runtime, Setup
+    from .config.load import LoadedConfig
+    from .monitoring.log_stream import Screen
+    from .supervision.runtime import Outcome, Runtime, Setup
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +102,12 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace, inbox: CommandQueue) -> int:
-    from nightday.pipeline.config.load import load_config
-    from nightday.pipeline.config.messages import ConfigError
-    from nightday.pipeline.monitoring.http_server import WebError
-    from nightday.pipeline.monitoring.log_stream import default_screen, say, set_up_logging
-    from nightday.pipeline.serving.model_loader import ModelLoader
-    from nightday.pipeline.supervision.runtime import Runtime
+    from .config.load import load_config
+    from .config.messages import ConfigError
+    from .monitoring.http_server import WebError
+    from .monitoring.log_stream import default_screen, say, set_up_logging
+    from .serving.model_loader import ModelLoader
+    from .supervision.runtime import Runtime
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -157,7 +158,7 @@ def _print_config(loaded: LoadedConfig) -> None:
 
 
 def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outcome:
-    from nightday.pipeline.monitoring.status_text import StatusLine
+    from .monitoring.status_text import StatusLine
 
     status = StatusLine(screen)
     return runtime.run(
@@ -169,8 +170,8 @@ def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outc
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:
     """The last words; whether they and all before them were read in time."""
-    from nightday.pipeline.monitoring.log_stream import say
-    from nightday.pipeline.monitoring.status_text import as_json, summary_text
+    from .monitoring.log_stream import say
+    from .monitoring.status_text import as_json, summary_text
 
     told = screen.close()
     if screen.log_format == "json":

@@ -1,6 +1,6 @@
 """The training method: losses, data, night simulation, trainer and evaluation."""
 
-from nightday.train.objectives.dico_losses import DicoLosses, LossSettings, dico_losses
-from nightday.train.objectives.elesim import elesim
+from .objectives.dico_losses import DicoLosses, LossSettings, dico_losses
+from .objectives.elesim import elesim
 
 __all__ = ["DicoLosses", "LossSettings", "dico_losses", "elesim"]

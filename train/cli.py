@@ -24,14 +24,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from nightday.engines.detection.detector import DetectorError
 from nightday.engines.model.checkpoint import CheckpointError
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
-from nightday.train import processes
-from nightday.train.footage.checks import Finding, check_scene
-from nightday.train.footage.collected import TAKEN, load_collected
-from nightday.train.footage.scene import Scene, SceneError, load_day, load_scene
-from nightday.train.objectives.vgg import VggWeightsError
-from nightday.train.report.page import read_log, write_report
-from nightday.train.run.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
-from nightday.train.run.validation import HOLD_BACK, Validator
+
+from . import processes
+from .footage.checks import Finding, check_scene
+from .footage.collected import TAKEN, load_collected
+from .footage.scene import Scene, SceneError, load_day, load_scene
+from .objectives.vgg import VggWeightsError
+from .report.page import read_log, write_report
+from .run.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
+from .run.validation import HOLD_BACK, Validator
 
 log = logging.getLogger("nightday.train")
 

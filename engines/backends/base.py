@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nightday.engines.cache.engine_cache import EngineCache
-from nightday.engines.device_copies import Pixels
-from nightday.engines.model.generator import NightToDay
+from ..cache.engine_cache import EngineCache
+from ..device_copies import Pixels
+from ..model.generator import NightToDay
 
 Backend = Literal["auto", "eager", "compile", "openvino", "tensorrt"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]

@@ -7,8 +7,10 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from nightday.engines import device_copies
-from nightday.engines.backends.base import (
+from .. import device_copies
+from ..model.generator import NightToDay
+from ..model.lift import module_for
+from .base import (
     Engine,
     EngineError,
     EngineInfo,
@@ -17,8 +19,6 @@ from nightday.engines.backends.base import (
     Precision,
     check_frames,
 )
-from nightday.engines.model.generator import NightToDay
-from nightday.engines.model.lift import module_for
 
 
 def precisions() -> tuple[Precision, ...]:

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nightday.engines import device_copies
-from nightday.engines.backends.base import (
+from .. import device_copies
+from ..model.generator import NightToDay
+from ..model.lift import module_for
+from .base import (
     Engine,
     EngineError,
     EngineInfo,
@@ -23,8 +25,6 @@ from nightday.engines.backends.base import (
     Precision,
     check_frames,
 )
-from nightday.engines.model.generator import NightToDay
-from nightday.engines.model.lift import module_for
 
 KEPT_SHAPES = 64  # compiled; PyTorch's own limit is 8, beyond which it silently runs uncompiled
 RUNS = 3  # of each shape in prepare: CUDA graphs are recorded at the second or third, not while cameras wait

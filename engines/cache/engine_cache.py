@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nightday.engines.cache.cache_entry import (
+from .cache_entry import (
     CacheEntry,
     EngineKey,
     fault_of,
@@ -25,7 +25,7 @@ from nightday.engines.cache.cache_entry import (
     touch,
     write_manifest,
 )
-from nightday.engines.cache.file_lock import locked
+from .file_lock import locked
 
 __all__ = ["CacheEntry", "EngineCache", "EngineKey", "default_folder", "graph_digest"]
 

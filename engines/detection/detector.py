@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nightday.engines import device_copies
-from nightday.engines.detection.detections import Detection
-from nightday.engines.detection.letterbox import Letterbox, fit
-from nightday.engines.detection.quiet_ultralytics import import_ultralytics
-from nightday.engines.device_copies import Pixels
-from nightday.engines.install import INSTALL_DETECT
+from .. import device_copies
+from ..device_copies import Pixels
+from ..install import INSTALL_DETECT
+from .detections import Detection
+from .letterbox import Letterbox, fit
+from .quiet_ultralytics import import_ultralytics
 
 MOST = 300  # detections a picture, as ultralytics' predict keeps
 CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from .generator import GeneratorSettings, NightToDay
 
 FORMAT = "nightday-checkpoint"
 VERSION = 1

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nightday.engines.model.color_invariant import INVARIANTS, ColorInvariant
+from .color_invariant import INVARIANTS, ColorInvariant
 
 GeneratorKind = Literal["resnet", "light"]
 InputMode = Literal["concat", "replace", "rgb"]

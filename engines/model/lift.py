@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nightday.engines.model.generator import NightToDay, from_bytes, to_bytes
+from .generator import NightToDay, from_bytes, to_bytes
 
 LARGEST = 400  # pixels; pictures whose shorter side has no more are translated as they are
 SIDE = 288  # shorter side of the translation where the model does not say what it was trained at

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nightday.engines.model.checkpoint import CheckpointError, read_checkpoint
+from .checkpoint import CheckpointError, read_checkpoint
 
 Picture = NDArray[np.uint8]
 

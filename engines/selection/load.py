@@ -14,14 +14,14 @@ from typing import cast, get_args
 
 import torch
 
-from nightday.engines.backends.base import Backend, BackendModule, Engine, EngineError, EngineSpec, Precision
-from nightday.engines.cache import machine
-from nightday.engines.cache.engine_cache import EngineCache, EngineKey, graph_digest
-from nightday.engines.model import qualification_frames
-from nightday.engines.model.checkpoint import model_digest, model_of, read_checkpoint
-from nightday.engines.model.qualification_frames import Picture
-from nightday.engines.selection import qualify
-from nightday.engines.selection.qualify import Qualification
+from ..backends.base import Backend, BackendModule, Engine, EngineError, EngineSpec, Precision
+from ..cache import machine
+from ..cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ..model import qualification_frames
+from ..model.checkpoint import model_digest, model_of, read_checkpoint
+from ..model.qualification_frames import Picture
+from . import qualify
+from .qualify import Qualification
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.engines.model.qualification_frames import Picture
+from ..model.qualification_frames import Picture
 
 BARS = {"fp32": 40.0, "bf16": 40.0, "fp16": 40.0, "int8": 32.0}  # dB; at 40 the difference is not seen
 BELOW = 3.0  # dB that one frame alone may lie below the bar

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from nightday.pipeline.config.messages import (
+from ..core.camera_url import CameraUrl, redact, register_secret
+from .messages import (
     URL_KEYS,
     ConfigError,
     at_most,
@@ -25,8 +26,8 @@ from nightday.pipeline.config.messages import (
     nearest,
     unknown_key,
 )
-from nightday.pipeline.config.schema import Config
-from nightday.pipeline.config.yaml_document import (
+from .schema import Config
+from .yaml_document import (
     LARGEST,
     Document,
     Fault,
@@ -37,7 +38,6 @@ from nightday.pipeline.config.yaml_document import (
     read_yaml,
     shown,
 )
-from nightday.pipeline.core.camera_url import CameraUrl, redact, register_secret
 
 MOST_CAMERAS = 1000
 _PLACEHOLDER = "{name}"

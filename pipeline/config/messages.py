@@ -10,7 +10,8 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from nightday.pipeline.config.schema import (
+from ..core.camera_url import MASK, CameraUrl, redact
+from .schema import (
     BackgroundConfig,
     CameraConfig,
     CollectConfig,
@@ -19,8 +20,7 @@ from nightday.pipeline.config.schema import (
     HttpConfig,
     RetentionConfig,
 )
-from nightday.pipeline.config.yaml_document import Document, Fault, KeyPath, Origin, shown
-from nightday.pipeline.core.camera_url import MASK, CameraUrl, redact
+from .yaml_document import Document, Fault, KeyPath, Origin, shown
 
 MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
 _SECTIONS: dict[KeyPath, type[BaseModel]] = {

@@ -32,9 +32,10 @@ from pydantic_core import PydanticCustomError
 from nightday.engines.backends.base import Backend, Precision
 from nightday.engines.install import INSTALL_DETECT
 from nightday.engines.model.checkpoint import CheckpointError, read_checkpoint
-from nightday.pipeline.core.camera_url import MASK, CameraUrl, register_secret
-from nightday.pipeline.outputs.mp4.retention import Limits, retention_fault
-from nightday.pipeline.outputs.output import NO_PORT, output_fault
+
+from ..core.camera_url import MASK, CameraUrl, register_secret
+from ..outputs.mp4.retention import Limits, retention_fault
+from ..outputs.output import NO_PORT, output_fault
 
 SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
 _FALSE = ("false", "no", "off")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.pipeline.core.atomic_file import write_atomically
+from .atomic_file import write_atomically
 
 
 def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:

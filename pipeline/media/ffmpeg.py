@@ -21,7 +21,7 @@ import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
-from nightday.pipeline.core.camera_url import CameraUrl, redact
+from ..core.camera_url import CameraUrl, redact
 
 FaultReason = Literal[
     "refused",

@@ -6,7 +6,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 
-from nightday.pipeline.core.clock import Clock, SystemClock
+from ..core.clock import Clock, SystemClock
 
 EVERY = 5.0  # seconds between two times at least: each takes a millisecond
 

@@ -28,10 +28,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from nightday.pipeline.config.schema import HttpConfig, is_loopback
-from nightday.pipeline.monitoring.prometheus import Metrics
-from nightday.pipeline.monitoring.status_page import STYLE, Page
-from nightday.pipeline.monitoring.status_text import Watched, camera_json
+from ..config.schema import HttpConfig, is_loopback
+from .prometheus import Metrics
+from .status_page import STYLE, Page
+from .status_text import Watched, camera_json
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from typing import Literal, TextIO
 
 import av.logging
 
-from nightday.pipeline.core.camera_url import redact
+from ..core.camera_url import redact
 
 LogFormat = Literal["text", "json"]
 

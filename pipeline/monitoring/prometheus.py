@@ -19,10 +19,11 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from nightday.engines import device_copies
-from nightday.pipeline.core.camera_url import redact
-from nightday.pipeline.core.counters import Collected, DropReason, HistogramSnapshot
-from nightday.pipeline.media.ffmpeg import FaultReason
-from nightday.pipeline.monitoring.status_text import CameraStatus, Watched
+
+from ..core.camera_url import redact
+from ..core.counters import Collected, DropReason, HistogramSnapshot
+from ..media.ffmpeg import FaultReason
+from .status_text import CameraStatus, Watched
 
 
 class Metrics:

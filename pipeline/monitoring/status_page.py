@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.monitoring.status_text import CameraStatus, Watched, camera_json
+from ..core.clock import Clock, SystemClock
+from .status_text import CameraStatus, Watched, camera_json
 
 REFRESH = 2  # seconds between the page's looks
 RATE_OVER = 10.0  # seconds of which the rates are

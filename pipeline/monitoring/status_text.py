@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from nightday.pipeline.core.camera_url import redact
-from nightday.pipeline.core.counters import Histogram, StatsSnapshot
-from nightday.pipeline.monitoring.log_stream import Screen
-from nightday.pipeline.outputs.output import OutputEvent
+from ..core.camera_url import redact
+from ..core.counters import Histogram, StatsSnapshot
+from ..outputs.output import OutputEvent
+from .log_stream import Screen
 
 if TYPE_CHECKING:
     from nightday.engines.backends.base import EngineInfo

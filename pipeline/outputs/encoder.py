@@ -21,10 +21,11 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from nightday.engines import device_copies
-from nightday.pipeline.analysis.draw import MARK
-from nightday.pipeline.core.frame import Frame, Picture
-from nightday.pipeline.media import gpu_video, nv12
-from nightday.pipeline.media.ffmpeg import detail_of
+
+from ..analysis.draw import MARK
+from ..core.frame import Frame, Picture
+from ..media import gpu_video, nv12
+from ..media.ffmpeg import detail_of
 
 log = logging.getLogger(__name__)
 

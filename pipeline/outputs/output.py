@@ -12,17 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from nightday.pipeline.core.backoff import Backoff
-from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.media.ffmpeg import FaultReason, detail_of, reason_of
-from nightday.pipeline.outputs.encoder import LeftOut, SharedEncoder
-from nightday.pipeline.outputs.mp4.retention import Limits, Retention
-from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.rtsp.client import RtspError
-from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
+from ..core.backoff import Backoff
+from ..core.camera_url import CameraUrl
+from ..core.clock import Clock, SystemClock
+from ..core.counters import CameraStats
+from ..core.frame import Picture
+from ..media.ffmpeg import FaultReason, detail_of, reason_of
+from .encoder import LeftOut, SharedEncoder
+from .mp4.retention import Limits, Retention
+from .mp4.writer import SegmentWriter
+from .rtsp.client import RtspError
+from .rtsp.writer import RestreamWriter
 
 log = logging.getLogger(__name__)
 

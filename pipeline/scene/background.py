@@ -20,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines.device_copies import Pixels, on_host
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.core.png import save_png
-from nightday.pipeline.scene.background_file import (
+
+from ..core.clock import Clock, SystemClock
+from ..core.png import save_png
+from .background_file import (
     BackgroundRefusedError,
     Kept,
     load_background,
     save_background,
 )
-from nightday.pipeline.scene.rolling_median import RollingMedian
-from nightday.pipeline.scene.scene_change import SceneChange, SceneWatch
+from .rolling_median import RollingMedian
+from .scene_change import SceneChange, SceneWatch
 
 log = logging.getLogger(__name__)
 

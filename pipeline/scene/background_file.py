@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.pipeline.core.atomic_file import write_atomically
+from ..core.atomic_file import write_atomically
 
 MAGIC, VERSION = b"nightday-background", b"1"
 MOST_BYTES = 1 << 29  # of a file, and of its pictures; two of 8K are 2 · 10⁸

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nightday.pipeline.media import gpu_video
+from ..media import gpu_video
 
 GLARE = 200  # luma above which a pixel is not brighter
 DARK, BRIGHT = 82.0, 95.0  # luma: night below the one, day above the other, undecided between

@@ -29,11 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines.device_copies import Pixels, on_host
-from nightday.pipeline.core.atomic_file import write_atomically
-from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.scene.night_gate import NightGate
-from nightday.pipeline.scene.scene_change import VIEWS, SceneWatch
+
+from ..core.atomic_file import write_atomically
+from ..core.counters import CameraStats
+from ..core.frame import Frame
+from .night_gate import NightGate
+from .scene_change import VIEWS, SceneWatch
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 from nightday.engines import CheckpointError, EngineError, load_engine
-from nightday.pipeline.config.load import LoadedConfig
-from nightday.pipeline.config.messages import ConfigError
-from nightday.pipeline.serving.prebuild import prebuild_engine
-from nightday.pipeline.supervision.runtime import Setup
-from nightday.pipeline.translation.channel import Detector
-from nightday.pipeline.translation.engine_call import Translate
+
+from ..config.load import LoadedConfig
+from ..config.messages import ConfigError
+from ..supervision.runtime import Setup
+from ..translation.channel import Detector
+from ..translation.engine_call import Translate
+from .prebuild import prebuild_engine
 
 _Version = tuple[object, ...]
 

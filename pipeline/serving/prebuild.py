@@ -18,8 +18,9 @@ from pathlib import Path
 
 from nightday.engines import child_process
 from nightday.engines.backends.base import MIN_SIDE
-from nightday.pipeline.config.schema import EngineConfig
-from nightday.pipeline.core.camera_url import redact
+
+from ..config.schema import EngineConfig
+from ..core.camera_url import redact
 
 log = logging.getLogger(__name__)
 

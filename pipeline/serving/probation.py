@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 import torch
 
 from nightday.engines.device_copies import Pixels
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.translation.engine_call import Translate, call, device_of, run
-from nightday.pipeline.translation.warm_up import is_prepared
+
+from ..core.clock import Clock
+from ..translation.engine_call import Translate, call, device_of, run
+from ..translation.warm_up import is_prepared
 
 # What goes wrong with an engine in service shows at once or within seconds: batches of other sizes than those it was
 # prepared with, memory that runs over beside everything else, a GPU's clock that falls. 200 batches are 8 s of one

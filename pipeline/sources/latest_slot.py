@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from nightday.pipeline.core.counters import CameraStats, DropReason
-from nightday.pipeline.core.frame import Frame
+from ..core.counters import CameraStats, DropReason
+from ..core.frame import Frame
 
 CANCEL_CHECK = (
     0.1  # seconds; an Event cannot wake a waiter on another one, so a blocked put looks at it this often

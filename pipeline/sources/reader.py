@@ -16,17 +16,17 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from nightday.pipeline.core.backoff import Backoff
-from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.core.counters import CameraStats, DropReason
-from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.media import gpu_video
-from nightday.pipeline.media.ffmpeg import FaultReason, Watch, detail_of, interruptible, open_input, reason_of
-from nightday.pipeline.media.malloc_trim import malloc_trimmer
-from nightday.pipeline.media.timeline import Timeline
-from nightday.pipeline.sources.frame_skipping import KEY_INTERVAL_MOST, DecodeLevel, FrameSkipping
-from nightday.pipeline.sources.latest_slot import LatestSlot
+from ..core.backoff import Backoff
+from ..core.camera_url import CameraUrl
+from ..core.clock import Clock, SystemClock
+from ..core.counters import CameraStats, DropReason
+from ..core.frame import Frame
+from ..media import gpu_video
+from ..media.ffmpeg import FaultReason, Watch, detail_of, interruptible, open_input, reason_of
+from ..media.malloc_trim import malloc_trimmer
+from ..media.timeline import Timeline
+from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel, FrameSkipping
+from .latest_slot import LatestSlot
 
 log = logging.getLogger(__name__)
 

@@ -7,25 +7,25 @@ import logging
 import threading
 from pathlib import Path
 
-from nightday.pipeline.config.schema import CameraConfig
-from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.core.restart_budget import RestartBudget
-from nightday.pipeline.media import gpu_video
-from nightday.pipeline.media.timeline import Timeline
-from nightday.pipeline.monitoring.status_text import CameraStatus
-from nightday.pipeline.outputs.encoder import SharedEncoder
-from nightday.pipeline.outputs.output import Output, open_output
-from nightday.pipeline.scene.background import Background
-from nightday.pipeline.scene.night_gate import NightGate
-from nightday.pipeline.scene.training_pictures import TrainingPictures
-from nightday.pipeline.serving.probation import Probation
-from nightday.pipeline.sources.latest_slot import LatestSlot
-from nightday.pipeline.sources.reader import Reader, ReaderEvent
-from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.translation.channel import Channel, Detector
-from nightday.pipeline.translation.engine_call import Translate, device_of
+from ..config.schema import CameraConfig
+from ..core.camera_url import CameraUrl
+from ..core.clock import Clock
+from ..core.counters import CameraStats
+from ..core.restart_budget import RestartBudget
+from ..media import gpu_video
+from ..media.timeline import Timeline
+from ..monitoring.status_text import CameraStatus
+from ..outputs.encoder import SharedEncoder
+from ..outputs.output import Output, open_output
+from ..scene.background import Background
+from ..scene.night_gate import NightGate
+from ..scene.training_pictures import TrainingPictures
+from ..serving.probation import Probation
+from ..sources.latest_slot import LatestSlot
+from ..sources.reader import Reader, ReaderEvent
+from ..translation.channel import Channel, Detector
+from ..translation.engine_call import Translate, device_of
+from .commands import CommandQueue
 
 log = logging.getLogger(__name__)
 

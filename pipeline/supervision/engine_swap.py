@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from nightday.engines.backends.base import EngineInfo
-from nightday.pipeline.core.camera_url import redact
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.serving.probation import PROBATION_BATCHES, PROBATION_SECONDS, Probation
-from nightday.pipeline.supervision.camera import Camera
-from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.translation.engine_call import Translate
-from nightday.pipeline.translation.warm_up import is_prepared, prepare
-from nightday.pipeline.translation.worker_pool import WorkerPool
+
+from ..core.camera_url import redact
+from ..core.clock import Clock
+from ..serving.probation import PROBATION_BATCHES, PROBATION_SECONDS, Probation
+from ..translation.engine_call import Translate
+from ..translation.warm_up import is_prepared, prepare
+from ..translation.worker_pool import WorkerPool
+from .camera import Camera
+from .commands import CommandQueue
 
 if TYPE_CHECKING:
-    from nightday.pipeline.config.schema import CameraConfig
-    from nightday.pipeline.supervision.runtime import Setup
+    from ..config.schema import CameraConfig
+    from .runtime import Setup
 
 log = logging.getLogger(__name__)
 

@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Literal
 
 from nightday.engines.backends.base import EngineInfo
-from nightday.pipeline.config.messages import ConfigError
-from nightday.pipeline.config.schema import CameraConfig, Config, HttpConfig
-from nightday.pipeline.core.camera_url import CameraUrl, redact
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.core.counters import BATCH_BOUNDS, Histogram
-from nightday.pipeline.core.restart_budget import RestartBudget
-from nightday.pipeline.media.ffmpeg import open_input
-from nightday.pipeline.monitoring.http_server import WebError, WebServer
-from nightday.pipeline.monitoring.status_text import CameraStatus
-from nightday.pipeline.outputs.mp4.recordings import recordings
-from nightday.pipeline.serving.probation import Probation
-from nightday.pipeline.supervision.camera import Camera
-from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.engine_swap import SETTLED, begin, change, find_swaps, prepare_all, settle
-from nightday.pipeline.supervision.systemd import Notifier
-from nightday.pipeline.translation.channel import Channel, Detector
-from nightday.pipeline.translation.engine_call import Translate
-from nightday.pipeline.translation.warm_up import prepare
-from nightday.pipeline.translation.worker_pool import WorkerPool
+
+from ..config.messages import ConfigError
+from ..config.schema import CameraConfig, Config, HttpConfig
+from ..core.camera_url import CameraUrl, redact
+from ..core.clock import Clock, SystemClock
+from ..core.counters import BATCH_BOUNDS, Histogram
+from ..core.restart_budget import RestartBudget
+from ..media.ffmpeg import open_input
+from ..monitoring.http_server import WebError, WebServer
+from ..monitoring.status_text import CameraStatus
+from ..outputs.mp4.recordings import recordings
+from ..serving.probation import Probation
+from ..translation.channel import Channel, Detector
+from ..translation.engine_call import Translate
+from ..translation.warm_up import prepare
+from ..translation.worker_pool import WorkerPool
+from .camera import Camera
+from .commands import CommandQueue
+from .engine_swap import SETTLED, begin, change, find_swaps, prepare_all, settle
+from .systemd import Notifier
 
 log = logging.getLogger(__name__)
 

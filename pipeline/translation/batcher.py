@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.translation.batch_delay import BatchDelay
-from nightday.pipeline.translation.channel import Channel
-from nightday.pipeline.translation.engine_call import Translate
+from ..core.clock import Clock
+from ..core.frame import Frame
+from .batch_delay import BatchDelay
+from .channel import Channel
+from .engine_call import Translate
 
 IDLE = (
     0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive

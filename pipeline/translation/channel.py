@@ -12,18 +12,19 @@ import numpy as np
 
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels, on_host
-from nightday.pipeline.config.schema import CameraConfig
-from nightday.pipeline.core.camera_url import redact
-from nightday.pipeline.core.counters import CameraStats, DropReason
-from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.core.png import save_png
-from nightday.pipeline.media.ffmpeg import detail_of
-from nightday.pipeline.outputs.output import Output, OutputEvent
-from nightday.pipeline.scene.background import Background
-from nightday.pipeline.scene.night_gate import NightGate
-from nightday.pipeline.scene.training_pictures import TrainingPictures
-from nightday.pipeline.sources.latest_slot import LatestSlot
-from nightday.pipeline.translation.engine_call import Translate
+
+from ..config.schema import CameraConfig
+from ..core.camera_url import redact
+from ..core.counters import CameraStats, DropReason
+from ..core.frame import Frame
+from ..core.png import save_png
+from ..media.ffmpeg import detail_of
+from ..outputs.output import Output, OutputEvent
+from ..scene.background import Background
+from ..scene.night_gate import NightGate
+from ..scene.training_pictures import TrainingPictures
+from ..sources.latest_slot import LatestSlot
+from .engine_call import Translate
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import threading
 import time
 from weakref import WeakKeyDictionary
 
-from nightday.pipeline.translation.engine_call import Translate
+from .engine_call import Translate
 
 log = logging.getLogger(__name__)
 

@@ -14,16 +14,17 @@ from torch import Tensor
 from nightday.engines import device_copies
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
-from nightday.pipeline.analysis.draw import draw_detections, draw_mark
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.core.counters import Histogram
-from nightday.pipeline.core.frame import Frame, Picture
-from nightday.pipeline.media import gpu_video
-from nightday.pipeline.serving.probation import BatchTimes
-from nightday.pipeline.translation.batcher import Batcher, Taken
-from nightday.pipeline.translation.channel import Channel, Detector
-from nightday.pipeline.translation.engine_call import Translate, device_of, stack, to_rgb, translate
-from nightday.pipeline.translation.warm_up import WarmUp
+
+from ..analysis.draw import draw_detections, draw_mark
+from ..core.clock import Clock
+from ..core.counters import Histogram
+from ..core.frame import Frame, Picture
+from ..media import gpu_video
+from ..serving.probation import BatchTimes
+from .batcher import Batcher, Taken
+from .channel import Channel, Detector
+from .engine_call import Translate, device_of, stack, to_rgb, translate
+from .warm_up import WarmUp
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping
 
-from nightday.pipeline.core.clock import Clock
-from nightday.pipeline.core.counters import Histogram
-from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.serving.probation import BatchTimes
-from nightday.pipeline.translation.batcher import Batcher, Taken, at_once
-from nightday.pipeline.translation.channel import Channel
-from nightday.pipeline.translation.engine_call import Translate
-from nightday.pipeline.translation.warm_up import WarmUp
-from nightday.pipeline.translation.worker import Shared, Worker
+from ..core.clock import Clock
+from ..core.counters import Histogram
+from ..core.frame import Frame
+from ..serving.probation import BatchTimes
+from .batcher import Batcher, Taken, at_once
+from .channel import Channel
+from .engine_call import Translate
+from .warm_up import WarmUp
+from .worker import Shared, Worker
 
 
 class WorkerPool(threading.Thread):

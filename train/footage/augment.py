@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.train.footage.night_simulation import (
+from .night_simulation import (
     NightSimulator,
     foreground_mask,
     linear_to_srgb8,
     random_conditions,
     srgb_to_linear,
 )
-from nightday.train.footage.scene import Image, Scene
+from .scene import Image, Scene
 
 PASTES = 2  # at most this many other frames give their foreground to one
 GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade

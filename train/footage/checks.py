@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.train.footage.scene import Image, Scene, temporal_median
+from .scene import Image, Scene, temporal_median
 
 MIN_DAY, MIN_NIGHT = 5, 4  # refused below; one camera in the fifteen has as few
 FEW_DAY, FEW_NIGHT = 50, 10  # warned of below

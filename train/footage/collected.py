@@ -19,9 +19,9 @@ from typing import Any
 
 import yaml
 
-from nightday.train import processes
-from nightday.train.footage.checks import MIN_DAY, MIN_NIGHT
-from nightday.train.footage.scene import CLIPS, PICTURES, Scene, SceneError, load_scene
+from .. import processes
+from .checks import MIN_DAY, MIN_NIGHT
+from .scene import CLIPS, PICTURES, Scene, SceneError, load_scene
 
 TAKEN = "pictures"  # the folder of a run that keeps what it is trained on
 _LINE = 'collect: "training/{name}"'

@@ -475,7 +475,7 @@ def main(argv: list[str] | None = None) -> int:
         "--seed", type=int, default=0, help="of the noise and of random conditions, from 0 up"
     )
     args = parser.parse_args(argv)
-    from nightday.train.footage.scene import SceneError, read_frames, temporal_median
+    from .scene import SceneError, read_frames, temporal_median
 
     try:
         rng = np.random.default_rng(args.seed)

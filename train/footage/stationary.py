@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.train.footage.checks import same_edges
-from nightday.train.footage.night_simulation import foreground_mask, linear_to_srgb8, srgb_to_linear
-from nightday.train.footage.scene import Image, Scene, temporal_median
+from .checks import same_edges
+from .night_simulation import foreground_mask, linear_to_srgb8, srgb_to_linear
+from .scene import Image, Scene, temporal_median
 
 STILL = 20  # grey levels that a night may be off the nights' median, lit as it is
 LIGHT_OVER = 0.05  # share of the height: standard deviation of the means that a night's light is told by

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nightday.train.objectives.elesim import masks
+from .elesim import masks
 
 Reading = Literal["A", "B", "C"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from nightday.train.objectives.vgg import Vgg16Features
+from .vgg import Vgg16Features
 
 
 def elesim(features: Tensor, reference: Tensor) -> Tensor:

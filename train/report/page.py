@@ -22,14 +22,15 @@ import numpy as np
 import torch
 
 from nightday.engines.model.checkpoint import load_checkpoint
-from nightday.train import processes
-from nightday.train.footage.night_simulation import foreground_mask
-from nightday.train.footage.scene import Image
-from nightday.train.report.style import STYLE
-from nightday.train.report.verdict import Measured, Rule, judge
-from nightday.train.run.trainer import Trainer
-from nightday.train.run.validation import Validation, Validator, translate
-from nightday.train.scores.evaluate import Score, score, trivial_scores
+
+from .. import processes
+from ..footage.night_simulation import foreground_mask
+from ..footage.scene import Image
+from ..run.trainer import Trainer
+from ..run.validation import Validation, Validator, translate
+from ..scores.evaluate import Score, score, trivial_scores
+from .style import STYLE
+from .verdict import Measured, Rule, judge
 
 SAMPLES = 5  # moments of the training shown
 

@@ -20,16 +20,17 @@ from torch import Tensor, nn
 from nightday.engines.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import COMPACT, GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import pack
-from nightday.train import processes
-from nightday.train.footage.augment import Augmenter, Crop, put_in, shaded
-from nightday.train.footage.night_simulation import NightSimulator, foreground_mask, random_conditions
-from nightday.train.footage.scene import Image, Scene, SceneError, write_picture
-from nightday.train.footage.stationary import still_places
-from nightday.train.objectives.detector_features import DetectorFeatures
-from nightday.train.objectives.dico_losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
-from nightday.train.objectives.discriminator import PatchDiscriminator
-from nightday.train.objectives.elesim import elesim, similarity_thresholds
-from nightday.train.objectives.vgg import Vgg16Features
+
+from .. import processes
+from ..footage.augment import Augmenter, Crop, put_in, shaded
+from ..footage.night_simulation import NightSimulator, foreground_mask, random_conditions
+from ..footage.scene import Image, Scene, SceneError, write_picture
+from ..footage.stationary import still_places
+from ..objectives.detector_features import DetectorFeatures
+from ..objectives.dico_losses import DicoLosses, LossSettings, dico_losses, discriminator_loss
+from ..objectives.discriminator import PatchDiscriminator
+from ..objectives.elesim import elesim, similarity_thresholds
+from ..objectives.vgg import Vgg16Features
 
 log = logging.getLogger("nightday.train")
 

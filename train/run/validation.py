@@ -32,10 +32,11 @@ import torch
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack
-from nightday.train.footage.night_simulation import NightSimulator, foreground_mask, random_conditions
-from nightday.train.footage.scene import Image, Scene, temporal_median
-from nightday.train.scores.evaluate import score
-from nightday.train.scores.image_distances import background_std
+
+from ..footage.night_simulation import NightSimulator, foreground_mask, random_conditions
+from ..footage.scene import Image, Scene, temporal_median
+from ..scores.evaluate import score
+from ..scores.image_distances import background_std
 
 SEED = 20_240_229  # of the conditions and the noise; not one that a run is likely to have
 NIGHTS, PAIRS, REAL = 4, 8, 8

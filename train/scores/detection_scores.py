@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.train.footage.scene import Image, SceneError
+from ..footage.scene import Image, SceneError
 
 Boxes = NDArray[np.float64]
 """(N, 4): x1, y1, x2, y2 in pixels."""

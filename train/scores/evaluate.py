@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from nightday.engines import Backend, CheckpointError, EngineError, load_engine
 from nightday.engines.detection.detector import DetectorError, load_detector
-from nightday.train.footage.night_simulation import foreground_mask
-from nightday.train.footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
-from nightday.train.objectives.vgg import VggWeightsError
-from nightday.train.scores.detection_scores import SURE, false_positives, read_boxes, score_detections
-from nightday.train.scores.image_distances import FeatureMap
-from nightday.train.scores.scorer import Box, HeldOut, Psnr, Scorer, keep_mask, psnr
+
+from ..footage.night_simulation import foreground_mask
+from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
+from ..objectives.vgg import VggWeightsError
+from .detection_scores import SURE, false_positives, read_boxes, score_detections
+from .image_distances import FeatureMap
+from .scorer import Box, HeldOut, Psnr, Scorer, keep_mask, psnr
 
 GAMMAS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15)  # exponents
 CLAHE_CLIPS = (2.0, 4.0, 8.0, 16.0, 40.0)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nightday.train.footage.scene import Image
-from nightday.train.objectives.vgg import Vgg16Features
+from ..footage.scene import Image
+from ..objectives.vgg import Vgg16Features
 
 Features = NDArray[np.float32]
 Mask = NDArray[np.bool_]

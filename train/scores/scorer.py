@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nightday.train.footage.night_simulation import foreground_mask
-from nightday.train.footage.scene import Image, temporal_median
-from nightday.train.scores.image_distances import (
+from ..footage.night_simulation import foreground_mask
+from ..footage.scene import Image, temporal_median
+from .image_distances import (
     FeatureMap,
     Features,
     Mask,

@@ -17,7 +17,12 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from nightday.engines.backends.base import (
+from ...cache import machine
+from ...cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ...model import lift, qualification_frames
+from ...model.checkpoint import model_digest
+from ...model.generator import NightToDay
+from ..base import (
     Engine,
     EngineError,
     EngineInfo,
@@ -27,13 +32,8 @@ from nightday.engines.backends.base import (
     check_calibration,
     check_frames,
 )
-from nightday.engines.backends.openvino import graphs, int8
-from nightday.engines.backends.openvino.graphs import Graph, graphs_for
-from nightday.engines.cache import machine
-from nightday.engines.cache.engine_cache import EngineCache, EngineKey, graph_digest
-from nightday.engines.model import lift, qualification_frames
-from nightday.engines.model.checkpoint import model_digest
-from nightday.engines.model.generator import NightToDay
+from . import graphs, int8
+from .graphs import Graph, graphs_for
 
 # Cores up to which a batch of as many frames goes through them side by side, a frame a core. With more, batches are
 # rarely that large.

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from nightday.engines.model.color_invariant import ColorInvariant
-from nightday.engines.model.generator import NightToDay, ResnetGenerator, from_bytes, make_plain, to_bytes
-from nightday.engines.model.lift import Lifted, module_for
+from ...model.color_invariant import ColorInvariant
+from ...model.generator import NightToDay, ResnetGenerator, from_bytes, make_plain, to_bytes
+from ...model.lift import Lifted, module_for
 
 Name = Literal["front", "rest", "lift"]
 

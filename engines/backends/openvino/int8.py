@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.engines import child_process
-from nightday.engines.backends.base import EngineError
-from nightday.engines.install import INSTALL_INT8
+from ... import child_process
+from ...install import INSTALL_INT8
+from ..base import EngineError
 
 _INPUTS = "inputs.npz"
 

@@ -17,8 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nightday.engines import device_copies
-from nightday.engines.backends.base import (
+from ... import device_copies
+from ...cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ...cache.machine import gpu
+from ...model import qualification_frames
+from ...model.checkpoint import model_digest
+from ...model.generator import NightToDay
+from ..base import (
     Engine,
     EngineError,
     EngineInfo,
@@ -28,14 +33,9 @@ from nightday.engines.backends.base import (
     check_calibration,
     check_frames,
 )
-from nightday.engines.backends.tensorrt import export, int8
-from nightday.engines.backends.tensorrt.export import Whole, export_program
-from nightday.engines.backends.tensorrt.plan import Plan, PlanError
-from nightday.engines.cache.engine_cache import EngineCache, EngineKey, graph_digest
-from nightday.engines.cache.machine import gpu
-from nightday.engines.model import qualification_frames
-from nightday.engines.model.checkpoint import model_digest
-from nightday.engines.model.generator import NightToDay
+from . import export, int8
+from .export import Whole, export_program
+from .plan import Plan, PlanError
 
 KEPT_SIZES = 8  # engines kept on the GPU; each holds its own weights and buffers
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nightday.engines.model.color_invariant import ColorInvariant
-from nightday.engines.model.generator import NightToDay, make_plain
-from nightday.engines.model.lift import Lifted, module_for
+from ...model.color_invariant import ColorInvariant
+from ...model.generator import NightToDay, make_plain
+from ...model.lift import Lifted, module_for
 
 
 class FrozenInvariant(ColorInvariant):

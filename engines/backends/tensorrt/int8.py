@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nightday.engines.backends.tensorrt.export import Whole
-from nightday.engines.model.generator import NightToDay
+from ...model.generator import NightToDay
+from .export import Whole
 
 LEVELS = 127  # symmetric: TensorRT knows no zero point
 LEAST = 1e-6  # of a range, for what is always zero: no step may be

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nightday.pipeline.core.camera_url import CameraUrl
+from ...core.camera_url import CameraUrl
 
 # What strftime makes of each code that a name can be read back from. strptime, which knows the locale's names of
 # months and days, has the last word.

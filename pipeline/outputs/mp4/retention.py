@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightday.pipeline.core.clock import Clock, SystemClock
-from nightday.pipeline.media.ffmpeg import detail_of
-from nightday.pipeline.outputs.mp4.recordings import Recording, recorded, tidy, unreadable_code
+from ...core.clock import Clock, SystemClock
+from ...media.ffmpeg import detail_of
+from .recordings import Recording, recorded, tidy, unreadable_code
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs.encoder import NOTE, Coded, Feed, SharedEncoder, add_video
-from nightday.pipeline.outputs.mp4.fsync_thread import FLUSH_SECONDS, FsyncThread
-from nightday.pipeline.outputs.mp4.retention import Retention
+from ...core.frame import Picture
+from ..encoder import NOTE, Coded, Feed, SharedEncoder, add_video
+from .fsync_thread import FLUSH_SECONDS, FsyncThread
+from .retention import Retention
 
 FRAGMENT_SECONDS = 1.0  # what the end of the process may cost of the open segment; at most 2 s are allowed
 IDLE_SECONDS = 2.0  # without a picture for so long, and for 3 of the last steps: the file is completed

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
-from nightday.pipeline.core.camera_url import CameraUrl
+from ...core.camera_url import CameraUrl
 
 KEEP_ALIVE = 25.0  # seconds between signs of life; servers end a session after 60 s by default
 LARGEST_REPLY = 65_536  # bytes; a server that sends more before it is done is none

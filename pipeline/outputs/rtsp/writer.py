@@ -6,10 +6,10 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs.encoder import NOTE, Coded, Feed, SharedEncoder, add_video
-from nightday.pipeline.outputs.rtsp.client import RtspRecording, describe, interleaved, parameter_sets
+from ...core.camera_url import CameraUrl
+from ...core.frame import Picture
+from ..encoder import NOTE, Coded, Feed, SharedEncoder, add_video
+from .client import RtspRecording, describe, interleaved, parameter_sets
 
 IO_TIMEOUT = 3.0  # seconds to connect, for one answer, and for one picture to be taken
 PACKET = 1400  # bytes of an RTP packet, so that a server can pass it on over UDP
