@@ -88,7 +88,7 @@ def run(kind: str, cameras: int, *, window: bool, seconds: float, seed: int) -> 
         config = CameraConfig.model_validate({"name": f"c{number}", "url": str(CLIP), "translate": "never"})
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
-        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine, sinks=[sink])  # type: ignore[list-item]
+        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine, outputs=[sink])  # type: ignore[list-item]
     loop = WorkerPool(lines, ready=ready, max_batch=MAX_BATCH, stop=stop, batches=batches, clock=clock)
     if not window:
         loop.batcher._window.until = lambda now, **_: now  # type: ignore[method-assign]

@@ -37,11 +37,11 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines import Engine, EngineError, load_engine
-from nightday.engines.backends.base import Precision
 from nightday.engines.backends.openvino.engine import OpenVinoEngine, precisions
 from nightday.engines.backends.torch_compile import CompileEngine
 from nightday.engines.cache import machine
 from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import COMPACT, NightToDay
 from nightday.pipeline.config.schema import CameraConfig

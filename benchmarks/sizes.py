@@ -29,8 +29,8 @@ from benchmarks.engines import call_of, in_turns
 from benchmarks.gpu.runners import products
 from benchmarks.study.run import hardware
 from nightday.engines import load_engine
-from nightday.engines.backends.base import Precision
 from nightday.engines.backends.openvino.engine import precisions
+from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.scene import Scene

@@ -497,7 +497,7 @@ def _running(
     ]
     config = Config.model_validate({"cameras": cameras})
     inbox, outcomes = CommandQueue(), list[Outcome]()
-    runtime = Runtime(Setup(config, {model: engine(loaded)}), inbox=inbox)
+    runtime = Runtime(Setup(config, {model: engine(loaded)}), commands=inbox)
     thread = threading.Thread(
         target=lambda: outcomes.append(runtime.run(duration=None, report=None, report_every=1.0))
     )

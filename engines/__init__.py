@@ -2,8 +2,9 @@
 
 import sys
 
-from .backends.base import Backend, Engine, EngineError, Precision
-from .model.checkpoint import CheckpointError
+from .backends.base import Engine
+from .choices import Backend, Precision
+from .errors import CheckpointError, EngineError
 from .selection.load import load_engine
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]

@@ -16,10 +16,11 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from .backends.base import MIN_SIDE, Backend, EngineError, Precision
+from .backends.base import MIN_SIDE
 from .cache.cache_entry import CacheEntry
 from .cache.engine_cache import EngineCache
-from .model.checkpoint import CheckpointError
+from .choices import Backend, Precision
+from .errors import CheckpointError, EngineError
 from .model.qualification_frames import read_frames
 from .selection.load import Bench, candidates, fastest, load_engine
 from .selection.qualify import VERDICT, Qualification

@@ -1,1 +1,1 @@
-"""Everything that flows: readers, batcher, translator, background, detector and sinks."""
+"""Everything that flows: sources, translation, detection and outputs."""

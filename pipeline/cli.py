@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
-    inbox = CommandQueue()
+    commands = CommandQueue()
     try:
-        with hangups(inbox):  # before what takes long: importing, and loading the models
-            return _run(options, inbox)
+        with hangups(commands):  # before what takes long: importing, and loading the models
+            return _run(options, commands)
     except ImportError as error:
         print(_missing(error), file=sys.stderr)
         return FAILED
@@ -101,7 +101,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _run(options: argparse.Namespace, inbox: CommandQueue) -> int:
+def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     from .config.load import load_config
     from .config.messages import ConfigError
     from .monitoring.http_server import WebError
@@ -135,8 +135,8 @@ def _run(options: argparse.Namespace, inbox: CommandQueue) -> int:
         _print_config(loaded)
         return DONE
     try:
-        with signals(inbox):
-            runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], inbox=inbox)
+        with signals(commands):
+            runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], commands=commands)
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
             outcome = _stream(runtime, screen, duration=options.duration)
     except WebError as error:

@@ -21,8 +21,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nightday.engines.detection.detector import DetectorError
-from nightday.engines.model.checkpoint import CheckpointError
+from nightday.engines.errors import CheckpointError, DetectorError
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
 
 from . import processes

@@ -57,7 +57,7 @@ def start(job: Job, notebook: Notebook) -> Stop:
             mock.patch("nightday.pipeline.outputs.output.RestreamWriter", Restream),
         ):
             config = Config.model_validate({"cameras": cameras})
-            outcomes.append(run(config, engines={model: engine}, inbox=inbox))
+            outcomes.append(run(config, engines={model: engine}, commands=inbox))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -16,9 +16,10 @@ from av.video.reformatter import VideoReformatter
 from torch.profiler import ProfilerActivity, profile
 
 from nightday.engines import device_copies
-from nightday.engines.backends.base import Engine, EngineError
+from nightday.engines.backends.base import Engine
 from nightday.engines.backends.eager import EagerEngine
 from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.errors import EngineError
 from nightday.engines.model.generator import NightToDay
 from nightday.pipeline.analysis.draw import draw_mark
 from nightday.pipeline.core.frame import Frame, Picture

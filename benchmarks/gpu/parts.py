@@ -20,9 +20,9 @@ from torch import Tensor
 from benchmarks.gpu import cameras
 from benchmarks.gpu.budget import Budget, OutOfTimeError, not_measured
 from benchmarks.gpu.runners import KINDS, Machine, Run, make, products, ratio, seconds_each
-from nightday.engines.backends.base import EngineError
 from nightday.engines.backends.tensorrt.export import Whole
 from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.errors import EngineError
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import golden_frames

@@ -14,7 +14,7 @@ from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import RESULTS, pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
-from nightday.engines.model.checkpoint import CheckpointError
+from nightday.engines.errors import CheckpointError
 from nightday.train.footage.scene import SceneError
 from nightday.train.run.trainer import TrainingError
 from nightday.train.scores.image_distances import FeatureMap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,18 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cache.engine_cache import EngineCache
+from ..choices import Precision
 from ..device_copies import Pixels
+from ..errors import EngineError
 from ..model.generator import NightToDay
 
-Backend = Literal["auto", "eager", "compile", "openvino", "tensorrt"]
-Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Frames = NDArray[np.uint8]
 
 MIN_SIDE = 16  # pixels; below it the reflection paddings are wider than the picture
-
-
-class EngineError(RuntimeError):
-    """A backend or precision cannot be had on this machine. The message is one line and says the way out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,11 @@ import torch
 from torch import Tensor
 
 from .. import device_copies
+from ..choices import Precision
+from ..errors import EngineError
 from ..model.generator import NightToDay
 from ..model.lift import module_for
-from .base import (
-    Engine,
-    EngineError,
-    EngineInfo,
-    EngineSpec,
-    Frames,
-    Precision,
-    check_frames,
-)
+from .base import Engine, EngineInfo, EngineSpec, Frames, check_frames
 
 
 def precisions() -> tuple[Precision, ...]:

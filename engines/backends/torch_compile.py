@@ -14,17 +14,11 @@ import torch
 from torch import Tensor
 
 from .. import device_copies
+from ..choices import Precision
+from ..errors import EngineError
 from ..model.generator import NightToDay
 from ..model.lift import module_for
-from .base import (
-    Engine,
-    EngineError,
-    EngineInfo,
-    EngineSpec,
-    Frames,
-    Precision,
-    check_frames,
-)
+from .base import Engine, EngineInfo, EngineSpec, Frames, check_frames
 
 KEPT_SHAPES = 64  # compiled; PyTorch's own limit is 8, beyond which it silently runs uncompiled
 RUNS = 3  # of each shape in prepare: CUDA graphs are recorded at the second or third, not while cameras wait

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import device_copies
 from ..device_copies import Pixels
+from ..errors import DetectorError
 from ..install import INSTALL_DETECT
 from .detections import Detection
 from .letterbox import Letterbox, fit
@@ -22,10 +23,6 @@ from .quiet_ultralytics import import_ultralytics
 MOST = 300  # detections a picture, as ultralytics' predict keeps
 CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere
 _CLASS_SPACING = 7680  # pixels by which the classes are moved apart, so that one suppression serves them all
-
-
-class DetectorError(RuntimeError):
-    """A detector cannot be had. The message is one line: the thing, what is wrong with it, the way out."""
 
 
 def load_detector(

@@ -12,14 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointError
 from .generator import GeneratorSettings, NightToDay
 
 FORMAT = "nightday-checkpoint"
 VERSION = 1
-
-
-class CheckpointError(ValueError):
-    """A file is missing or is not a checkpoint of this project. The message is one line and names the file."""
 
 
 def save_checkpoint(

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoint import CheckpointError, read_checkpoint
+from ..errors import CheckpointError
+from .checkpoint import read_checkpoint
 
 Picture = NDArray[np.uint8]
 

@@ -14,9 +14,11 @@ from typing import cast, get_args
 
 import torch
 
-from ..backends.base import Backend, BackendModule, Engine, EngineError, EngineSpec, Precision
+from ..backends.base import BackendModule, Engine, EngineSpec
 from ..cache import machine
 from ..cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ..choices import Backend, Precision
+from ..errors import EngineError
 from ..model import qualification_frames
 from ..model.checkpoint import model_digest, model_of, read_checkpoint
 from ..model.qualification_frames import Picture

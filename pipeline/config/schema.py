@@ -29,9 +29,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from nightday.engines.backends.base import Backend, Precision
+from nightday.engines.choices import Backend, Precision
+from nightday.engines.errors import CheckpointError
 from nightday.engines.install import INSTALL_DETECT
-from nightday.engines.model.checkpoint import CheckpointError, read_checkpoint
+from nightday.engines.model.checkpoint import read_checkpoint
 
 from ..core.camera_url import MASK, CameraUrl, register_secret
 from ..outputs.mp4.retention import Limits, retention_fault

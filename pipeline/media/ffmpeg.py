@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import av
 import av.container.core
@@ -21,20 +20,8 @@ import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
-from ..core.camera_url import CameraUrl, redact
-
-FaultReason = Literal[
-    "refused",
-    "unauthorised",
-    "not_found",
-    "timeout",
-    "stall",
-    "end_of_stream",
-    "decode",
-    "unreachable",
-    "unsupported",
-    "failed",
-]
+from ..core.camera_url import CameraUrl
+from ..core.faults import FaultReason
 
 # What a source may open in turn: an HLS play list on the network must not read a local file, nor the reverse.
 _PROTOCOLS = {
@@ -68,12 +55,6 @@ def reason_of(error: BaseException) -> FaultReason:
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
         return "unreachable"
     return "failed"
-
-
-def detail_of(error: BaseException) -> str:
-    """One line on an exception, without the address it may hold."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return redact(" ".join(str(text).split()))
 
 
 def input_arguments(source: CameraUrl) -> tuple[str, str | None, dict[str, str]]:

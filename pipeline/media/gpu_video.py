@@ -16,8 +16,8 @@ from av.video.frame import CudaContext
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from ..core.faults import detail_of
 from . import nv12
-from .ffmpeg import detail_of
 
 _CURRENT: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG

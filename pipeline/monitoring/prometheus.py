@@ -22,7 +22,7 @@ from nightday.engines import device_copies
 
 from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot
-from ..media.ffmpeg import FaultReason
+from ..core.faults import FaultReason
 from .status_text import CameraStatus, Watched
 
 
@@ -139,9 +139,9 @@ def _outputs(cameras: Sequence[CameraStatus]) -> Metric:
     )
     for camera in cameras:
         writing: dict[str, bool] = {}  # two addresses may be one once their secrets are masked
-        for sink in camera.sinks:
-            name = redact(sink.output)
-            writing[name] = writing.get(name, True) and sink.state == "writing"
+        for output in camera.outputs:
+            name = redact(output.output)
+            writing[name] = writing.get(name, True) and output.state == "writing"
         for name, well in writing.items():
             family.add_metric((camera.name, name), float(well))
     return family

@@ -97,7 +97,7 @@ class Page:
         troubled = [
             camera.name if camera.state in _BAD else f"{camera.name} (an output)"
             for camera in cameras
-            if camera.state in _BAD or camera.outputs
+            if camera.state in _BAD or camera.outputs_in_trouble
         ]
         up = sum(camera.stats.up for camera in cameras)
         count = f"{up} of {len(cameras)} cameras up"

@@ -28,10 +28,10 @@ class CameraStatus:
         state: its reader's: starting, playing, retrying, finished, failed, stopped.
         reason: why, if all is not well; of a stopped camera, why it was away by then.
         night: what its gate says; None if it has none, or none yet.
-        outputs: outputs in trouble, secrets masked.
+        outputs_in_trouble: outputs in trouble, secrets masked.
         stats: its counters.
         translate: when its frames are translated, as configured.
-        sinks: the present state of each of its outputs.
+        outputs: the present state of each of its outputs.
         next_try: seconds until it is tried again, if that is waited for.
         decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
@@ -41,10 +41,10 @@ class CameraStatus:
     state: str
     reason: str | None
     night: bool | None
-    outputs: tuple[str, ...]
+    outputs_in_trouble: tuple[str, ...]
     stats: StatsSnapshot
     translate: Literal["night", "always", "never"] | None = None
-    sinks: tuple[OutputEvent, ...] = ()
+    outputs: tuple[OutputEvent, ...] = ()
     next_try: float | None = None
     decoder: str | None = None
     encoder: str | None = None
@@ -112,7 +112,7 @@ def status_text(cameras: Sequence[CameraStatus], *, rates: dict[str, float], sec
     if len(cameras) > 1:
         up = sum(camera.stats.up for camera in cameras)
         parts.append(f"{up}/{len(cameras)} up {sum(rates.values()):.0f} fps")
-    for camera in sorted(cameras, key=lambda camera: camera.state in _WELL and not camera.outputs):
+    for camera in sorted(cameras, key=lambda camera: camera.state in _WELL and not camera.outputs_in_trouble):
         parts.append(_camera_text(camera, rates[camera.name]))
     return " │ ".join(parts)
 
@@ -130,7 +130,7 @@ def _camera_text(camera: CameraStatus, rate: float) -> str:
     lost = sum(camera.stats.dropped.values())
     if lost:
         words.append(f"-{lost}")
-    words += [f"output {output}" for output in camera.outputs]
+    words += [f"output {output}" for output in camera.outputs_in_trouble]
     return " ".join(words)
 
 
@@ -154,7 +154,7 @@ def as_json(camera: CameraStatus) -> dict[str, Any]:
         "latency_p95_ms": _ms(stats.latency_p95),
         "decoder": camera.decoder,
         "encoder": camera.encoder,
-        "outputs_in_trouble": [redact(output) for output in camera.outputs],
+        "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
 
 
@@ -162,12 +162,12 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
     """A camera as ``/api/cameras`` shows it: ``as_json``, and what it is and where it goes. Secrets masked."""
     outputs = [
         {
-            "output": redact(sink.output),
-            "state": sink.state,
-            "reason": sink.reason,
-            "detail": redact(sink.detail),
+            "output": redact(output.output),
+            "state": output.state,
+            "reason": output.reason,
+            "detail": redact(output.detail),
         }
-        for sink in camera.sinks
+        for output in camera.outputs
     ]
     return {"name": camera.name, "translate": camera.translate, **as_json(camera), "outputs": outputs}
 

@@ -23,9 +23,9 @@ from torch import Tensor
 from nightday.engines import device_copies
 
 from ..analysis.draw import MARK
+from ..core.faults import detail_of
 from ..core.frame import Frame, Picture
 from ..media import gpu_video, nv12
-from ..media.ffmpeg import detail_of
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats
+from ..core.faults import FaultReason, detail_of
 from ..core.frame import Picture
-from ..media.ffmpeg import FaultReason, detail_of, reason_of
+from ..media.ffmpeg import reason_of
 from .encoder import LeftOut, SharedEncoder
 from .mp4.retention import Limits, Retention
 from .mp4.writer import SegmentWriter

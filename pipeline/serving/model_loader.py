@@ -65,10 +65,8 @@ class ModelLoader:
                     key = "precision" if str(error).startswith("precision") else "backend"
                     faults[loaded.fault(("engine", key), str(error))] = None
             if camera.detect and camera.detect not in detectors:
-                from nightday.engines.detection.detector import (  # ultralytics, where it is used
-                    DetectorError,
-                    load_detector,
-                )
+                from nightday.engines.detection.detector import load_detector
+                from nightday.engines.errors import DetectorError
 
                 try:
                     version = _version(camera.detect)

@@ -20,9 +20,10 @@ from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats, DropReason
+from ..core.faults import FaultReason, detail_of
 from ..core.frame import Frame
 from ..media import gpu_video
-from ..media.ffmpeg import FaultReason, Watch, detail_of, interruptible, open_input, reason_of
+from ..media.ffmpeg import Watch, interruptible, open_input, reason_of
 from ..media.malloc_trim import malloc_trimmer
 from ..media.timeline import Timeline
 from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel, FrameSkipping

@@ -54,12 +54,12 @@ class Camera:
         engine: Translate | None,
         detect: Detector | None,
         ready: threading.Condition,
-        inbox: CommandQueue,
+        commands: CommandQueue,
         clock: Clock,
         stats: CameraStats | None = None,
     ) -> None:
         self.config = config
-        self._inbox = inbox
+        self._commands = commands
         self._clock = clock
         self._stop = threading.Event()
         self._started = False
@@ -68,7 +68,7 @@ class Camera:
         """What could not be started again, if anything."""
         stats = stats or CameraStats()
         lossless = config.url.is_file and config.pace == "fast"
-        self.line = Channel(
+        self.channel = Channel(
             config=config,
             stats=stats,
             slot=LatestSlot(ready=ready, stats=stats, max_age=None if lossless else config.max_age),
@@ -78,7 +78,7 @@ class Camera:
         )
         if config.background:
             kept = config.background
-            self.line.background = Background(
+            self.channel.background = Background(
                 camera=config.name,
                 frames=kept.frames,
                 every=kept.every_s,
@@ -87,20 +87,20 @@ class Camera:
                 model=_fingerprint(config.model) if engine is not None and config.model else "",
                 clock=clock,
             )
-            self.line.background.restore()
+            self.channel.background.restore()
         if config.collect:
-            self.line.collection = TrainingPictures(
+            self.channel.collection = TrainingPictures(
                 camera=config.name,
                 folder=config.collect.folder,
                 every=config.collect.every_s,
                 keep=config.collect.keep,
-                gate=self.line.gate or NightGate(),
+                gate=self.channel.gate or NightGate(),
                 stats=stats,
             )
         self._proven = "unknown" if isinstance(engine, Probation) else self._model
         self._encoder = SharedEncoder(camera=config.name)
         self._timeline = Timeline()
-        self.line.sinks = [self._sink(output) for output in config.outputs]
+        self.channel.outputs = [self._output(output) for output in config.outputs]
         self.reader = self._reader()
 
     @property
@@ -120,20 +120,20 @@ class Camera:
 
     @property
     def _model(self) -> str:
-        return self.line.background.model if self.line.background else ""
+        return self.channel.background.model if self.channel.background else ""
 
     def adopt(self, config: CameraConfig) -> None:
         """Go on under ``config``, which differs from the present one in the model or its file at the most."""
-        self.config = self.line.config = config
-        if self.line.background and self.line.engine is not None and config.model:
-            self.line.background.use_model(_fingerprint(config.model))
+        self.config = self.channel.config = config
+        if self.channel.background and self.channel.engine is not None and config.model:
+            self.channel.background.use_model(_fingerprint(config.model))
 
     def settle(self, *, kept: bool) -> None:
         """Its engine's probation is over; if that was not kept, the model is the one before."""
         if kept:
             self._proven = self._model
-        elif self.line.background:
-            self.line.background.use_model(self._proven)
+        elif self.channel.background:
+            self.channel.background.use_model(self._proven)
 
     def stop_reading(self) -> None:
         """Have the reader end. Returns at once; ``join`` waits."""
@@ -141,8 +141,8 @@ class Camera:
 
     def finish_outputs(self) -> None:
         """Have the outputs write what they hold, and end. Returns at once; ``join`` waits."""
-        for sink in self.line.sinks:
-            sink.finish()
+        for output in self.channel.outputs:
+            output.finish()
 
     def join(self, deadline: float) -> bool:
         """Wait for its threads until ``deadline`` (of ``time.monotonic``); True if all have ended."""
@@ -153,7 +153,7 @@ class Camera:
     @property
     def threads(self) -> list[threading.Thread]:
         """Its outputs' and, if it was started, its reader's."""
-        return [*self.line.sinks, *([self.reader] if self._started else [])]
+        return [*self.channel.outputs, *([self.reader] if self._started else [])]
 
     def mend(self) -> bool:
         """Start again what died of a fault of ours; False, with ``problem`` set, when that happens too often."""
@@ -161,29 +161,29 @@ class Camera:
             if not self.reader.is_alive() and self.reader.event.state not in ENDED:
                 if not self._granted(f"its reader died while {self.reader.event.state}"):
                     return False
-                self.line.stats.set_up(False)
+                self.channel.stats.set_up(False)
                 self.reader = self._reader()
                 self.reader.start()
-            for index, sink in enumerate(self.line.sinks):
-                if not sink.is_alive() and sink.event.state != "closed":
-                    if not self._granted(f"output {sink.event.output} died while {sink.event.state}"):
+            for index, output in enumerate(self.channel.outputs):
+                if not output.is_alive() and output.event.state != "closed":
+                    if not self._granted(f"output {output.event.output} died while {output.event.state}"):
                         return False
-                    self.line.sinks[index] = self._sink(self.config.outputs[index])
+                    self.channel.outputs[index] = self._output(self.config.outputs[index])
         return True
 
     def status(self) -> CameraStatus:
         """Its state now."""
-        line, event = self.line, self.reader.event
-        troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in line.troubles.copy().items())
+        channel, event = self.channel, self.reader.event
+        troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in channel.troubles.copy().items())
         return CameraStatus(
             name=self.name,
             state=event.state,
             reason=event.reason,
-            night=line.gate.night if line.gate else None,
-            outputs=troubled,
-            stats=line.stats.snapshot(),
+            night=channel.gate.night if channel.gate else None,
+            outputs_in_trouble=troubled,
+            stats=channel.stats.snapshot(),
             translate=self.config.translate,
-            sinks=tuple(sink.event for sink in line.sinks),
+            outputs=tuple(output.event for output in channel.outputs),
             decoder=self.reader.decoder,
             encoder=self._encoder.name,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
@@ -197,25 +197,25 @@ class Camera:
         log.error("%s: %s; starting it again", self.name, death, extra=extra)
         return True
 
-    def _sink(self, output: CameraUrl) -> Output:
+    def _output(self, output: CameraUrl) -> Output:
         return open_output(
             output,
             camera=self.name,
-            stats=self.line.stats,
+            stats=self.channel.stats,
             segment_seconds=self.config.segment_seconds,
-            generated=self.line.engine is not None,
+            generated=self.channel.engine is not None,
             retention=self.config.retention.limits if self.config.retention else None,
             encoder=self._encoder,
-            on_event=self.line.output_changed,
+            on_event=self.channel.output_changed,
             clock=self._clock,
         )
 
     def _reader(self) -> Reader:
         def changed(event: ReaderEvent) -> None:
             if event.state in ENDED:
-                self._inbox.put("ended")
+                self._commands.put("ended")
 
-        nvdec = self.line.stays_on_gpu and device_of(self.line.engine) is not None
+        nvdec = self.channel.stays_on_gpu and device_of(self.channel.engine) is not None
         if nvdec and (why := gpu_video.fault()):
             nvdec = False
             log.warning(
@@ -225,8 +225,8 @@ class Camera:
         return Reader(
             camera=self.name,
             source=self.config.url,
-            slot=self.line.slot,
-            stats=self.line.stats,
+            slot=self.channel.slot,
+            stats=self.channel.stats,
             stop=self._stop,
             pace=self.config.pace,
             loop=self.config.loop,

@@ -31,12 +31,12 @@ class CommandQueue:
 
 
 @contextmanager
-def hangups(inbox: CommandQueue) -> Iterator[None]:
+def hangups(commands: CommandQueue) -> Iterator[None]:
     """While inside, SIGHUP puts ``"reload"`` into the inbox; by default it would end the process."""
     if not hasattr(signal, "SIGHUP"):  # on Windows
         yield
         return
-    before = signal.signal(signal.SIGHUP, lambda *_: inbox.put("reload"))
+    before = signal.signal(signal.SIGHUP, lambda *_: commands.put("reload"))
     try:
         yield
     finally:
@@ -44,7 +44,7 @@ def hangups(inbox: CommandQueue) -> Iterator[None]:
 
 
 @contextmanager
-def signals(inbox: CommandQueue) -> Iterator[None]:
+def signals(commands: CommandQueue) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
     count = 0
 
@@ -53,7 +53,7 @@ def signals(inbox: CommandQueue) -> Iterator[None]:
         count += 1
         if count > 1:
             _exit_now(number)
-        inbox.put("stop")
+        commands.put("stop")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

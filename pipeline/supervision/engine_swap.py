@@ -54,20 +54,22 @@ class Swap:
 
     def missing(self) -> list[tuple[int, int]]:
         """The sizes (height, width) its cameras send that the present engine is ready for and the new one is not."""
-        lines = [camera.line for camera, _ in self.cameras]
+        channels = [camera.channel for camera, _ in self.cameras]
         served = {
-            line.size for line in lines if line.size and line.engine and is_prepared(line.engine, *line.size)
+            channel.size
+            for channel in channels
+            if channel.size and channel.engine and is_prepared(channel.engine, *channel.size)
         }
         return [size for size in sorted(served) if not is_prepared(self.engine, *size)]
 
 
 def change(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["none", "engine", "more"]:
     """What of a running ``camera`` is another in ``setup``, where its entry is ``config``."""
-    line, engine = camera.line, setup.engine_of(config)
+    channel, engine = camera.channel, setup.engine_of(config)
     alike = camera.config.model_copy(update={"model": config.model}) == config
-    if not alike or line.detect != setup.detector_of(config):
+    if not alike or channel.detect != setup.detector_of(config):
         return "more"
-    now = line.engine.engine if isinstance(line.engine, Probation) else line.engine
+    now = channel.engine.engine if isinstance(channel.engine, Probation) else channel.engine
     if engine is now:
         return "none"
     return "more" if engine is None or now is None else "engine"
@@ -80,7 +82,7 @@ def find_swaps(cameras: Mapping[str, Camera], setup: Setup) -> list[Swap]:
         camera, engine = cameras.get(config.name), setup.engine_of(config)
         if camera is None or engine is None or change(camera, config, setup) != "engine":
             continue
-        now = camera.line.engine
+        now = camera.channel.engine
         before = now.before if isinstance(now, Probation) else now
         assert before is not None  # else more than the engine would be another
         swaps.setdefault((id(before), id(engine)), Swap(before, engine)).cameras.append((camera, config))
@@ -105,7 +107,12 @@ def prepare_all(swaps: Sequence[Swap]) -> None:
 
 
 def begin(
-    swaps: Sequence[Swap], *, cameras: Iterable[Camera], loop: WorkerPool, clock: Clock, inbox: CommandQueue
+    swaps: Sequence[Swap],
+    *,
+    cameras: Iterable[Camera],
+    pool: WorkerPool,
+    clock: Clock,
+    commands: CommandQueue,
 ) -> None:
     """Swap, and put what has not served yet on probation; what that ends in is told by ``SETTLED`` in the inbox.
 
@@ -116,7 +123,9 @@ def begin(
         clock: time.
         inbox: the runtime's.
     """
-    proven = {id(camera.line.engine) for camera in cameras}  # one on probation stands behind another object
+    proven = {
+        id(camera.channel.engine) for camera in cameras
+    }  # one on probation stands behind another object
     for swap in swaps:
         engine = swap.engine
         if id(engine) not in proven and engine is not swap.before:
@@ -124,12 +133,12 @@ def begin(
             engine = Probation(
                 engine,
                 before=swap.before,
-                usual=loop.times.usual(swap.before),
+                usual=pool.times.usual(swap.before),
                 clock=clock,
-                on_verdict=lambda: inbox.put(SETTLED),
+                on_verdict=lambda: commands.put(SETTLED),
                 model=swap.cameras[0][1].model if same else None,
             )
-        loop.swap({camera.name: engine for camera, _ in swap.cameras})
+        pool.swap({camera.name: engine for camera, _ in swap.cameras})
         for camera, config in swap.cameras:
             camera.adopt(config)
             if engine is swap.engine:
@@ -140,18 +149,18 @@ def begin(
         _tell(swap, "swapped", text)
 
 
-def settle(cameras: Iterable[Camera], loop: WorkerPool) -> None:
+def settle(cameras: Iterable[Camera], pool: WorkerPool) -> None:
     """Leave the cameras whose engine's probation has ended to the engine that won."""
     ended: dict[int, tuple[Probation, Swap]] = {}
     for camera in cameras:
-        on = camera.line.engine
+        on = camera.channel.engine
         if isinstance(on, Probation) and on.verdict is not None:
             swap = ended.setdefault(id(on), (on, Swap(on.before, on.engine)))[1]
             swap.cameras.append((camera, camera.config))
     for probation, swap in ended.values():
         verdict = probation.verdict
         assert verdict is not None
-        loop.swap({camera.name: probation.serving for camera, _ in swap.cameras})
+        pool.swap({camera.name: probation.serving for camera, _ in swap.cameras})
         for camera, _ in swap.cameras:
             camera.settle(kept=verdict.kept)
         if verdict.kept:

@@ -43,7 +43,7 @@ STOP_WITHIN = 4.5  # seconds from a signal until every file is closed; 5 are pro
 FINISH_WITHIN = 60.0  # seconds the outputs have for their last pictures when the sources ended by themselves
 CHANGE_WITHIN = 3.0  # seconds the outputs of a changed camera have before its successor starts beside them
 WEB_WITHIN = 2.0  # seconds the HTTP server has to end
-LOOP_SHARE = 0.5  # of the time for stopping, what the loop has for the batch at hand
+POOL_SHARE = 0.5  # of the time for stopping, what the loop has for the batch at hand
 
 Cause = Literal["finished", "duration", "signal", "failed"]
 Report = Callable[[Sequence[CameraStatus], float], None]
@@ -100,7 +100,7 @@ def run(
     report: Report | None = None,
     report_every: float = 1.0,
     reload: Callable[[], Setup] | None = None,
-    inbox: CommandQueue | None = None,
+    commands: CommandQueue | None = None,
     clock: Clock | None = None,
     notifier: Notifier | None = None,
 ) -> Outcome:
@@ -121,7 +121,11 @@ def run(
     Raises WebError if the configuration's ``http`` port cannot be had.
     """
     runtime = Runtime(
-        Setup(config, engines, detectors or {}), reload=reload, inbox=inbox, clock=clock, notifier=notifier
+        Setup(config, engines, detectors or {}),
+        reload=reload,
+        commands=commands,
+        clock=clock,
+        notifier=notifier,
     )
     return runtime.run(duration=duration, report=report, report_every=report_every)
 
@@ -137,13 +141,13 @@ class Runtime:
         setup: Setup,
         *,
         reload: Callable[[], Setup] | None = None,
-        inbox: CommandQueue | None = None,
+        commands: CommandQueue | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         self._config = setup.config  # the engines belong to the lines alone, that those swapped out can go
         self._reload = reload
-        self._inbox = inbox or CommandQueue()
+        self._commands = commands or CommandQueue()
         self._clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
         self._stop = threading.Event()
@@ -165,8 +169,8 @@ class Runtime:
         self._retired: list[Camera] = []
         self._cameras: dict[str, Camera] = {}
         self._cameras = {camera.name: self._camera(camera, setup) for camera in setup.config.cameras}
-        self._lines: dict[str, Channel] = {name: camera.line for name, camera in self._cameras.items()}
-        self._loop = self._new_loop()
+        self._channels: dict[str, Channel] = {name: camera.channel for name, camera in self._cameras.items()}
+        self._pool = self._new_pool()
 
     # --- seen from outside ----------------------------------------------------------------------------------
 
@@ -176,13 +180,17 @@ class Runtime:
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""
-        engines = {id(camera.line.engine): camera.line.engine for camera in self._cameras.values()}.values()
+        engines = {
+            id(camera.channel.engine): camera.channel.engine for camera in self._cameras.values()
+        }.values()
         return [info for engine in engines if isinstance(info := getattr(engine, "info", None), EngineInfo)]
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of the last frame of each camera that has a generator and has sent one."""
-        lines = [camera.line for camera in self._cameras.values()]
-        return {line.name: line.size for line in lines if line.size and line.engine is not None}
+        channels = [camera.channel for camera in self._cameras.values()]
+        return {
+            channel.name: channel.size for channel in channels if channel.size and channel.engine is not None
+        }
 
     def engines_ready(self) -> bool:
         """Whether every engine has been made ready for what was known of the cameras at the start."""
@@ -193,7 +201,7 @@ class Runtime:
         now = self._clock.monotonic()
         if not self._warm:  # the loop starts after that
             return now - self._beat_at < WARM_WITHIN
-        return self._loop.is_alive() and now - self._loop.beat_at < STUCK and now - self._beat_at < STUCK
+        return self._pool.is_alive() and now - self._pool.beat_at < STUCK and now - self._beat_at < STUCK
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -218,7 +226,7 @@ class Runtime:
         started = self._clock.monotonic()
         self._beat_at = started
         self._warm = True
-        self._loop.start()
+        self._pool.start()
         for camera in self._cameras.values():
             camera.start()
         self._notifier.ready()
@@ -226,8 +234,8 @@ class Runtime:
         self._notifier.stopping()
         problems, clean = self._end(cause)
         for camera in self._cameras.values():
-            if camera.line.background is not None and not self._loop.is_alive():
-                camera.line.background.settle()
+            if camera.channel.background is not None and not self._pool.is_alive():
+                camera.channel.background.settle()
         if not self._save(self._cameras.values(), final=True, within=SAVE_WITHIN):
             clean = False
             log.warning("pictures are not saved: the disk does not answer", extra={"event": "save_failed"})
@@ -250,7 +258,7 @@ class Runtime:
         beat_every = min(BEAT, self._notifier.watchdog_every or BEAT)
         next_report, next_save, next_beat = started + report_every, started + SAVE_EVERY, started + beat_every
         while True:
-            word = self._inbox.get(min(next_report, next_save, next_beat, end) - now)
+            word = self._commands.get(min(next_report, next_save, next_beat, end) - now)
             now = self._clock.monotonic()
             if word == "stop":
                 return "signal"
@@ -259,7 +267,7 @@ class Runtime:
             elif word == "reloaded":
                 self._apply_reload()
             elif word == SETTLED:
-                settle(self._cameras.values(), self._loop)
+                settle(self._cameras.values(), self._pool)
             if not self._mend():
                 return "failed"
             if self._reloading is None and all(camera.ended for camera in self._cameras.values()):
@@ -282,47 +290,47 @@ class Runtime:
 
     def _mend(self) -> bool:
         """Start again what died of a fault of ours; False when that happens too often."""
-        if not self._loop.is_alive():
+        if not self._pool.is_alive():
             if not self._budget.take(self._clock.monotonic()):
                 return False
-            log.error("%s; starting it again", self._loop_failure(), extra={"event": "restarted"})
-            self._loop = self._new_loop()
-            self._loop.start()
+            log.error("%s; starting it again", self._pool_failure(), extra={"event": "restarted"})
+            self._pool = self._new_pool()
+            self._pool.start()
         return all(camera.mend() for camera in self._cameras.values())
 
     def _save(self, cameras: Iterable[Camera], *, final: bool = False, within: float = 0.0) -> bool:
         """Write pictures in a thread of its own, since a disk may hang; whether that was done ``within`` seconds."""
-        lines = [camera.line for camera in cameras]
+        channels = [camera.channel for camera in cameras]
 
         def work() -> None:
             with self._saving:
-                for line in lines:
-                    self._pictures.update(line.save_pictures(final=final))
+                for channel in channels:
+                    self._pictures.update(channel.save_pictures(final=final))
 
         thread = threading.Thread(target=work, name="save", daemon=True)
         thread.start()
         thread.join(within)
         return not thread.is_alive()
 
-    def _loop_failure(self) -> str:
-        error = self._loop.error
+    def _pool_failure(self) -> str:
+        error = self._pool.error
         return f"the loop failed: {type(error).__name__}: {redact(' '.join(str(error).split()))}"
 
-    def _new_loop(self) -> WorkerPool:
+    def _new_pool(self) -> WorkerPool:
         return WorkerPool(
-            self._lines,
+            self._channels,
             ready=self._ready,
             max_batch=self._config.engine.max_batch,
             stop=self._stop,
             batches=self.batches,
             clock=self._clock,
-            on_end=lambda: self._inbox.put("ended"),
+            on_end=lambda: self._commands.put("ended"),
         )
 
     def _camera(self, config: CameraConfig, setup: Setup, before: Camera | None = None) -> Camera:
         engine = setup.engine_of(config)
         for other in self._cameras.values():  # what is on probation elsewhere is so here
-            trial = other.line.engine
+            trial = other.channel.engine
             if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.model, engine):
                 engine = trial
         return Camera(
@@ -330,9 +338,9 @@ class Runtime:
             engine=engine,
             detect=setup.detector_of(config),
             ready=self._ready,
-            inbox=self._inbox,
+            commands=self._commands,
             clock=self._clock,
-            stats=before.line.stats if before else None,
+            stats=before.channel.stats if before else None,
         )
 
     def _serve(self, settings: HttpConfig | None) -> None:
@@ -357,18 +365,18 @@ class Runtime:
         def work() -> None:
             try:
                 for camera in list(self._cameras.values()):
-                    _prepare_for_file(camera.line)
+                    _prepare_for_file(camera.channel)
             finally:
-                self._inbox.put("warm")
+                self._commands.put("warm")
 
         threading.Thread(target=work, name="warm-up", daemon=True).start()
         reload = False
-        while (word := self._inbox.get(60.0)) != "warm":
+        while (word := self._commands.get(60.0)) != "warm":
             if word == "stop":
                 return False
             reload |= word == "reload"
         if reload:  # once there is something to change
-            self._inbox.put("reload")
+            self._commands.put("reload")
         return True
 
     # --- a change of the configuration ----------------------------------------------------------------------
@@ -393,7 +401,7 @@ class Runtime:
                 self._next_setup = setup
             except Exception as error:
                 self._next_setup = error
-            self._inbox.put("reloaded")
+            self._commands.put("reloaded")
 
         self._reloading = threading.Thread(target=work, name="reload", daemon=True)
         self._reloading.start()
@@ -434,11 +442,13 @@ class Runtime:
             if config.name in before and change(before[config.name], config, setup) != "more"
         }
         swaps = find_swaps(before, setup)
-        begin(swaps, cameras=list(before.values()), loop=self._loop, clock=self._clock, inbox=self._inbox)
+        begin(
+            swaps, cameras=list(before.values()), pool=self._pool, clock=self._clock, commands=self._commands
+        )
         gone = [camera for name, camera in before.items() if name not in kept]
         for camera in gone:
             camera.stop_reading()
-            self._loop.remove(camera.name)
+            self._pool.remove(camera.name)
             camera.finish_outputs()
         deadline = self._clock.monotonic() + CHANGE_WITHIN
         # What they wrote is told at the end, though their outputs may no longer be in the configuration.
@@ -453,10 +463,10 @@ class Runtime:
             else self._camera(config, setup, before.get(config.name))
             for config in setup.config.cameras
         }
-        self._loop.batcher.max_batch = setup.config.engine.max_batch
+        self._pool.batcher.max_batch = setup.config.engine.max_batch
         for name, camera in self._cameras.items():
             if name not in kept:
-                self._loop.add(camera.line)
+                self._pool.add(camera.channel)
                 camera.start()
         swapped = sum(len(swap.cameras) for swap in swaps)
         added = len(self._cameras.keys() - before.keys())
@@ -476,21 +486,21 @@ class Runtime:
         in_time = cause == "finished"
         if not in_time:
             self._stop_all()
-        self._loop.finish()
-        while in_time and self._loop.is_alive():  # it works off the last frames, unless told to stop
-            self._loop.join(0.05)
-            in_time = self._inbox.get(0) != "stop"
+        self._pool.finish()
+        while in_time and self._pool.is_alive():  # it works off the last frames, unless told to stop
+            self._pool.join(0.05)
+            in_time = self._commands.get(0) != "stop"
         self._stop_all()
         deadline = self._clock.monotonic() + (FINISH_WITHIN if in_time else STOP_WITHIN)
-        self._loop.join(STOP_WITHIN * LOOP_SHARE)
+        self._pool.join(STOP_WITHIN * POOL_SHARE)
         for camera in cameras:
             camera.finish_outputs()
         for camera in cameras:
             camera.join(deadline)
             problems += [
-                f"{camera.name}: output {sink.event.output} could not be closed in time"
-                for sink in camera.line.sinks
-                if sink.is_alive()
+                f"{camera.name}: output {output.event.output} could not be closed in time"
+                for output in camera.channel.outputs
+                if output.is_alive()
             ]
         if (
             cause != "signal"
@@ -498,19 +508,19 @@ class Runtime:
             problems += [
                 f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})"
                 for camera in self._cameras.values()
-                for event in camera.line.troubles.values()
+                for event in camera.channel.troubles.values()
             ]
-        if self._loop.is_alive():
+        if self._pool.is_alive():
             log.warning(
                 "the batch at hand is lost: the engine did not return in time", extra={"event": "batch_lost"}
             )
-        if self._loop.error is not None:
-            problems.append(self._loop_failure())
+        if self._pool.error is not None:
+            problems.append(self._pool_failure())
         for camera in self._cameras.values():
             event = camera.reader.event
             if event.state == "failed":
                 problems.append(f"{camera.name}: failed ({event.reason}: {event.detail})")
-        threads = [self._loop, *(thread for camera in cameras for thread in camera.threads)]
+        threads = [self._pool, *(thread for camera in cameras for thread in camera.threads)]
         if self._reloading is not None:
             threads.append(self._reloading)
         return problems, not any(thread.is_alive() for thread in threads)
@@ -530,8 +540,8 @@ class Runtime:
             if not status.stats.decoded:
                 why = f"{event.reason}: {event.detail}" if event.reason else "it was still being opened"
                 problems.append(f"{camera.name}: never delivered a picture ({why})")
-            elif camera.line.lost:
-                text = f"none of its {status.stats.decoded} frames came through ({camera.line.lost})"
+            elif camera.channel.lost:
+                text = f"none of its {status.stats.decoded} frames came through ({camera.channel.lost})"
                 problems.append(f"{camera.name}: {text}")
         return problems
 
@@ -540,11 +550,11 @@ def _outputs(config: Config) -> list[CameraUrl]:
     return [output for camera in config.cameras for output in camera.outputs]
 
 
-def _prepare_for_file(line: Channel) -> None:
-    if line.engine is None or not line.config.url.is_file:
+def _prepare_for_file(channel: Channel) -> None:
+    if channel.engine is None or not channel.config.url.is_file:
         return
     with suppress(Exception):  # whatever is wrong with the file, its reader will say
-        with open_input(line.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
+        with open_input(channel.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
             context = container.streams.video[0].codec_context
             width, height = context.width, context.height
-        prepare(line.engine, height, width)
+        prepare(channel.engine, height, width)

@@ -53,7 +53,7 @@ class Batcher:
         kind: Callable[[Channel, Frame], Hashable],
         clock: Clock,
     ) -> None:
-        self._lines: dict[str, Channel] = {}
+        self._channels: dict[str, Channel] = {}
         self._ready = ready
         self.max_batch = max_batch
         self.held = 0.0
@@ -68,16 +68,16 @@ class Batcher:
             Channel, Translate | None
         ] = {}  # lines in batches, and the engines these are for
 
-    def add(self, line: Channel) -> None:
+    def add(self, channel: Channel) -> None:
         """Take frames from ``line`` from now on, in place of the one of its name, if there is one."""
         with self._ready:
-            self._lines[line.name] = line
+            self._channels[channel.name] = channel
             self._ready.notify_all()
 
     def remove(self, name: str) -> None:
         """Take no more frames of camera ``name``."""
         with self._ready:
-            for known in (self._lines, self._last_kind, self._last_turn):
+            for known in (self._channels, self._last_kind, self._last_turn):
                 known.pop(name, None)
             self._window.forget(name)
 
@@ -104,7 +104,7 @@ class Batcher:
                 self._ready.wait(late)
             self.held += self._clock.monotonic() - began
             batches = self._take(self._clock.monotonic())
-            self._under_way |= {line: line.engine for batch in batches for line, _ in batch}
+            self._under_way |= {channel: channel.engine for batch in batches for channel, _ in batch}
             if self._pending():  # a frame wakes one worker only
                 self._ready.notify()
             return batches
@@ -112,15 +112,15 @@ class Batcher:
     def done(self, batches: Sequence[Sequence[Taken]]) -> None:
         """Say that these have been worked off; who does asks for the ``next``, so nobody else is woken."""
         with self._ready:
-            for line, _ in (one for batch in batches for one in batch):
-                self._under_way.pop(line, None)
+            for channel, _ in (one for batch in batches for one in batch):
+                self._under_way.pop(channel, None)
 
     def _pending(self) -> list[str]:
         """The cameras with a frame that can be worked on now."""
         return [
             name
-            for name, line in self._lines.items()
-            if line.slot.pending and line not in self._under_way and self._has_room(line.engine)
+            for name, channel in self._channels.items()
+            if channel.slot.pending and channel not in self._under_way and self._has_room(channel.engine)
         ]
 
     def _has_room(self, engine: Translate | None) -> bool:
@@ -134,7 +134,7 @@ class Batcher:
             return 0.0
         pending = self._by_turn(pending)
         kind = self._last_kind.get(pending[0])
-        alike = [name for name in self._lines if self._last_kind.get(name, kind) == kind]
+        alike = [name for name in self._channels if self._last_kind.get(name, kind) == kind]
         waiting = sum(name in pending for name in alike)
         if waiting >= self._most(pending):
             return 0.0
@@ -146,12 +146,15 @@ class Batcher:
         now = self._clock.monotonic()
         return sorted(
             names,
-            key=lambda name: (self._last_turn.get(name, 0), -(self._lines[name].slot.peek_age(now) or 0.0)),
+            key=lambda name: (
+                self._last_turn.get(name, 0),
+                -(self._channels[name].slot.peek_age(now) or 0.0),
+            ),
         )
 
     def _most(self, pending: list[str]) -> int:
         """How many of the frames that wait, by turn, go into a batch at the most."""
-        return 1 if pending and at_once(self._lines[pending[0]].engine) else self.max_batch
+        return 1 if pending and at_once(self._channels[pending[0]].engine) else self.max_batch
 
     def _take(self, now: float) -> list[list[Taken]]:
         batches: dict[Hashable, list[Taken]] = {}
@@ -162,18 +165,18 @@ class Batcher:
         for name in pending:
             if taken == most or (taken and self._last_kind.get(name, wanted) != wanted):
                 continue
-            line = self._lines[name]
-            frame = line.slot.take(now)
+            channel = self._channels[name]
+            frame = channel.slot.take(now)
             if frame is None:
                 continue
             self._window.came(name, frame.decoded_at)
-            kind = self._last_kind[name] = self._kind_of(line, frame)
+            kind = self._last_kind[name] = self._kind_of(channel, frame)
             if not taken:
                 wanted = kind
             taken += 1
             self._turn += 1
             self._last_turn[name] = self._turn
-            batches.setdefault(kind, []).append((line, frame))
+            batches.setdefault(kind, []).append((channel, frame))
         return list(batches.values())
 
 

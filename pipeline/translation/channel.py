@@ -16,9 +16,9 @@ from nightday.engines.device_copies import Pixels, on_host
 from ..config.schema import CameraConfig
 from ..core.camera_url import redact
 from ..core.counters import CameraStats, DropReason
+from ..core.faults import detail_of
 from ..core.frame import Frame
 from ..core.png import save_png
-from ..media.ffmpeg import detail_of
 from ..outputs.output import Output, OutputEvent
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
@@ -48,7 +48,7 @@ class Channel:
         gate: tells night from day where ``translate`` is ``night``.
         background: the rolling median, if any.
         collection: its pictures kept for training, if any are.
-        sinks: its outputs.
+        outputs: where its pictures go.
         troubles: what is wrong with outputs, by their names with secrets masked.
         size: (height, width) of its last frame.
         lost: why the last frame that got lost on the way did, or "".
@@ -63,7 +63,7 @@ class Channel:
     gate: NightGate | None = None
     background: Background | None = None
     collection: TrainingPictures | None = None
-    sinks: list[Output] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
     troubles: dict[str, OutputEvent] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     lost: str = ""

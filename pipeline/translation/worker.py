@@ -31,7 +31,7 @@ from .warm_up import WarmUp
 class _View:
     """A frame on its way: as the camera saw it and as it will be shown, (H, W, 3) each."""
 
-    line: Channel
+    channel: Channel
     frame: Frame
     seen: Pixels
     day: Pixels
@@ -58,7 +58,7 @@ class Shared:
         clock: time.
     """
 
-    lines: dict[str, Channel]
+    channels: dict[str, Channel]
     ready: threading.Condition
     batcher: Batcher
     stop: threading.Event
@@ -83,31 +83,31 @@ class Worker:
     def process(self, batch: Sequence[Taken]) -> None:
         """See the class. A frame of a line that is no longer among ``lines`` is dropped."""
         with self._shared.ready:  # all of them before a swap, or all after it
-            engines = [line.engine for line, _ in batch]
+            engines = [channel.engine for channel, _ in batch]
         passed: list[_View] = []
         dark: dict[
             int, tuple[Translate, list[_Dark]]
         ] = {}  # by engine: a swap may come between taking and this
-        for (line, frame), engine in zip(batch, engines, strict=True):
-            if self._shared.lines.get(line.name) is not line:  # removed or replaced since
+        for (channel, frame), engine in zip(batch, engines, strict=True):
+            if self._shared.channels.get(channel.name) is not channel:  # removed or replaced since
                 continue
-            line.size = (frame.video.height, frame.video.width)
+            channel.size = (frame.video.height, frame.video.width)
             try:
-                night = line.wants_translation(frame)
-                if night and engine is not None and not self._engine_ready(line, engine, frame):
-                    line.stats.count_dropped("engine_starting")
+                night = channel.wants_translation(frame)
+                if night and engine is not None and not self._engine_ready(channel, engine, frame):
+                    channel.stats.count_dropped("engine_starting")
                     continue
-                rgb = self._colours(frame, device_of(engine) if line.stays_on_gpu else None)
+                rgb = self._colours(frame, device_of(engine) if channel.stays_on_gpu else None)
             except Exception as error:
                 message = f"a frame cannot be converted to RGB: {error}"
-                line.lose("decode_error", "colour", "frame_failed", message)
+                channel.lose("decode_error", "colour", "frame_failed", message)
                 continue
-            line.all_right("colour")
-            line.collect(frame, rgb)
+            channel.all_right("colour")
+            channel.collect(frame, rgb)
             if night and engine is not None:
-                dark.setdefault(id(engine), (engine, []))[1].append((line, frame, rgb))
+                dark.setdefault(id(engine), (engine, []))[1].append((channel, frame, rgb))
             else:
-                passed.append(_View(line, frame, rgb, rgb, translated=False))
+                passed.append(_View(channel, frame, rgb, rgb, translated=False))
         self._show(passed)
         for engine, frames in dark.values():
             began = self._shared.clock.monotonic()
@@ -116,12 +116,12 @@ class Worker:
             self._shared.batcher.ran(len(frames), now - began)
             self._shared.batches.observe(len(frames))
             for view in views:
-                view.line.stats.count_latency(now - view.frame.decoded_at, stage="translated")
+                view.channel.stats.count_latency(now - view.frame.decoded_at, stage="translated")
             self._show(views)
 
-    def _engine_ready(self, line: Channel, engine: Translate, frame: Frame) -> bool:
+    def _engine_ready(self, channel: Channel, engine: Translate, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.
-        return line.lossless or self._shared.warm_up.ready(engine, frame.video.height, frame.video.width)
+        return channel.lossless or self._shared.warm_up.ready(engine, frame.video.height, frame.video.width)
 
     def _colours(self, frame: Frame, device: torch.device | None) -> Pixels:
         """A frame as RGB (H, W, 3) where it lies, or on ``device``, where it will be translated and encoded."""
@@ -133,22 +133,22 @@ class Worker:
     def _show(self, views: Sequence[_View]) -> None:
         found = self._detected(views)
         for view, detections in zip(views, found, strict=True):
-            line = view.line
+            channel = view.channel
             try:
                 self._finish_picture(view, detections)
             except Exception as error:
                 message = f"a picture cannot be finished: {error}"
-                line.lose("engine_error", "compose", "frame_failed", message)
+                channel.lose("engine_error", "compose", "frame_failed", message)
             else:
-                line.all_right("compose")
+                channel.all_right("compose")
 
     def _detected(self, views: Sequence[_View]) -> list[Sequence[Detection]]:
         """Detections of each view; those of one detector go through it together."""
         found: list[Sequence[Detection]] = [() for _ in views]
         groups: dict[int, tuple[Detector, list[int]]] = {}
         for index, view in enumerate(views):
-            if view.line.detect is not None:
-                groups.setdefault(id(view.line.detect), (view.line.detect, []))[1].append(index)
+            if view.channel.detect is not None:
+                groups.setdefault(id(view.channel.detect), (view.channel.detect, []))[1].append(index)
         for detect, places in groups.values():
             try:
                 days = [views[place].day for place in places]
@@ -156,32 +156,32 @@ class Worker:
                     results = detect(stack(days, device=device_of(detect), why="detector"))
                 for place, detections in zip(places, results, strict=True):
                     found[place] = detections
-                    views[place].line.stats.count_detections([detection.label for detection in detections])
-                    views[place].line.all_right("detect")
+                    views[place].channel.stats.count_detections([detection.label for detection in detections])
+                    views[place].channel.all_right("detect")
             except Exception as error:
                 for place in places:
-                    views[place].line.warn("detect", "detector_failed", f"detection failed: {error}")
+                    views[place].channel.warn("detect", "detector_failed", f"detection failed: {error}")
         return found
 
     def _finish_picture(self, view: _View, detections: Sequence[Detection]) -> None:
-        line, frame = view.line, view.frame
-        if line.background is not None:  # before anything is drawn
-            line.sample_background(frame, view.day, seen=view.seen, translated=view.translated)
-        keep = line.config.snapshot is not None
+        channel, frame = view.channel, view.frame
+        if channel.background is not None:  # before anything is drawn
+            channel.sample_background(frame, view.day, seen=view.seen, translated=view.translated)
+        keep = channel.config.snapshot is not None
         rgb = _copy(view.day) if keep and detections and not view.translated else view.day
         if detections:
             draw_detections(rgb, detections)
         if view.translated:
             draw_mark(rgb)
         picture = Picture(frame=frame, rgb=rgb, translated=view.translated)
-        for sink in line.sinks:
-            if not (line.lossless and sink.put_wait(picture, cancelled=self._shared.stop)):
-                sink.offer(picture)
-        line.stats.count_output(translated=view.translated)
-        if not line.sinks:  # else each output counts what it has written
-            line.stats.count_latency(self._shared.clock.monotonic() - frame.decoded_at)
+        for output in channel.outputs:
+            if not (channel.lossless and output.put_wait(picture, cancelled=self._shared.stop)):
+                output.offer(picture)
+        channel.stats.count_output(translated=view.translated)
+        if not channel.outputs:  # else each output counts what it has written
+            channel.stats.count_latency(self._shared.clock.monotonic() - frame.decoded_at)
         if keep:
-            line.shown = (view.seen, rgb)
+            channel.shown = (view.seen, rgb)
 
 
 def _copy(rgb: Pixels) -> Pixels:
@@ -194,10 +194,10 @@ def _translated(
     """Views of the frames the engine could translate; the others are counted as dropped."""
     views = []
     results = translate(engine, [rgb for _, _, rgb in dark], device=device)
-    for (line, frame, rgb), result in zip(dark, results, strict=True):
+    for (channel, frame, rgb), result in zip(dark, results, strict=True):
         if isinstance(result, Exception):
-            line.lose("engine_error", "engine", "engine_failed", f"the engine failed on a frame: {result}")
+            channel.lose("engine_error", "engine", "engine_failed", f"the engine failed on a frame: {result}")
         else:
-            line.all_right("engine")
-            views.append(_View(line, frame, rgb, result, translated=True))
+            channel.all_right("engine")
+            views.append(_View(channel, frame, rgb, result, translated=True))
     return views

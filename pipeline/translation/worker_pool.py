@@ -35,7 +35,7 @@ class WorkerPool(threading.Thread):
 
     def __init__(
         self,
-        lines: dict[str, Channel],
+        channels: dict[str, Channel],
         *,
         ready: threading.Condition,
         max_batch: int,
@@ -46,18 +46,18 @@ class WorkerPool(threading.Thread):
     ) -> None:
         super().__init__(name="loop", daemon=True)
         self._on_end = on_end
-        self._lines = lines
+        self._channels = channels
         self._ready = ready
         self._stop_asked = stop
         self._clock = clock
         self._closed = threading.Event()
         self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=_kind, clock=clock)
-        for line in lines.values():
-            self.batcher.add(line)
+        for channel in channels.values():
+            self.batcher.add(channel)
         self.times = BatchTimes(clock)
         """What its engines take."""
         self._shared = Shared(
-            lines=lines, ready=ready, batcher=self.batcher, stop=stop, batches=batches, times=self.times,
+            channels=channels, ready=ready, batcher=self.batcher, stop=stop, batches=batches, times=self.times,
             warm_up=WarmUp(), clock=clock,
         )  # fmt: skip
         self._others: list[threading.Thread] = []
@@ -91,32 +91,32 @@ class WorkerPool(threading.Thread):
             self._closed.set()
             self._ready.notify_all()
 
-    def add(self, line: Channel) -> None:
+    def add(self, channel: Channel) -> None:
         """Take in a camera, in place of one of its name if there is one, of which a frame in a batch is dropped."""
         with self._ready:
-            self._lines[line.name] = line
-            self.batcher.add(line)
+            self._channels[channel.name] = channel
+            self.batcher.add(channel)
             if self.is_alive():
                 self._hire()
 
     def remove(self, name: str) -> None:
         """Leave a camera out; a frame of it that is in a batch already is dropped."""
         with self._ready:
-            self._lines.pop(name, None)
+            self._channels.pop(name, None)
             self.batcher.remove(name)
 
     def swap(self, engines: Mapping[str, Translate]) -> None:
         """Give cameras, by name, other engines, all at once. Batches at hand are translated by those before."""
         with self._ready:
             for name, engine in engines.items():
-                self._lines[name].engine = engine
+                self._channels[name].engine = engine
                 self.batcher.forget_kind(name)
             if self.is_alive():
                 self._hire()
 
     def _hire(self) -> None:
         """Have a worker for each call that the engine with the most takes at once; under ``ready``."""
-        wanted = max((at_once(line.engine) or 1 for line in self._lines.values()), default=1)
+        wanted = max((at_once(channel.engine) or 1 for channel in self._channels.values()), default=1)
         while len(self._others) < wanted - 1:
             number = len(self._others) + 1
             self._beats[number] = self._clock.monotonic()
@@ -142,15 +142,15 @@ class WorkerPool(threading.Thread):
                 self.batcher.done(batches)
         except Exception as error:
             self.error = self.error or error
-            for line, _ in taken:
-                line.stats.count_dropped("loop_failed")
+            for channel, _ in taken:
+                channel.stats.count_dropped("loop_failed")
         finally:
             with self._ready:
                 del self._beats[number]
                 self._ready.notify_all()
 
 
-def _kind(line: Channel, frame: Frame) -> Hashable:
+def _kind(channel: Channel, frame: Frame) -> Hashable:
     """What frames of a batch share: the engine, where they lie, and the size."""
-    engine = id(line.engine) if line.engine else None
-    return engine, line.stays_on_gpu, frame.video.width, frame.video.height
+    engine = id(channel.engine) if channel.engine else None
+    return engine, channel.stays_on_gpu, frame.video.width, frame.video.height

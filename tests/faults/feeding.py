@@ -24,8 +24,8 @@ class Camera:
     ``size`` is width and height.
     """
 
-    def __init__(self, *sinks: Output, size: tuple[int, int] = (64, 48)) -> None:
-        self.sinks = sinks
+    def __init__(self, *outputs: Output, size: tuple[int, int] = (64, 48)) -> None:
+        self.outputs = outputs
         self.size = size
         self.sent: list[int] = []
         self._stopped = threading.Event()
@@ -39,7 +39,7 @@ class Camera:
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
         self._thread.join(WAIT)
-        assert all(sink.close(WAIT) for sink in self.sinks)
+        assert all(output.close(WAIT) for output in self.outputs)
 
     def _run(self) -> None:
         noise = np.random.default_rng(1)
@@ -49,8 +49,8 @@ class Camera:
             shown = picture(
                 pts, rgb=noise.integers(0, 256, (height, width, 3), np.uint8), wall_time=time.time()
             )
-            for sink in self.sinks:
-                sink.offer(shown)
+            for output in self.outputs:
+                output.offer(shown)
             self.sent.append(pts)
             self.tick.release()
 

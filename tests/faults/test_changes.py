@@ -180,7 +180,7 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
     """A new segment, the restream announced anew, a background of the new size; the run goes on."""
     monkeypatch.chdir(tmp_path)
     small, large = clip(tmp_path / "small.mp4"), clip(tmp_path / "large.mp4", size=LARGE, luma=180)
-    inbox, outcomes = CommandQueue(), list[Outcome]()
+    commands, outcomes = CommandQueue(), list[Outcome]()
     with RtspServer(record=tmp_path, clip=small) as server:
         camera = {
             "name": "gate",
@@ -190,7 +190,9 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
             "background": {"save": "out/background.png", "every_s": 0.04, "frames": 3},
         }
         settings = Config.model_validate({"cameras": [camera]})
-        thread = threading.Thread(target=lambda: outcomes.append(run(settings, engines={}, inbox=inbox)))
+        thread = threading.Thread(
+            target=lambda: outcomes.append(run(settings, engines={}, commands=commands))
+        )
         thread.start()
         try:
             first = server.expect("recording")["path"]
@@ -202,7 +204,7 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
             second = recording["path"]
             server.expect_recorded(40)
         finally:
-            inbox.put("stop")
+            commands.put("stop")
             thread.join(WAIT)
         assert server.expect("closed")["path"] == second
     (outcome,) = outcomes

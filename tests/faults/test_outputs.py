@@ -172,14 +172,14 @@ def test_a_stream_that_stalls_is_given_up_in_time_and_closing_does_not_wait_for_
     monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer("RECORD", silent) as peer:
         stats, events, never = WatchedStats(), Events(), threading.Event()
-        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
+        output = open_output(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
         number, longest, offered_at = 0, 0.0, time.monotonic()
         while "retrying" not in states(events):
             number += 1
-            assert sink.put_wait(picture(number * FRAME, rgb=_noise(number)), cancelled=never)
+            assert output.put_wait(picture(number * FRAME, rgb=_noise(number)), cancelled=never)
             longest, offered_at = max(longest, time.monotonic() - offered_at), time.monotonic()
         assert longest < 3 * TIMEOUT + 1
-        assert sink.close(2 * TIMEOUT + 1)
+        assert output.close(2 * TIMEOUT + 1)
 
 
 def _noise(number: int) -> NDArray[np.uint8]:
@@ -196,10 +196,10 @@ def test_a_peer_that_is_no_server_is_given_up(
     monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer(until, misbehave) as peer:
         stats, events = WatchedStats(), Events()
-        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events)
-        sink.offer(picture(FRAME))
+        output = open_output(peer.url, camera="gate", stats=stats, on_event=events)
+        output.offer(picture(FRAME))
         assert events.wait_for(lambda event: event.state == "retrying").reason == reason
-        assert sink.close(WAIT)
+        assert output.close(WAIT)
 
 
 def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
@@ -210,13 +210,13 @@ def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
 
     with Peer("RECORD", hang_up) as peer:
         stats, events = WatchedStats(), Events()
-        sink = open_output(peer.url, camera="gate", stats=stats, on_event=events)
-        sink.offer(picture(FRAME))
+        output = open_output(peer.url, camera="gate", stats=stats, on_event=events)
+        output.offer(picture(FRAME))
         events.wait_for(lambda event: event.state == "writing")
         hung_up.set()
         event = events.wait_for(lambda event: event.state == "retrying")
         assert event.reason == "end_of_stream"
-        assert sink.close(WAIT)
+        assert output.close(WAIT)
 
 
 def test_a_server_hears_a_sign_of_life_while_no_picture_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,14 +313,14 @@ def test_an_output_that_fails_again_and_again_is_said_once_and_waits_longer_each
     caplog.set_level("INFO")
     clock, backoff, never = FakeClock(), Counted(), threading.Event()
     settled = round(SETTLE * RATE) + 5
-    sink = Output(
+    output = Output(
         Flapping(clock, [3, 10, 10, 0, settled, 1, 100]),
         camera="gate", output="x", stats=WatchedStats(), clock=clock, backoff=backoff,  # type: ignore[arg-type]
     )  # fmt: skip
-    sink.start()
+    output.start()
     for number in range(3 + 10 + 10 + settled + 1 + 100 + 6):
-        assert sink.put_wait(picture(number), cancelled=never)
-    assert sink.close(WAIT)
+        assert output.put_wait(picture(number), cancelled=never)
+    assert output.close(WAIT)
     assert backoff.attempts == [0, 1, 2, 3, 0, 1]
     said = [record.event.removeprefix("output_") for record in caplog.records]  # type: ignore[attr-defined]
     assert said == ["writing", "retrying", "writing", "retrying", "writing", "closed"]
@@ -341,18 +341,18 @@ def test_a_write_that_does_not_come_back_is_said_while_it_lasts() -> None:
         def close(self) -> None:
             pass
 
-    sink = Output(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
-    sink.start()
-    sink.offer(picture(0))
+    output = Output(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
+    output.start()
+    output.offer(picture(0))
     assert entered.wait(WAIT)
     for number in range(1, QUEUE + 2):
-        sink.offer(picture(number))
+        output.offer(picture(number))
     assert states(events) == []
     clock.now += STALLED + 0.1
-    sink.offer(picture(9))
-    sink.offer(picture(10))
+    output.offer(picture(9))
+    output.offer(picture(10))
     assert [(event.state, event.reason) for event in events] == [("retrying", "stall")]
     released.set()
-    assert sink.put_wait(picture(11), cancelled=never)
-    assert sink.close(WAIT)
+    assert output.put_wait(picture(11), cancelled=never)
+    assert output.close(WAIT)
     assert states(events) == ["retrying", "writing", "closed"]

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.sources.reader import UNAUTHORISED_BACKOFF
 from tests.faults import rtsp_fuzz
 from tests.faults.camera import Camera, rising

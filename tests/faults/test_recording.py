@@ -265,10 +265,10 @@ def test_on_a_full_disk_retention_makes_room_from_its_own_oldest_and_recording_g
     kept.write_bytes(b"not ours")
     template = str(disk.folder / "%Y%m%d-%H%M%S.mp4")
     limits = Limits(days=1)
-    sink = open_output(
+    output = open_output(
         template, camera="gate", stats=stats, on_event=events, segment_seconds=2, retention=limits
     )
-    with Camera(sink) as camera:
+    with Camera(output) as camera:
         while len(camera.sent) < 4 * RATE:
             assert camera.tick.acquire(timeout=WAIT)
         disk.fill(100_000)
@@ -313,20 +313,20 @@ def test_each_fault_of_a_disk_has_its_reason_and_leaves_no_litter(
 
     monkeypatch.setattr(os, call, faulty)
     stats, events, never = WatchedStats(), Events(), threading.Event()
-    sink = open_output(
+    output = open_output(
         str(tmp_path / "%H%M%S.mp4"), camera="gate", stats=stats, on_event=events, clock=FakeClock(tick=0.05),
         backoff=Backoff(first=0.001, cap=0.001, floor=0.0),
     )  # fmt: skip
     for pts in range(0, 40 * FRAME, FRAME):
-        assert sink.put_wait(picture(pts), cancelled=never)
+        assert output.put_wait(picture(pts), cancelled=never)
     event = events.wait_for(lambda event: event.state == "retrying")
     stats.wait_dropped("output_failed", 36)
     assert event.reason == reason
     assert list(tmp_path.iterdir()) == []
     failing.clear()
     for pts in range(100 * FRAME, 140 * FRAME, FRAME):
-        assert sink.put_wait(picture(pts), cancelled=never)
-    assert sink.close(WAIT)
+        assert output.put_wait(picture(pts), cancelled=never)
+    assert output.close(WAIT)
     assert states(events) == ["retrying", "writing", "closed"]
     assert recorded_pts(tmp_path)[-25:] == list(range(115 * FRAME, 140 * FRAME, FRAME))
 
@@ -416,8 +416,8 @@ def test_the_sink_tells_a_pause(tmp_path: Path) -> None:
         def close(self) -> None:
             pass
 
-    sink = Output(Writer(), camera="gate", output="x", stats=WatchedStats())
-    sink.start()
-    sink.offer(picture(0))
+    output = Output(Writer(), camera="gate", output="x", stats=WatchedStats())
+    output.start()
+    output.offer(picture(0))
     assert paused.wait(WAIT)
-    assert sink.close(WAIT)
+    assert output.close(WAIT)

@@ -107,7 +107,7 @@ class Run:
     counted: Counter[tuple[str, str]]
     output: Output
     shared: SharedEncoder
-    line: Channel
+    channel: Channel
     engine: Engine
     plane: int
     """Bytes of a frame's luma: what is at least as large is a whole frame."""
@@ -143,7 +143,7 @@ class Gpu:
         stats = CameraStats()
         shared = SharedEncoder(camera="gate")
         output = Output(shared)
-        line = Channel(
+        channel = Channel(
             config=CameraConfig.model_validate(
                 {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", **(config or {})}
             ),
@@ -153,29 +153,29 @@ class Gpu:
             detect=detect,
             gate=NightGate(),
             background=background,
-            sinks=[output],  # type: ignore[list-item]
+            outputs=[output],  # type: ignore[list-item]
         )
         if collect is not None:
             gate = NightGate()
             for second in range(-10, 0):  # it has been night for a while
                 gate.update(Light(30, 8), now=second)
-            line.collection = TrainingPictures(
+            channel.collection = TrainingPictures(
                 camera="gate", folder=collect, every=60, keep=500, gate=gate, stats=stats
             )
         before, began = device_copies.counted(), len(self.transfers)
         for number, video in enumerate(self.frames):
             loop = WorkerPool(
-                {"gate": line}, ready=ready, max_batch=8, stop=threading.Event(),
+                {"gate": channel}, ready=ready, max_batch=8, stop=threading.Event(),
                 batches=Histogram(BATCH_BOUNDS), clock=FakeClock(),
             )  # fmt: skip
-            line.slot.put(Frame("gate", video, number, TIME_BASE, float(number), 0.0))
+            channel.slot.put(Frame("gate", video, number, TIME_BASE, float(number), 0.0))
             loop.finish()
             loop.run()
             assert loop.error is None
-        assert line.lost == ""
+        assert channel.lost == ""
         assert len(output.coded) == len(self.frames)
         luma = self.frames[0].width * self.frames[0].height
-        return Run(self.transfers[began:], since(before), output, shared, line, engine, luma)
+        return Run(self.transfers[began:], since(before), output, shared, channel, engine, luma)
 
 
 @pytest.fixture
@@ -236,8 +236,8 @@ def test_no_frame_crosses_between_decoding_and_encoding(gpu: Gpu) -> None:
     assert sum(one.nbytes for one in run.transfers) < FRAMES * run.plane / 8  # lights, letters, the mark once
     assert run.shared.name == "nvenc"
     assert run.engine.batches == [1] * FRAMES
-    assert run.line.stats.snapshot().detections == {"car": FRAMES}
-    assert run.line.stats.snapshot().translated == FRAMES
+    assert run.channel.stats.snapshot().detections == {"car": FRAMES}
+    assert run.channel.stats.snapshot().translated == FRAMES
     assert all(shown.translated and isinstance(shown.rgb, OnGpu) for shown in run.output.pictures)
 
 
@@ -288,7 +288,7 @@ def test_a_snapshot_crosses_when_it_is_saved(gpu: Gpu, tmp_path: Path) -> None:
     run = gpu.run(config={"snapshot": str(tmp_path / "snap.png")}, detect=Detector(DEVICE))
     assert run.counted == {}
     before = device_copies.counted()
-    assert run.line.save_pictures() == [tmp_path / "snap.png"]
+    assert run.channel.save_pictures() == [tmp_path / "snap.png"]
     assert since(before) == {("to_host", "snapshot"): 2}
 
 
@@ -297,7 +297,7 @@ def test_a_picture_is_brought_to_the_host_when_it_is_collected(gpu: Gpu, tmp_pat
     assert run.counted == {("to_host", "collect"): 1}
     assert run.crossed == {"to_host": 1}
     before = device_copies.counted()
-    assert run.line.save_pictures() == [tmp_path]
+    assert run.channel.save_pictures() == [tmp_path]
     assert since(before) == {}
     (name,) = os.listdir(tmp_path / "night")
     kept = cv2.imread(str(tmp_path / "night" / name))[..., ::-1]
@@ -377,7 +377,7 @@ def test_an_engine_on_probation_is_rescued_by_one_on_the_host(gpu: Gpu) -> None:
     run = gpu.run(engine=probation)
     assert probation.verdict is not None
     assert not probation.verdict.kept
-    assert run.line.stats.snapshot().translated == FRAMES
+    assert run.channel.stats.snapshot().translated == FRAMES
     # While it serves pictures stay where the outputs expect them; from the verdict on all is on the host.
     assert run.counted == {("to_host", "engine"): FRAMES, ("to_device", "engine"): MOST_FAILURES}
     assert [isinstance(shown.rgb, Tensor) for shown in run.output.pictures] == (
@@ -452,7 +452,7 @@ def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
 
     def made() -> camera_module.Camera:
         return camera_module.Camera(
-            config, engine=Engine(device), detect=None, ready=threading.Condition(), inbox=CommandQueue(),
+            config, engine=Engine(device), detect=None, ready=threading.Condition(), commands=CommandQueue(),
             clock=FakeClock(),
         )  # fmt: skip
 

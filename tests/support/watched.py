@@ -23,7 +23,7 @@ class FakeRun:
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
 
     def cameras(self) -> Sequence[CameraStatus]:
-        plain: dict[str, Any] = {"state": "playing", "reason": None, "night": None, "outputs": ()}
+        plain: dict[str, Any] = {"state": "playing", "reason": None, "night": None, "outputs_in_trouble": ()}
         return [
             CameraStatus(name=name, stats=stats.snapshot(), **plain | self.states.get(name, {}))
             for name, stats in self.stats.items()

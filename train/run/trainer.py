@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nightday.engines.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from nightday.engines.errors import CheckpointError
+from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import COMPACT, GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import pack
 

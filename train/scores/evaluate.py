@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines import Backend, CheckpointError, EngineError, load_engine
-from nightday.engines.detection.detector import DetectorError, load_detector
+from nightday.engines.detection.detector import load_detector
+from nightday.engines.errors import DetectorError
 
 from ..footage.night_simulation import foreground_mask
 from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture

@@ -19,19 +19,12 @@ from numpy.typing import NDArray
 
 from ...cache import machine
 from ...cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ...choices import Precision
+from ...errors import EngineError
 from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
-from ..base import (
-    Engine,
-    EngineError,
-    EngineInfo,
-    EngineSpec,
-    Frames,
-    Precision,
-    check_calibration,
-    check_frames,
-)
+from ..base import Engine, EngineInfo, EngineSpec, Frames, check_calibration, check_frames
 from . import graphs, int8
 from .graphs import Graph, graphs_for
 

@@ -20,19 +20,12 @@ from torch import Tensor
 from ... import device_copies
 from ...cache.engine_cache import EngineCache, EngineKey, graph_digest
 from ...cache.machine import gpu
+from ...choices import Precision
+from ...errors import EngineError
 from ...model import qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
-from ..base import (
-    Engine,
-    EngineError,
-    EngineInfo,
-    EngineSpec,
-    Frames,
-    Precision,
-    check_calibration,
-    check_frames,
-)
+from ..base import Engine, EngineInfo, EngineSpec, Frames, check_calibration, check_frames
 from . import export, int8
 from .export import Whole, export_program
 from .plan import Plan, PlanError

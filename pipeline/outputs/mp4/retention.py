@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.clock import Clock, SystemClock
-from ...media.ffmpeg import detail_of
+from ...core.faults import detail_of
 from .recordings import Recording, recorded, tidy, unreadable_code
 
 log = logging.getLogger(__name__)

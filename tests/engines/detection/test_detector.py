@@ -17,9 +17,10 @@ import torch
 
 from nightday.engines.detection import detector as detector_module
 from nightday.engines.detection.detections import Detection
-from nightday.engines.detection.detector import Detector, DetectorError, load_detector
+from nightday.engines.detection.detector import Detector, load_detector
 from nightday.engines.detection.letterbox import fit
 from nightday.engines.detection.quiet_ultralytics import import_ultralytics
+from nightday.engines.errors import DetectorError
 
 CLIPS = Path(__file__).parents[3] / "benchmarks" / "clips"
 NAMES = {0: "car", 1: "bus", 2: "person"}

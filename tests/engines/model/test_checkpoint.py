@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nightday.engines.model.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
-)
+from nightday.engines.errors import CheckpointError
+from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 
 SETTINGS = GeneratorSettings(blocks=2, width=6, input="replace", norm="batch", invariant_radius=4)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nightday.engines.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from nightday.engines.errors import CheckpointError
+from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import (
     MAX_BYTES,

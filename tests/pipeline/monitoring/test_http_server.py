@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
 from nightday.pipeline.monitoring.status_page import Page
 from nightday.pipeline.monitoring.status_text import as_json
@@ -180,7 +180,7 @@ class Cells(HTMLParser):
 
 class TestCameras:
     def run(self) -> FakeRun:
-        sinks = (
+        outputs = (
             OutputEvent("gate", "out/<b>&%Y.mp4", "writing"),
             OutputEvent("gate", "rtsp://h/day", "retrying", "refused", "Connection refused"),
         )
@@ -189,8 +189,8 @@ class TestCameras:
             "gate": {
                 "night": True,
                 "translate": "night",
-                "sinks": sinks,
-                "outputs": ("rtsp://h/day (refused)",),
+                "outputs": outputs,
+                "outputs_in_trouble": ("rtsp://h/day (refused)",),
             },
             "yard": {"state": "retrying", "reason": "timeout", "translate": "never"},
         }
@@ -274,7 +274,7 @@ class TestCameras:
             said = Cells(ask(server).text).rows[2][1].removeprefix(f"retrying ({reason.replace('_', ' ')})")
             assert said, reason
             assert (said == "The log says more.") == (reason == "failed")
-        run.states["gate"]["sinks"] = tuple(
+        run.states["gate"]["outputs"] = tuple(
             OutputEvent("gate", "x", "retrying", reason) for reason in ("disk_full", "failed")
         )
         outputs = Cells(ask(server).text).rows[1][-1]
@@ -587,10 +587,15 @@ class TestSecrets:
     def test_no_answer_holds_one(self, start: Start, path: str) -> None:
         url = CameraUrl(f"rtsp://viewer:{SECRET}@10.0.0.5/stream1?pwd={SECRET}")
         raw = url.reveal()
-        sinks = (OutputEvent("gate", raw, "retrying", "refused", f"{raw}: refused; {SECRET} was wrong"),)
+        outputs = (OutputEvent("gate", raw, "retrying", "refused", f"{raw}: refused; {SECRET} was wrong"),)
         run = FakeRun()
         run.states = {
-            "gate": {"state": "retrying", "reason": f"refused by {raw}", "outputs": (raw,), "sinks": sinks}
+            "gate": {
+                "state": "retrying",
+                "reason": f"refused by {raw}",
+                "outputs_in_trouble": (raw,),
+                "outputs": outputs,
+            }
         }
         run.stats["gate"].count_reconnect(raw)
         server = start(run, token=TOKEN)

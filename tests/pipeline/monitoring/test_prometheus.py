@@ -25,7 +25,7 @@ from nightday.pipeline.core.counters import (
     DropReason,
     Histogram,
 )
-from nightday.pipeline.media.ffmpeg import FaultReason
+from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring import prometheus as metrics_module
 from nightday.pipeline.monitoring.prometheus import Metrics
 from nightday.pipeline.outputs.output import OutputEvent
@@ -168,13 +168,13 @@ def test_a_histogram_loses_nothing_between_threads() -> None:
 
 
 def test_states() -> None:
-    sinks = (
+    outputs = (
         OutputEvent("gate", "out/a.mp4", "writing"),
         OutputEvent("gate", "rtsp://h/day", "retrying", "refused"),
     )
     run = FakeRun(stats={name: CameraStats() for name in ("gate", "yard", "dock")})
     run.stats["gate"].set_up(True)
-    run.states = {"gate": {"night": True, "sinks": sinks}, "yard": {"night": False, "state": "retrying"}}
+    run.states = {"gate": {"night": True, "outputs": outputs}, "yard": {"night": False, "state": "retrying"}}
     values = read(run)
     assert [values[key("camera_up", camera=name)] for name in run.stats] == [1, 0, 0]
     assert values[key("camera_night", camera="gate")] == 1
@@ -195,11 +195,11 @@ def test_engines(accept: str) -> None:
 
 def test_no_secret_comes_out_and_masked_outputs_are_one_series() -> None:
     urls = [CameraUrl(f"rtsp://viewer:{SECRET}{n}@10.0.0.5/day") for n in range(2)]
-    sinks = (
+    outputs = (
         OutputEvent("gate", urls[0].reveal(), "writing"),
         OutputEvent("gate", urls[1].reveal(), "retrying", "refused", f"{urls[1].reveal()} refused"),
     )
-    run = FakeRun(states={"gate": {"sinks": sinks, "outputs": (urls[0].reveal(),)}})
+    run = FakeRun(states={"gate": {"outputs": outputs, "outputs_in_trouble": (urls[0].reveal(),)}})
     run.stats["gate"].count_reconnect(f"rtsp://viewer:{SECRET}0@10.0.0.5/day")
     text, _ = Metrics(run).text()
     assert SECRET not in text.decode()
@@ -218,7 +218,7 @@ def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.
     run = FakeRun(stats={name: CameraStats() for name in names})
     for number, name in enumerate(names):
         url = CameraUrl(f"rtsp://viewer:{secrets.token_hex(8)}%40@10.0.{number // 250}.{number % 250}/day")
-        run.states[name] = {"sinks": (OutputEvent(name, str(url), "writing"),)}
+        run.states[name] = {"outputs": (OutputEvent(name, str(url), "writing"),)}
     metrics = Metrics(run)
 
     def scrape() -> float:

@@ -26,7 +26,12 @@ def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraSta
         "detections": {}, "collected": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
     }  # fmt: skip
     stats |= fields.pop("stats", {})
-    values: dict[str, Any] = {"state": "playing", "reason": None, "night": True, "outputs": ()} | fields
+    values: dict[str, Any] = {
+        "state": "playing",
+        "reason": None,
+        "night": True,
+        "outputs_in_trouble": (),
+    } | fields
     return CameraStatus(name=name, stats=StatsSnapshot(**stats), **values)
 
 
@@ -40,7 +45,7 @@ def test_of_many_those_in_trouble_come_first() -> None:
     cameras = [camera(f"c{index}") for index in range(8)]
     cameras += [
         camera("dock", state="retrying", reason="refused", stats={"up": False}),
-        camera("yard", outputs=("rtsp://h/yard (timeout)",)),
+        camera("yard", outputs_in_trouble=("rtsp://h/yard (timeout)",)),
     ]
     text = status_text(cameras, rates={status.name: 25.0 * status.stats.up for status in cameras}, seconds=5)
     total, first, second, third, *_ = text.split(" │ ")[1:]
@@ -72,12 +77,14 @@ def test_rates_are_those_since_the_last_report() -> None:
 
 def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
     url = CameraUrl("rtsp://viewer:Zk9q7Wx2@10.0.0.5/day")
-    sinks = (
+    outputs = (
         OutputEvent("gate", "out/gate.mp4", "writing"),
         OutputEvent("gate", str(url), "retrying", "refused", f"Connection refused: {url.reveal()}"),
     )
     entry = camera_json(
-        camera(pictures=7, translate="always", sinks=sinks, outputs=(f"{url.reveal()} (refused)",))
+        camera(
+            pictures=7, translate="always", outputs=outputs, outputs_in_trouble=(f"{url.reveal()} (refused)",)
+        )
     )
     assert (entry["name"], entry["translate"], entry["translated"]) == ("gate", "always", 7)
     assert entry["outputs_in_trouble"] == ["rtsp://***@10.0.0.5/day (refused)"]

@@ -285,16 +285,22 @@ def collected(status: CameraStatus) -> int:
     return sum(count for what, count in status.stats.collected.items() if what != "failed")
 
 
-def play(settings: Config, *, until: Any, inbox: CommandQueue | None = None, **options: Any) -> Outcome:
+def play(settings: Config, *, until: Any, commands: CommandQueue | None = None, **options: Any) -> Outcome:
     """Run until ``until`` says of the cameras that it is enough."""
-    inbox = inbox or CommandQueue()
+    commands = commands or CommandQueue()
 
     def report(cameras: Sequence[CameraStatus], _: float) -> None:
         if until({camera.name: camera for camera in cameras}):
-            inbox.put("stop")
+            commands.put("stop")
 
     outcome = run(
-        settings, inbox=inbox, report=report, report_every=0.02, duration=WAIT, clock=Hurrying(), **options
+        settings,
+        commands=commands,
+        report=report,
+        report_every=0.02,
+        duration=WAIT,
+        clock=Hurrying(),
+        **options,
     )
     assert outcome.cause == "signal"
     return outcome
@@ -376,14 +382,14 @@ def test_a_reload_begins_to_collect(clips: Path) -> None:
     after = config(
         {"name": "gate", "url": "day.mp4", "translate": "never", "collect": {"folder": "training/gate"}}
     )
-    inbox, asked = CommandQueue(), []
+    commands, asked = CommandQueue(), []
 
     def until(cameras: dict[str, CameraStatus]) -> bool:
         if cameras["gate"].pictures and not asked:
             asked.append(True)
-            inbox.put("reload")
+            commands.put("reload")
         return collected(cameras["gate"]) >= 2
 
-    outcome = play(before, engines={}, inbox=inbox, until=until, reload=lambda: Setup(after, {}))
+    outcome = play(before, engines={}, commands=commands, until=until, reload=lambda: Setup(after, {}))
     assert outcome.problems == ()
     assert len(names(Path("training/gate/day"))) >= 2

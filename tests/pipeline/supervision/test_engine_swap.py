@@ -161,9 +161,9 @@ class Street:
     def __init__(self, engines: dict[str, Translate]) -> None:
         self.ready = threading.Condition()
         self.outputs = {name: Output() for name in engines}
-        self.lines = {name: self._line(name, engine) for name, engine in engines.items()}
+        self.channels = {name: self._line(name, engine) for name, engine in engines.items()}
         self.loop = WorkerPool(
-            self.lines, ready=self.ready, max_batch=8, stop=threading.Event(),
+            self.channels, ready=self.ready, max_batch=8, stop=threading.Event(),
             batches=Histogram(BATCH_BOUNDS), clock=SystemClock(),
         )  # fmt: skip
         self.ticks = 0
@@ -174,17 +174,17 @@ class Street:
         )
         stats = CameraStats()
         slot = LatestSlot(ready=self.ready, stats=stats, max_age=None)
-        line = Channel(config=config, stats=stats, slot=slot, engine=engine)
-        line.sinks = [self.outputs[name]]  # type: ignore[list-item]
-        return line
+        channel = Channel(config=config, stats=stats, slot=slot, engine=engine)
+        channel.outputs = [self.outputs[name]]  # type: ignore[list-item]
+        return channel
 
     def put(self) -> None:
         """A frame of each camera at once."""
         self.ticks += 1
         with self.ready:
-            for name, line in self.lines.items():
+            for name, channel in self.channels.items():
                 video = av.VideoFrame(64, 48, "yuv420p")
-                line.slot.put(Frame(name, video, self.ticks, Fraction(1, 25), time.monotonic(), 0.0))
+                channel.slot.put(Frame(name, video, self.ticks, Fraction(1, 25), time.monotonic(), 0.0))
 
     def tick(self) -> None:
         """A frame of each camera at once, and what comes of it."""
@@ -280,8 +280,8 @@ class Run:
 
     def __init__(self, first: Setup, *setups: Setup | Callable[[], Setup]) -> None:
         self._setups = list(setups)
-        self.inbox = CommandQueue()
-        self.runtime = Runtime(first, reload=self._reload, inbox=self.inbox)
+        self.commands = CommandQueue()
+        self.runtime = Runtime(first, reload=self._reload, commands=self.commands)
         self.outcome: Outcome | None = None
         self._thread = threading.Thread(target=self._work)
 
@@ -293,13 +293,13 @@ class Run:
         self.outcome = self.runtime.run(duration=WAIT, report=None, report_every=1.0)
 
     def reload(self) -> None:
-        self.inbox.put("reload")
+        self.commands.put("reload")
 
-    def line(self, name: str = "gate") -> Channel:
-        return self.runtime._cameras[name].line
+    def channel(self, name: str = "gate") -> Channel:
+        return self.runtime._cameras[name].channel
 
     def wait_for_pictures(self, more: int, name: str = "gate") -> None:
-        stats = self.line(name).stats
+        stats = self.channel(name).stats
         wanted = stats.snapshot().translated + more
         deadline = time.monotonic() + WAIT
         while stats.snapshot().translated < wanted:
@@ -317,13 +317,13 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.inbox.put("stop")
+        self.commands.put("stop")
         self._thread.join(WAIT)
         assert not self._thread.is_alive()
 
 
 def swapping(
-    heard: Heard, inbox: Callable[[], CommandQueue], *, at: int, event: str = "engine_swapped"
+    heard: Heard, commands: Callable[[], CommandQueue], *, at: int, event: str = "engine_swapped"
 ) -> Any:
     """What an engine does at its batch number ``at``: ask for a reload, and go on once ``event`` is said."""
     count = [0]
@@ -331,7 +331,7 @@ def swapping(
     def on_call(_: Pixels) -> None:
         count[0] += 1
         if count[0] == at:
-            inbox().put("reload")
+            commands().put("reload")
             heard.wait_for(event)
 
     return on_call
@@ -350,10 +350,10 @@ def test_a_swap_in_mid_file_loses_no_frame_touches_neither_reader_nor_output_and
     settings = config({"name": "gate", "outputs": ["out.mp4"]})
     old, new = Engine(OLD), Engine(NEW)
     run = Run(Setup(settings, {MODEL: old}), Setup(settings, {MODEL: new}))
-    inbox = run.inbox
-    old.on_call = swapping(heard, lambda: inbox, at=50)
+    commands = run.commands
+    old.on_call = swapping(heard, lambda: commands, at=50)
     camera = run.runtime._cameras["gate"]
-    parts = (camera, camera.reader, camera.line, *camera.line.sinks)
+    parts = (camera, camera.reader, camera.channel, *camera.channel.outputs)
     infos: list[list[EngineInfo]] = []
     new.on_call = lambda _: infos.append(run.runtime.engines())
     gone = weakref.ref(old)
@@ -369,13 +369,13 @@ def test_a_swap_in_mid_file_loses_no_frame_touches_neither_reader_nor_output_and
     assert greys == [False] * 50 + [True] * (FRAMES - 50)
     (status,) = outcome.cameras
     assert (status.stats.decoded, status.stats.translated, status.stats.dropped) == (FRAMES, FRAMES, {})
-    assert (camera, camera.reader, camera.line, *camera.line.sinks) == parts
+    assert (camera, camera.reader, camera.channel, *camera.channel.outputs) == parts
     assert infos[0] == [new.info]
     events = ["engine_offered", "engine_swapped", "reloaded", "engine_kept"]
     assert [len(heard.of(event)) for event in events] == [1] * 4
     assert "gate: 190.pt (fake fp32) stays: 40 batches in " in heard.of("engine_kept")[0]
     assert heard.of("reloaded")[0].endswith("0 removed, 0 untouched, 1 given another engine")
-    assert camera.line.engine is new
+    assert camera.channel.engine is new
     gc.collect()
     assert gone() is None
 
@@ -389,7 +389,7 @@ def test_a_new_engine_that_fails_costs_no_frame_and_is_out(heard: Heard) -> None
 
     old, new = Engine(OLD), Engine(NEW, fail)
     run = Run(Setup(settings, {MODEL: old}), Setup(settings, {MODEL: new}))
-    old.on_call = swapping(heard, lambda: run.inbox, at=50)
+    old.on_call = swapping(heard, lambda: run.commands, at=50)
     gone = weakref.ref(new)
     del new
     with run:
@@ -404,7 +404,7 @@ def test_a_new_engine_that_fails_costs_no_frame_and_is_out(heard: Heard) -> None
         "gate: 190.pt (fake fp32) is out, 60.pt (fake fp32) serves again: it failed on batches"
     )
     assert "(RuntimeError: out of memory)" in told
-    assert run.line().engine is old
+    assert run.channel().engine is old
     assert run.runtime.engines() == [old.info]
     gc.collect()
     assert gone() is None
@@ -429,7 +429,7 @@ def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(hea
         for name in ("gate", "yard"):
             run.wait_for_pictures(3, name)
         dropped = [
-            run.line(name).stats.snapshot().dropped.get("engine_starting", 0) for name in ("gate", "yard")
+            run.channel(name).stats.snapshot().dropped.get("engine_starting", 0) for name in ("gate", "yard")
         ]
         run.reload()
         assert compiling.wait(WAIT)
@@ -437,8 +437,8 @@ def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(hea
         assert (new.batches, heard.of("engine_swapped")) == ([], [])
         release.set()
         heard.wait_for("engine_swapped")
-        trial = run.line("gate").engine
-        assert run.line("yard").engine is trial
+        trial = run.channel("gate").engine
+        assert run.channel("yard").engine is trial
         for name in ("gate", "yard"):
             run.wait_for_pictures(3, name)
     assert heard.of("engine_offered") == [
@@ -484,7 +484,7 @@ def test_an_engine_that_cannot_be_prepared_changes_nothing(heard: Heard) -> None
         run.reload()
         assert heard.wait_for("reload_refused") == "not reloaded: MemoryError: no room"
         run.wait_for_pictures(3)
-        assert run.line().engine is old
+        assert run.channel().engine is old
     assert new.batches == []
 
 
@@ -505,15 +505,15 @@ def test_only_the_cameras_whose_model_has_another_path_change_their_engine(heard
         readers = {name: run.runtime._cameras[name].reader for name in ("gate", "yard", "door")}
         run.reload()
         heard.wait_for("reloaded")
-        assert run.line("gate").engine is b  # it has proved itself at the other camera
-        assert run.line("door").engine is a
+        assert run.channel("gate").engine is b  # it has proved itself at the other camera
+        assert run.channel("door").engine is a
         run.reload()
         heard.wait_for("reloaded", 2)
         heard.wait_for("engine_kept")
-        assert run.line("yard").engine is c
-        assert run.line("gate").engine is b
+        assert run.channel("yard").engine is c
+        assert run.channel("gate").engine is b
         assert {name: run.runtime._cameras[name].reader for name in readers} == readers
-        assert run.line("gate").config.model == Path("b.pt")
+        assert run.channel("gate").config.model == Path("b.pt")
     assert [text.split(":")[0] for text in heard.of("engine_swapped")] == ["gate", "yard"]
 
 
@@ -537,12 +537,12 @@ def test_a_camera_added_meanwhile_is_on_probation_too_and_a_third_engine_has_the
         for count in (1, 2):
             run.reload()
             heard.wait_for("reloaded", count)
-        assert run.line("yard").engine is run.line("gate").engine
+        assert run.channel("yard").engine is run.channel("gate").engine
         run.wait_for_pictures(2, "yard")
         run.reload()
         told = heard.wait_for("engine_rolled_back")
         assert told.startswith("gate, yard: 210.pt (fake fp32) is out, 60.pt (fake fp32) serves again")
-        assert run.line("yard").engine is run.line("gate").engine is old
+        assert run.channel("yard").engine is run.channel("gate").engine is old
         run.wait_for_pictures(2, "yard")
     assert run.outcome is not None
     assert not any("engine_error" in status.stats.dropped for status in run.outcome.cameras)
@@ -564,7 +564,7 @@ def test_what_a_model_made_of_the_night_goes_with_a_swap_and_again_with_a_roll_b
     old, new = Engine(OLD), Engine(NEW, failing)
 
     def night_is(grey: int) -> None:
-        kept, deadline = run.line().background, time.monotonic() + WAIT
+        kept, deadline = run.channel().background, time.monotonic() + WAIT
         assert kept is not None
         while (night := kept.of("night")) is None or abs(int(night[5, 40, 0]) - grey) > 5:
             assert time.monotonic() < deadline
@@ -575,7 +575,7 @@ def test_what_a_model_made_of_the_night_goes_with_a_swap_and_again_with_a_roll_b
         return Setup(settings, {MODEL: new})
 
     with Run(Setup(settings, {MODEL: old}), replaced) as run:
-        kept = run.line().background
+        kept = run.channel().background
         assert kept is not None
         first = kept.model
         night_is(OLD)
@@ -626,16 +626,16 @@ def test_real_checkpoints_are_swapped_when_the_file_changed_and_a_bad_one_change
 
     with Run(load(), load, load, load) as run:
         run.wait_for_pictures(5)
-        first = run.line().engine
+        first = run.channel().engine
         MODEL.write_bytes(b"no checkpoint")
         run.reload()
         assert '"model.pt": not a checkpoint' in heard.wait_for("reload_refused")
-        assert run.line().engine is first
+        assert run.channel().engine is first
         save(MODEL, 2)
         run.reload()
         heard.wait_for("engine_swapped")
         assert heard.wait_for("engine_kept").startswith("gate: model.pt (eager fp32) stays: 40 batches")
-        assert run.line().engine is not first
+        assert run.channel().engine is not first
         gone = weakref.ref(first)
         del first
         run.wait_for_pictures(2)  # the batch at hand when it was kept still names the old engine

@@ -247,15 +247,17 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
 
 @contextmanager
 def playing(
-    settings: Config, engine: Callable[[Pixels], Pixels], inbox: CommandQueue, **options: Any
+    settings: Config, engine: Callable[[Pixels], Pixels], commands: CommandQueue, **options: Any
 ) -> Iterator[list[Outcome]]:
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(play(settings, engine, inbox=inbox, **options)))
+    thread = threading.Thread(
+        target=lambda: outcomes.append(play(settings, engine, commands=commands, **options))
+    )
     thread.start()
     try:
         yield outcomes
     finally:
-        inbox.put("stop")
+        commands.put("stop")
         thread.join(WAIT)
         assert not thread.is_alive()
 
@@ -269,9 +271,9 @@ def test_stop_in_the_middle_leaves_a_file_that_plays() -> None:
             enough.set()
         return engine(frames)
 
-    inbox = CommandQueue()
+    commands = CommandQueue()
     settings = config({"name": "gate", "url": "night.mp4", "loop": True, "outputs": ["out.mp4"]})
-    with playing(settings, counted, inbox) as outcomes:
+    with playing(settings, counted, commands) as outcomes:
         assert enough.wait(WAIT)
     (outcome,) = outcomes
     assert (outcome.cause, outcome.problems, outcome.clean) == ("signal", (), True)
@@ -294,9 +296,9 @@ def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(
             release.wait(WAIT)
         return engine(frames)
 
-    inbox = CommandQueue()
+    commands = CommandQueue()
     with playing(
-        config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]}), hanging, inbox
+        config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]}), hanging, commands
     ) as outcomes:
         assert hung.wait(WAIT)
     release.set()
@@ -307,9 +309,9 @@ def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(
 
 
 def test_stop_while_the_engine_still_compiles_ends_at_once() -> None:
-    engine, inbox = Compiled(), CommandQueue()
+    engine, commands = Compiled(), CommandQueue()
     settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]})
-    with playing(settings, engine, inbox) as outcomes:
+    with playing(settings, engine, commands) as outcomes:
         assert engine.compiling.wait(WAIT)
     engine.release.set()
     (outcome,) = outcomes
@@ -319,16 +321,16 @@ def test_stop_while_the_engine_still_compiles_ends_at_once() -> None:
 
 
 def test_a_reload_asked_for_while_the_engine_compiles_comes_afterwards() -> None:
-    engine, inbox, asked = Compiled(), CommandQueue(), threading.Event()
+    engine, commands, asked = Compiled(), CommandQueue(), threading.Event()
     settings = config({"name": "gate", "url": "night.mp4", "loop": True})
 
     def reload() -> Setup:
         asked.set()
         return Setup(settings, {Path(MODEL): engine})
 
-    with playing(settings, engine, inbox, reload=reload):
+    with playing(settings, engine, commands, reload=reload):
         assert engine.compiling.wait(WAIT)
-        inbox.put("reload")
+        commands.put("reload")
         engine.release.set()
         assert asked.wait(WAIT)
 
@@ -340,7 +342,7 @@ def test_a_picture_that_cannot_be_saved_holds_up_neither_the_watch_nor_the_end(
     monkeypatch.setattr(runtime, "SAVE_EVERY", 0.05)
     monkeypatch.setattr(runtime, "SAVE_WITHIN", 0.3)
     began, release = threading.Event(), threading.Event()
-    inbox = CommandQueue()
+    commands = CommandQueue()
     left = [10]
 
     def save(path: Path, rgb: Pixels) -> None:
@@ -352,12 +354,16 @@ def test_a_picture_that_cannot_be_saved_holds_up_neither_the_watch_nor_the_end(
     def report(*_: object) -> None:
         left[0] -= began.is_set()
         if not left[0]:
-            inbox.put("stop")
+            commands.put("stop")
 
     monkeypatch.setattr("nightday.pipeline.translation.channel.save_png", save)
     entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime", "snapshot": "pair.png"}
     outcome = play(
-        config(entry | {"outputs": ["out.mp4"]}), Engine(), inbox=inbox, report=report, report_every=0.02
+        config(entry | {"outputs": ["out.mp4"]}),
+        Engine(),
+        commands=commands,
+        report=report,
+        report_every=0.02,
     )
     release.set()
     assert (outcome.cause, outcome.problems, outcome.clean) == ("signal", (), fault == "fails")
@@ -418,14 +424,14 @@ def test_a_dead_output_is_replaced_and_a_camera_that_keeps_losing_it_ends_the_ru
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     settings = {"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"], "loop": True, "pace": "realtime"}
     most = 1
-    inbox = CommandQueue()
+    commands = CommandQueue()
 
     def until_written(cameras: Sequence[CameraStatus], _: float) -> None:
         if cameras[0].stats.latency_p50 is not None:
-            inbox.put("stop")
+            commands.put("stop")
 
     outcome = play(
-        config(settings), Engine(), inbox=inbox, report=until_written, report_every=0.05, duration=WAIT
+        config(settings), Engine(), commands=commands, report=until_written, report_every=0.05, duration=WAIT
     )
     assert (outcome.cause, outcome.problems, len(deaths)) == ("signal", (), 1)
     assert packet_pts(Path("out.mp4"))
@@ -438,7 +444,7 @@ def test_a_dead_output_is_replaced_and_a_camera_that_keeps_losing_it_ends_the_ru
 
 def test_a_new_size_is_compiled_for_beside_the_cameras_that_run(tmp_path: Path) -> None:
     make_clip(Path("large.mp4"), NIGHT, size=(96, 80))
-    engine, inbox = Compiled((48, 64)), CommandQueue()
+    engine, commands = Compiled((48, 64)), CommandQueue()
     first = config({"name": "small", "url": "night.mp4", "loop": True, "pace": "realtime", "model": MODEL})
     both = config(
         {"name": "small", "url": "night.mp4", "loop": True, "pace": "realtime"},
@@ -449,17 +455,17 @@ def test_a_new_size_is_compiled_for_beside_the_cameras_that_run(tmp_path: Path) 
     def follow(cameras: Sequence[CameraStatus], _: float) -> None:
         by_name = {one.name: one for one in cameras}
         if len(cameras) == 1 and cameras[0].pictures:
-            inbox.put("reload")
+            commands.put("reload")
         if len(cameras) == 2 and engine.compiling.is_set() and not engine.release.is_set():
             seen.append((by_name["small"].pictures, by_name["large"].stats.dropped.get("engine_starting", 0)))
             if seen[-1][0] >= seen[0][0] + 5 and seen[-1][1]:
                 assert by_name["large"].pictures == 0
                 engine.release.set()
         if engine.release.is_set() and by_name["large"].pictures:
-            inbox.put("stop")
+            commands.put("stop")
 
     outcome = play(
-        first, engine, inbox=inbox, report=follow, report_every=0.02, duration=WAIT,
+        first, engine, commands=commands, report=follow, report_every=0.02, duration=WAIT,
         reload=lambda: Setup(both, {Path(MODEL): engine}),
     )  # fmt: skip
     assert outcome.cause == "signal"
@@ -472,7 +478,7 @@ class Reloads:
 
     def __init__(self, first: Config, *setups: Config | ConfigError) -> None:
         self.first, self.setups = first, list(setups)
-        self.engine, self.inbox = Engine(), CommandQueue()
+        self.engine, self.commands = Engine(), CommandQueue()
         self.history: list[dict[str, CameraStatus]] = []
         self.asked = False
 
@@ -492,11 +498,11 @@ class Reloads:
             return
         self.history.append(now)
         self.asked = True
-        self.inbox.put("reload" if self.setups else "stop")
+        self.commands.put("reload" if self.setups else "stop")
 
     def run(self) -> Outcome:
         return play(
-            self.first, self.engine, inbox=self.inbox, report=self.report, report_every=0.02, duration=WAIT,
+            self.first, self.engine, commands=self.commands, report=self.report, report_every=0.02, duration=WAIT,
             reload=self.reload,
         )  # fmt: skip
 
@@ -620,14 +626,19 @@ def test_a_camera_that_never_came_is_a_problem_unless_a_signal_ended_the_run(sig
         {"name": "gate", "url": "night.mp4", "loop": True},
         {"name": "away", "url": f"rtsp://127.0.0.1:{port}/s"},
     )
-    inbox = CommandQueue()
+    commands = CommandQueue()
 
     def report(cameras: Sequence[CameraStatus], _: float) -> None:
         if signalled and cameras[0].pictures and cameras[1].reason:
-            inbox.put("stop")
+            commands.put("stop")
 
     outcome = play(
-        settings, Engine(), duration=None if signalled else 1.0, inbox=inbox, report=report, report_every=0.1
+        settings,
+        Engine(),
+        duration=None if signalled else 1.0,
+        commands=commands,
+        report=report,
+        report_every=0.1,
     )
     away = camera(outcome, "away")
     assert (away.state, away.reason) == ("stopped", "refused")
@@ -649,18 +660,18 @@ def test_a_camera_that_falls_silent_is_given_up_after_its_stall_timeout(tmp_path
                 "stall_timeout": 0.5,
             }
         )
-        inbox = CommandQueue()
+        commands = CommandQueue()
 
         def report(cameras: Sequence[CameraStatus], _: float) -> None:
             if cameras[0].pictures and not stalled:
                 stalled.append(cameras[0].pictures)
                 server.command("stall")
             if cameras[0].stats.reconnects.get("stall"):
-                inbox.put("stop")
+                commands.put("stop")
 
         stalled: list[int] = []
         began = time.monotonic()
-        outcome = play(settings, Engine(), inbox=inbox, report=report, report_every=0.05, duration=WAIT)
+        outcome = play(settings, Engine(), commands=commands, report=report, report_every=0.05, duration=WAIT)
         assert outcome.cause == "signal"
         assert time.monotonic() - began < 9.0  # far below the default of 10 s
 
@@ -689,7 +700,7 @@ def test_rtsp_in_to_mp4_and_rtsp_out_with_every_pts_kept(
             raise RuntimeError("enough")
         return engine(frames)
 
-    inbox = CommandQueue()
+    commands = CommandQueue()
     with RtspServer(record=folder) as server:
         settings = config(
             {
@@ -699,7 +710,7 @@ def test_rtsp_in_to_mp4_and_rtsp_out_with_every_pts_kept(
                 "outputs": ["out/day.mp4", server.url("/day")],
             }
         )
-        with playing(settings, until_enough, inbox) as outcomes:
+        with playing(settings, until_enough, commands) as outcomes:
             server.expect_recorded(40)
             enough.set()
         closed = server.expect("closed")

@@ -40,7 +40,7 @@ class Yard:
 
     def __init__(self, names: Iterable[str], max_batch: int = 8) -> None:
         self.ready = threading.Condition()
-        self.lines = {name: self._line(name) for name in names}
+        self.channels = {name: self._line(name) for name in names}
         self.closed = threading.Event()
         self.batcher = Batcher(
             ready=self.ready,
@@ -48,8 +48,8 @@ class Yard:
             kind=lambda _, frame: (frame.video.width, frame.video.height),
             clock=StillClock(),
         )
-        for line in self.lines.values():
-            self.batcher.add(line)
+        for channel in self.channels.values():
+            self.batcher.add(channel)
 
     def _line(self, name: str) -> Channel:
         stats = CameraStats()
@@ -58,7 +58,7 @@ class Yard:
 
     def put(self, camera: str, at: float, width: int = 64) -> None:
         video = av.VideoFrame(width, 48, "yuv420p")
-        self.lines[camera].slot.put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
+        self.channels[camera].slot.put(Frame(camera, video, int(at * 1000), Fraction(1, 1000), at, at))
 
     def next(self) -> list[list[str]]:
         """The cameras of the next batches, which are worked off at once."""
@@ -128,8 +128,8 @@ class Lanes:
 
 def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
     yard, engine = Yard("abcd"), Lanes()
-    for line in yard.lines.values():
-        line.engine = engine
+    for channel in yard.channels.values():
+        channel.engine = engine
     for camera, at in zip("abcd", (1, 2, 3, 4), strict=True):
         yard.put(camera, at=at)
     first, second = (yard.batcher.next(yard.closed) for _ in range(2))
@@ -149,9 +149,9 @@ def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
 
 def test_any_other_engine_has_one_batch_at_a_time() -> None:
     yard = Yard("abc", max_batch=2)
-    yard.lines["c"].engine = Lanes()
-    for line in (yard.lines["a"], yard.lines["b"]):
-        line.engine = _same
+    yard.channels["c"].engine = Lanes()
+    for channel in (yard.channels["a"], yard.channels["b"]):
+        channel.engine = _same
     yard.put("a", at=1)
     batches = yard.batcher.next(yard.closed)
     for camera, at in (("b", 2), ("c", 3)):
@@ -202,7 +202,7 @@ def test_a_camera_taken_away_is_left_alone_and_one_put_back_is_taken_again() -> 
     yard.put("a", at=1)
     yard.put("b", at=2)
     assert yard.next() == [["b"]]
-    yard.batcher.add(yard.lines["a"])
+    yard.batcher.add(yard.channels["a"])
     assert yard.next() == [["a"]]
 
 

@@ -38,7 +38,7 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
     ready = threading.Condition()
     old, new = Engine(), Engine()
 
-    def line(name: str, engine: Engine) -> Channel:
+    def channel(name: str, engine: Engine) -> Channel:
         stats = CameraStats()
         config = CameraConfig.model_validate(
             {"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"}  # needs no model
@@ -47,20 +47,20 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
             config=config, stats=stats, slot=LatestSlot(ready=ready, stats=stats, max_age=None), engine=engine
         )
 
-    lines = {name: line(name, old) for name in "ab"}
-    kept = lines["b"]
+    channels = {name: channel(name, old) for name in "ab"}
+    kept = channels["b"]
     loop = WorkerPool(
-        lines,
+        channels,
         ready=ready,
         max_batch=8,
         stop=threading.Event(),
         batches=Histogram(BATCH_BOUNDS),
         clock=FakeClock(),
     )
-    for number, each in enumerate(lines.values()):
+    for number, each in enumerate(channels.values()):
         video = av.VideoFrame(64, 48, "yuv420p")
         each.slot.put(Frame(each.name, video, number, Fraction(1, 25), float(number), 0.0))
-    successor, take = line("a", new), loop.batcher.next
+    successor, take = channel("a", new), loop.batcher.next
 
     def replaced(closed: threading.Event) -> Any:
         batches = take(closed)
@@ -113,9 +113,9 @@ def _line(name: str, ready: threading.Condition, engine: Any) -> Channel:
     return Channel(config=config, stats=stats, slot=slot, engine=engine)
 
 
-def _loop(lines: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
+def _loop(channels: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
     return WorkerPool(
-        lines, ready=ready, max_batch=8, stop=threading.Event(), batches=Histogram(BATCH_BOUNDS),
+        channels, ready=ready, max_batch=8, stop=threading.Event(), batches=Histogram(BATCH_BOUNDS),
         clock=SystemClock(), on_end=ended.set,
     )  # fmt: skip
 
@@ -128,15 +128,15 @@ def _frame(name: str, number: int) -> Frame:
 
 def test_calls_side_by_side_and_each_cameras_pictures_in_order() -> None:
     ready, ended, never, engine = threading.Condition(), threading.Event(), threading.Event(), Lanes()
-    lines = {name: _line(name, ready, engine) for name in "ab"}
-    outputs = {name: Output() for name in lines}
-    for name, line in lines.items():
-        line.sinks = [outputs[name]]  # type: ignore[list-item]
-    loop = _loop(lines, ready, ended)
+    channels = {name: _line(name, ready, engine) for name in "ab"}
+    outputs = {name: Output() for name in channels}
+    for name, channel in channels.items():
+        channel.outputs = [outputs[name]]  # type: ignore[list-item]
+    loop = _loop(channels, ready, ended)
     loop.start()
     for number in range(30):
-        for name, line in lines.items():
-            assert line.slot.put_wait(_frame(name, number), cancelled=never)
+        for name, channel in channels.items():
+            assert channel.slot.put_wait(_frame(name, number), cancelled=never)
     loop.finish()
     loop.join(20)
     assert not loop.is_alive()
@@ -148,17 +148,17 @@ def test_calls_side_by_side_and_each_cameras_pictures_in_order() -> None:
 
 def test_a_worker_is_hired_for_an_engine_that_comes_later() -> None:
     ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
-    lines = {name: _line(name, ready, Engine()) for name in "ab"}
-    loop = _loop(lines, ready, ended)
+    channels = {name: _line(name, ready, Engine()) for name in "ab"}
+    loop = _loop(channels, ready, ended)
     loop.start()
     loop.swap(dict.fromkeys("ab", engine))
-    for name, line in lines.items():
-        line.slot.put(_frame(name, 0))
+    for name, channel in channels.items():
+        channel.slot.put(_frame(name, 0))
     loop.finish()
     loop.join(20)
     assert engine.sizes == [1, 1]
     assert not engine.both.broken
-    assert [line.stats.snapshot().translated for line in lines.values()] == [1, 1]
+    assert [channel.stats.snapshot().translated for channel in channels.values()] == [1, 1]
 
 
 class Broken(CameraStats):
@@ -170,15 +170,15 @@ class Broken(CameraStats):
 
 def test_one_worker_that_fails_ends_all() -> None:
     ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
-    lines = {name: _line(name, ready, engine) for name in "ab"}
-    lines["b"].stats = Broken()
-    loop = _loop(lines, ready, ended)
+    channels = {name: _line(name, ready, engine) for name in "ab"}
+    channels["b"].stats = Broken()
+    loop = _loop(channels, ready, ended)
     loop.start()
-    for name, line in lines.items():
-        line.slot.put(_frame(name, 0))
+    for name, channel in channels.items():
+        channel.slot.put(_frame(name, 0))
     loop.join(20)
     assert not loop.is_alive()
     assert ended.is_set()
     assert isinstance(loop.error, ZeroDivisionError)
-    assert lines["b"].stats.snapshot().dropped == {"loop_failed": 1}
-    assert lines["a"].stats.snapshot().dropped == {}
+    assert channels["b"].stats.snapshot().dropped == {"loop_failed": 1}
+    assert channels["a"].stats.snapshot().dropped == {}

@@ -19,11 +19,12 @@ import pytest
 import torch
 
 from nightday.engines import EngineError, load_engine
-from nightday.engines.backends.base import Engine, EngineSpec, Precision
+from nightday.engines.backends.base import Engine, EngineSpec
 from nightday.engines.backends.tensorrt import engine as tensorrt
 from nightday.engines.backends.tensorrt.engine import TensorRtEngine, installed
 from nightday.engines.backends.tensorrt.plan import Plan, PlanError
 from nightday.engines.cache.engine_cache import EngineCache
+from nightday.engines.choices import Precision
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 
 MODEL = Path(__file__).parents[4] / "weights" / "a1_barnet.pt"

@@ -1,0 +1,196 @@
+"""What happens during a run, as values that anyone may subscribe to.
+
+A part of the pipeline is given ``publish`` and calls it with an event; it does not know who listens. ``event_log``
+writes each as a log line, the metrics count them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .faults import FaultReason, OutputReason
+
+log = logging.getLogger(__name__)
+
+SourceState = Literal["starting", "playing", "retrying", "finished", "failed", "stopped"]
+OutputState = Literal["starting", "writing", "retrying", "closed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        camera: the camera it happened to; None where it concerns several, or the whole program.
+    """
+
+    camera: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChanged(Event):
+    """A source's change of state. ``reason`` and ``detail`` say why, None and "" while all is well.
+
+    States: ``starting`` (first try), ``playing``, ``retrying`` (lost or not there yet; tried again), ``finished`` (a
+    file's end), ``failed`` (a file that cannot be read), ``stopped`` (asked to; with the reason it was ``retrying``
+    for, if it was).
+
+    Attributes:
+        source: its address, secrets masked.
+        retry_at: when the next try is due, on the pipeline's monotonic clock. It has passed while that try is under
+            way.
+    """
+
+    camera: str
+    state: SourceState
+    source: str = ""
+    reason: FaultReason | None = None
+    detail: str = ""
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputChanged(Event):
+    """An output's change of state; ``reason`` and ``detail`` say why it is ``retrying``.
+
+    Attributes:
+        output: its address, secrets masked.
+    """
+
+    camera: str
+    output: str
+    state: OutputState
+    reason: OutputReason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFinished(Event):
+    """An output has closed a file, which stays.
+
+    Attributes:
+        path: the file.
+    """
+
+    camera: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightChanged(Event):
+    """A camera's night gate has decided anew.
+
+    Attributes:
+        night: whether it is night now.
+        luma: mean luma that decided it, 0 to 255.
+        chroma: mean distance from grey, in levels.
+    """
+
+    camera: str
+    night: bool
+    luma: float
+    chroma: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackgroundChanged(Event):
+    """A camera's background was taken up from a file, dropped, or what the file held was refused.
+
+    Attributes:
+        step: which of the three.
+        detail: a sentence: where from, or why.
+        reason: why it was dropped, in a word, or why it was refused.
+    """
+
+    camera: str
+    step: Literal["restored", "dropped", "refused"]
+    detail: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChanged(Event):
+    """A step on a new engine's way into service.
+
+    Attributes:
+        step: ``offered`` (being prepared), ``swapped`` (it serves, on probation), ``kept``, ``rolled_back``.
+        cameras: those it is for.
+        detail: a sentence.
+        reason: why it was rolled back.
+    """
+
+    step: Literal["offered", "swapped", "kept", "rolled_back"]
+    cameras: tuple[str, ...]
+    detail: str
+    reason: str | None = None
+
+
+NoticeName = Literal[
+    "batch_lost",
+    "collect_failed",
+    "collection_restarted",
+    "collection_thinned",
+    "detector_failed",
+    "engine_built",
+    "engine_failed",
+    "engine_ready",
+    "frame_failed",
+    "http_listening",
+    "http_lost",
+    "nvdec_missing",
+    "nvenc_missing",
+    "password_in_arguments",
+    "reload_refused",
+    "reloaded",
+    "restarted",
+    "retention",
+    "retention_failed",
+    "save_failed",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """Anything else that somebody may want to read.
+
+    Attributes:
+        name: what it is called in the log.
+        detail: a sentence.
+        level: how serious it is.
+    """
+
+    name: NoticeName
+    detail: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+Publish = Callable[[Event], None]
+
+
+class EventBus:
+    """Hands each event to every subscriber, in the thread in which it happened.
+
+    A subscriber must not block. One that raises is logged and hurts neither the others nor the publisher.
+    """
+
+    def __init__(self, *subscribers: Publish) -> None:
+        self._lock = threading.Lock()
+        self._subscribers = subscribers
+
+    def subscribe(self, subscriber: Publish) -> None:
+        """Have ``subscriber`` called with every event from now on."""
+        with self._lock:
+            self._subscribers = (*self._subscribers, subscriber)
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception as error:
+                log.error("a subscriber failed on %s: %s", type(event).__name__, error)
