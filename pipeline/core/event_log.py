@@ -13,6 +13,7 @@ from .events import (
     BackgroundChanged,
     EngineChanged,
     Event,
+    FileBegun,
     FileFinished,
     NightChanged,
     Notice,
@@ -42,6 +43,8 @@ def name_of(event: Event) -> str:
             return f"camera_{event.state}"
         case OutputChanged():
             return f"output_{event.state}"
+        case FileBegun():
+            return "file_begun"
         case FileFinished():
             return "file_finished"
         case NightChanged():
@@ -61,6 +64,8 @@ def _text(event: Event) -> str:
             return f"{event.state}{_why(event)} {event.source}".rstrip()
         case OutputChanged():
             return f"output {event.output} {event.state}{_why(event)}"
+        case FileBegun():
+            return f"writes {event.path}"
         case FileFinished():
             return f"wrote {event.path}"
         case NightChanged():
@@ -85,7 +90,7 @@ def _level(event: Event) -> int:
             return logging.INFO if event.step == "restored" else logging.WARNING
         case EngineChanged():
             return logging.INFO if event.reason is None else logging.WARNING
-        case FileFinished():
+        case FileBegun() | FileFinished():
             return logging.DEBUG
         case Notice():
             return {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.level]

@@ -70,6 +70,18 @@ class OutputChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileBegun(Event):
+    """An output has begun a file.
+
+    Attributes:
+        path: the file.
+    """
+
+    camera: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileFinished(Event):
     """An output has closed a file, which stays.
 
