@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 import torch
@@ -32,22 +32,29 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """A compiled generator.
-
-    One that computes on a GPU has two things more, see ``DeviceEngine``.
-    """
+    """A compiled generator. Any number of threads may use it."""
 
     @property
     def info(self) -> EngineInfo:
         """What was loaded."""
         ...
 
-    def __call__(self, frames: Frames) -> Frames:
-        """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape; any N ≥ 1, H, W ≥ 16.
+    @property
+    def device(self) -> torch.device | None:
+        """The GPU on which it takes tensors; None where it computes on a CPU and takes arrays only."""
+        ...
 
-        The first call with a new H, W may take seconds unless that size is ``prepared``. Raises ValueError for
-        another dtype or shape.
-        """
+    @property
+    def at_once(self) -> int | None:
+        """How many calls, of one frame each, are worked on side by side; None for one at a time, of a whole batch."""
+        ...
+
+    @overload
+    def __call__(self, frames: Frames) -> Frames: ...
+    @overload
+    def __call__(self, frames: Tensor) -> Tensor: ...
+    def __call__(self, frames: Pixels) -> Pixels:
+        """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape."""
         ...
 
     def prepared(self, height: int, width: int) -> bool:

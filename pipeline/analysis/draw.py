@@ -19,11 +19,28 @@ from torch import Tensor
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
+from ..core.pixels import copy_of
+from ..core.stages import BatchItem, each
+
 MARK = "synthetic day"
 MARK_HEIGHT = 1 / 24  # of the picture's height, yet at least
 MARK_LEAST = 15  # pixels, below which the letters cannot be read
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PALETTE = ((255, 190, 60), (90, 220, 255), (255, 110, 110), (140, 255, 140), (230, 150, 255), (255, 255, 110))
+
+
+def draw_stage(items: Sequence[BatchItem]) -> Sequence[BatchItem]:
+    """The stage that draws boxes and, on what the generator made, the mark."""
+    return each(items, _draw, fault="draw")
+
+
+def _draw(item: BatchItem) -> None:
+    if item.detections:
+        if item.day is item.seen:  # which a snapshot shows undrawn
+            item.day = copy_of(item.seen)
+        draw_detections(item.day, item.detections)
+    if item.translated:
+        draw_mark(item.day)
 
 
 def draw_mark(rgb: Pixels) -> None:

@@ -7,76 +7,85 @@ from pathlib import Path
 from types import MappingProxyType
 from weakref import WeakValueDictionary
 
-from nightday.engines import CheckpointError, EngineError, load_engine
+from nightday.engines import load_engine
+from nightday.engines.backends.base import Engine
+from nightday.engines.errors import CheckpointError, DetectorError, EngineError
 
 from ..config.load import LoadedConfig
 from ..config.messages import ConfigError
-from ..supervision.runtime import Setup
-from ..translation.channel import Detector
-from ..translation.engine_call import Translate
+from ..config.schema import EngineConfig
+from ..core.stages import Detector
 from .prebuild import prebuild_engine
+from .setup import Setup
 
 _Version = tuple[object, ...]
+"""What a loaded model depends on: its file as it is now, and what was asked for."""
+
+_Sizes = Mapping[str, tuple[int, int]]
+"""(height, width) of what cameras send, by their names."""
 
 
 class ModelLoader:
-    """Knows what it has loaded while that is in use, so that a reload gives cameras the very same objects.
+    """Remembers what it has loaded while that is in use, so that a reload gives cameras the very same objects.
 
-    Unless a file changed. It holds nothing by itself: what runs is held by the run, whatever was loaded since and
-    refused.
+    A file that changed is loaded again. The loader itself keeps nothing alive: what runs is held by the run, whatever
+    was loaded since and refused.
     """
 
     def __init__(self) -> None:
-        self._engines: WeakValueDictionary[_Version, Translate] = WeakValueDictionary()
+        self._engines: WeakValueDictionary[_Version, Engine] = WeakValueDictionary()
         self._detectors: WeakValueDictionary[_Version, Detector] = WeakValueDictionary()
 
-    def setup(
-        self, loaded: LoadedConfig, *, sizes: Mapping[str, tuple[int, int]] = MappingProxyType({})
-    ) -> Setup:
+    def setup(self, loaded: LoadedConfig, *, sizes: _Sizes = MappingProxyType({})) -> Setup:
         """What ``loaded`` needs. Raises ConfigError with every fault.
 
-        ``sizes`` are (height, width) of what cameras that run send, by their names. What is new to them is built for
-        these in a process of its own first, since they need this one.
+        ``sizes`` are (height, width) of what running cameras send, by their names. Engines that are new to them are
+        built for these sizes in a process of its own first, since the cameras need this one.
         """
         settings = loaded.config.engine
-        engines: dict[Path, Translate] = {}
+        engines: dict[Path, Engine] = {}
         detectors: dict[Path, Detector] = {}
         faults: dict[str, None] = {}  # an ordered set
         for index, camera in enumerate(loaded.config.cameras):
             model = camera.model
             if model is not None and camera.translate != "never" and model not in engines:
                 try:
-                    version = _version(model, settings.backend, settings.precision, settings.max_batch)
-                    engine = self._engines.get(version)
-                    if engine is None:
-                        theirs = {
-                            sizes[one.name]
-                            for one in loaded.config.cameras
-                            if one.model == model and one.name in sizes
-                        }
-                        prebuild_engine(model, theirs, settings)
-                        engine = load_engine(
-                            model, settings.backend, settings.precision, max_batch=settings.max_batch
-                        )
-                    engines[model] = self._engines[version] = engine
+                    engines[model] = self._engine(model, settings, _sent_to(model, loaded, sizes))
                 except (CheckpointError, OSError) as error:
                     faults[loaded.fault(("cameras", index, "model"), str(error))] = None
                 except EngineError as error:
-                    key = "precision" if str(error).startswith("precision") else "backend"
-                    faults[loaded.fault(("engine", key), str(error))] = None
+                    faults[loaded.fault(("engine", error.setting), str(error))] = None
             if camera.detect and camera.detect not in detectors:
-                from nightday.engines.detection.detector import load_detector
-                from nightday.engines.errors import DetectorError
-
                 try:
-                    version = _version(camera.detect)
-                    detector = self._detectors.get(version) or load_detector(str(camera.detect))
-                    detectors[camera.detect] = self._detectors[version] = detector
+                    detectors[camera.detect] = self._detector(camera.detect)
                 except (DetectorError, OSError) as error:
                     faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
         if faults:
             raise ConfigError(list(faults))
         return Setup(loaded.config, engines, detectors)
+
+    def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
+        version = _version(model, settings.backend, settings.precision, settings.max_batch)
+        engine = self._engines.get(version)
+        if engine is None:
+            prebuild_engine(model, sizes, settings)
+            engine = load_engine(model, settings.backend, settings.precision, max_batch=settings.max_batch)
+            self._engines[version] = engine
+        return engine
+
+    def _detector(self, path: Path) -> Detector:
+        from nightday.engines.detection.detector import load_detector  # ultralytics, only where it is used
+
+        version = _version(path)
+        detector = self._detectors.get(version)
+        if detector is None:
+            detector = self._detectors[version] = load_detector(str(path))
+        return detector
+
+
+def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int, int]]:
+    """The sizes that cameras of a model send."""
+    return {sizes[one.name] for one in loaded.config.cameras if one.model == model and one.name in sizes}
 
 
 def _version(path: Path, *asked: str | int) -> _Version:

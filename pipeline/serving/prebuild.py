@@ -1,9 +1,7 @@
 """Builds engines in a process of their own, which gives way to the cameras, before this process loads them.
 
-Compiling and qualifying in this process costs the cameras frames: OpenVINO's conversion of a model holds the
-interpreter's lock, which the loop needs for every batch, and all want the same cores. On two cores shared with much
-else, a camera at 5 fps lost 56 of 125 frames to it, and none of 500 while a process of its own did the same; loading
-from the cache of ``nightday-engine build`` what that made took 0.7 s more.
+Compiling in this process would cost the cameras frames: OpenVINO's conversion of a model holds the interpreter's lock,
+which the workers need for every batch.
 """
 
 from __future__ import annotations
@@ -24,10 +22,11 @@ from ..core.camera_url import redact
 
 log = logging.getLogger(__name__)
 
-BUILD_WITHIN = 1800.0  # seconds; TensorRT's take minutes a size
+# Seconds. TensorRT takes minutes for each picture size.
+BUILD_WITHIN = 1800.0
 
-# Niced from inside, as a function between fork and exec is not safe beside threads. Its standard input ends with
-# this process, however that ends, and so does it.
+# It lowers its own priority, since running a function between fork and exec is not safe beside threads. Its standard
+# input ends with this process, however that ends, and then it ends, too.
 _CHILD = """
 import os, sys, threading
 os.nice(10)

@@ -9,30 +9,34 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
+
+Command = Literal["stop", "reload", "reloaded", "warm", "ended", "probation_ended"]
+"""``stop`` and ``reload`` are asked for from outside. The others tell that something has come to its end: reading the
+configuration, preparing the engines, a source, the probation of an engine."""
 
 
 class CommandQueue:
     """What the main thread waits on. ``SimpleQueue.put`` is safe in a signal handler, ``Event.set`` is not."""
 
     def __init__(self) -> None:
-        self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
-    def put(self, word: str) -> None:
-        """Wake the main thread with a word."""
-        self._words.put(word)
+    def put(self, command: Command) -> None:
+        """Wake the main thread."""
+        self._commands.put(command)
 
-    def get(self, seconds: float) -> str | None:
-        """The next word, or None if none comes within ``seconds``."""
+    def get(self, seconds: float) -> Command | None:
+        """The next command, or None if none comes within ``seconds``."""
         try:
-            return self._words.get(timeout=max(seconds, 0.001))
+            return self._commands.get(timeout=max(seconds, 0.001))
         except queue.Empty:
             return None
 
 
 @contextmanager
 def hangups(commands: CommandQueue) -> Iterator[None]:
-    """While inside, SIGHUP puts ``"reload"`` into the inbox; by default it would end the process."""
+    """While inside, SIGHUP puts ``"reload"`` into the queue; by default it would end the process."""
     if not hasattr(signal, "SIGHUP"):  # on Windows
         yield
         return
@@ -45,7 +49,7 @@ def hangups(commands: CommandQueue) -> Iterator[None]:
 
 @contextmanager
 def signals(commands: CommandQueue) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM put ``"stop"`` into the inbox; a second one ends the process at once."""
+    """While inside, SIGINT and SIGTERM put ``"stop"`` into the queue; a second one ends the process at once."""
     count = 0
 
     def handle(number: int, _: FrameType | None) -> None:

@@ -1,36 +1,27 @@
-"""Puts another engine behind cameras that run; their readers, outputs and counters notice nothing.
+"""Puts another engine behind cameras that run; their sources, outputs and counters notice nothing.
 
 The new engine is loaded, qualified and prepared for the sizes of its cameras in the reload's thread, beside the one
-that serves. ``begin`` then swaps them between two batches and puts the new one on probation (``probation``);
-``settle`` ends that, and lets go of the engine that lost.
+that serves. ``start_swaps`` then swaps the two between batches and puts the new one on probation; ``end_probations``
+ends that and lets go of the engine that lost.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from nightday.engines.backends.base import EngineInfo
+from nightday.engines.backends.base import Engine
 
-from ..core.camera_url import redact
+from ..config.schema import CameraConfig
 from ..core.clock import Clock
+from ..core.events import EngineChanged, Publish
 from ..serving.probation import PROBATION_BATCHES, PROBATION_SECONDS, Probation
-from ..translation.engine_call import Translate
-from ..translation.warm_up import is_prepared, prepare
+from ..serving.setup import Setup
+from ..translation.warm_up import prepare
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .commands import CommandQueue
-
-if TYPE_CHECKING:
-    from ..config.schema import CameraConfig
-    from .runtime import Setup
-
-log = logging.getLogger(__name__)
-
-SETTLED = "settled"
-"""The word in the inbox when a probation has ended."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,36 +29,49 @@ class Swap:
     """Cameras that go from one engine to another together.
 
     Attributes:
-        before: the engine that serves them, or, if that is on probation, the one before it.
-        engine: the one that is to serve them.
-        cameras: they themselves, with their new entries in the configuration.
+        before: the engine that serves them or, if that is on probation, the one before it.
+        engine: the engine that is to serve them.
+        cameras: the cameras, with their new configurations.
     """
 
-    before: Translate
-    engine: Translate
+    before: Engine
+    engine: Engine
     cameras: list[tuple[Camera, CameraConfig]] = field(default_factory=list)
 
     @property
-    def names(self) -> str:
-        """Its cameras."""
-        return ", ".join(camera.name for camera, _ in self.cameras)
+    def names(self) -> tuple[str, ...]:
+        """The cameras' names."""
+        return tuple(camera.name for camera, _ in self.cameras)
 
-    def missing(self) -> list[tuple[int, int]]:
+    def unprepared(self) -> list[tuple[int, int]]:
         """The sizes (height, width) its cameras send that the present engine is ready for and the new one is not."""
-        channels = [camera.channel for camera, _ in self.cameras]
-        served = {
-            channel.size
-            for channel in channels
-            if channel.size and channel.engine and is_prepared(channel.engine, *channel.size)
-        }
-        return [size for size in sorted(served) if not is_prepared(self.engine, *size)]
+        served = set()
+        for camera, _ in self.cameras:
+            engine, size = camera.channel.engine, camera.channel.size
+            if engine is not None and size is not None and engine.prepared(*size):
+                served.add(size)
+        return [size for size in sorted(served) if not self.engine.prepared(*size)]
 
 
-def change(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["none", "engine", "more"]:
-    """What of a running ``camera`` is another in ``setup``, where its entry is ``config``."""
+def engine_on_trial(cameras: Iterable[Camera], config: CameraConfig, engine: Engine | None) -> Engine | None:
+    """The probation that ``engine`` is on at another camera with the same model; ``engine`` itself if it is on none."""
+    for camera in cameras:
+        trial = camera.channel.engine
+        if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.model, engine):
+            return trial
+    return engine
+
+
+def is_on_trial(engine: Engine | None) -> bool:
+    """Whether an engine has yet to prove itself."""
+    return isinstance(engine, Probation)
+
+
+def difference(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["none", "engine", "more"]:
+    """What ``setup``, where the camera's configuration is ``config``, changes of a running camera."""
     channel, engine = camera.channel, setup.engine_of(config)
     alike = camera.config.model_copy(update={"model": config.model}) == config
-    if not alike or channel.detect != setup.detector_of(config):
+    if not alike or channel.detector is not setup.detector_of(config):
         return "more"
     now = channel.engine.engine if isinstance(channel.engine, Probation) else channel.engine
     if engine is now:
@@ -80,105 +84,99 @@ def find_swaps(cameras: Mapping[str, Camera], setup: Setup) -> list[Swap]:
     swaps: dict[tuple[int, int], Swap] = {}
     for config in setup.config.cameras:
         camera, engine = cameras.get(config.name), setup.engine_of(config)
-        if camera is None or engine is None or change(camera, config, setup) != "engine":
+        if camera is None or engine is None or difference(camera, config, setup) != "engine":
             continue
         now = camera.channel.engine
         before = now.before if isinstance(now, Probation) else now
-        assert before is not None  # else more than the engine would be another
+        assert before is not None  # otherwise more than the engine would differ
         swaps.setdefault((id(before), id(engine)), Swap(before, engine)).cameras.append((camera, config))
     return list(swaps.values())
 
 
-def prepare_all(swaps: Sequence[Swap]) -> None:
+def prepare_all(swaps: Sequence[Swap], publish: Publish) -> None:
     """Have the new engines prepared for what their cameras send. Takes seconds or minutes; raises what they raise."""
     for swap in swaps:
-        _tell(swap, "offered", f"{_name(swap.engine)} is offered in place of {_name(swap.before)}")
-    # Engines keep some sizes only, and may have dropped the first: each is prepared once.
+        detail = f"{_name(swap.engine)} is offered in place of {_name(swap.before)}"
+        publish(EngineChanged(step="offered", cameras=swap.names, detail=detail))
+    # Engines keep a few sizes only and may have dropped the first by the time the last is prepared, so each size is
+    # tried once.
     tried: set[tuple[int, tuple[int, int]]] = set()
     while todo := [
         (swap.engine, size)
         for swap in swaps
-        for size in swap.missing()
+        for size in swap.unprepared()
         if (id(swap.engine), size) not in tried
     ]:
         for engine, size in todo:
             tried.add((id(engine), size))
-            prepare(engine, *size)
+            prepare(engine, *size, publish=publish)
 
 
-def begin(
+def start_swaps(
     swaps: Sequence[Swap],
     *,
     cameras: Iterable[Camera],
     pool: WorkerPool,
     clock: Clock,
     commands: CommandQueue,
+    publish: Publish,
 ) -> None:
-    """Swap, and put what has not served yet on probation; what that ends in is told by ``SETTLED`` in the inbox.
+    """Swap, and put what has not served yet on probation; ``"probation_ended"`` among the commands tells of its end.
 
     Args:
         swaps: what to swap.
         cameras: all that run.
-        loop: theirs.
+        pool: their workers.
         clock: time.
-        inbox: the runtime's.
+        commands: the runtime's.
+        publish: told of each swap.
     """
     proven = {
         id(camera.channel.engine) for camera in cameras
     }  # one on probation stands behind another object
     for swap in swaps:
-        engine = swap.engine
+        engine: Engine = swap.engine
+        text = f"{_name(swap.engine)} serves in place of {_name(swap.before)}"
         if id(engine) not in proven and engine is not swap.before:
-            same = all(camera.config.model == config.model for camera, config in swap.cameras)
+            same_model = all(camera.config.model == config.model for camera, config in swap.cameras)
             engine = Probation(
                 engine,
                 before=swap.before,
                 usual=pool.times.usual(swap.before),
                 clock=clock,
-                on_verdict=lambda: commands.put(SETTLED),
-                model=swap.cameras[0][1].model if same else None,
+                on_end=lambda: commands.put("probation_ended"),
+                model=swap.cameras[0][1].model if same_model else None,
             )
-        pool.swap({camera.name: engine for camera, _ in swap.cameras})
+            text += f"; on probation for {PROBATION_BATCHES} batches and {PROBATION_SECONDS:g} s"
+        pool.swap(dict.fromkeys(swap.names, engine))
         for camera, config in swap.cameras:
             camera.adopt(config)
             if engine is swap.engine:
-                camera.settle(kept=True)
-        text = f"{_name(swap.engine)} serves in place of {_name(swap.before)}"
-        if isinstance(engine, Probation):
-            text += f"; on probation for {PROBATION_BATCHES} batches and {PROBATION_SECONDS:g} s"
-        _tell(swap, "swapped", text)
+                camera.probation_ended(kept=True)
+        publish(EngineChanged(step="swapped", cameras=swap.names, detail=text))
 
 
-def settle(cameras: Iterable[Camera], pool: WorkerPool) -> None:
+def end_probations(cameras: Iterable[Camera], pool: WorkerPool, publish: Publish) -> None:
     """Leave the cameras whose engine's probation has ended to the engine that won."""
-    ended: dict[int, tuple[Probation, Swap]] = {}
+    ended: dict[int, tuple[Probation, list[Camera]]] = {}
     for camera in cameras:
-        on = camera.channel.engine
-        if isinstance(on, Probation) and on.verdict is not None:
-            swap = ended.setdefault(id(on), (on, Swap(on.before, on.engine)))[1]
-            swap.cameras.append((camera, camera.config))
-    for probation, swap in ended.values():
-        verdict = probation.verdict
-        assert verdict is not None
-        pool.swap({camera.name: probation.serving for camera, _ in swap.cameras})
-        for camera, _ in swap.cameras:
-            camera.settle(kept=verdict.kept)
-        if verdict.kept:
-            _tell(swap, "kept", f"{_name(swap.engine)} stays: {verdict.figures}")
+        engine = camera.channel.engine
+        if isinstance(engine, Probation) and engine.result is not None:
+            ended.setdefault(id(engine), (engine, []))[1].append(camera)
+    for probation, its_cameras in ended.values():
+        result = probation.result
+        assert result is not None
+        names = tuple(camera.name for camera in its_cameras)
+        pool.swap(dict.fromkeys(names, probation.serving))
+        for camera in its_cameras:
+            camera.probation_ended(kept=result.kept)
+        new, before = _name(probation.engine), _name(probation.before)
+        if result.kept:
+            publish(EngineChanged(step="kept", cameras=names, detail=f"{new} stays: {result.figures}"))
         else:
-            text = f"{_name(swap.engine)} is out, {_name(swap.before)} serves again: {verdict.reason}"
-            _tell(swap, "rolled_back", f"{text}; {verdict.figures}", reason=verdict.reason)
+            detail = f"{new} is out, {before} serves again: {result.reason}; {result.figures}"
+            publish(EngineChanged(step="rolled_back", cameras=names, detail=detail, reason=result.reason))
 
 
-def _name(engine: Translate) -> str:
-    info = getattr(engine, "info", None)
-    return f"{info.model} ({info.backend} {info.precision})" if isinstance(info, EngineInfo) else "an engine"
-
-
-def _tell(swap: Swap, what: str, text: str, *, reason: str | None = None) -> None:
-    extra = {
-        "event": f"engine_{what}",
-        "cameras": [camera.name for camera, _ in swap.cameras],
-        "reason": reason,
-    }
-    log.log(logging.WARNING if reason else logging.INFO, "%s: %s", swap.names, redact(text), extra=extra)
+def _name(engine: Engine) -> str:
+    return f"{engine.info.model} ({engine.info.backend} {engine.info.precision})"

@@ -5,30 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 
+from nightday.engines.backends.base import Engine
+
 from ..core.clock import Clock
 from ..core.frame import Frame
 from .batch_delay import BatchDelay
 from .channel import Channel
-from .engine_call import Translate
 
-IDLE = (
-    0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive
-)
+# Seconds without a frame after which `next` returns, so that whoever calls it can show that it is alive.
+IDLE = 0.5
 
 Taken = tuple[Channel, Frame]
-"""A frame and the line whose slot it was in: another may have its camera's name before the frame is worked off."""
+"""A frame, and the channel whose slot it was in: by the time it is worked off another may have its camera's name."""
 
 
 class Batcher:
     """Takes the frame that is due first, and with it those of other cameras that can share its batch.
 
     While a batch is being translated the next ones gather by themselves, so batches grow with the load and a
-    lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchWindow`` finds that
+    lone camera has no added latency. Beyond that a batch waits for one more frame where ``BatchDelay`` finds that
     worth it.
 
-    An engine may say how many calls it takes ``at_once``. It works on a frame each, side by side, so a batch for
-    it is one frame: in a larger one frames would only wait for one another. Any other engine has one batch at a
-    time. While frames wait, newer ones take their places.
+    An engine that takes several calls ``at_once`` works on one frame in each, side by side. A batch for it is one
+    frame, since in a larger one frames would only wait for one another. Any other engine gets one batch at a time.
+    While frames wait, newer ones take their places.
 
     Several threads may take batches, each until it is ``done``; the frames of a camera that is in one wait for that.
 
@@ -60,16 +60,15 @@ class Batcher:
         """Seconds for which batches were held open for one more frame, in all."""
         self._kind_of = kind
         self._clock = clock
-        self._window = BatchDelay()
+        self._delay = BatchDelay()
         self._last_kind: dict[str, Hashable] = {}
         self._last_turn: dict[str, int] = {}
         self._turn = 0
-        self._under_way: dict[
-            Channel, Translate | None
-        ] = {}  # lines in batches, and the engines these are for
+        # Channels with a frame in a batch, and the engine it is for.
+        self._under_way: dict[Channel, Engine | None] = {}
 
     def add(self, channel: Channel) -> None:
-        """Take frames from ``line`` from now on, in place of the one of its name, if there is one."""
+        """Take frames from ``channel`` from now on, in place of the one of its name, if there is one."""
         with self._ready:
             self._channels[channel.name] = channel
             self._ready.notify_all()
@@ -79,7 +78,7 @@ class Batcher:
         with self._ready:
             for known in (self._channels, self._last_kind, self._last_turn):
                 known.pop(name, None)
-            self._window.forget(name)
+            self._delay.forget(name)
 
     def forget_kind(self, name: str) -> None:
         """Take the next frame of camera ``name`` into any batch it fits in: its kind is another from now on."""
@@ -89,7 +88,7 @@ class Batcher:
     def ran(self, size: int, seconds: float) -> None:
         """Say what a batch of ``size`` frames took to translate."""
         with self._ready:
-            self._window.ran(size, seconds)
+            self._delay.ran(size, seconds)
 
     def next(self, closed: threading.Event) -> list[list[Taken]]:
         """Wait for frames and take the next batch: nearly always one, each of one kind, in order of turns.
@@ -123,9 +122,9 @@ class Batcher:
             if channel.slot.pending and channel not in self._under_way and self._has_room(channel.engine)
         ]
 
-    def _has_room(self, engine: Translate | None) -> bool:
+    def _has_room(self, engine: Engine | None) -> bool:
         busy = sum(one is engine for one in self._under_way.values())
-        return busy < (at_once(engine) or 1)
+        return busy < (calls_of(engine))
 
     def _wait_for_more(self, closed: threading.Event) -> float:
         """Seconds to wait for one more frame, if that is worth it."""
@@ -140,7 +139,7 @@ class Batcher:
             return 0.0
         now = self._clock.monotonic()
         others = [name for name in alike if name not in pending]
-        return self._window.until(now, waiting=waiting, others=others) - now
+        return self._delay.until(now, waiting=waiting, others=others) - now
 
     def _by_turn(self, names: list[str]) -> list[str]:
         now = self._clock.monotonic()
@@ -154,7 +153,8 @@ class Batcher:
 
     def _most(self, pending: list[str]) -> int:
         """How many of the frames that wait, by turn, go into a batch at the most."""
-        return 1 if pending and at_once(self._channels[pending[0]].engine) else self.max_batch
+        engine = self._channels[pending[0]].engine if pending else None
+        return self.max_batch if engine is None or engine.at_once is None else 1
 
     def _take(self, now: float) -> list[list[Taken]]:
         batches: dict[Hashable, list[Taken]] = {}
@@ -169,7 +169,7 @@ class Batcher:
             frame = channel.slot.take(now)
             if frame is None:
                 continue
-            self._window.came(name, frame.decoded_at)
+            self._delay.came(name, frame.decoded_at)
             kind = self._last_kind[name] = self._kind_of(channel, frame)
             if not taken:
                 wanted = kind
@@ -180,7 +180,6 @@ class Batcher:
         return list(batches.values())
 
 
-def at_once(engine: Translate | None) -> int | None:
-    """How many calls, of a frame each, an engine works on at the same time; None if it wants whole batches."""
-    lanes: int | None = getattr(engine, "at_once", None)
-    return lanes
+def calls_of(engine: Engine | None) -> int:
+    """How many calls an engine works on at the same time."""
+    return 1 if engine is None else engine.at_once or 1

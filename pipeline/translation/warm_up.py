@@ -1,36 +1,38 @@
-"""Compiling for a new picture size beside the running cameras, which need not wait for it."""
+"""Preparing engines for a new picture size beside the running cameras, which need not wait for it."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from weakref import WeakKeyDictionary
 
-from .engine_call import Translate
+from nightday.engines.backends.base import Engine
 
-log = logging.getLogger(__name__)
+from ..core.event_log import to_log
+from ..core.events import Notice, Publish
+
+Size = tuple[int, int]
 
 
 class WarmUp:
-    """Has engines prepare picture sizes in a thread of its own, one after the other.
+    """Has engines prepare picture sizes in threads of their own.
 
-    An engine without ``prepare`` (any callable will do for one) is always ready.
+    Args:
+        publish: told when an engine is ready for a size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish = to_log) -> None:
+        self._publish = publish
         self._lock = threading.Lock()
-        # Weakly, since an engine that was swapped out is to go, and another may then have its id.
-        self._under_way: WeakKeyDictionary[Translate, dict[tuple[int, int], Exception | None]] = (
-            WeakKeyDictionary()
-        )
+        # Held weakly: an engine that was swapped out must be freed, and another may then have its id.
+        self._under_way: WeakKeyDictionary[Engine, dict[Size, Exception | None]] = WeakKeyDictionary()
 
-    def ready(self, engine: Translate, height: int, width: int) -> bool:
-        """Whether ``engine`` can be called at once with frames of this size; if not, it is being made ready.
+    def ready(self, engine: Engine, height: int, width: int) -> bool:
+        """Whether ``engine`` can be called at once with frames of this size; if not, it is being prepared.
 
-        True as well where preparing failed: the engine's own call then says why.
+        Also True where preparing failed: the engine's own call then says why.
         """
-        if is_prepared(engine, height, width):
+        if engine.prepared(height, width):
             return True
         size = (height, width)
         with self._lock:
@@ -41,32 +43,24 @@ class WarmUp:
         threading.Thread(target=self._prepare, args=(engine, size), name="warm-up", daemon=True).start()
         return False
 
-    def _prepare(self, engine: Translate, size: tuple[int, int]) -> None:
+    def _prepare(self, engine: Engine, size: Size) -> None:
         try:
-            prepare(engine, *size)
+            prepare(engine, *size, publish=self._publish)
         except Exception as error:
             with self._lock:
-                self._under_way[engine][size] = error.with_traceback(None)  # which would hold the engine
+                self._under_way[engine][size] = error.with_traceback(
+                    None
+                )  # a traceback would hold the engine
         else:
-            with self._lock:
-                del self._under_way[engine][
-                    size
-                ]  # should the engine ever drop the size, it is prepared again
+            with self._lock:  # if the engine ever drops the size, it is prepared again
+                del self._under_way[engine][size]
 
 
-def is_prepared(engine: Translate, height: int, width: int) -> bool:
-    """Whether ``engine`` can be called at once with frames of a size; True where it has no ``prepared``."""
-    prepared = getattr(engine, "prepared", None)
-    return prepared is None or bool(prepared(height, width))
-
-
-def prepare(engine: Translate, height: int, width: int) -> None:
+def prepare(engine: Engine, height: int, width: int, *, publish: Publish = to_log) -> None:
     """Make ``engine`` ready for frames of a size, and say so if that took any work."""
-    if is_prepared(engine, height, width):
+    if engine.prepared(height, width):
         return
     began = time.monotonic()
-    engine.prepare(height, width)  # type: ignore[attr-defined]
-    log.info(
-        "engine ready for %dx%d in %.1f s", width, height, time.monotonic() - began,
-        extra={"event": "engine_ready"},
-    )  # fmt: skip
+    engine.prepare(height, width)
+    seconds = time.monotonic() - began
+    publish(Notice(name="engine_ready", detail=f"engine ready for {width}x{height} in {seconds:.1f} s"))

@@ -5,31 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping
 
+from nightday.engines.backends.base import Engine
+
 from ..core.clock import Clock
 from ..core.counters import Histogram
+from ..core.event_log import to_log
+from ..core.events import Publish
 from ..core.frame import Frame
-from ..serving.probation import BatchTimes
-from .batcher import Batcher, Taken, at_once
+from .batch_times import BatchTimes
+from .batcher import Batcher, Taken, calls_of
 from .channel import Channel
-from .engine_call import Translate
 from .warm_up import WarmUp
 from .worker import Shared, Worker
 
 
 class WorkerPool(threading.Thread):
-    """Takes batches, translates what is night, draws, and hands pictures to the outputs.
+    """Takes batches and has its workers take them through the stages.
 
-    It has as many workers, a thread each, as the engine with the most takes calls ``at_once``: while one draws, and
-    waits for frames, the others' keep the processor busy. A camera is in the hands of one of them at a time, so its
+    It has a worker, a thread each, for every call that the engine with the most takes ``at_once``: while one draws or
+    waits for frames, the others keep the processor busy. One worker at a time has a frame of a camera, so its
     pictures keep their order. The first works in this thread. When one fails they all end.
 
     Args:
-        lines: the cameras' lines by name; ``add`` and ``remove`` change it.
+        channels: the cameras' channels by name; ``add`` and ``remove`` change it.
         ready: the condition their slots share.
         max_batch: most frames the engine is given at once.
-        stop: once set, the loop ends after the batches at hand and leaves what waits.
+        stop: once set, the pool ends after the batches at hand and leaves what waits.
         batches: counts the frames given to an engine at once.
         clock: time.
+        publish: told when an engine is ready for a new size.
         on_end: called in this thread as it ends, after all workers.
     """
 
@@ -42,9 +46,10 @@ class WorkerPool(threading.Thread):
         stop: threading.Event,
         batches: Histogram,
         clock: Clock,
+        publish: Publish = to_log,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(name="loop", daemon=True)
+        super().__init__(name="workers", daemon=True)
         self._on_end = on_end
         self._channels = channels
         self._ready = ready
@@ -54,16 +59,22 @@ class WorkerPool(threading.Thread):
         self.batcher = Batcher(ready=ready, max_batch=max_batch, kind=_kind, clock=clock)
         for channel in channels.values():
             self.batcher.add(channel)
-        self.times = BatchTimes(clock)
+        self.times = BatchTimes()
         """What its engines take."""
         self._shared = Shared(
-            channels=channels, ready=ready, batcher=self.batcher, stop=stop, batches=batches, times=self.times,
-            warm_up=WarmUp(), clock=clock,
-        )  # fmt: skip
+            channels=channels,
+            ready=ready,
+            batcher=self.batcher,
+            stop=stop,
+            batches=batches,
+            times=self.times,
+            warm_up=WarmUp(publish),
+            clock=clock,
+        )
         self._others: list[threading.Thread] = []
         self._beats = {0: clock.monotonic()}
         self.error: Exception | None = None
-        """What ended the loop before its time, if anything did."""
+        """What ended the pool before its time, if anything did."""
 
     @property
     def beat_at(self) -> float:
@@ -105,7 +116,7 @@ class WorkerPool(threading.Thread):
             self._channels.pop(name, None)
             self.batcher.remove(name)
 
-    def swap(self, engines: Mapping[str, Translate]) -> None:
+    def swap(self, engines: Mapping[str, Engine]) -> None:
         """Give cameras, by name, other engines, all at once. Batches at hand are translated by those before."""
         with self._ready:
             for name, engine in engines.items():
@@ -116,11 +127,11 @@ class WorkerPool(threading.Thread):
 
     def _hire(self) -> None:
         """Have a worker for each call that the engine with the most takes at once; under ``ready``."""
-        wanted = max((at_once(channel.engine) or 1 for channel in self._channels.values()), default=1)
+        wanted = max((calls_of(channel.engine) for channel in self._channels.values()), default=1)
         while len(self._others) < wanted - 1:
             number = len(self._others) + 1
             self._beats[number] = self._clock.monotonic()
-            other = threading.Thread(target=self._work, args=(number,), name=f"loop-{number}", daemon=True)
+            other = threading.Thread(target=self._work, args=(number,), name=f"worker-{number}", daemon=True)
             self._others.append(other)
             other.start()
 
@@ -152,5 +163,5 @@ class WorkerPool(threading.Thread):
 
 def _kind(channel: Channel, frame: Frame) -> Hashable:
     """What frames of a batch share: the engine, where they lie, and the size."""
-    engine = id(channel.engine) if channel.engine else None
+    engine = None if channel.engine is None else id(channel.engine)
     return engine, channel.stays_on_gpu, frame.video.width, frame.video.height

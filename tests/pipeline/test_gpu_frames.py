@@ -31,6 +31,7 @@ from nightday.engines.detection.detections import Detection
 from nightday.pipeline.analysis import draw
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.event_log import to_log
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.outputs import encoder
@@ -42,10 +43,12 @@ from nightday.pipeline.serving.probation import MOST_FAILURES, Probation
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.supervision import camera as camera_module
 from nightday.pipeline.supervision.commands import CommandQueue
+from nightday.pipeline.translation.camera_pictures import CameraPictures
 from nightday.pipeline.translation.channel import Channel
 from nightday.pipeline.translation.worker_pool import WorkerPool
 from tests.engines.test_device_copies import since
 from tests.faults.camera import Camera
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import FakeClock, picture
 from tests.support.stand_in_gpu import DEVICE, OnGpu, Transfer, stand_in_gpu
 
@@ -57,19 +60,19 @@ TIME_BASE = Fraction(1, 25)
 X264 = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1", "threads": "1"}
 
 
-class Engine:
+class Engine(EngineStub):
     """A generator that brightens, on the stand-in GPU if it has a ``device``."""
 
     def __init__(self, device: torch.device | None) -> None:
+        super().__init__()
         self.device = device
         self.batches: list[int] = []
 
-    def on_device(self, frames: Tensor) -> Tensor:
-        assert frames.device == self.device
-        self.batches.append(len(frames))
-        return (frames.float() * 1.5 + 20).round().clamp(0, 255).to(torch.uint8)
-
     def __call__(self, frames: Any) -> Any:
+        if isinstance(frames, Tensor):
+            assert frames.device == self.device
+            self.batches.append(len(frames))
+            return (frames.float() * 1.5 + 20).round().clamp(0, 255).to(torch.uint8)
         assert isinstance(frames, np.ndarray)
         return np.clip(np.round(frames * np.float32(1.5) + 20), 0, 255).astype(np.uint8)
 
@@ -86,7 +89,7 @@ class Detector:
 
 
 class Output:
-    """An output in the loop's own thread."""
+    """An output in the workers' own thread."""
 
     def __init__(self, shared: SharedEncoder) -> None:
         self._feed = Feed(shared)
@@ -137,41 +140,48 @@ class Gpu:
         self, *, engine: Any = None, detect: Any = None, background: Background | None = None,
         config: dict[str, Any] | None = None, collect: Path | None = None,
     ) -> Run:  # fmt: skip
-        """All frames through the loop and an encoder, in this thread."""
+        """All frames through the workers and an encoder, in this thread."""
         engine = engine or Engine(DEVICE)
         ready = threading.Condition()
         stats = CameraStats()
         shared = SharedEncoder(camera="gate")
         output = Output(shared)
+        channel_config = CameraConfig.model_validate(
+            {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", **(config or {})}
+        )
         channel = Channel(
-            config=CameraConfig.model_validate(
-                {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", **(config or {})}
-            ),
+            config=channel_config,
             stats=stats,
             slot=LatestSlot(ready=ready, stats=stats),
             engine=engine,
-            detect=detect,
+            detector=detect,
             gate=NightGate(),
-            background=background,
-            outputs=[output],  # type: ignore[list-item]
         )
+        channel.outputs = [output]  # type: ignore[list-item]
+        training = None
         if collect is not None:
             gate = NightGate()
             for second in range(-10, 0):  # it has been night for a while
                 gate.update(Light(30, 8), now=second)
-            channel.collection = TrainingPictures(
+            training = TrainingPictures(
                 camera="gate", folder=collect, every=60, keep=500, gate=gate, stats=stats
             )
+        channel.pictures = CameraPictures(
+            faults=channel.faults,
+            background=background,
+            training=training,
+            snapshot_png=channel_config.snapshot,
+        )
         before, began = device_copies.counted(), len(self.transfers)
         for number, video in enumerate(self.frames):
-            loop = WorkerPool(
+            pool = WorkerPool(
                 {"gate": channel}, ready=ready, max_batch=8, stop=threading.Event(),
                 batches=Histogram(BATCH_BOUNDS), clock=FakeClock(),
             )  # fmt: skip
             channel.slot.put(Frame("gate", video, number, TIME_BASE, float(number), 0.0))
-            loop.finish()
-            loop.run()
-            assert loop.error is None
+            pool.finish()
+            pool.run()
+            assert pool.error is None
         assert channel.lost == ""
         assert len(output.coded) == len(self.frames)
         luma = self.frames[0].width * self.frames[0].height
@@ -262,7 +272,7 @@ def test_the_guard_sees_a_frame_that_crosses_uncounted(gpu: Gpu) -> None:
     """Whoever brings a frame to the host behind the counter's back fails the test above."""
 
     class Leaky(Engine):
-        def on_device(self, frames: Tensor) -> Tensor:
+        def __call__(self, frames: Any) -> Any:
             return torch.from_numpy(255 - frames.cpu().numpy()).to(DEVICE)
 
     leaky = gpu.run(engine=Leaky(DEVICE))
@@ -288,7 +298,7 @@ def test_a_snapshot_crosses_when_it_is_saved(gpu: Gpu, tmp_path: Path) -> None:
     run = gpu.run(config={"snapshot": str(tmp_path / "snap.png")}, detect=Detector(DEVICE))
     assert run.counted == {}
     before = device_copies.counted()
-    assert run.channel.save_pictures() == [tmp_path / "snap.png"]
+    assert run.channel.pictures.save() == [tmp_path / "snap.png"]
     assert since(before) == {("to_host", "snapshot"): 2}
 
 
@@ -297,7 +307,7 @@ def test_a_picture_is_brought_to_the_host_when_it_is_collected(gpu: Gpu, tmp_pat
     assert run.counted == {("to_host", "collect"): 1}
     assert run.crossed == {"to_host": 1}
     before = device_copies.counted()
-    assert run.channel.save_pictures() == [tmp_path]
+    assert run.channel.pictures.save() == [tmp_path]
     assert since(before) == {}
     (name,) = os.listdir(tmp_path / "night")
     kept = cv2.imread(str(tmp_path / "night" / name))[..., ::-1]
@@ -370,13 +380,13 @@ def test_a_host_engine_gets_frames_that_lie_on_the_gpu(gpu: Gpu) -> None:
 
 def test_an_engine_on_probation_is_rescued_by_one_on_the_host(gpu: Gpu) -> None:
     class Broken(Engine):
-        def on_device(self, frames: Tensor) -> Tensor:
+        def __call__(self, frames: Any) -> Any:
             raise RuntimeError("out of memory")
 
     probation = Probation(Broken(DEVICE), before=Engine(None), usual={}, clock=FakeClock())
     run = gpu.run(engine=probation)
-    assert probation.verdict is not None
-    assert not probation.verdict.kept
+    assert probation.result is not None
+    assert not probation.result.kept
     assert run.channel.stats.snapshot().translated == FRAMES
     # While it serves pictures stay where the outputs expect them; from the verdict on all is on the host.
     assert run.counted == {("to_host", "engine"): FRAMES, ("to_device", "engine"): MOST_FAILURES}
@@ -452,9 +462,15 @@ def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
 
     def made() -> camera_module.Camera:
         return camera_module.Camera(
-            config, engine=Engine(device), detect=None, ready=threading.Condition(), commands=CommandQueue(),
+            config,
+            engine=Engine(device),
+            proven=True,
+            detector=None,
+            ready=threading.Condition(),
+            commands=CommandQueue(),
+            publish=to_log,
             clock=FakeClock(),
-        )  # fmt: skip
+        )
 
     wanted = device is not None and frames == "auto"
     monkeypatch.setattr(gpu_video, "fault", lambda: None)

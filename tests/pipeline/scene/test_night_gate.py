@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, GLARE, INTERVAL, Light, NightGate, measure
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
+from tests.support.engines import EngineStub
 
 NIGHT, DAY, INFRARED = Light(30, 8), Light(140, 8), Light(150, 0.3)
 
@@ -295,15 +297,13 @@ def test_what_glares_counts_as_no_more_than_glare() -> None:
 
 def test_a_switch_is_logged_once_with_the_light_that_made_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    config = CameraConfig.model_construct(name="gate", translate="night")
+    config = CameraConfig.model_construct(name="gate", translate="night", url=CameraUrl("rtsp://10.0.0.5/s"))
     stats = CameraStats()
     slot = LatestSlot(ready=threading.Condition(), stats=stats)
-    line = Channel(
-        config=config, stats=stats, slot=slot, engine=lambda frames: frames, gate=NightGate(dwell=1)
-    )
+    channel = Channel(config=config, stats=stats, slot=slot, engine=EngineStub(), gate=NightGate(dwell=1))
     for second in range(40):
         video = frame(20 if second < 10 else 160, (100, 150))
-        translated = line.wants_translation(
+        translated = channel.is_night(
             Frame("gate", video, pts=second, time_base=Fraction(1), decoded_at=0.0, wall_time=0.0)
         )
     assert not translated

@@ -12,7 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from nightday.pipeline.serving import probation
-from nightday.pipeline.serving.probation import BatchTimes, Probation, Shape
+from nightday.pipeline.serving.probation import Probation
+from nightday.pipeline.translation import batch_times
+from nightday.pipeline.translation.batch_times import BatchSize, BatchTimes, size_of
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import FakeClock
 
 Pixels = NDArray[np.uint8]
@@ -31,10 +34,12 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-class Engine:
+class Engine(EngineStub):
     """Paints ``colour``, in the seconds that ``cost`` gives for a batch; may raise or give something odd."""
 
-    def __init__(self, colour: int, clock: FakeClock, cost: float | Callable[[Shape], float] = 0.01) -> None:
+    def __init__(
+        self, colour: int, clock: FakeClock, cost: float | Callable[[BatchSize], float] = 0.01
+    ) -> None:
         self.colour, self._clock, self._cost = colour, clock, cost
         self.calls = 0
         self.fails: Callable[[Pixels], bool] = lambda _: False
@@ -62,13 +67,19 @@ def batch(count: int = 1, size: tuple[int, int] = (16, 16), value: int = 0) -> P
     return np.full((count, *size, 3), value, np.uint8)
 
 
+def run_timed(times: BatchTimes, engine: Engine, frames: Pixels, clock: FakeClock) -> None:
+    began = clock.monotonic()
+    engine(frames)
+    times.add(engine, size_of(frames), clock.monotonic() - began)
+
+
 def on_probation(
     new: Engine, old: Engine, clock: FakeClock, *, seen: tuple[Pixels, ...] = (batch(),)
 ) -> Probation:
     """``new`` after ``old`` has run batches such as ``seen`` for a while."""
-    times = BatchTimes(clock)
-    for frames in seen * probation.RECENT:
-        times.run(old, frames)
+    times = BatchTimes()
+    for frames in seen * batch_times.RECENT:
+        run_timed(times, old, frames, clock)
     old.calls = 0
     return Probation(new, before=old, usual=times.usual(old), clock=clock)
 
@@ -77,7 +88,7 @@ def run_on(trial: Probation, *frames: Pixels, most: int = 400) -> list[int]:
     """What colour each batch came out in, until there is a verdict or ``most`` have come."""
     frames = frames or (batch(),)
     colours: list[int] = []
-    while trial.verdict is None and len(colours) < most:
+    while trial.result is None and len(colours) < most:
         given = frames[len(colours) % len(frames)]
         result = trial(given)
         assert result.shape == given.shape
@@ -91,14 +102,14 @@ def test_an_engine_as_good_as_the_one_before_stays_after_its_time_and_costs_no_b
     new, old = Engine(NEW, clock, 0.2), Engine(OLD, clock, 0.2)
     told: list[bool] = []
     trial = on_probation(new, old, clock)
-    trial._on_verdict = lambda: told.append(True)
+    trial._on_end = lambda: told.append(True)
     colours = run_on(trial)
     assert colours == [NEW] * probation.PROBATION_BATCHES  # 40 s
     assert (old.calls, told) == (0, [True])
-    assert trial.verdict is not None
-    assert trial.verdict.kept
+    assert trial.result is not None
+    assert trial.result.kept
     assert trial.serving is new
-    assert "200.0 ms for 1 of 16x16 (before 200.0 ms)" in trial.verdict.figures
+    assert "200.0 ms for 1 of 16x16 (before 200.0 ms)" in trial.result.figures
     assert trial(batch()).flat[0] == NEW
 
 
@@ -112,7 +123,7 @@ def test_time_without_batches_proves_nothing(clock: FakeClock) -> None:
     trial = on_probation(Engine(NEW, clock), Engine(OLD, clock), clock)
     clock.now += 12 * 3600  # a day, with nothing to translate
     run_on(trial, most=probation.PROBATION_BATCHES - 1)
-    assert trial.verdict is None
+    assert trial.result is None
 
 
 @pytest.mark.parametrize("odd", [False, True])
@@ -128,11 +139,11 @@ def test_what_a_new_engine_fails_on_comes_from_the_one_before_which_then_serves_
     trial = on_probation(new, old, clock)
     colours = run_on(trial)
     assert colours == [OLD if index in bad else NEW for index in range(max(bad) + 1)]
-    assert trial.verdict is not None
-    assert not trial.verdict.kept
+    assert trial.result is not None
+    assert not trial.result.kept
     assert trial.serving is old
     reason = "ValueError: the engine made uint8" if odd else "RuntimeError: cannot"
-    assert f"it failed on batches that the one before translates ({reason}" in trial.verdict.reason
+    assert f"it failed on batches that the one before translates ({reason}" in trial.result.reason
     calls = new.calls
     assert trial(batch()).flat[0] == OLD
     assert new.calls == calls
@@ -145,7 +156,7 @@ def test_frames_that_both_fail_on_are_not_held_against_the_new_one(clock: FakeCl
     for _ in range(5 * probation.MOST_FAILURES):
         with pytest.raises(RuntimeError, match="cannot"):
             trial(batch(value=66))
-    assert trial.verdict is None
+    assert trial.result is None
     assert trial(batch()).flat[0] == NEW
 
 
@@ -166,24 +177,24 @@ def test_the_one_before_is_not_compiled_for_a_new_size_in_mid_stream(clock: Fake
 def test_a_slow_engine_is_out_and_no_batch_is_lost_over_it(
     clock: FakeClock, rng: np.random.Generator
 ) -> None:
-    def about(seconds: float) -> Callable[[Shape], float]:
+    def about(seconds: float) -> Callable[[BatchSize], float]:
         return lambda _: seconds * rng.uniform(0.8, 1.2)
 
     new, old = Engine(NEW, clock, about(0.08)), Engine(OLD, clock, about(0.04))
     trial = on_probation(new, old, clock)
     colours = run_on(trial)
-    assert colours == [NEW] * (probation.SUSPECT_AFTER + probation.PAIRS)
+    assert colours == [NEW] * (batch_times.FEWEST + probation.PAIRS)
     assert old.calls == probation.PAIRS
-    assert trial.verdict is not None
-    assert not trial.verdict.kept
-    assert "slower than the one before by " in trial.verdict.reason
+    assert trial.result is not None
+    assert not trial.result.kept
+    assert "slower than the one before by " in trial.result.reason
     assert trial(batch()).flat[0] == OLD
 
 
 def test_a_machine_that_is_busier_now_is_not_held_against_the_new_engine(clock: FakeClock) -> None:
     load = [1.0]
 
-    def cost(_: Shape) -> float:
+    def cost(_: BatchSize) -> float:
         return 0.02 * load[0]
 
     new, old = Engine(NEW, clock, cost), Engine(OLD, clock, cost)
@@ -191,8 +202,8 @@ def test_a_machine_that_is_busier_now_is_not_held_against_the_new_engine(clock: 
     load[0] = 5.0
     colours = run_on(trial)
     assert set(colours) == {NEW}
-    assert trial.verdict is not None
-    assert trial.verdict.kept
+    assert trial.result is not None
+    assert trial.result.kept
     assert old.calls == probation.PAIRS  # then its time was known anew
 
 
@@ -203,16 +214,16 @@ def test_where_nothing_is_known_of_the_one_before_it_is_measured(
     new, old = Engine(NEW, clock, cost), Engine(OLD, clock, 0.04)
     trial = Probation(new, before=old, usual={}, clock=clock)
     run_on(trial, most=2000)
-    assert trial.verdict is not None
-    assert trial.verdict.kept is kept
+    assert trial.result is not None
+    assert trial.result.kept is kept
 
 
 def test_half_a_millisecond_more_is_no_reason(clock: FakeClock) -> None:
     trial = on_probation(Engine(NEW, clock, 0.001), Engine(OLD, clock, 0.0005), clock)
     colours = run_on(trial, most=50_000)
     assert set(colours) == {NEW}
-    assert trial.verdict is not None
-    assert trial.verdict.kept
+    assert trial.result is not None
+    assert trial.result.kept
 
 
 def test_a_slow_first_batch_is_no_reason(clock: FakeClock) -> None:
@@ -220,8 +231,8 @@ def test_a_slow_first_batch_is_no_reason(clock: FakeClock) -> None:
     old = Engine(OLD, clock, 0.04)
     trial = on_probation(new, old, clock)
     run_on(trial, most=2000)
-    assert trial.verdict is not None
-    assert trial.verdict.kept
+    assert trial.result is not None
+    assert trial.result.kept
     assert old.calls == 0
 
 
@@ -231,36 +242,36 @@ def test_one_size_of_batch_alone_may_be_what_is_slow(clock: FakeClock) -> None:
     old = Engine(OLD, clock, lambda shape: 0.01 * shape[0])
     trial = on_probation(new, old, clock, seen=(one, four))
     colours = run_on(trial, one, four)
-    assert trial.verdict is not None
-    assert not trial.verdict.kept
+    assert trial.result is not None
+    assert not trial.result.kept
     assert len(colours) <= 2 * 2 * 3  # three and three pairs of a second each say enough
 
 
 def test_the_usual_time_is_the_median_of_the_last_ones(clock: FakeClock, rng: np.random.Generator) -> None:
-    costs: dict[Shape, list[float]] = {}
+    costs: dict[BatchSize, list[float]] = {}
 
-    def cost(shape: Shape) -> float:
+    def cost(shape: BatchSize) -> float:
         costs.setdefault(shape, []).append(float(rng.uniform(0.001, 1)))
         return costs[shape][-1]
 
-    engine, times = Engine(OLD, clock, cost), BatchTimes(clock)
+    engine, times = Engine(OLD, clock, cost), BatchTimes()
     for _ in range(200):
         size = (16 * int(rng.integers(1, 3)), 16)
-        times.run(engine, batch(int(rng.integers(1, 4)), size))
+        run_timed(times, engine, batch(int(rng.integers(1, 4)), size), clock)
     times.run(engine, batch(9))  # one tells nothing
     del costs[(9, 16, 16)]
     usual = times.usual(engine)
     assert usual.keys() == costs.keys()
     for shape, known in costs.items():
-        assert usual[shape] == pytest.approx(np.median(known[-probation.RECENT :]))
+        assert usual[shape] == pytest.approx(np.median(known[-batch_times.RECENT :]))
 
 
 def test_times_hold_no_engine_and_no_end_of_sizes(clock: FakeClock) -> None:
-    engine, times = Engine(OLD, clock), BatchTimes(clock)
-    for count in range(1, 2 * probation.SHAPES):
-        for _ in range(probation.SUSPECT_AFTER):
-            times.run(engine, batch(count))
-    assert len(times.usual(engine)) == probation.SHAPES
+    engine, times = Engine(OLD, clock), BatchTimes()
+    for count in range(1, 2 * batch_times.SIZES):
+        for _ in range(batch_times.FEWEST):
+            run_timed(times, engine, batch(count), clock)
+    assert len(times.usual(engine)) == batch_times.SIZES
     gone = weakref.ref(engine)
     del engine
     gc.collect()

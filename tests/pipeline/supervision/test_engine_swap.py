@@ -22,6 +22,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from nightday.engines.backends.base import Engine as EngineProtocol
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
@@ -34,13 +35,15 @@ from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.serving import probation
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.probation import Probation
+from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.runtime import Outcome, Runtime, Setup
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import Runtime
 from nightday.pipeline.translation.channel import Channel
-from nightday.pipeline.translation.engine_call import Translate
 from nightday.pipeline.translation.worker_pool import WorkerPool
 from tests.support.clips import make_clip
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import clip_pts, ffmpeg_complaints, packet_pts
 from tests.support.rtsp_server import WAIT
 
@@ -50,7 +53,7 @@ MODEL = Path("model.pt")
 OLD, NEW = 60, 190  # the greys that engines paint, far enough apart to be told after an encode
 
 
-class Engine:
+class Engine(EngineStub):
     """Paints pictures ``grey``; ``on_call`` is told of each batch before, and may raise or wait."""
 
     def __init__(self, grey: int, on_call: Callable[[Pixels], None] = lambda _: None) -> None:
@@ -158,7 +161,7 @@ class Output:
 class Street:
     """Cameras that tick in step, and the loop they share."""
 
-    def __init__(self, engines: dict[str, Translate]) -> None:
+    def __init__(self, engines: dict[str, EngineProtocol]) -> None:
         self.ready = threading.Condition()
         self.outputs = {name: Output() for name in engines}
         self.channels = {name: self._line(name, engine) for name, engine in engines.items()}
@@ -168,7 +171,7 @@ class Street:
         )  # fmt: skip
         self.ticks = 0
 
-    def _line(self, name: str, engine: Translate) -> Channel:
+    def _line(self, name: str, engine: EngineProtocol) -> Channel:
         config = CameraConfig.model_validate(
             {"name": name, "url": "rtsp://10.0.0.5/s", "model": MODEL, "translate": "always"}
         )
@@ -564,7 +567,7 @@ def test_what_a_model_made_of_the_night_goes_with_a_swap_and_again_with_a_roll_b
     old, new = Engine(OLD), Engine(NEW, failing)
 
     def night_is(grey: int) -> None:
-        kept, deadline = run.channel().background, time.monotonic() + WAIT
+        kept, deadline = run.channel().pictures.background, time.monotonic() + WAIT
         assert kept is not None
         while (night := kept.of("night")) is None or abs(int(night[5, 40, 0]) - grey) > 5:
             assert time.monotonic() < deadline
@@ -575,7 +578,7 @@ def test_what_a_model_made_of_the_night_goes_with_a_swap_and_again_with_a_roll_b
         return Setup(settings, {MODEL: new})
 
     with Run(Setup(settings, {MODEL: old}), replaced) as run:
-        kept = run.channel().background
+        kept = run.channel().pictures.background
         assert kept is not None
         first = kept.model
         night_is(OLD)

@@ -22,20 +22,23 @@ from numpy.typing import NDArray
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.pipeline.config.messages import ConfigError
+from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebError
-from nightday.pipeline.monitoring.status_text import CameraStatus
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
+from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.supervision import runtime
 from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.runtime import Outcome, Setup, run
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import run
 from nightday.pipeline.translation import worker_pool as loop_module
 from nightday.pipeline.translation.batcher import Taken
 from nightday.pipeline.translation.worker import Worker
 from tests.support.clips import make_clip
+from tests.support.engines import DetectorStub, EngineStub
 from tests.support.media_helpers import clip_pts, ffmpeg_complaints, ffprobe, packet_pts
 from tests.support.rtsp_server import WAIT, RtspServer
 
@@ -61,7 +64,7 @@ def config(*cameras: dict[str, Any], **engine: Any) -> Config:
     return Config.model_validate({"cameras": [defaults | camera for camera in cameras], "engine": engine})
 
 
-class Engine:
+class Engine(EngineStub):
     """Inverts pictures, and keeps how many frames each call had."""
 
     def __init__(self) -> None:
@@ -93,7 +96,8 @@ class Compiled(Engine):
         return super().__call__(frames)
 
 
-def play(settings: Config, engine: Callable[[Pixels], Pixels], **options: Any) -> Outcome:
+def play(settings: Config, engine: EngineStub | Callable[[Pixels], Pixels], **options: Any) -> Outcome:
+    engine = engine if isinstance(engine, EngineStub) else EngineStub(engine)
     return run(settings, engines={Path(MODEL): engine}, **options)
 
 
@@ -235,7 +239,7 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
     settings = settings.model_copy(
         update={"cameras": (settings.cameras[0].model_copy(update={"detect": Path("cars.pt")}),)}
     )
-    outcome = play(settings, Engine(), detectors={Path("cars.pt"): detect})
+    outcome = play(settings, Engine(), detectors={Path("cars.pt"): DetectorStub(detect)})
     stats = camera(outcome).stats
     assert (stats.translated, stats.detections) == (FRAMES, {"car": 2 * (FRAMES - 1)})
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
@@ -356,7 +360,7 @@ def test_a_picture_that_cannot_be_saved_holds_up_neither_the_watch_nor_the_end(
         if not left[0]:
             commands.put("stop")
 
-    monkeypatch.setattr("nightday.pipeline.translation.channel.save_png", save)
+    monkeypatch.setattr("nightday.pipeline.translation.camera_pictures.save_png", save)
     entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime", "snapshot": "pair.png"}
     outcome = play(
         config(entry | {"outputs": ["out.mp4"]}),

@@ -3,8 +3,10 @@
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +20,8 @@ from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.batcher import IDLE, Batcher
 from nightday.pipeline.translation.channel import Channel
-from nightday.pipeline.translation.engine_call import Translate, translate
+from nightday.pipeline.translation.engine_call import call_engine, translate
+from tests.support.engines import EngineStub
 
 
 class StillClock:
@@ -117,7 +120,7 @@ def test_a_camera_that_changed_size_comes_as_a_batch_of_its_own() -> None:
     assert yard.next() == [["b"]]
 
 
-class Lanes:
+class Lanes(EngineStub):
     """An engine that takes two calls at once."""
 
     at_once = 2
@@ -151,7 +154,7 @@ def test_any_other_engine_has_one_batch_at_a_time() -> None:
     yard = Yard("abc", max_batch=2)
     yard.channels["c"].engine = Lanes()
     for channel in (yard.channels["a"], yard.channels["b"]):
-        channel.engine = _same
+        channel.engine = EngineStub()
     yard.put("a", at=1)
     batches = yard.batcher.next(yard.closed)
     for camera, at in (("b", 2), ("c", 3)):
@@ -161,8 +164,9 @@ def test_any_other_engine_has_one_batch_at_a_time() -> None:
     assert yard.next() == [["b"]]
 
 
-def _same(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return frames
+def calling(engine: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What a worker calls for an engine that does ``engine``."""
+    return partial(call_engine, EngineStub(engine))
 
 
 def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:
@@ -224,7 +228,7 @@ def test_an_engine_error_costs_only_the_frame_at_fault() -> None:
         return 255 - frames
 
     pictures = [np.full((4, 5, 3), value, np.uint8) for value in (1, 13, 2)]
-    first, failed, last = translate(engine, pictures)
+    first, failed, last = translate(calling(engine), pictures, device=None)
     assert isinstance(failed, RuntimeError)
     np.testing.assert_array_equal(first, 254)
     np.testing.assert_array_equal(last, 253)
@@ -233,14 +237,16 @@ def test_an_engine_error_costs_only_the_frame_at_fault() -> None:
 
 @pytest.mark.parametrize("wrong", [lambda frames: frames[..., :2], lambda frames: frames.astype(np.float32)])
 def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Translate) -> None:
-    for result in translate(wrong, [np.zeros((4, 5, 3), np.uint8)] * 2):
+    for result in translate(calling(wrong), [np.zeros((4, 5, 3), np.uint8)] * 2, device=None):
         assert isinstance(result, ValueError)
         assert "(1, 4, 5, 3)" in str(result)
 
 
 def test_an_engine_that_loses_frames_of_a_batch_is_run_one_at_a_time() -> None:
     pictures = [np.full((4, 5, 3), value, np.uint8) for value in (1, 2)]
-    np.testing.assert_array_equal(translate(lambda frames: frames[:1], pictures), pictures)
+    np.testing.assert_array_equal(
+        translate(calling(lambda frames: frames[:1]), pictures, device=None), pictures
+    )
 
 
 def test_a_read_only_result_can_be_drawn_on() -> None:
@@ -249,7 +255,7 @@ def test_a_read_only_result_can_be_drawn_on() -> None:
         result.flags.writeable = False
         return result
 
-    (picture,) = translate(engine, [np.zeros((4, 5, 3), np.uint8)])
+    (picture,) = translate(calling(engine), [np.zeros((4, 5, 3), np.uint8)], device=None)
     assert isinstance(picture, np.ndarray)
     picture[0, 0] = 1
 

@@ -1,4 +1,4 @@
-"""The loop, while its cameras change under it."""
+"""The workers, while their cameras change under them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
 from nightday.pipeline.translation.worker_pool import WorkerPool
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import FakeClock
 
 Pixels = NDArray[np.uint8]
 
 
-class Engine:
+class Engine(EngineStub):
     """Keeps how many frames each call had."""
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
 
     channels = {name: channel(name, old) for name in "ab"}
     kept = channels["b"]
-    loop = WorkerPool(
+    pool = WorkerPool(
         channels,
         ready=ready,
         max_batch=8,
@@ -60,18 +61,18 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
     for number, each in enumerate(channels.values()):
         video = av.VideoFrame(64, 48, "yuv420p")
         each.slot.put(Frame(each.name, video, number, Fraction(1, 25), float(number), 0.0))
-    successor, take = channel("a", new), loop.batcher.next
+    successor, take = channel("a", new), pool.batcher.next
 
     def replaced(closed: threading.Event) -> Any:
         batches = take(closed)
         if batches:
-            loop.add(successor)
+            pool.add(successor)
         return batches
 
-    loop.batcher.next = replaced  # type: ignore[method-assign]
-    loop.finish()
-    loop.run()
-    assert loop.error is None
+    pool.batcher.next = replaced  # type: ignore[method-assign]
+    pool.finish()
+    pool.run()
+    assert pool.error is None
     assert (old.batches, new.batches) == (
         [1],
         [],
@@ -80,7 +81,7 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
     assert successor.stats.snapshot().translated == 0
 
 
-class Lanes:
+class Lanes(EngineStub):
     """An engine that takes two calls at once, each of which waits for another to be under way."""
 
     at_once = 2
@@ -96,7 +97,7 @@ class Lanes:
 
 
 class Output:
-    """A sink that keeps the time stamps of what comes."""
+    """An output that keeps the time stamps of what comes."""
 
     def __init__(self) -> None:
         self.stamps: list[int] = []
@@ -113,7 +114,7 @@ def _line(name: str, ready: threading.Condition, engine: Any) -> Channel:
     return Channel(config=config, stats=stats, slot=slot, engine=engine)
 
 
-def _loop(channels: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
+def _pool(channels: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
     return WorkerPool(
         channels, ready=ready, max_batch=8, stop=threading.Event(), batches=Histogram(BATCH_BOUNDS),
         clock=SystemClock(), on_end=ended.set,
@@ -132,16 +133,16 @@ def test_calls_side_by_side_and_each_cameras_pictures_in_order() -> None:
     outputs = {name: Output() for name in channels}
     for name, channel in channels.items():
         channel.outputs = [outputs[name]]  # type: ignore[list-item]
-    loop = _loop(channels, ready, ended)
-    loop.start()
+    pool = _pool(channels, ready, ended)
+    pool.start()
     for number in range(30):
         for name, channel in channels.items():
             assert channel.slot.put_wait(_frame(name, number), cancelled=never)
-    loop.finish()
-    loop.join(20)
-    assert not loop.is_alive()
+    pool.finish()
+    pool.join(20)
+    assert not pool.is_alive()
     assert ended.is_set()
-    assert loop.error is None
+    assert pool.error is None
     assert engine.sizes == [1] * 60
     assert outputs["a"].stamps == outputs["b"].stamps == list(range(30))
 
@@ -149,13 +150,13 @@ def test_calls_side_by_side_and_each_cameras_pictures_in_order() -> None:
 def test_a_worker_is_hired_for_an_engine_that_comes_later() -> None:
     ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
     channels = {name: _line(name, ready, Engine()) for name in "ab"}
-    loop = _loop(channels, ready, ended)
-    loop.start()
-    loop.swap(dict.fromkeys("ab", engine))
+    pool = _pool(channels, ready, ended)
+    pool.start()
+    pool.swap(dict.fromkeys("ab", engine))
     for name, channel in channels.items():
         channel.slot.put(_frame(name, 0))
-    loop.finish()
-    loop.join(20)
+    pool.finish()
+    pool.join(20)
     assert engine.sizes == [1, 1]
     assert not engine.both.broken
     assert [channel.stats.snapshot().translated for channel in channels.values()] == [1, 1]
@@ -172,13 +173,13 @@ def test_one_worker_that_fails_ends_all() -> None:
     ready, ended, engine = threading.Condition(), threading.Event(), Lanes()
     channels = {name: _line(name, ready, engine) for name in "ab"}
     channels["b"].stats = Broken()
-    loop = _loop(channels, ready, ended)
-    loop.start()
+    pool = _pool(channels, ready, ended)
+    pool.start()
     for name, channel in channels.items():
         channel.slot.put(_frame(name, 0))
-    loop.join(20)
-    assert not loop.is_alive()
+    pool.join(20)
+    assert not pool.is_alive()
     assert ended.is_set()
-    assert isinstance(loop.error, ZeroDivisionError)
+    assert isinstance(pool.error, ZeroDivisionError)
     assert channels["b"].stats.snapshot().dropped == {"loop_failed": 1}
     assert channels["a"].stats.snapshot().dropped == {}

@@ -1,0 +1,35 @@
+"""A configuration with everything loaded that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nightday.engines.backends.base import Engine
+
+from ..config.schema import CameraConfig, Config
+from ..core.stages import Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A configuration and what it needs.
+
+    Attributes:
+        config: what to run.
+        engines: the generator of each checkpoint the cameras name.
+        detectors: the detector of each model they name.
+    """
+
+    config: Config
+    engines: Mapping[Path, Engine]
+    detectors: Mapping[Path, Detector] = field(default_factory=dict)
+
+    def engine_of(self, camera: CameraConfig) -> Engine | None:
+        """The generator of a camera; None where nothing is translated."""
+        return self.engines[camera.model] if camera.translate != "never" and camera.model else None
+
+    def detector_of(self, camera: CameraConfig) -> Detector | None:
+        """The detector of a camera, if it has one."""
+        return self.detectors[camera.detect] if camera.detect else None

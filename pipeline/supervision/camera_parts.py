@@ -1,0 +1,67 @@
+"""Making the parts of a camera that its configuration asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..config.schema import CameraConfig
+from ..core.clock import Clock
+from ..core.counters import CameraStats
+from ..core.events import Publish
+from ..core.fault_log import FaultLog
+from ..scene.background import Background
+from ..scene.night_gate import NightGate
+from ..scene.training_pictures import TrainingPictures
+from ..translation.camera_pictures import CameraPictures
+
+
+def pictures_of(
+    config: CameraConfig,
+    gate: NightGate,
+    stats: CameraStats,
+    faults: FaultLog,
+    publish: Publish,
+    clock: Clock,
+    *,
+    model: str,
+) -> CameraPictures:
+    """What is kept of a camera's pictures. ``model`` is the fingerprint of its model, "" without one."""
+    background, training = None, None
+    if config.background:
+        background = Background(
+            camera=config.name,
+            frames=config.background.frames,
+            every=config.background.every_s,
+            path=config.background.save,
+            source=str(config.url),
+            model=model,
+            publish=publish,
+            clock=clock,
+        )
+        background.restore()
+    if config.collect:
+        training = TrainingPictures(
+            camera=config.name,
+            folder=config.collect.folder,
+            every=config.collect.every_s,
+            keep=config.collect.keep,
+            gate=gate,
+            stats=stats,
+            publish=publish,
+        )
+    return CameraPictures(
+        faults=faults,
+        background=background,
+        background_png=config.background.save if config.background else None,
+        training=training,
+        snapshot_png=config.snapshot,
+    )
+
+
+def fingerprint_of(model: Path) -> str:
+    """What tells a checkpoint from another one under the same name; "" if it cannot be read any more."""
+    try:
+        return hashlib.sha256(model.read_bytes()).hexdigest()
+    except OSError:
+        return ""

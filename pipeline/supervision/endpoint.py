@@ -1,0 +1,53 @@
+"""The HTTP server of a run, which a reload may move."""
+
+from __future__ import annotations
+
+from ..config.schema import HttpConfig
+from ..core.events import Notice, Publish
+from ..core.status import Watched
+from ..monitoring.http_server import WebError, WebServer
+
+# Seconds the server has to end.
+CLOSE_WITHIN = 2.0
+
+
+class HttpEndpoint:
+    """Serves ``watched`` where the configuration says, or not at all.
+
+    Args:
+        watched: the run.
+        publish: told when the port is lost.
+    """
+
+    def __init__(self, watched: Watched, publish: Publish) -> None:
+        self._watched = watched
+        self._publish = publish
+        self._server: WebServer | None = None
+        self._settings: HttpConfig | None = None
+
+    def serve(self, settings: HttpConfig | None) -> None:
+        """Listen as ``settings`` say from now on, or not at all. Raises WebError if that port cannot be had."""
+        if self._server is not None:
+            self._server.close(CLOSE_WITHIN)
+            self._server = self._settings = None
+        if settings is not None:
+            server = WebServer(settings, self._watched, publish=self._publish)
+            server.start()
+            self._server, self._settings = server, settings
+
+    def move(self, settings: HttpConfig | None) -> WebError | None:
+        """``serve``, unless it listens so already. On an error, returned, it listens as before where it still can."""
+        before = self._settings
+        if settings == before:
+            return None
+        try:
+            self.serve(settings)
+        except WebError as error:
+            try:
+                self.serve(before)
+            except (
+                WebError
+            ) as lost:  # the port was taken meanwhile: the run goes on without until the next reload
+                self._publish(Notice(name="http_lost", detail=str(lost), level="error"))
+            return error
+        return None
