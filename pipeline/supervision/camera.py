@@ -11,18 +11,21 @@ from ..config.schema import CameraConfig
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
 from ..core.counters import CameraStats
+from ..core.event_log import to_log
+from ..core.events import Event, SourceChanged
 from ..core.restart_budget import RestartBudget
+from ..core.status import CameraStatus
 from ..media import gpu_video
 from ..media.timeline import Timeline
-from ..monitoring.status_text import CameraStatus
 from ..outputs.encoder import SharedEncoder
 from ..outputs.output import Output, open_output
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
 from ..serving.probation import Probation
+from ..sources.connection import nvdec_missing
 from ..sources.latest_slot import LatestSlot
-from ..sources.reader import Reader, ReaderEvent
+from ..sources.reader import Reader
 from ..translation.channel import Channel, Detector
 from ..translation.engine_call import Translate, device_of
 from .commands import CommandQueue
@@ -182,8 +185,9 @@ class Camera:
             night=channel.gate.night if channel.gate else None,
             outputs_in_trouble=troubled,
             stats=channel.stats.snapshot(),
+            scheme=self.config.url.scheme,
             translate=self.config.translate,
-            outputs=tuple(output.event for output in channel.outputs),
+            outputs=tuple(output.event for output in channel.outputs),  # type: ignore[misc]
             decoder=self.reader.decoder,
             encoder=self._encoder.name,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
@@ -211,17 +215,15 @@ class Camera:
         )
 
     def _reader(self) -> Reader:
-        def changed(event: ReaderEvent) -> None:
-            if event.state in ENDED:
+        def publish(event: Event) -> None:
+            to_log(event)
+            if isinstance(event, SourceChanged) and event.state in ENDED:
                 self._commands.put("ended")
 
         nvdec = self.channel.stays_on_gpu and device_of(self.channel.engine) is not None
         if nvdec and (why := gpu_video.fault()):
             nvdec = False
-            log.warning(
-                "%s: NVDEC does not decode here (%s); the CPU decodes", self.name, why,
-                extra={"event": "nvdec_missing", "camera": self.name},
-            )  # fmt: skip
+            to_log(nvdec_missing(self.name, why))
         return Reader(
             camera=self.name,
             source=self.config.url,
@@ -231,7 +233,7 @@ class Camera:
             pace=self.config.pace,
             loop=self.config.loop,
             stall_timeout=self.config.stall_timeout,
-            on_event=changed,
+            publish=publish,
             clock=self._clock,
             timeline=self._timeline,
             nvdec=nvdec,

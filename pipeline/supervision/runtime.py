@@ -16,13 +16,13 @@ from ..config.messages import ConfigError
 from ..config.schema import CameraConfig, Config, HttpConfig
 from ..core.camera_url import CameraUrl, redact
 from ..core.clock import Clock, SystemClock
-from ..core.counters import BATCH_BOUNDS, Histogram
+from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.restart_budget import RestartBudget
-from ..media.ffmpeg import open_input
+from ..core.status import CameraStatus
 from ..monitoring.http_server import WebError, WebServer
-from ..monitoring.status_text import CameraStatus
 from ..outputs.mp4.recordings import recordings
 from ..serving.probation import Probation
+from ..sources.file import picture_size
 from ..translation.channel import Channel, Detector
 from ..translation.engine_call import Translate
 from ..translation.warm_up import prepare
@@ -159,6 +159,8 @@ class Runtime:
         self._served: HttpConfig | None = None  # what it listens by
         self.batches = Histogram(BATCH_BOUNDS)
         """Frames given to an engine at once."""
+        self.events = EventCounter()
+        """How often each event has happened."""
         self._reloading: threading.Thread | None = None
         self._reload_again = False
         self._next_setup: Setup | ConfigError | Exception | None = None
@@ -554,7 +556,5 @@ def _prepare_for_file(channel: Channel) -> None:
     if channel.engine is None or not channel.config.url.is_file:
         return
     with suppress(Exception):  # whatever is wrong with the file, its reader will say
-        with open_input(channel.config.url, open_timeout=5.0, stall_timeout=5.0) as container:
-            context = container.streams.video[0].codec_context
-            width, height = context.width, context.height
+        height, width = picture_size(channel.config.url)
         prepare(channel.engine, height, width)

@@ -25,8 +25,8 @@ from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.pipeline.config.messages import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebError
-from nightday.pipeline.monitoring.status_text import CameraStatus
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
 from nightday.pipeline.supervision import runtime
