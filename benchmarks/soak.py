@@ -49,7 +49,7 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.backoff import Backoff
-from nightday.pipeline.monitoring.status_text import CameraStatus
+from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.sources.reader import Reader
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.runtime import Outcome, Runtime, Setup

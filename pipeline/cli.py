@@ -170,8 +170,9 @@ def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outc
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:
     """The last words; whether they and all before them were read in time."""
+    from .monitoring.api import state_json
     from .monitoring.log_stream import say
-    from .monitoring.status_text import as_json, summary_text
+    from .monitoring.status_text import summary_text
 
     told = screen.close()
     if screen.log_format == "json":
@@ -180,7 +181,7 @@ def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:
         values = {
             "cause": outcome.cause,
             "files": [str(path) for path in outcome.files],
-            "cameras": {camera.name: as_json(camera) for camera in outcome.cameras},
+            "cameras": {camera.name: state_json(camera) for camera in outcome.cameras},
         }
         screen.event("summary", values)
         return screen.flush()

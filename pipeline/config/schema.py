@@ -36,9 +36,9 @@ from nightday.engines.model.checkpoint import read_checkpoint
 
 from ..core.camera_url import MASK, CameraUrl, register_secret
 from ..outputs.mp4.retention import Limits, retention_fault
-from ..outputs.output import NO_PORT, output_fault
+from ..outputs.output import output_fault
+from ..sources.registry import source_fault
 
-SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
 _FALSE = ("false", "no", "off")
 SHORTEST_TOKEN = 8  # characters
 
@@ -67,24 +67,8 @@ def _no_bool(value: object) -> object:
 def _source(value: object) -> CameraUrl:
     text = value.reveal() if isinstance(value, CameraUrl) else _text(value, what="a camera's address")
     url = CameraUrl(text)
-    ways = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
-    if url.is_file:
-        try:
-            if not url.path.is_file():
-                _fail("is a folder, not a file" if url.path.is_dir() else "no such file")
-            with url.path.open("rb"):
-                pass
-        except OSError as error:
-            _fail(f"cannot be read: {error.strerror}")
-    elif url.scheme == "device":
-        if not re.fullmatch(r"device:[0-9]+", text):
-            _fail("must be device: and a number (e.g. device:0)")
-    elif url.scheme not in SOURCES:
-        _fail(f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)")
-    elif not re.match(r"[^:]+://[^/?#]", text):
-        _fail(f"has no host; {ways}")
-    elif not url.port_is_usable:
-        _fail(f"has {NO_PORT}")
+    if (fault := source_fault(url)) is not None:
+        _fail(fault)
     return url
 
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 from urllib.parse import unquote
 
 MASK = "***"
+PORT_FAULT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
 SHORTEST_SECRET = 4  # shorter ones would blot out ordinary words and numbers of a log line
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")

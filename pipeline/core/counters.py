@@ -11,6 +11,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from .event_log import name_of
+from .events import EngineChanged, Event
+
 DropReason = Literal[
     "overload",
     "stale",
@@ -28,10 +31,12 @@ Collected = Literal["day", "night", "failed"]
 Stage = Literal["translated", "output"]
 """Up to where a frame's latency is counted from the end of its decoding: translated, or written by an output."""
 
-# Seconds. Dense where 25 fps cameras lie, up to what only an overloaded machine takes.
+# Seconds. The buckets are narrow where 25 fps cameras lie, and reach up to what only an overloaded machine takes.
 LATENCY_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
-BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)  # frames
-LATENCY_WINDOW = 1024  # pictures written; of a 25 fps camera with one output, about its last 40 s
+# Frames.
+BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)
+# Pictures whose latency is remembered: about the last 40 s of a 25 fps camera with one output.
+LATENCY_WINDOW = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ class HistogramSnapshot:
 
 
 class Histogram:
-    """Thread-safe counts of values in fixed buckets, between ``bounds`` that rise."""
+    """Thread-safe counts of values in fixed buckets.
+
+    Args:
+        bounds: upper bounds of the buckets, rising.
+    """
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
@@ -69,6 +78,25 @@ class Histogram:
         """A consistent copy."""
         with self._lock:
             return HistogramSnapshot(self._bounds, tuple(self._counts), self._total)
+
+
+class EventCounter:
+    """Thread-safe counts of events. Its ``count`` is to be subscribed to the run's ``EventBus``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def count(self, event: Event) -> None:
+        """Count one event: once for each camera it concerns, or once for the whole program."""
+        cameras = event.cameras if isinstance(event, EngineChanged) else (event.camera or "",)
+        with self._lock:
+            self._counts.update((name_of(event), camera) for camera in cameras)
+
+    def snapshot(self) -> dict[tuple[str, str], int]:
+        """How often each has happened, by its name and camera, which is "" for the whole program."""
+        with self._lock:
+            return dict(self._counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,5 +202,6 @@ class CameraStats:
             )
         if not recent:
             return counted
-        p50, p95 = (float(q) for q in np.percentile(recent, (50, 95)))  # 0.1 ms, which no frame waits for
+        # It takes 0.1 ms, outside the lock, so that no frame waits for it.
+        p50, p95 = (float(q) for q in np.percentile(recent, (50, 95)))
         return replace(counted, latency_p50=p50, latency_p95=p95)

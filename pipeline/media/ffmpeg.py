@@ -1,4 +1,4 @@
-"""Opening video sources with FFmpeg: what each kind of address may do, why it failed, and how to call it back.
+"""Opening video sources with FFmpeg: how a source is opened, why it failed, and how a blocked call is ended.
 
 FFmpeg and PyAV put the URL, password and all, into exceptions and log lines. So nothing of theirs leaves this
 package: failures become a ``Reason`` and FFmpeg's own text for the error number, which holds no URL.
@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import av
@@ -20,20 +20,7 @@ import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
-from ..core.camera_url import CameraUrl
 from ..core.faults import FaultReason
-
-# What a source may open in turn: an HLS play list on the network must not read a local file, nor the reverse.
-_PROTOCOLS = {
-    "rtsp": "rtsp,rtp,tcp,udp",
-    "rtsps": "rtsps,rtsp,rtp,tcp,udp,tls",
-    "http": "http,https,tcp,tls,crypto",
-    "https": "https,http,tcp,tls,crypto",
-    "rtmp": "rtmp,rtmpt,tcp,http,ffrtmphttp",
-    "rtmps": "rtmps,tcp,tls",
-    "srt": "srt",
-    "file": "file",
-}
 
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], FaultReason], ...] = (
     ((av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError), "unauthorised"),
@@ -57,33 +44,31 @@ def reason_of(error: BaseException) -> FaultReason:
     return "failed"
 
 
-def input_arguments(source: CameraUrl) -> tuple[str, str | None, dict[str, str]]:
-    """What ``av.open`` is given for ``source``: address (with its secrets), format or None, options."""
-    scheme = source.scheme
-    if source.is_file:
-        return f"file:{source.path}", None, {"protocol_whitelist": _PROTOCOLS["file"]}
-    if scheme == "device":
-        return f"/dev/video{source.reveal().partition(':')[2]}", "video4linux2", {}
-    # Frame-rate probing is what makes FFmpeg hold a live stream back for a second at the start: 1.13 s against
-    # 0.32 s until the first frame of a 25 fps camera. The parameter sets are still waited for.
-    options = {"fpsprobesize": "0"}
-    if scheme in _PROTOCOLS:
-        options["protocol_whitelist"] = _PROTOCOLS[scheme]
-    if scheme in ("rtsp", "rtsps"):
-        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-    return source.reveal(), None, options
-
-
 def open_input(
-    source: CameraUrl, *, open_timeout: float, stall_timeout: float, hwaccel: HWAccel | None = None
+    address: str,
+    *,
+    container_format: str | None = None,
+    options: Mapping[str, str] | None = None,
+    open_timeout: float,
+    stall_timeout: float,
+    hwaccel: HWAccel | None = None,
 ) -> InputContainer:
-    """Open ``source`` for reading; both timeouts in seconds. ``hwaccel`` decodes, if it can.
+    """Open an address, with its secrets, for reading. Raises what PyAV raises, with the address in it.
 
-    Raises what PyAV raises: the caller turns it into a reason at once and lets nothing of it out.
+    Args:
+        address: what FFmpeg is to open.
+        container_format: FFmpeg's name of the format, where it cannot tell by itself.
+        options: FFmpeg's options for protocol and format.
+        open_timeout: seconds that opening may take.
+        stall_timeout: seconds that a read may take.
+        hwaccel: what decodes, if it can.
     """
-    address, format_name, options = input_arguments(source)
     return av.open(
-        address, format=format_name, options=options, timeout=(open_timeout, stall_timeout), hwaccel=hwaccel
+        address,
+        format=container_format,
+        options=dict(options or {}),
+        timeout=(open_timeout, stall_timeout),
+        hwaccel=hwaccel,
     )
 
 

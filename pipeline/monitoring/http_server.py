@@ -28,12 +28,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..config.schema import HttpConfig, is_loopback
-from .prometheus import Metrics
-from .status_page import STYLE, Page
-from .status_text import Watched, camera_json
+from nightday.engines.errors import NightdayError
 
-log = logging.getLogger(__name__)
+from ..config.schema import HttpConfig, is_loopback
+from ..core.event_log import to_log
+from ..core.events import Notice, Publish
+from ..core.status import Watched
+from .api import camera_json
+from .prometheus import PrometheusMetrics
+from .status_page import STYLE, Page
 
 TIME_LIMIT = 10.0  # seconds from a connection's opening until it is closed, whatever it is doing
 MOST_CONNECTIONS = 64
@@ -45,7 +48,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 
 
-class WebError(RuntimeError):
+class WebError(NightdayError, RuntimeError):
     """The server cannot listen where it should. The message is one line and says the way out."""
 
 
@@ -57,6 +60,7 @@ class WebServer:
         watched: what to show.
         time_limit: seconds a connection may last.
         most_connections: open at once.
+        publish: told once it listens.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class WebServer:
         *,
         time_limit: float = TIME_LIMIT,
         most_connections: int = MOST_CONNECTIONS,
+        publish: Publish = to_log,
     ) -> None:
+        self._publish = publish
         self._settings = settings
         self._listener: socket.socket | None = None
         self._port = settings.port
@@ -97,7 +103,7 @@ class WebServer:
         logger.setLevel(logging.ERROR)
         logger.addFilter(_is_ours)
         self._thread.start()
-        log.info("listening at %s", self.address, extra={"event": "http_listening"})
+        self._publish(Notice(name="http_listening", detail=f"listening at {self.address}"))
 
     @property
     def address(self) -> str:
@@ -120,7 +126,7 @@ class WebServer:
 
 def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
     """The endpoints as an ASGI application, guarded."""
-    metrics, page = Metrics(watched), Page(watched)
+    metrics, page = PrometheusMetrics(watched), Page(watched)
 
     async def healthz(request: Request) -> Response:
         if watched.beating():

@@ -1,8 +1,8 @@
-"""What Prometheus sees: a collector that reads the counters when it is asked, so that counting costs nothing more."""
+"""The metrics for Prometheus. A collector reads the run's counters when it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import get_args
 
@@ -16,17 +16,16 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from nightday.engines import device_copies
 
 from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot
 from ..core.faults import FaultReason
-from .status_text import CameraStatus, Watched
+from ..core.status import CameraStatus, Watched
 
 
-class Metrics:
+class PrometheusMetrics:
     """The metrics of one run, in a registry of their own, with those of the process."""
 
     def __init__(self, watched: Watched) -> None:
@@ -50,6 +49,7 @@ class _RunCollector(Collector):
         yield from _camera_metrics(cameras)
         yield _latencies(cameras)
         yield _outputs(cameras)
+        yield _events(self._watched.events.snapshot())
         batches = HistogramMetricFamily(
             "nightday_batch_size", "Frames given to an engine at once.", labels=()
         )
@@ -138,17 +138,29 @@ def _outputs(cameras: Sequence[CameraStatus]) -> Metric:
         "nightday_output_up", "Whether the output is being written.", labels=("camera", "output")
     )
     for camera in cameras:
-        writing: dict[str, bool] = {}  # two addresses may be one once their secrets are masked
+        # Two addresses may be the same once their secrets are masked. Together they are up if both are.
+        writing: dict[str, bool] = {}
         for output in camera.outputs:
             name = redact(output.output)
             writing[name] = writing.get(name, True) and output.state == "writing"
-        for name, well in writing.items():
-            family.add_metric((camera.name, name), float(well))
+        for name, up in writing.items():
+            family.add_metric((camera.name, name), float(up))
+    return family
+
+
+def _events(counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(
+        "nightday_events",
+        "Events as in the log; one that concerns the whole program has an empty camera.",
+        labels=("event", "camera"),
+    )
+    for labels, count in counts.items():
+        family.add_metric(labels, count)
     return family
 
 
 def _add_histogram(
     family: HistogramMetricFamily, labels: Sequence[str], histogram: HistogramSnapshot
 ) -> None:
-    bounds = [floatToGoString(bound) for bound in (*histogram.bounds, float("inf"))]
+    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
     family.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)

@@ -1,87 +1,22 @@
-"""How the cameras are doing, for people and for machines."""
+"""How the cameras are doing, as text for people: the status line while it runs, and the summary at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..core.camera_url import redact
-from ..core.counters import Histogram, StatsSnapshot
-from ..outputs.output import OutputEvent
+from ..core.status import CameraStatus
+from .api import state_json
 from .log_stream import Screen
 
-if TYPE_CHECKING:
-    from nightday.engines.backends.base import EngineInfo
+# Seconds between status lines, on a terminal and elsewhere.
+TERMINAL_EVERY, PLAIN_EVERY = 1.0, 10.0
 
-TERMINAL_EVERY, PLAIN_EVERY = 1.0, 10.0  # seconds between status lines on a terminal and elsewhere
-_WELL = ("playing", "finished", "stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """One camera at one moment.
-
-    Attributes:
-        name: the camera's.
-        state: its reader's: starting, playing, retrying, finished, failed, stopped.
-        reason: why, if all is not well; of a stopped camera, why it was away by then.
-        night: what its gate says; None if it has none, or none yet.
-        outputs_in_trouble: outputs in trouble, secrets masked.
-        stats: its counters.
-        translate: when its frames are translated, as configured.
-        outputs: the present state of each of its outputs.
-        next_try: seconds until it is tried again, if that is waited for.
-        decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
-        encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
-    """
-
-    name: str
-    state: str
-    reason: str | None
-    night: bool | None
-    outputs_in_trouble: tuple[str, ...]
-    stats: StatsSnapshot
-    translate: Literal["night", "always", "never"] | None = None
-    outputs: tuple[OutputEvent, ...] = ()
-    next_try: float | None = None
-    decoder: str | None = None
-    encoder: str | None = None
-
-    @property
-    def pictures(self) -> int:
-        """Pictures handed to the outputs since the start."""
-        return self.stats.translated + self.stats.passed
-
-
-class Watched(Protocol):
-    """What can be seen of a run from outside. Callable from any thread at any time; nothing here waits."""
-
-    @property
-    def batches(self) -> Histogram:
-        """Frames given to an engine at once."""
-        ...
-
-    def cameras(self) -> Sequence[CameraStatus]:
-        """Each camera at present."""
-        ...
-
-    def engines(self) -> Sequence[EngineInfo]:
-        """The engines that were loaded."""
-        ...
-
-    def engines_ready(self) -> bool:
-        """Whether every engine the cameras need is loaded and has run once."""
-        ...
-
-    def beating(self) -> bool:
-        """Whether the loop and its supervisor have shown within their time that they are not stuck."""
-        ...
+_GOOD_STATES = ("playing", "finished", "stopped")
 
 
 class StatusLine:
-    """Reports every so often how the cameras are doing."""
+    """Reports at intervals how the cameras are doing."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -90,7 +25,7 @@ class StatusLine:
         self._before_at = 0.0
 
     def report(self, cameras: Sequence[CameraStatus], *, seconds: float) -> None:
-        """Show the state ``seconds`` after the start; rates are those since the last report."""
+        """Show the state ``seconds`` after the start. Rates are taken over the time since the last report."""
         elapsed = max(seconds - self._before_at, 1e-3)
         rates = {
             camera.name: (camera.pictures - self._before.get(camera.name, 0)) / elapsed for camera in cameras
@@ -99,22 +34,29 @@ class StatusLine:
         self._before_at = seconds
         if self._screen.log_format == "json":
             values = {
-                camera.name: {"fps": round(rates[camera.name], 2), **as_json(camera)} for camera in cameras
+                camera.name: {"fps": round(rates[camera.name], 2), **state_json(camera)} for camera in cameras
             }
             self._screen.event("status", {"seconds": round(seconds, 1), "cameras": values})
         else:
             self._screen.status(status_text(cameras, rates=rates, seconds=seconds))
 
 
-def status_text(cameras: Sequence[CameraStatus], *, rates: dict[str, float], seconds: float) -> str:
-    """One line: time, total rate, then the cameras with those in trouble first, since the end may be cut off."""
+def status_text(cameras: Sequence[CameraStatus], *, rates: Mapping[str, float], seconds: float) -> str:
+    """One line with the time, the total rate and each camera.
+
+    Cameras in trouble come first, because a narrow terminal cuts the end off.
+    """
     parts = [f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"]
     if len(cameras) > 1:
         up = sum(camera.stats.up for camera in cameras)
         parts.append(f"{up}/{len(cameras)} up {sum(rates.values()):.0f} fps")
-    for camera in sorted(cameras, key=lambda camera: camera.state in _WELL and not camera.outputs_in_trouble):
+    for camera in sorted(cameras, key=_is_well):
         parts.append(_camera_text(camera, rates[camera.name]))
     return " │ ".join(parts)
+
+
+def _is_well(camera: CameraStatus) -> bool:
+    return camera.state in _GOOD_STATES and not camera.outputs_in_trouble
 
 
 def _camera_text(camera: CameraStatus, rate: float) -> str:
@@ -134,50 +76,8 @@ def _camera_text(camera: CameraStatus, rate: float) -> str:
     return " ".join(words)
 
 
-def as_json(camera: CameraStatus) -> dict[str, Any]:
-    """A camera's state as plain values; latencies in milliseconds."""
-    stats = camera.stats
-    return {
-        "state": camera.state,
-        "reason": _masked(camera.reason),
-        "next_try_s": None if camera.next_try is None else round(camera.next_try, 1),
-        "up": stats.up,
-        "night": camera.night,
-        "decoded": stats.decoded,
-        "translated": stats.translated,
-        "passed": stats.passed,
-        "dropped": stats.dropped,
-        "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
-        "detections": stats.detections,
-        "collected": stats.collected,
-        "latency_p50_ms": _ms(stats.latency_p50),
-        "latency_p95_ms": _ms(stats.latency_p95),
-        "decoder": camera.decoder,
-        "encoder": camera.encoder,
-        "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
-    }
-
-
-def camera_json(camera: CameraStatus) -> dict[str, Any]:
-    """A camera as ``/api/cameras`` shows it: ``as_json``, and what it is and where it goes. Secrets masked."""
-    outputs = [
-        {
-            "output": redact(output.output),
-            "state": output.state,
-            "reason": output.reason,
-            "detail": redact(output.detail),
-        }
-        for output in camera.outputs
-    ]
-    return {"name": camera.name, "translate": camera.translate, **as_json(camera), "outputs": outputs}
-
-
-def _masked(text: str | None) -> str | None:
-    return None if text is None else redact(text)
-
-
 def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
-    """The last words: a line for each file written, and one for each camera."""
+    """The summary at the end: a line for each file written, and one for each camera."""
     lines = [f"wrote {path}" for path in files]
     for camera in cameras:
         stats = camera.stats
@@ -197,9 +97,5 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     return " ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)

@@ -1,12 +1,11 @@
 """Builds engines in a process of their own, which gives way to the cameras, before this process loads them.
 
-Compiling in this process would cost the cameras frames: OpenVINO's conversion of a model holds the interpreter's lock,
-which the workers need for every batch.
+Compiling in this process would cost the cameras frames: OpenVINO's conversion of a model holds the interpreter's
+lock, which the workers need for every batch.
 """
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,8 @@ from nightday.engines.backends.base import MIN_SIDE
 
 from ..config.schema import EngineConfig
 from ..core.camera_url import redact
-
-log = logging.getLogger(__name__)
+from ..core.event_log import to_log
+from ..core.events import Notice
 
 # Seconds. TensorRT takes minutes for each picture size.
 BUILD_WITHIN = 1800.0
@@ -57,12 +56,11 @@ def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: E
     except (OSError, subprocess.TimeoutExpired) as error:
         fault = str(error)
     if fault:
-        text = (
-            f"{model.name} is built beside the cameras, since it cannot be in a process of its own: {fault}"
-        )
-        log.warning("%s", redact(text), extra={"event": "engine_built"})
+        text = f"{model.name} is built beside the cameras, since a process of its own failed: {fault}"
+        to_log(Notice(name="engine_built", detail=redact(text), level="warning"))
         return False
-    log.info("%s built in %.1f s", model.name, time.monotonic() - began, extra={"event": "engine_built"})
+    seconds = time.monotonic() - began
+    to_log(Notice(name="engine_built", detail=f"{model.name} built in {seconds:.1f} s"))
     return True
 
 
@@ -72,8 +70,10 @@ def _run(words: Sequence[str]) -> str:
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, "build", *words],
             env=child_process.environment(),
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
         with child:
             try:
                 status = child.wait(BUILD_WITHIN)

@@ -54,7 +54,7 @@ class Swap:
 
 
 def engine_on_trial(cameras: Iterable[Camera], config: CameraConfig, engine: Engine | None) -> Engine | None:
-    """The probation that ``engine`` is on at another camera with the same model; ``engine`` itself if it is on none."""
+    """The probation that ``engine`` is on at another camera with the same model, or else ``engine`` itself."""
     for camera in cameras:
         trial = camera.channel.engine
         if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.model, engine):

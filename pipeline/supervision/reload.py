@@ -15,8 +15,8 @@ from .systemd import Notifier
 class Reload:
     """Has the configuration read, and what it needs made ready, in a thread of its own.
 
-    Models take seconds to load, and some engines minutes to build. ``"reloaded"`` among the commands tells of the end:
-    then ``finish`` is to be called. A second reload waits for the first, which may have read the file too early.
+    Models take seconds to load, and some engines minutes to build. The command ``"reloaded"`` tells of the end: then
+    ``finish`` is to be called. A second reload waits for the first, which may have read the file too early.
 
     Args:
         read: reads the configuration and loads what it needs; None where nothing can be reloaded.

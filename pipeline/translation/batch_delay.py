@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-SMOOTHING = 0.2  # weight of the newest measurement
-SLACK = 0.002  # seconds a frame may be later than foreseen; cameras jitter by about as much
+# Weight of the newest measurement.
+SMOOTHING = 0.2
+# Seconds that a frame may be later than foreseen. Cameras jitter by about as much.
+SLACK = 0.002
 
 
 class BatchDelay:
     """Learns when each camera's next frame comes and what a batch of each size costs.
 
-    Of b frames that wait, and one that comes in δ seconds, with T(b) the time for a batch of b: waiting for it ends
-    the b later by δ + T(b + 1) - T(b) each, and the one sooner by T(b) + T(1) - δ - T(b + 1). It is waited for when
-    the second is more than b times the first. Where T grows by the frame, as on a CPU, that is never; where a batch
-    costs as much as a frame, it is for δ < T / (b + 1). Sizes that have not been seen are taken to cost by the
-    frame. Under load nothing needs to be waited for: frames gather while the batch before runs.
+    Let b frames wait, let one more come in δ seconds, and let T(b) be the time for a batch of b. Waiting for that frame
+    makes each of the b later by δ + T(b + 1) - T(b), and the one more sooner by T(b) + T(1) - δ - T(b + 1). It is
+    waited for when the gain is more than b times the loss. Where T grows with every frame, as on a CPU, that is
+    never the case; where a batch costs as much as a frame, it is the case for δ < T / (b + 1). A batch of a size that
+    has not run yet is taken to cost T(1) for each frame. Under load nothing needs to be waited for: frames gather
+    while the batch before runs.
     """
 
     def __init__(self) -> None:

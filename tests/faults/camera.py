@@ -11,6 +11,8 @@ from typing import Any
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats, DropReason
+from nightday.pipeline.core.event_log import to_log
+from nightday.pipeline.core.events import Event, SourceChanged
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.reader import Reader
 from tests.support.media_helpers import Events, KeepingSlot, stopping
@@ -39,15 +41,20 @@ class Camera:
     def __init__(self, url: str, *, keep: bool = True, slot: Any = None, **options: Any) -> None:
         self.stats, self.events, self.stop = CameraStats(), Events(), threading.Event()
         self.slot = slot or (KeepingSlot(self.stats) if keep else CountingSlot(self.stats))
-        options = {"on_event": self.events} | options  # None where the list would be what grows
+        usual = {"publish": self._published, "backoff": SOON, "unauthorised_backoff": SOON}
         self.reader = Reader(
             camera="gate",
             source=CameraUrl(url),
             slot=self.slot,
             stats=self.stats,
             stop=self.stop,
-            **({"backoff": SOON, "unauthorised_backoff": SOON, "rng": random.Random(1)} | options),
+            **(usual | {"rng": random.Random(1)} | options),
         )
+
+    def _published(self, event: Event) -> None:
+        to_log(event)
+        if isinstance(event, SourceChanged):
+            self.events(event)
 
     def __enter__(self) -> Camera:
         self._running = stopping(self.reader, self.stop)

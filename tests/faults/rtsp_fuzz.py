@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")] * (__name__ == "__main__")  # pytest does the same
 
 from nightday.pipeline.core.backoff import Backoff  # noqa: E402
+from nightday.pipeline.core.event_log import to_log  # noqa: E402
 from tests.faults.camera import Camera  # noqa: E402
 from tests.faults.usage import Held, Usage, settle_interned  # noqa: E402
 
@@ -300,8 +301,9 @@ def fuzz(*, seed: int, seconds: float, settle: float = 0.0) -> dict[str, object]
     rss, c, blocks = ([0] * EIGHTHS for _ in range(3))  # no list that grows: that would be measured too
     with (
         lying_process(seed) as address,
+        # What it publishes is only logged: a list of it would be what grows.
         Camera(
-            address, keep=False, backoff=AT_ONCE, open_timeout=0.5, stall_timeout=0.5, on_event=None
+            address, keep=False, backoff=AT_ONCE, open_timeout=0.5, stall_timeout=0.5, publish=to_log
         ) as camera,
     ):
         began, settled = time.monotonic(), Usage.now()

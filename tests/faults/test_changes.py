@@ -16,7 +16,7 @@ import pytest
 
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.sources.reader import SIZE_FRAMES
+from nightday.pipeline.sources.steady_size import SIZE_FRAMES
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.runtime import Outcome, run
 from tests.faults.camera import Camera, rising, size_of, steps
@@ -224,5 +224,6 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
     assert stats.passed - slow <= len(pts) <= stats.passed
     assert stats.reconnects == {}
     background = cv2.imread("out/background.png")
+    assert background is not None
     assert background.shape[:2] == LARGE[::-1]
     assert background.mean() > 150

@@ -69,7 +69,7 @@ def test_reconnects_leave_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptu
     assert (after.threads, after.fds) == (settled.threads, settled.fds)
     assert after.rss - settled.rss < 4e6
     assert camera.stats.snapshot().reconnects == {"end_of_stream": RECONNECTS}
-    said = [record.event for record in caplog.records if record.name == "nightday.pipeline.sources.reader"]
+    said = [record.__dict__["event"] for record in caplog.records if record.name == "nightday.events"]
     assert said == ["camera_playing", "camera_retrying"] * RECONNECTS + ["camera_playing", "camera_stopped"]
 
 
@@ -110,7 +110,7 @@ def test_after_an_outage_pictures_come_within_two_seconds_of_the_try_that_was_an
         ("playing", None),
         ("stopped", None),
     ]
-    assert sum(record.name == "nightday.pipeline.sources.reader" for record in caplog.records) == len(said)
+    assert sum(record.name == "nightday.events" for record in caplog.records) == len(said)
 
 
 def test_a_stalled_connection_is_given_up_in_time_and_made_again(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
-from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
-from nightday.pipeline.monitoring.status_text import CameraStatus
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
+from nightday.pipeline.core.status import CameraStatus
 
 
 @dataclass
@@ -21,6 +21,7 @@ class FakeRun:
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
+    events: EventCounter = field(default_factory=EventCounter)
 
     def cameras(self) -> Sequence[CameraStatus]:
         plain: dict[str, Any] = {"state": "playing", "reason": None, "night": None, "outputs_in_trouble": ()}

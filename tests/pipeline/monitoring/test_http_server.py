@@ -21,15 +21,16 @@ from typing import Any, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
+from nightday.pipeline.monitoring.api import state_json
 from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
 from nightday.pipeline.monitoring.status_page import Page
-from nightday.pipeline.monitoring.status_text import as_json
-from nightday.pipeline.outputs.output import OutputEvent
 from tests.support.media_helpers import FakeClock
 from tests.support.watched import FakeRun
 
@@ -67,7 +68,7 @@ def plain() -> Iterator[WebServer]:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[WebServer]:
     """The same with a token."""
-    yield from _serving(HttpConfig(port=0, token=TOKEN))
+    yield from _serving(HttpConfig(port=0, token=SecretStr(TOKEN)))
 
 
 def _serving(settings: HttpConfig) -> Iterator[WebServer]:
@@ -181,8 +182,14 @@ class Cells(HTMLParser):
 class TestCameras:
     def run(self) -> FakeRun:
         outputs = (
-            OutputEvent("gate", "out/<b>&%Y.mp4", "writing"),
-            OutputEvent("gate", "rtsp://h/day", "retrying", "refused", "Connection refused"),
+            OutputChanged(camera="gate", output="out/<b>&%Y.mp4", state="writing"),
+            OutputChanged(
+                camera="gate",
+                output="rtsp://h/day",
+                state="retrying",
+                reason="refused",
+                detail="Connection refused",
+            ),
         )
         run = FakeRun(stats={"gate": CameraStats(), "yard": CameraStats()})
         run.states = {
@@ -207,7 +214,7 @@ class TestCameras:
         answer = ask(start(run), "/api/cameras")
         assert answer.headers["content-type"] == "application/json"
         gate, yard = answer.json()["cameras"]
-        assert gate.items() >= as_json(run.cameras()[0]).items()
+        assert gate.items() >= state_json(run.cameras()[0]).items()
         assert (gate["name"], gate["translate"], gate["translated"]) == ("gate", "night", 2)
         assert [output["state"] for output in gate["outputs"]] == ["writing", "retrying"]
         assert gate["outputs"][1]["reason"] == "refused"
@@ -275,7 +282,8 @@ class TestCameras:
             assert said, reason
             assert (said == "The log says more.") == (reason == "failed")
         run.states["gate"]["outputs"] = tuple(
-            OutputEvent("gate", "x", "retrying", reason) for reason in ("disk_full", "failed")
+            OutputChanged(camera="gate", output="x", state="retrying", reason=reason)
+            for reason in ("disk_full", "failed")
         )
         outputs = Cells(ask(server).text).rows[1][-1]
         assert "(disk full)The disk is full. Make room, or set retention;" in outputs
@@ -286,7 +294,9 @@ class TestCameras:
         assert '<meta name="viewport" content="width=device-width,initial-scale=1">' in text
         assert "@media(max-width:" in text
         assert "prefers-color-scheme:dark" in text
-        for row in re.findall(r"<tr><th scope=\"row\".*?</tr>", text):
+        rows = re.findall(r"<tr><th scope=\"row\".*?</tr>", text)
+        assert len(rows) == 2
+        for row in rows:
             assert row.count("<td ") == row.count("data-label=") == 9  # what a narrow screen shows for heads
 
     def test_the_page_fetches_nothing(self, start: Start) -> None:
@@ -587,7 +597,15 @@ class TestSecrets:
     def test_no_answer_holds_one(self, start: Start, path: str) -> None:
         url = CameraUrl(f"rtsp://viewer:{SECRET}@10.0.0.5/stream1?pwd={SECRET}")
         raw = url.reveal()
-        outputs = (OutputEvent("gate", raw, "retrying", "refused", f"{raw}: refused; {SECRET} was wrong"),)
+        outputs = (
+            OutputChanged(
+                camera="gate",
+                output=raw,
+                state="retrying",
+                reason="refused",
+                detail=f"{raw}: refused; {SECRET} was wrong",
+            ),
+        )
         run = FakeRun()
         run.states = {
             "gate": {
@@ -620,7 +638,7 @@ class TestSecrets:
         assert server.close(WAIT)
         records = [record for record in caplog.records if record.name != "asyncio"]
         assert [(record.name, record.getMessage()) for record in records] == [
-            ("nightday.pipeline.monitoring.http_server", f"listening at {server.address}")
+            ("nightday.events", f"listening at {server.address}")
         ]
         assert records[0].__dict__["event"] == "http_listening"
 

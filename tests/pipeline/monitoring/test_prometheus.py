@@ -25,10 +25,10 @@ from nightday.pipeline.core.counters import (
     DropReason,
     Histogram,
 )
+from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring import prometheus as metrics_module
-from nightday.pipeline.monitoring.prometheus import Metrics
-from nightday.pipeline.outputs.output import OutputEvent
+from nightday.pipeline.monitoring.prometheus import PrometheusMetrics
 from tests.support.watched import FakeRun
 
 SECRET = "Zk9q7Wx2"
@@ -38,7 +38,7 @@ Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def read(run: FakeRun, accept: str = "") -> Values:
     """Every sample by its name and labels; none may be there twice."""
-    text, content_type = Metrics(run).text(accept=accept)
+    text, content_type = PrometheusMetrics(run).text(accept=accept)
     assert content_type.startswith("application/openmetrics-text" if accept else "text/plain")
     parse = parse_openmetrics if accept else parse_plain
     values: Values = {}
@@ -155,9 +155,12 @@ def test_the_last_latencies_are_those_of_the_outputs() -> None:
 
 def test_a_histogram_loses_nothing_between_threads() -> None:
     histogram = Histogram((1, 2))
-    threads = [
-        threading.Thread(target=lambda: [histogram.observe(n % 4) for n in range(20_000)]) for _ in range(4)
-    ]
+
+    def observe() -> None:
+        for number in range(20_000):
+            histogram.observe(number % 4)
+
+    threads = [threading.Thread(target=observe) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -169,8 +172,8 @@ def test_a_histogram_loses_nothing_between_threads() -> None:
 
 def test_states() -> None:
     outputs = (
-        OutputEvent("gate", "out/a.mp4", "writing"),
-        OutputEvent("gate", "rtsp://h/day", "retrying", "refused"),
+        OutputChanged(camera="gate", output="out/a.mp4", state="writing"),
+        OutputChanged(camera="gate", output="rtsp://h/day", state="retrying", reason="refused"),
     )
     run = FakeRun(stats={name: CameraStats() for name in ("gate", "yard", "dock")})
     run.stats["gate"].set_up(True)
@@ -196,12 +199,18 @@ def test_engines(accept: str) -> None:
 def test_no_secret_comes_out_and_masked_outputs_are_one_series() -> None:
     urls = [CameraUrl(f"rtsp://viewer:{SECRET}{n}@10.0.0.5/day") for n in range(2)]
     outputs = (
-        OutputEvent("gate", urls[0].reveal(), "writing"),
-        OutputEvent("gate", urls[1].reveal(), "retrying", "refused", f"{urls[1].reveal()} refused"),
+        OutputChanged(camera="gate", output=urls[0].reveal(), state="writing"),
+        OutputChanged(
+            camera="gate",
+            output=urls[1].reveal(),
+            state="retrying",
+            reason="refused",
+            detail=f"{urls[1].reveal()} refused",
+        ),
     )
     run = FakeRun(states={"gate": {"outputs": outputs, "outputs_in_trouble": (urls[0].reveal(),)}})
     run.stats["gate"].count_reconnect(f"rtsp://viewer:{SECRET}0@10.0.0.5/day")
-    text, _ = Metrics(run).text()
+    text, _ = PrometheusMetrics(run).text()
     assert SECRET not in text.decode()
     assert read(run)[key("output_up", camera="gate", output="rtsp://***@10.0.0.5/day")] == 0
 
@@ -218,8 +227,8 @@ def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.
     run = FakeRun(stats={name: CameraStats() for name in names})
     for number, name in enumerate(names):
         url = CameraUrl(f"rtsp://viewer:{secrets.token_hex(8)}%40@10.0.{number // 250}.{number % 250}/day")
-        run.states[name] = {"outputs": (OutputEvent(name, str(url), "writing"),)}
-    metrics = Metrics(run)
+        run.states[name] = {"outputs": (OutputChanged(camera=name, output=str(url), state="writing"),)}
+    metrics = PrometheusMetrics(run)
 
     def scrape() -> float:
         began = time.thread_time()

@@ -8,23 +8,17 @@ from typing import Any
 
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import StatsSnapshot
+from nightday.pipeline.core.events import OutputChanged
+from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.monitoring.api import camera_json, state_json
 from nightday.pipeline.monitoring.log_stream import Screen
-from nightday.pipeline.monitoring.status_text import (
-    CameraStatus,
-    StatusLine,
-    as_json,
-    camera_json,
-    status_text,
-    summary_text,
-)
-from nightday.pipeline.outputs.output import OutputEvent
+from nightday.pipeline.monitoring.status_text import StatusLine, status_text, summary_text
 
 
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
-    stats: dict[str, Any] = {
-        "up": True, "decoded": pictures, "translated": pictures, "passed": 0, "dropped": {}, "reconnects": {},
-        "detections": {}, "collected": {}, "latency_p50": 0.02, "latency_p95": 0.041, "latency": {},
-    }  # fmt: skip
+    stats: dict[str, Any] = {"up": True, "decoded": pictures, "translated": pictures, "passed": 0}
+    stats |= {"dropped": {}, "reconnects": {}, "detections": {}, "collected": {}}
+    stats |= {"latency_p50": 0.02, "latency_p95": 0.041, "latency": {}}
     stats |= fields.pop("stats", {})
     values: dict[str, Any] = {
         "state": "playing",
@@ -78,8 +72,14 @@ def test_rates_are_those_since_the_last_report() -> None:
 def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
     url = CameraUrl("rtsp://viewer:Zk9q7Wx2@10.0.0.5/day")
     outputs = (
-        OutputEvent("gate", "out/gate.mp4", "writing"),
-        OutputEvent("gate", str(url), "retrying", "refused", f"Connection refused: {url.reveal()}"),
+        OutputChanged(camera="gate", output="out/gate.mp4", state="writing"),
+        OutputChanged(
+            camera="gate",
+            output=str(url),
+            state="retrying",
+            reason="refused",
+            detail=f"Connection refused: {url.reveal()}",
+        ),
     )
     entry = camera_json(
         camera(
@@ -101,5 +101,5 @@ def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
 
 def test_the_next_try_is_told_in_seconds() -> None:
     waiting = camera(state="retrying", reason="refused", next_try=3.14)
-    assert as_json(waiting)["next_try_s"] == 3.1
-    assert as_json(camera())["next_try_s"] is None
+    assert state_json(waiting)["next_try_s"] == 3.1
+    assert state_json(camera())["next_try_s"] is None

@@ -25,7 +25,7 @@ from nightday.pipeline.core import atomic_file
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.monitoring.status_text import CameraStatus
+from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.scene.night_gate import BRIGHT, DARK, NightGate, measure
 from nightday.pipeline.scene.training_pictures import TrainingPictures, thin_out
 from nightday.pipeline.supervision import runtime

@@ -19,13 +19,8 @@ from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.latest_slot import LatestSlot
-from nightday.pipeline.sources.reader import (
-    GOOD_RUN,
-    SIZE_FRAMES,
-    SIZE_SECONDS,
-    UNAUTHORISED_BACKOFF,
-    _SteadySize,
-)
+from nightday.pipeline.sources.reader import GOOD_RUN, UNAUTHORISED_BACKOFF
+from nightday.pipeline.sources.steady_size import SIZE_FRAMES, SIZE_SECONDS, SteadySize
 from tests.faults import camera
 from tests.support.media_helpers import FakeClock, KeepingSlot, clip_pts
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
@@ -62,7 +57,8 @@ def silent() -> Iterator[socket.socket]:
 def dead_port() -> int:
     """A port nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def rising(frames: list[Frame]) -> bool:
@@ -77,8 +73,10 @@ def test_rtsp_frames_are_the_clip_s_own_with_its_pace_in_their_pts(tmp_path: Pat
         frames = camera.slot.wait_for(30)
     assert {frame.camera for frame in frames} == {"gate"}
     steps = {(later.pts - earlier.pts) * later.time_base for earlier, later in pairwise(frames)}
-    assert steps == {1 / av.open(str(CLIP)).streams.video[0].average_rate}
     with av.open(str(CLIP)) as clip:
+        rate = clip.streams.video[0].average_rate
+        assert rate is not None
+        assert steps == {1 / rate}
         for frame, truth in zip(frames, clip.decode(video=0), strict=False):
             np.testing.assert_array_equal(frame.video.to_ndarray(), truth.to_ndarray())
     assert camera.stats.snapshot().decoded == len(camera.slot.frames)
@@ -132,7 +130,7 @@ def test_a_dead_port_is_refused_and_said_once(dead_port: int, caplog: pytest.Log
         ("stopped", "refused"),
     ]
     assert len(caplog.records) == 2
-    assert caplog.records[0].event == "camera_retrying"
+    assert caplog.records[0].__dict__["event"] == "camera_retrying"
     assert PASSWORD not in caplog.text
     assert "rtsp://***@127.0.0.1" in caplog.text
 
@@ -267,7 +265,7 @@ def test_a_good_run_resets_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None
                 raise error
             return av.open(str(CLIP))
 
-        monkeypatch.setattr("nightday.pipeline.sources.reader.open_input", open_input)
+        monkeypatch.setattr("nightday.pipeline.sources.connection.open_input", open_input)
         clock = FakeClock(tick=tick, most_waits=6)
         camera = Camera("rtsp://10.0.0.1/", clock=clock, backoff=Backoff(), rng=HighestDraw())
         frames = camera.run_to_end()
@@ -302,10 +300,9 @@ def test_what_nobody_takes_is_not_decoded_and_what_is_decoded_is_as_good_as_ever
             raise ConnectionRefusedError
         return container
 
-    monkeypatch.setattr("nightday.pipeline.sources.reader.open_input", open_input)
-    monkeypatch.setattr(
-        "nightday.pipeline.sources.reader.Watch.expect", lambda *_: None
-    )  # it goes by the real time
+    monkeypatch.setattr("nightday.pipeline.sources.connection.open_input", open_input)
+    # The watch goes by the real time.
+    monkeypatch.setattr("nightday.pipeline.media.ffmpeg.Watch.expect", lambda *_: None)
     stats = CameraStats()
     clock = FakeClock(tick=0.004, most_waits=2)  # at each look: some 16 ms from packet to packet
     camera = Camera("rtsp://10.0.0.1/", clock=clock, slot=BusySlot(stats), stall_timeout=stall_timeout)
@@ -345,7 +342,7 @@ def moving_clip(path: Path, frames: int) -> Path:
 
 
 def test_a_size_that_only_damage_made_is_not_believed() -> None:
-    size = _SteadySize()
+    size = SteadySize()
     small, wrong = (96, 64), (16, 96)
     assert size.accepts(small, 0.0)  # whatever a connection begins with
     for number in range(4 * SIZE_FRAMES):
@@ -358,7 +355,7 @@ def test_a_size_that_only_damage_made_is_not_believed() -> None:
 
 
 def test_a_new_size_is_believed_in_the_end_though_damage_goes_on() -> None:
-    size = _SteadySize()
+    size = SteadySize()
     assert size.accepts((96, 64), 0.0)
     taken = []
     for number in range(200):

@@ -236,7 +236,7 @@ def test_an_engine_error_costs_only_the_frame_at_fault() -> None:
 
 
 @pytest.mark.parametrize("wrong", [lambda frames: frames[..., :2], lambda frames: frames.astype(np.float32)])
-def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Translate) -> None:
+def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Callable[[Any], Any]) -> None:
     for result in translate(calling(wrong), [np.zeros((4, 5, 3), np.uint8)] * 2, device=None):
         assert isinstance(result, ValueError)
         assert "(1, 4, 5, 3)" in str(result)

@@ -1,0 +1,81 @@
+"""What can be seen of a run from outside: each camera's state, and the run as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .counters import EventCounter, Histogram, StatsSnapshot
+from .events import OutputChanged
+
+if TYPE_CHECKING:
+    from nightday.engines.backends.base import EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera at one moment.
+
+    Attributes:
+        name: the camera's name.
+        state: the state of its source: starting, playing, retrying, finished, failed, stopped.
+        reason: why it is not playing; for a stopped camera, why it was away when it was stopped.
+        night: what its night gate says; None without a gate, or before its first measurement.
+        outputs_in_trouble: the outputs in trouble, secrets masked.
+        stats: its counters.
+        scheme: the scheme of its source's address, e.g. ``rtsp`` or ``file``.
+        translate: when its frames are translated, as configured.
+        outputs: the present state of each of its outputs.
+        next_try: seconds until its source is tried again; None if no try is due.
+        decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
+        encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
+    """
+
+    name: str
+    state: str
+    reason: str | None
+    night: bool | None
+    outputs_in_trouble: tuple[str, ...]
+    stats: StatsSnapshot
+    scheme: str = "rtsp"
+    translate: Literal["night", "always", "never"] | None = None
+    outputs: tuple[OutputChanged, ...] = ()
+    next_try: float | None = None
+    decoder: str | None = None
+    encoder: str | None = None
+
+    @property
+    def pictures(self) -> int:
+        """Pictures handed to the outputs since the start."""
+        return self.stats.translated + self.stats.passed
+
+
+class Watched(Protocol):
+    """A run as monitoring sees it. Any thread may call it at any time, and no call waits."""
+
+    @property
+    def batches(self) -> Histogram:
+        """How many frames the engines were given at once."""
+        ...
+
+    @property
+    def events(self) -> EventCounter:
+        """How often each event has happened."""
+        ...
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        """Each camera at present."""
+        ...
+
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that were loaded."""
+        ...
+
+    def engines_ready(self) -> bool:
+        """Whether every engine the cameras need is loaded and has run once."""
+        ...
+
+    def beating(self) -> bool:
+        """Whether the workers and their supervisor have lately shown that they are not stuck."""
+        ...

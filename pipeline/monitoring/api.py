@@ -1,0 +1,50 @@
+"""A camera's state as JSON values: for ``/api/cameras``, the JSON log and the summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.camera_url import redact
+from ..core.status import CameraStatus
+
+
+def camera_json(camera: CameraStatus) -> dict[str, Any]:
+    """A camera as ``/api/cameras`` shows it: ``state_json``, its name, settings and outputs. Secrets are masked."""
+    outputs = [
+        {
+            "output": redact(output.output),
+            "state": output.state,
+            "reason": output.reason,
+            "detail": redact(output.detail),
+        }
+        for output in camera.outputs
+    ]
+    return {"name": camera.name, "translate": camera.translate, **state_json(camera), "outputs": outputs}
+
+
+def state_json(camera: CameraStatus) -> dict[str, Any]:
+    """A camera's state and counters; latencies in milliseconds. Secrets are masked."""
+    stats = camera.stats
+    return {
+        "state": camera.state,
+        "reason": None if camera.reason is None else redact(camera.reason),
+        "next_try_s": None if camera.next_try is None else round(camera.next_try, 1),
+        "up": stats.up,
+        "night": camera.night,
+        "decoded": stats.decoded,
+        "translated": stats.translated,
+        "passed": stats.passed,
+        "dropped": stats.dropped,
+        "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
+        "detections": stats.detections,
+        "collected": stats.collected,
+        "latency_p50_ms": _milliseconds(stats.latency_p50),
+        "latency_p95_ms": _milliseconds(stats.latency_p95),
+        "decoder": camera.decoder,
+        "encoder": camera.encoder,
+        "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -1,0 +1,246 @@
+"""One connection to a source that FFmpeg reads: opening it and decoding it."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ..core.events import Notice
+from ..core.faults import detail_of
+from ..media import gpu_video
+from ..media.ffmpeg import Watch, interruptible, open_input, reason_of
+from .base import ConnectionSettings, SourceLostError
+from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel
+from .steady_size import SteadySize
+
+# Read errors of the container without a packet between them after which a connection is given up.
+CORRUPT_RUN = 100
+# Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
+# gives a picture now and then; one whose codec has changed never does.
+BROKEN_RUN = 3.0
+
+SKIP_FRAME: dict[DecodeLevel, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
+    "all": "DEFAULT",
+    "references": "NONREF",
+    "keys": "NONKEY",
+}
+# Of codecs that have key frames only, one packet in so many is decoded.
+INTRA_EVERY: dict[DecodeLevel, int] = {"all": 1, "references": 2, "keys": 4}
+
+
+def nvdec_missing(camera: str, why: str) -> Notice:
+    """The event that says that the CPU decodes although the GPU was to."""
+    detail = f"NVDEC does not decode here ({why}); the CPU decodes"
+    return Notice(camera=camera, name="nvdec_missing", detail=detail, level="warning")
+
+
+@contextmanager
+def open_connection(
+    address: str,
+    *,
+    container_format: str | None = None,
+    options: Mapping[str, str] | None = None,
+    live: bool,
+    settings: ConnectionSettings,
+) -> Iterator[FFmpegConnection]:
+    """Open an address and close it at the end. Raises SourceLostError.
+
+    Args:
+        address: what FFmpeg is to open, secrets included.
+        container_format: FFmpeg's name of the format, where it cannot tell by itself.
+        options: FFmpeg's options for protocol and format.
+        live: whether the source sets the pace; else it is a file.
+        settings: limits, and what the connection reports to.
+    """
+    with interruptible(settings.stop) as watch:
+        began = settings.clock.monotonic()
+        watch.expect(settings.open_timeout)
+        try:
+            container = open_input(
+                address,
+                container_format=container_format,
+                options=options,
+                open_timeout=settings.open_timeout,
+                stall_timeout=settings.stall_timeout,
+                hwaccel=gpu_video.accelerator() if settings.nvdec else None,
+            )
+        except Exception as error:
+            raise _not_opened(error, settings, began) from None
+        with container:
+            yield FFmpegConnection(container, live=live, settings=settings, watch=watch)
+
+
+def _not_opened(error: Exception, settings: ConnectionSettings, began: float) -> SourceLostError:
+    if settings.nvdec and _may_be_the_driver(error):
+        return SourceLostError("decode", detail_of(error), nvdec=True)
+    if settings.clock.monotonic() - began >= settings.open_timeout:
+        return SourceLostError("timeout", f"no answer within {settings.open_timeout:g} s")
+    return SourceLostError(reason_of(error), detail_of(error))
+
+
+def _may_be_the_driver(error: Exception) -> bool:
+    """Whether an error at opening may come from the CUDA driver. FFmpeg says EPERM of a missing one."""
+    kinds = (av.error.ExternalError, av.error.UnknownError, MemoryError, NotImplementedError)
+    return isinstance(error, kinds) or getattr(error, "errno", None) == errno.EPERM
+
+
+class FFmpegConnection:
+    """Decodes the video stream of an open container, packet by packet.
+
+    A packet that cannot be decoded, and the first frames of another size in mid-stream, which may come from damage,
+    are dropped and counted as "decode_error". Frames that ``settings.skipping`` leaves undecoded are counted as
+    "skipped".
+
+    Args:
+        container: what to decode. Whoever opened it closes it.
+        live: whether the source sets the pace; else it is a file.
+        settings: limits, and what the connection reports to.
+        watch: ends FFmpeg's blocking calls.
+
+    Raises SourceLostError if there is no video in it that can be decoded.
+    """
+
+    def __init__(
+        self, container: InputContainer, *, live: bool, settings: ConnectionSettings, watch: Watch
+    ) -> None:
+        if not container.streams.video:
+            raise SourceLostError("decode", "there is no video in it")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceLostError("unsupported", "its video has a codec nothing here can decode")
+        self._container = container
+        self._stream = stream
+        self._context = stream.codec_context
+        # Two threads that share a frame's slices. Frame threading would hold frames back, one for each thread more,
+        # and no camera gets more than two cores.
+        self._context.thread_type = "SLICE"
+        self._context.thread_count = 2
+        self._live = live
+        self._settings = settings
+        self._watch = watch
+        self.time_base: Fraction = stream.time_base or self._context.time_base
+        rate = stream.average_rate or stream.guessed_rate
+        self.frame_seconds = float(1 / rate) if rate else 0.04
+        self._intra_only = self._context.codec.intra_only
+        self._level: DecodeLevel = "all"
+        self._size = SteadySize()
+        self._good = False  # whether a frame without an error has come
+        # Monotonic seconds, which only live sources update: when the last packet came, how long it was waited for,
+        # when the next was asked for, when the last picture came, and since when there have been errors only.
+        self._now = self._asked_at = self._picture_at = settings.clock.monotonic()
+        self._waited = 0.0
+        self._broken_at: float | None = None
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames, until the source ends or ``settings.stop`` is set. Raises SourceLostError."""
+        try:
+            yield from self._frames()
+        except SourceLostError:
+            raise
+        except Exception as error:  # a fault in one source, whatever it is, must not end its camera
+            reason, detail = reason_of(error), detail_of(error)
+            if reason == "timeout":
+                reason, detail = "stall", f"no data for {self._settings.stall_timeout:g} s"
+            raise SourceLostError(reason, detail) from None
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        self._watch.expect(self._settings.stall_timeout if self._live else math.inf)
+        for number, packet in enumerate(self._packets()):
+            if self._settings.stop.is_set():
+                return
+            if self._live:
+                self._see_packet(packet)
+            for frame in self._decode(packet, number):
+                self._picture_at, self._broken_at = self._now, None
+                if self._is_good(frame):
+                    self._good = True
+                    yield frame
+                else:
+                    self._settings.stats.count_dropped("decode_error")
+            if self._live:
+                self._check_progress()
+                self._asked_at = self._settings.clock.monotonic()
+                self._watch.expect(self._settings.stall_timeout)
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        """Demux, over errors in the data that the next read may leave behind."""
+        errors = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    errors = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError:
+                errors += 1
+                self._settings.stats.count_dropped("decode_error")
+                if errors >= CORRUPT_RUN:
+                    raise
+
+    def _see_packet(self, packet: av.Packet[VideoStream]) -> None:
+        """Note when a live source's packet came, and how much is to be decoded from it on."""
+        skipping = self._settings.skipping
+        self._now = self._settings.clock.monotonic()
+        self._waited = self._now - self._asked_at
+        skipping.saw_packet(now=self._now, waited=self._waited, key=packet.is_keyframe)
+        # From key frames alone it goes back to the others at a key frame only: the others refer to skipped ones.
+        if skipping.level != self._level and (self._level != "keys" or packet.is_keyframe):
+            self._level = skipping.level
+            self._context.skip_frame = SKIP_FRAME[self._level]
+
+    def _decode(self, packet: av.Packet[VideoStream], number: int) -> list[av.VideoFrame]:
+        """Frames of the connection's packet ``number``. Errors and frames that are left out are counted."""
+        if self._intra_only and number % INTRA_EVERY[self._level]:
+            self._settings.stats.count_dropped("skipped")
+            return []
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            if self._settings.nvdec and not self._good and not isinstance(error, av.error.InvalidDataError):
+                raise self._undecodable(
+                    detail_of(error)
+                ) from None  # the driver's fault; the data may be good
+            self._settings.stats.count_dropped("decode_error")
+            self._size.saw_error()
+            self._broken_at = self._now if self._broken_at is None else self._broken_at
+            return []
+        if not frames and self._level != "all":
+            self._settings.stats.count_dropped("skipped")
+        return frames
+
+    def _is_good(self, frame: av.VideoFrame) -> bool:
+        """Whether a frame is to be shown: it has no error, and its size is believed.
+
+        Raises SourceLostError for a format on the GPU that nothing takes.
+        """
+        if self._settings.nvdec and gpu_video.on_gpu(frame):
+            name = gpu_video.sw_format_of(frame)
+            if name not in gpu_video.SHARED:
+                raise self._undecodable(f"PyAV does not hand over {name}")
+        if frame.is_corrupt:
+            self._size.saw_error()
+            return False
+        return not self._live or self._size.accepts((frame.width, frame.height), self._now)
+
+    def _check_progress(self) -> None:
+        """Raise SourceLostError when data keeps coming but no picture does."""
+        stall_timeout = self._settings.stall_timeout
+        # Key frames alone may lie further apart than a camera may be without a picture.
+        patience = stall_timeout + (KEY_INTERVAL_MOST if self._level == "keys" else 0.0)
+        starved = self._waited >= stall_timeout  # then the next read ends as a stall
+        if not starved and self._now - self._picture_at > patience:
+            raise self._undecodable(f"data came but no picture for {patience:g} s")
+        if self._good and self._broken_at is not None and self._now - self._broken_at > BROKEN_RUN:
+            raise self._undecodable(f"nothing but errors for {BROKEN_RUN:g} s")
+
+    def _undecodable(self, detail: str) -> SourceLostError:
+        return SourceLostError("decode", detail, nvdec=self._settings.nvdec and not self._good)

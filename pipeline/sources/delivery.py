@@ -1,0 +1,116 @@
+"""From a connection's decoded frames to the camera's slot: each gets its place in time, and waits until it is due."""
+
+from __future__ import annotations
+
+import threading
+
+import av
+
+from ..core.clock import Clock
+from ..core.counters import CameraStats, DropReason
+from ..core.frame import Frame
+from ..media.timeline import Timeline
+from .base import Connection
+from .frame_skipping import FrameSkipping
+from .latest_slot import LatestSlot
+
+
+class FrameDelivery:
+    """Puts one camera's frames into its slot, for its reader's thread.
+
+    What a network source sent while it was being opened comes all at once. Those of its frames that nobody can take
+    in time are dropped as "backlog": they are old, not too many. Later ones are dropped as "overload". A frame out
+    of order is dropped as "decode_error".
+
+    Args:
+        camera: the camera's name.
+        slot: where the frames go.
+        stats: its counters.
+        stop: ends waiting once set.
+        live: whether the source sets the pace; else it is a file.
+        lossless: whether each frame waits until the one before was taken.
+        paced: whether each frame waits until it is due by its PTS.
+        timeline: gives the frames their PTS.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        *,
+        camera: str,
+        slot: LatestSlot,
+        stats: CameraStats,
+        stop: threading.Event,
+        live: bool,
+        lossless: bool,
+        paced: bool,
+        timeline: Timeline,
+        clock: Clock,
+    ) -> None:
+        self._camera = camera
+        self._slot = slot
+        self._stats = stats
+        self._stop = stop
+        self._live = live
+        self._lossless = lossless
+        self._paced = paced
+        self._timeline = timeline
+        self._clock = clock
+        self._skipping = FrameSkipping()
+        self._origin: tuple[float, int] | None = None  # when the first frame was played, and its PTS
+        self._backlog = False
+        self._last: tuple[float, int] | None = None  # when the last frame came, and its PTS
+
+    def begin(self, connection: Connection, skipping: FrameSkipping) -> None:
+        """Frames come from another connection from now on; ``skipping`` is shown what becomes of them."""
+        self._timeline.begin(
+            time_base=connection.time_base, live=self._live, frame_seconds=connection.frame_seconds
+        )
+        self._skipping = skipping
+        self._backlog, self._last = self._live, None
+
+    def deliver(self, video: av.VideoFrame) -> bool:
+        """Place one decoded frame in time and in the slot. False if ``stop`` was set meanwhile."""
+        pts = self._timeline.place(video.pts, now=self._clock.monotonic())
+        if pts is None:
+            self._stats.count_dropped("decode_error")
+            return True
+        self._stats.count_decoded()
+        if self._paced and not self._wait_until_due(pts):
+            return False
+        frame = Frame(
+            camera=self._camera,
+            video=video,
+            pts=pts,
+            time_base=self._timeline.time_base,
+            decoded_at=self._clock.monotonic(),
+            wall_time=self._clock.time(),
+        )
+        if self._lossless:
+            return self._slot.put_wait(frame, cancelled=self._stop)
+        # A frame that is replaced came before this one, so the last of the backlog gives way to the first that keeps
+        # pace.
+        reason: DropReason = "backlog" if self._backlog else "overload"
+        self._see_pace(frame)
+        if not self._backlog:
+            self._skipping.saw_frame(replaced=self._slot.pending)
+        self._slot.put(frame, reason=reason)
+        return True
+
+    def _see_pace(self, frame: Frame) -> None:
+        """End the backlog once a frame comes no faster than it was taken."""
+        if self._backlog and self._last is not None:
+            came, pts = self._last
+            self._backlog = frame.decoded_at - came < float((frame.pts - pts) * frame.time_base) / 2
+        self._last = (frame.decoded_at, frame.pts)
+
+    def _wait_until_due(self, pts: int) -> bool:
+        """Wait for a file's frame to be due, counted from the first one so that errors do not add up."""
+        if self._origin is None:
+            self._origin = (self._clock.monotonic(), pts)
+        began, first = self._origin
+        due = began + float((pts - first) * self._timeline.time_base)
+        while (early := due - self._clock.monotonic()) > 0:
+            if self._clock.wait(self._stop, early):
+                return False
+        return True
