@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ..sources.registry import open_source
+from ..sources.file import picture_size
 from ..translation.warm_up import prepare
 from .camera import Camera
 from .commands import CommandQueue
@@ -43,7 +43,4 @@ def _prepare_for_file(camera: Camera) -> None:
     if engine is None or not url.is_file:
         return
     with suppress(Exception):  # whatever is wrong with the file, its reader will say
-        with open_source(url, open_timeout=5.0, stall_timeout=5.0) as source:
-            context = source.streams.video[0].codec_context
-            width, height = context.width, context.height
-        prepare(engine, height, width)
+        prepare(engine, *picture_size(url))

@@ -13,9 +13,9 @@ SLACK = 0.002
 class BatchDelay:
     """Learns when each camera's next frame comes and what a batch of each size costs.
 
-    Let b frames wait, let one more come in δ seconds, and let T(b) be the time for a batch of b. Waiting for that frame
-    makes each of the b later by δ + T(b + 1) - T(b), and the one more sooner by T(b) + T(1) - δ - T(b + 1). It is
-    waited for when the gain is more than b times the loss. Where T grows with every frame, as on a CPU, that is
+    Let b frames wait, let one more come in δ seconds, and let T(b) be the time for a batch of b. Waiting for that
+    frame makes each of the b later by δ + T(b + 1) - T(b), and the one more sooner by T(b) + T(1) - δ - T(b + 1). It
+    is waited for when the gain is more than b times the loss. Where T grows with every frame, as on a CPU, that is
     never the case; where a batch costs as much as a frame, it is the case for δ < T / (b + 1). A batch of a size that
     has not run yet is taken to cost T(1) for each frame. Under load nothing needs to be waited for: frames gather
     while the batch before runs.

@@ -20,7 +20,7 @@ def call_engine(engine: Engine, batch: Pixels) -> Pixels:
     Raises ValueError if the result has another shape or dtype than the batch.
     """
     if not isinstance(batch, Tensor):
-        result = engine(batch)
+        result: Pixels = engine(batch)
     elif engine.device is None:  # this engine has just taken the place of one on the GPU
         on_host = engine(device_copies.to_host(batch, "engine"))
         result = device_copies.to_device(device_copies.on_host(on_host, "engine"), batch.device, "engine")
