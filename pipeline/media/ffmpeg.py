@@ -1,21 +1,14 @@
-"""Opening video sources with FFmpeg: what each kind of address may do, why it failed, and how to call it back.
+"""Opening video sources with FFmpeg: what each kind of address may do, and why it failed.
 
-FFmpeg and PyAV put the URL, password and all, into exceptions and log lines. So nothing of theirs leaves this
-package: failures become a ``Reason`` and FFmpeg's own text for the error number, which holds no URL.
+FFmpeg and PyAV put the URL with its password into exceptions and log lines. So their texts must not leave the caller:
+a failure becomes a ``FaultReason`` and FFmpeg's own text for the error number, which holds no URL.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
-import math
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import av
-import av.container.core
 import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
@@ -23,7 +16,7 @@ from av.container import InputContainer
 from ..core.camera_url import CameraUrl
 from ..core.faults import FaultReason
 
-# What a source may open in turn: an HLS play list on the network must not read a local file, nor the reverse.
+# What a source may open in turn: a playlist on the network must not read a local file, nor a file the network.
 _PROTOCOLS = {
     "rtsp": "rtsp,rtp,tcp,udp",
     "rtsps": "rtsps,rtsp,rtp,tcp,udp,tls",
@@ -64,8 +57,8 @@ def input_arguments(source: CameraUrl) -> tuple[str, str | None, dict[str, str]]
         return f"file:{source.path}", None, {"protocol_whitelist": _PROTOCOLS["file"]}
     if scheme == "device":
         return f"/dev/video{source.reveal().partition(':')[2]}", "video4linux2", {}
-    # Frame-rate probing is what makes FFmpeg hold a live stream back for a second at the start: 1.13 s against
-    # 0.32 s until the first frame of a 25 fps camera. The parameter sets are still waited for.
+    # Without frame-rate probing a live stream's first frame comes 0.8 s sooner. FFmpeg still waits for the parameter
+    # sets.
     options = {"fpsprobesize": "0"}
     if scheme in _PROTOCOLS:
         options["protocol_whitelist"] = _PROTOCOLS[scheme]
@@ -79,66 +72,9 @@ def open_input(
 ) -> InputContainer:
     """Open ``source`` for reading; both timeouts in seconds. ``hwaccel`` decodes, if it can.
 
-    Raises what PyAV raises: the caller turns it into a reason at once and lets nothing of it out.
+    Raises what PyAV raises. The caller turns it into a reason at once: its text may hold the address.
     """
     address, format_name, options = input_arguments(source)
     return av.open(
         address, format=format_name, options=options, timeout=(open_timeout, stall_timeout), hwaccel=hwaccel
     )
-
-
-class Watch:
-    """What may end a thread's blocking FFmpeg call early: the event it was made with, and a limit of time."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-        self._limit = math.inf
-
-    def expect(self, seconds: float) -> None:
-        """End FFmpeg's calls in this thread once ``seconds`` have passed from now; ``math.inf`` for never.
-
-        PyAV's own timeouts begin anew with each packet of any stream, and one of another stream is none here.
-        """
-        self._limit = time.monotonic() + seconds
-
-    @property
-    def over(self) -> bool:
-        """Whether the event is set or the time is up."""
-        return self._event.is_set() or time.monotonic() > self._limit
-
-
-class _InterruptibleTime:
-    """Stands for the ``time`` module in PyAV's interrupt callback, which asks it whether a timeout is over.
-
-    FFmpeg asks that callback about every 100 ms while it is blocked, in the thread that is blocked, and PyAV has
-    no other way to end a blocked call early. For a thread inside ``interruptible`` whose watch is over, the
-    time asked for lies further in the future with each question, so that whatever runs is over its limit.
-    """
-
-    def __init__(self) -> None:
-        self.local = threading.local()
-        self._far = itertools.count(1)
-
-    def monotonic(self) -> float:
-        """``time.monotonic()``, unless the asking thread has been told to end."""
-        watch: Watch | None = getattr(self.local, "watch", None)
-        return time.monotonic() if watch is None or not watch.over else math.ldexp(next(self._far), 32)
-
-
-_time = _InterruptibleTime()
-if getattr(av.container.core, "time", None) is time:  # elsewhere a blocked call ends at its timeout
-    av.container.core.time = _time  # type: ignore[attr-defined]
-
-
-@contextmanager
-def interruptible(event: threading.Event) -> Iterator[Watch]:
-    """End FFmpeg's blocking reads in this thread once ``event`` is set: they fail within about 0.1 s.
-
-    It reaches sockets while connecting and reading, not the name look-up before. The watch given sets limits of
-    time in the same way.
-    """
-    _time.local.watch = watch = Watch(event)
-    try:
-        yield watch
-    finally:
-        _time.local.watch = None

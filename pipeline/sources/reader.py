@@ -23,7 +23,8 @@ from ..core.counters import CameraStats, DropReason
 from ..core.faults import FaultReason, detail_of
 from ..core.frame import Frame
 from ..media import gpu_video
-from ..media.ffmpeg import Watch, interruptible, open_input, reason_of
+from ..media.ffmpeg import open_input, reason_of
+from ..media.interruptible import Watch, interruptible
 from ..media.malloc_trim import malloc_trimmer
 from ..media.timeline import Timeline
 from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel, FrameSkipping
