@@ -35,8 +35,9 @@ from nightday.engines.install import INSTALL_DETECT
 from nightday.engines.model.checkpoint import read_checkpoint
 
 from ..core.camera_url import MASK, CameraUrl, register_secret
-from ..outputs.mp4.retention import Limits, retention_fault
-from ..outputs.output import NO_PORT, output_fault
+from ..outputs.module import NO_PORT
+from ..outputs.mp4.limits import Limits, retention_fault
+from ..outputs.registry import output_fault
 
 SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
 _FALSE = ("false", "no", "off")

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
+from ..outputs import registry
 from .status_text import CameraStatus, Watched, camera_json
 
 REFRESH = 2  # seconds between the page's looks
@@ -43,7 +45,7 @@ td::before{content:attr(data-label);position:absolute;left:0;color:var(--dim)}
 }
 """
 
-# What to do, by the reason that a camera is not playing for, and by that an output is not writing for.
+# What to do, by the reason that a camera is not playing for.
 _CAMERA_ADVICE = {
     "refused": "Nothing accepts connections there. Is the camera on, and are address and port right?",
     "unauthorised": "It refuses user name or password: put them right in the url. "
@@ -55,19 +57,6 @@ _CAMERA_ADVICE = {
     "decode": "What it sends cannot be decoded. Set its video to H.264 or H.265, and look at its network.",
     "unreachable": "There is no way to this address. Look at the network of this machine and of the camera.",
     "unsupported": "Its codec or protocol is not known here. Set its video to H.264 or H.265.",
-}
-_OUTPUT_ADVICE = {
-    "refused": "Nothing accepts connections there. Is the server on, and are address and port right?",
-    "unauthorised": "The server refuses user name or password, or publishing: put them right in its url.",
-    "not_found": "There is no such place: look at the path.",
-    "timeout": "The server does not answer.",
-    "stall": "The server does not take the pictures.",
-    "end_of_stream": "The server closed the connection.",
-    "unreachable": "There is no way to this address. Look at the network.",
-    "disk_full": "The disk is full. Make room, or set retention; recording then resumes by itself.",
-    "read_only": "The file system is read-only.",
-    "denied": "Not permitted: look at the folder's owner and permissions.",
-    "disk_error": "The disk reports errors.",
 }
 _BAD = ("retrying", "failed")
 _LOG = "The log says more."
@@ -173,8 +162,9 @@ def _state(entry: dict[str, Any]) -> str:
 
 def _output(output: dict[str, str | None]) -> str:
     reason = output["reason"]
-    advice = _OUTPUT_ADVICE.get(reason, _LOG) if reason else ""
-    name = escape(output["output"] or "")
+    address = output["output"] or ""
+    advice = (registry.advice(CameraUrl(address).scheme, reason) or _LOG) if reason else ""
+    name = escape(address)
     return f"<div>{name} {_marked(output['state'] or '', reason, bad=bool(reason))}{_small(advice)}</div>"
 
 

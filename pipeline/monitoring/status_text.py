@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..core.camera_url import redact
 from ..core.counters import Histogram, StatsSnapshot
-from ..outputs.output import OutputEvent
+from ..core.events import OutputChanged
 from .log_stream import Screen
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CameraStatus:
     outputs_in_trouble: tuple[str, ...]
     stats: StatsSnapshot
     translate: Literal["night", "always", "never"] | None = None
-    outputs: tuple[OutputEvent, ...] = ()
+    outputs: tuple[OutputChanged, ...] = ()
     next_try: float | None = None
     decoder: str | None = None
     encoder: str | None = None

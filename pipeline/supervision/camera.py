@@ -11,12 +11,15 @@ from ..config.schema import CameraConfig
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
 from ..core.counters import CameraStats
+from ..core.event_log import to_log
+from ..core.events import EventBus
 from ..core.restart_budget import RestartBudget
 from ..media import gpu_video
 from ..media.timeline import Timeline
 from ..monitoring.status_text import CameraStatus
-from ..outputs.encoder import SharedEncoder
-from ..outputs.output import Output, open_output
+from ..outputs.output import Output
+from ..outputs.registry import open_output
+from ..outputs.shared_encoder import SharedEncoder
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
@@ -206,7 +209,7 @@ class Camera:
             generated=self.channel.engine is not None,
             retention=self.config.retention.limits if self.config.retention else None,
             encoder=self._encoder,
-            on_event=self.channel.output_changed,
+            publish=EventBus(to_log, self.channel.output_changed).publish,
             clock=self._clock,
         )
 

@@ -16,10 +16,11 @@ from nightday.engines.device_copies import Pixels, on_host
 from ..config.schema import CameraConfig
 from ..core.camera_url import redact
 from ..core.counters import CameraStats, DropReason
+from ..core.events import Event, OutputChanged
 from ..core.faults import detail_of
 from ..core.frame import Frame
 from ..core.png import save_png
-from ..outputs.output import Output, OutputEvent
+from ..outputs.output import Output
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
@@ -64,7 +65,7 @@ class Channel:
     background: Background | None = None
     collection: TrainingPictures | None = None
     outputs: list[Output] = field(default_factory=list)
-    troubles: dict[str, OutputEvent] = field(default_factory=dict)
+    troubles: dict[str, OutputChanged] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     lost: str = ""
     shown: tuple[Pixels, Pixels] | None = None
@@ -125,8 +126,10 @@ class Channel:
         except Exception as error:  # the frame itself goes on
             self.warn("collect", "collect_failed", f"a frame cannot be collected: {detail_of(error)}")
 
-    def output_changed(self, event: OutputEvent) -> None:
+    def output_changed(self, event: Event) -> None:
         """Keep what is wrong with an output until it writes again; its closing alone puts nothing right."""
+        if not isinstance(event, OutputChanged):
+            return
         if event.reason is not None:
             self.troubles[event.output] = event
         elif event.state == "writing":

@@ -25,11 +25,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
 from nightday.pipeline.monitoring.status_page import Page
 from nightday.pipeline.monitoring.status_text import as_json
-from nightday.pipeline.outputs.output import OutputEvent
 from tests.support.media_helpers import FakeClock
 from tests.support.watched import FakeRun
 
@@ -181,8 +181,14 @@ class Cells(HTMLParser):
 class TestCameras:
     def run(self) -> FakeRun:
         outputs = (
-            OutputEvent("gate", "out/<b>&%Y.mp4", "writing"),
-            OutputEvent("gate", "rtsp://h/day", "retrying", "refused", "Connection refused"),
+            OutputChanged(camera="gate", output="out/<b>&%Y.mp4", state="writing"),
+            OutputChanged(
+                camera="gate",
+                output="rtsp://h/day",
+                state="retrying",
+                reason="refused",
+                detail="Connection refused",
+            ),
         )
         run = FakeRun(stats={"gate": CameraStats(), "yard": CameraStats()})
         run.states = {
@@ -275,7 +281,8 @@ class TestCameras:
             assert said, reason
             assert (said == "The log says more.") == (reason == "failed")
         run.states["gate"]["outputs"] = tuple(
-            OutputEvent("gate", "x", "retrying", reason) for reason in ("disk_full", "failed")
+            OutputChanged(camera="gate", output="x", state="retrying", reason=reason)
+            for reason in ("disk_full", "failed")
         )
         outputs = Cells(ask(server).text).rows[1][-1]
         assert "(disk full)The disk is full. Make room, or set retention;" in outputs
@@ -587,7 +594,15 @@ class TestSecrets:
     def test_no_answer_holds_one(self, start: Start, path: str) -> None:
         url = CameraUrl(f"rtsp://viewer:{SECRET}@10.0.0.5/stream1?pwd={SECRET}")
         raw = url.reveal()
-        outputs = (OutputEvent("gate", raw, "retrying", "refused", f"{raw}: refused; {SECRET} was wrong"),)
+        outputs = (
+            OutputChanged(
+                camera="gate",
+                output=raw,
+                state="retrying",
+                reason="refused",
+                detail=f"{raw}: refused; {SECRET} was wrong",
+            ),
+        )
         run = FakeRun()
         run.states = {
             "gate": {

@@ -25,10 +25,10 @@ from nightday.pipeline.core.counters import (
     DropReason,
     Histogram,
 )
+from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring import prometheus as metrics_module
 from nightday.pipeline.monitoring.prometheus import Metrics
-from nightday.pipeline.outputs.output import OutputEvent
 from tests.support.watched import FakeRun
 
 SECRET = "Zk9q7Wx2"
@@ -169,8 +169,8 @@ def test_a_histogram_loses_nothing_between_threads() -> None:
 
 def test_states() -> None:
     outputs = (
-        OutputEvent("gate", "out/a.mp4", "writing"),
-        OutputEvent("gate", "rtsp://h/day", "retrying", "refused"),
+        OutputChanged(camera="gate", output="out/a.mp4", state="writing"),
+        OutputChanged(camera="gate", output="rtsp://h/day", state="retrying", reason="refused"),
     )
     run = FakeRun(stats={name: CameraStats() for name in ("gate", "yard", "dock")})
     run.stats["gate"].set_up(True)
@@ -196,8 +196,14 @@ def test_engines(accept: str) -> None:
 def test_no_secret_comes_out_and_masked_outputs_are_one_series() -> None:
     urls = [CameraUrl(f"rtsp://viewer:{SECRET}{n}@10.0.0.5/day") for n in range(2)]
     outputs = (
-        OutputEvent("gate", urls[0].reveal(), "writing"),
-        OutputEvent("gate", urls[1].reveal(), "retrying", "refused", f"{urls[1].reveal()} refused"),
+        OutputChanged(camera="gate", output=urls[0].reveal(), state="writing"),
+        OutputChanged(
+            camera="gate",
+            output=urls[1].reveal(),
+            state="retrying",
+            reason="refused",
+            detail=f"{urls[1].reveal()} refused",
+        ),
     )
     run = FakeRun(states={"gate": {"outputs": outputs, "outputs_in_trouble": (urls[0].reveal(),)}})
     run.stats["gate"].count_reconnect(f"rtsp://viewer:{SECRET}0@10.0.0.5/day")
@@ -218,7 +224,7 @@ def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.
     run = FakeRun(stats={name: CameraStats() for name in names})
     for number, name in enumerate(names):
         url = CameraUrl(f"rtsp://viewer:{secrets.token_hex(8)}%40@10.0.{number // 250}.{number % 250}/day")
-        run.states[name] = {"outputs": (OutputEvent(name, str(url), "writing"),)}
+        run.states[name] = {"outputs": (OutputChanged(camera=name, output=str(url), state="writing"),)}
     metrics = Metrics(run)
 
     def scrape() -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import StatsSnapshot
+from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.monitoring.log_stream import Screen
 from nightday.pipeline.monitoring.status_text import (
     CameraStatus,
@@ -17,7 +18,6 @@ from nightday.pipeline.monitoring.status_text import (
     status_text,
     summary_text,
 )
-from nightday.pipeline.outputs.output import OutputEvent
 
 
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
@@ -78,8 +78,14 @@ def test_rates_are_those_since_the_last_report() -> None:
 def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
     url = CameraUrl("rtsp://viewer:Zk9q7Wx2@10.0.0.5/day")
     outputs = (
-        OutputEvent("gate", "out/gate.mp4", "writing"),
-        OutputEvent("gate", str(url), "retrying", "refused", f"Connection refused: {url.reveal()}"),
+        OutputChanged(camera="gate", output="out/gate.mp4", state="writing"),
+        OutputChanged(
+            camera="gate",
+            output=str(url),
+            state="retrying",
+            reason="refused",
+            detail=f"Connection refused: {url.reveal()}",
+        ),
     )
     entry = camera_json(
         camera(
