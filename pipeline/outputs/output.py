@@ -13,9 +13,9 @@ from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats
 from ..core.event_log import to_log
 from ..core.events import OutputChanged, OutputState, Publish
-from ..core.faults import OutputError, OutputReason, detail_of
+from ..core.faults import OutputReason, detail_of
 from ..core.frame import Picture
-from ..media.ffmpeg import reason_of
+from .reasons import output_reason
 from .writer import PictureSkipped, Writer
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Output(threading.Thread):
         try:
             self._writer.close()
         except Exception as error:
-            self._change("closed", _reason(error), detail_of(error))
+            self._change("closed", output_reason(error), detail_of(error))
         else:
             if self._well_since is not None:
                 # The last tries succeeded, but not for long enough to have been reported.
@@ -201,7 +201,7 @@ class Output(threading.Thread):
 
     def _fail(self, error: Exception) -> None:
         """Give up what the writer has open, and set the time of the next try."""
-        reason, detail = _reason(error), detail_of(error)
+        reason, detail = output_reason(error), detail_of(error)
         self._well_since = None
         try:
             self._writer.close()
@@ -220,8 +220,3 @@ class Output(threading.Thread):
             )
             if (before.state, before.reason) != (state, reason):
                 self._publish(self._event)
-
-
-def _reason(error: Exception) -> OutputReason:
-    """Why an output failed: the writer knows, or else FFmpeg's or the operating system's error says it."""
-    return error.reason if isinstance(error, OutputError) else reason_of(error)

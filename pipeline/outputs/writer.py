@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """Writes the pictures of one output, in that output's thread only.
 
-    Errors that say more than FFmpeg's or the operating system's are raised as OutputError, with their reason.
+    Where a writer knows more than the operating system's or FFmpeg's error says, it raises an OutputError with the
+    reason.
     """
 
     def write(self, picture: Picture) -> None:

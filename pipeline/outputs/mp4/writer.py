@@ -11,7 +11,6 @@ from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
 from ..shared_encoder import EncoderClient, SharedEncoder
-from ..system_errors import typed_system_errors
 from .fsync_thread import FsyncThread
 from .retention import Retention
 from .segment_file import SegmentFile
@@ -32,7 +31,7 @@ class SegmentWriter:
     of the file, for which nothing here waits. No file is ever written over: a taken name gets ``-1``, ``-2`` … before
     its ending. Folders are made as needed.
 
-    Raises OutputError, OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
+    Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
     complete fragments (and removed if there are none), and the next write begins another.
 
     Args:
@@ -69,7 +68,6 @@ class SegmentWriter:
         self._idle_after = IDLE_SECONDS
         self._last: Fraction | None = None  # seconds
 
-    @typed_system_errors()
     def write(self, picture: Picture) -> None:
         """Write one picture, into a new file if it is time for one.
 
@@ -82,7 +80,6 @@ class SegmentWriter:
                 raise
             self._write(picture)
 
-    @typed_system_errors()
     def idle(self, seconds: float) -> None:
         """Told now and then that no picture has come for ``seconds``: complete the file if the pause may be long.
 
@@ -91,14 +88,10 @@ class SegmentWriter:
         """
         self._sweep_first()
         if seconds >= self._idle_after:
-            self._close()
+            self.close()
 
-    @typed_system_errors()
     def close(self) -> None:
         """Complete the file at hand, if any."""
-        self._close()
-
-    def _close(self) -> None:
         file, self._file = self._file, None
         if file is None:
             return
@@ -118,7 +111,7 @@ class SegmentWriter:
         due = self._file is not None and self._file.lasts(picture) >= self._seconds
         encoded = self._encoder.encode(picture, key=due, begins=self._file is None)
         if self._file is not None and ((due and encoded.key) or not self._file.accepts(encoded)):
-            self._close()
+            self.close()
         if self._file is None:
             path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
             self._file = SegmentFile(

@@ -10,7 +10,6 @@ from ...core.camera_url import CameraUrl
 from ...core.frame import Picture
 from ..encoder import GENERATED_COMMENT
 from ..shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
-from ..system_errors import typed_system_errors
 from .client import RtspRecording, describe, interleaved, parameter_sets
 
 # Seconds to connect, for one answer, and for the server to take one picture.
@@ -40,7 +39,6 @@ class RestreamWriter:
         self._encoder = EncoderClient(encoder or SharedEncoder())
         self._open: _Stream | None = None
 
-    @typed_system_errors()
     def write(self, picture: Picture) -> None:
         """Send one picture, connecting first where needed. Raises PictureSkipped before its first key frame."""
         encoded = self._encoder.encode(picture, begins=self._open is None)
@@ -51,7 +49,6 @@ class RestreamWriter:
             self._open = _Stream(self._url, encoded, title=title)
         self._open.send(encoded)
 
-    @typed_system_errors()
     def idle(self, seconds: float) -> None:
         """Told now and then that no picture has come for ``seconds``: send a sign of life where one is due.
 
