@@ -53,8 +53,8 @@ def start(job: Job, notebook: Notebook) -> Stop:
 
     def work() -> None:
         with (
-            mock.patch("nightday.pipeline.outputs.output.SegmentWriter", Segments),
-            mock.patch("nightday.pipeline.outputs.output.RestreamWriter", Restream),
+            mock.patch("nightday.pipeline.outputs.mp4.writer.SegmentWriter", Segments),
+            mock.patch("nightday.pipeline.outputs.rtsp.writer.RestreamWriter", Restream),
         ):
             config = Config.model_validate({"cameras": cameras})
             outcomes.append(run(config, engines={model: engine}, commands=inbox))

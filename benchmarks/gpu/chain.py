@@ -24,7 +24,7 @@ from nightday.engines.model.generator import NightToDay
 from nightday.pipeline.analysis.draw import draw_mark
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
-from nightday.pipeline.outputs.encoder import SharedEncoder
+from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from nightday.pipeline.translation.engine_call import device_of, to_rgb, translate
 
 

@@ -35,8 +35,8 @@ from nightday.engines.install import INSTALL_DETECT
 from nightday.engines.model.checkpoint import read_checkpoint
 
 from ..core.camera_url import MASK, CameraUrl, register_secret
-from ..outputs.mp4.retention import Limits, retention_fault
-from ..outputs.output import output_fault
+from ..outputs.mp4.limits import Limits, retention_fault
+from ..outputs.registry import output_fault
 from ..sources.registry import source_fault
 
 _FALSE = ("false", "no", "off")

@@ -28,7 +28,7 @@ def to_log(event: Event) -> None:
     """Write an event as one log record, with its name and values as the record's attributes."""
     name, text, level = name_of(event), _text(event), _level(event)
     extra: dict[str, Any] = {"event": name}
-    for key in ("camera", "cameras", "output", "reason"):
+    for key in ("camera", "cameras", "output", "reason", "files", "bytes"):
         value = getattr(event, key, None)
         if value is not None:
             extra[key] = list(value) if isinstance(value, tuple) else value

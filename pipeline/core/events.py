@@ -174,11 +174,15 @@ class Notice(Event):
         name: what it is called in the log.
         detail: a sentence.
         level: how serious it is.
+        files: how many files it is about, where it is about files.
+        bytes: their size together.
     """
 
     name: NoticeName
     detail: str
     level: Literal["info", "warning", "error"] = "info"
+    files: int | None = None
+    bytes: int | None = None
 
 
 Publish = Callable[[Event], None]

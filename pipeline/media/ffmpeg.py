@@ -1,21 +1,15 @@
 """Opening video sources with FFmpeg: how a source is opened, why it failed, and how a blocked call is ended.
 
-FFmpeg and PyAV put the URL, password and all, into exceptions and log lines. So nothing of theirs leaves this
-package: failures become a ``Reason`` and FFmpeg's own text for the error number, which holds no URL.
+FFmpeg and PyAV put the URL with its password into exceptions and log lines. So their texts must not leave the caller:
+a failure becomes a ``FaultReason`` and FFmpeg's own text for the error number, which holds no URL.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
-import math
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import av
-import av.container.core
 import av.error
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
@@ -70,60 +64,3 @@ def open_input(
         timeout=(open_timeout, stall_timeout),
         hwaccel=hwaccel,
     )
-
-
-class Watch:
-    """What may end a thread's blocking FFmpeg call early: the event it was made with, and a limit of time."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-        self._limit = math.inf
-
-    def expect(self, seconds: float) -> None:
-        """End FFmpeg's calls in this thread once ``seconds`` have passed from now; ``math.inf`` for never.
-
-        PyAV's own timeouts begin anew with each packet of any stream, and one of another stream is none here.
-        """
-        self._limit = time.monotonic() + seconds
-
-    @property
-    def over(self) -> bool:
-        """Whether the event is set or the time is up."""
-        return self._event.is_set() or time.monotonic() > self._limit
-
-
-class _InterruptibleTime:
-    """Stands for the ``time`` module in PyAV's interrupt callback, which asks it whether a timeout is over.
-
-    FFmpeg asks that callback about every 100 ms while it is blocked, in the thread that is blocked, and PyAV has
-    no other way to end a blocked call early. For a thread inside ``interruptible`` whose watch is over, the
-    time asked for lies further in the future with each question, so that whatever runs is over its limit.
-    """
-
-    def __init__(self) -> None:
-        self.local = threading.local()
-        self._far = itertools.count(1)
-
-    def monotonic(self) -> float:
-        """``time.monotonic()``, unless the asking thread has been told to end."""
-        watch: Watch | None = getattr(self.local, "watch", None)
-        return time.monotonic() if watch is None or not watch.over else math.ldexp(next(self._far), 32)
-
-
-_time = _InterruptibleTime()
-if getattr(av.container.core, "time", None) is time:  # elsewhere a blocked call ends at its timeout
-    av.container.core.time = _time  # type: ignore[attr-defined]
-
-
-@contextmanager
-def interruptible(event: threading.Event) -> Iterator[Watch]:
-    """End FFmpeg's blocking reads in this thread once ``event`` is set: they fail within about 0.1 s.
-
-    It reaches sockets while connecting and reading, not the name look-up before. The watch given sets limits of
-    time in the same way.
-    """
-    _time.local.watch = watch = Watch(event)
-    try:
-        yield watch
-    finally:
-        _time.local.watch = None

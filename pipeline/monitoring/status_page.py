@@ -15,8 +15,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.status import CameraStatus, Watched
+from ..outputs import registry as outputs
 from ..sources import registry as sources
 from .api import camera_json
 
@@ -27,19 +29,6 @@ RATE_OVER = 10.0
 # Seconds between the counts that are remembered for the rates.
 _RATE_STEP = 1.0
 
-_OUTPUT_ADVICE = {
-    "refused": "Nothing accepts connections there. Is the server on, and are address and port right?",
-    "unauthorised": "The server refuses user name or password, or publishing: put them right in its url.",
-    "not_found": "There is no such place: look at the path.",
-    "timeout": "The server does not answer.",
-    "stall": "The server does not take the pictures.",
-    "end_of_stream": "The server closed the connection.",
-    "unreachable": "There is no way to this address. Look at the network.",
-    "disk_full": "The disk is full. Make room, or set retention; recording then resumes by itself.",
-    "read_only": "The file system is read-only.",
-    "denied": "Not permitted: look at the folder's owner and permissions.",
-    "disk_error": "The disk reports errors.",
-}
 # What is said of a reason for which there is no advice.
 _NO_ADVICE = "The log says more."
 
@@ -148,7 +137,9 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
         remarks.append(f"Lost or not reached so far: {', '.join(_counts(entry['reconnects']))}.")
     for output in entry["outputs"]:
         reason = output["reason"]
-        output["advice"] = _OUTPUT_ADVICE.get(reason, _NO_ADVICE) if reason else ""
+        output["advice"] = (
+            outputs.advice(CameraUrl(output["output"]).scheme, reason) or _NO_ADVICE if reason else ""
+        )
     latencies = [entry[key] for key in ("latency_p50_ms", "latency_p95_ms") if entry[key] is not None]
     return {
         "camera": entry,

@@ -1,104 +1,53 @@
-"""Outputs: a thread each, which no camera ever waits for, and which starts again after a failure."""
+"""An output: a thread that no camera ever waits for, and that starts again after a failure."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import random
-import re
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from ..core.backoff import Backoff
-from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats
-from ..core.faults import FaultReason, detail_of
+from ..core.event_log import to_log
+from ..core.events import OutputChanged, OutputState, Publish
+from ..core.faults import OutputReason, detail_of
 from ..core.frame import Picture
-from ..media.ffmpeg import reason_of
-from .encoder import LeftOut, SharedEncoder
-from .mp4.retention import Limits, Retention
-from .mp4.writer import SegmentWriter
-from .rtsp.client import RtspError
-from .rtsp.writer import RestreamWriter
+from .reasons import output_reason
+from .writer import PictureSkipped, Writer
 
 log = logging.getLogger(__name__)
 
-OutputState = Literal["starting", "writing", "retrying", "closed"]
-OutputReason = FaultReason | Literal["disk_full", "read_only", "denied", "disk_error"]
-
-NO_PORT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
-QUEUE = 4  # pictures an output may lie behind: 0.16 s at 25 fps, 25 MB at 1080p
-FILE_BACKOFF = Backoff(
-    cap=5.0
-)  # seconds: a folder is tried again at little cost, and soon after it was put right
-SETTLE = (
-    2.0  # seconds a retried output must write until it counts as writing: a nearly full disk takes a little
-)
-IDLE_CHECK = 1.0  # seconds without a picture until the writer is told
-STALLED = 5.0  # seconds a write may take until it is said; a disk's cannot be ended
-_CANCEL_CHECK = 0.1  # seconds between a blocked put's looks at `cancelled`: it can wait on one thing only
-_ERRNO_REASONS: dict[int | None, OutputReason] = {
-    errno.ENOSPC: "disk_full",
-    errno.EDQUOT: "disk_full",
-    errno.EROFS: "read_only",
-    errno.EACCES: "denied",
-    errno.EPERM: "denied",
-    errno.EIO: "disk_error",
-}
-_STATUS_REASONS: dict[int, OutputReason] = {
-    401: "unauthorised",
-    403: "unauthorised",
-    404: "not_found",
-}
-_LATER = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
-
-
-class Writer(Protocol):
-    """What a sink writes with, in its own thread only."""
-
-    def write(self, picture: Picture) -> None:
-        """Write one picture. Any exception but LeftOut means that the output is lost for now."""
-        ...
-
-    def idle(self, seconds: float) -> None:
-        """Told about once a second that no picture has come for ``seconds``; may raise as ``write`` does."""
-        ...
-
-    def close(self) -> None:
-        """Complete what was written. ``write`` may be called again afterwards and begins anew."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class OutputEvent:
-    """An output's change of state. ``reason`` and ``detail`` say why it is ``retrying``."""
-
-    camera: str
-    output: str
-    state: OutputState
-    reason: OutputReason | None = None
-    detail: str = ""
+# Pictures that may wait to be written: 0.16 s at 25 fps, 25 MB at 1080p.
+QUEUE = 4
+# Seconds a retried output must write until it counts as recovered. A nearly full disk takes a few pictures and fails
+# again.
+RECOVERY_SECONDS = 2.0
+# Seconds without a picture until the writer is told.
+IDLE_CHECK = 1.0
+# Seconds a write may take until it is reported as stalled. A write to a disk cannot be interrupted.
+STALLED = 5.0
+# Seconds between a blocked ``put_wait``'s looks at ``cancelled``: it can wait for one thing only.
+_CANCEL_CHECK = 0.1
 
 
 class Output(threading.Thread):
     """One output of one camera: a short queue, and a thread that encodes and writes.
 
-    A failure concerns this output alone: it is logged once, pictures are dropped as "output_failed" until the
-    back-off is over, then the writer is tried again with the next picture. It counts as put right, and the back-off
-    begins anew, when it has written for ``SETTLE`` seconds. A write that takes longer than ``STALLED`` is said to
-    be retrying ("stall") while it lasts. A picture's latency is counted once it is written, so that waiting in the
+    A failure concerns this output alone: it is published once, pictures are dropped as "output_failed" until the
+    back-off is over, then the writer is tried again with the next picture. It counts as recovered, and the back-off
+    begins anew, when it has written for ``RECOVERY_SECONDS``. While a write takes longer than ``STALLED``, the output
+    is "retrying" with the reason "stall". A picture's latency is counted once it is written, so that waiting in the
     queue, encoding and writing are part of it.
 
     Args:
         writer: writes; used in this thread only.
-        camera: the camera's name, for events and the log.
+        camera: the camera's name, for events.
         output: the output's name there, secrets masked.
         stats: the camera's counters.
-        on_event: called in this thread at each change of state; must not block.
+        publish: told of each change of state; must not block.
         backoff: waiting times between tries.
         rng: draws their jitter.
         clock: time.
@@ -111,17 +60,17 @@ class Output(threading.Thread):
         camera: str,
         output: str,
         stats: CameraStats,
-        on_event: Callable[[OutputEvent], None] | None = None,
+        publish: Publish = to_log,
         backoff: Backoff = Backoff(),  # noqa: B008 - immutable
         rng: random.Random | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(name=f"sink-{camera}", daemon=True)
+        super().__init__(name=f"output-{camera}", daemon=True)
         self._writer = writer
         self._camera = camera
         self._output = output
         self._stats = stats
-        self._on_event = on_event
+        self._publish = publish
         self._backoff = backoff
         self._rng = rng or random.Random()
         self._clock = clock or SystemClock()
@@ -132,11 +81,11 @@ class Output(threading.Thread):
         self._retry_at: float | None = None
         self._well_since: float | None = None
         self._busy_since: float | None = None
-        self._telling = threading.Lock()
-        self._event = OutputEvent(camera, output, "starting")
+        self._event_lock = threading.Lock()
+        self._event = OutputChanged(camera=camera, output=output, state="starting")
 
     @property
-    def event(self) -> OutputEvent:
+    def event(self) -> OutputChanged:
         """The output's present state, with its reason."""
         return self._event
 
@@ -157,7 +106,7 @@ class Output(threading.Thread):
     def put_wait(self, picture: Picture, *, cancelled: threading.Event) -> bool:
         """Queue ``picture`` once there is room: for files at ``pace: fast``, which lose nothing.
 
-        False, with the picture not queued, once ``cancelled`` is set or the sink is closing.
+        False, with the picture not queued, once ``cancelled`` is set or the output is closing.
         """
         with self._changed:
             while not cancelled.is_set() and not self._closing:
@@ -187,19 +136,19 @@ class Output(threading.Thread):
             picture = self._next()
             now = self._clock.monotonic()
             if picture is None:
-                if not self._waits(now):
+                if not self._backs_off(now):
                     self._attempt(lambda: self._writer.idle(now - idle_since))  # noqa: B023 - called at once
                 continue
             idle_since = now
-            if self._waits(now):
+            if self._backs_off(now):
                 self._stats.count_dropped("output_failed")
                 continue
             try:
-                written = self._attempt(lambda: self._writer.write(picture))  # noqa: B023 - called at once
-            except LeftOut:
+                succeeded = self._attempt(lambda: self._writer.write(picture))  # noqa: B023 - called at once
+            except PictureSkipped:
                 self._stats.count_dropped("output_slow")
                 continue
-            if written:
+            if succeeded:
                 self._count_written(picture)
             else:
                 self._stats.count_dropped("output_failed")
@@ -209,22 +158,23 @@ class Output(threading.Thread):
             self._change("closed", output_reason(error), detail_of(error))
         else:
             if self._well_since is not None:
-                self._change("writing")  # the last thing it did, too short a time to have been said
+                # The last tries succeeded, but not for long enough to have been reported.
+                self._change("writing")
             self._change("closed")
 
-    def _waits(self, now: float) -> bool:
+    def _backs_off(self, now: float) -> bool:
         """Whether the back-off is not over yet."""
         return self._retry_at is not None and now < self._retry_at
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Do ``work``; False if it failed, which is then dealt with. Raises LeftOut, which is no failure."""
+        """Do ``work``; False if it failed, which is then dealt with. Raises PictureSkipped, which is no failure."""
         with self._changed:
             self._busy_since = self._clock.monotonic()
         try:
             work()
-        except LeftOut:
+        except PictureSkipped:
             raise
-        except Exception as error:  # whatever an output does must stay with it
+        except Exception as error:  # whatever happens in one output must not reach the others
             self._fail(error)
             return False
         finally:
@@ -237,7 +187,7 @@ class Output(threading.Thread):
         self._stats.count_latency(now - picture.frame.decoded_at)
         self._retry_at = None
         self._well_since = now if self._well_since is None else self._well_since
-        if not self._failures or now - self._well_since >= SETTLE:
+        if not self._failures or now - self._well_since >= RECOVERY_SECONDS:
             self._failures = 0
             self._change("writing")
 
@@ -262,103 +212,11 @@ class Output(threading.Thread):
         self._change("retrying", reason, detail)
 
     def _change(self, state: OutputState, reason: OutputReason | None = None, detail: str = "") -> None:
-        """Log and tell a change of state or of its reason, once."""
-        with self._telling:  # a stall is told by who offers pictures
-            before, self._event = self._event, OutputEvent(self._camera, self._output, state, reason, detail)
-            if (before.state, before.reason) == (state, reason):
-                return
-            text = f"{self._camera}: output {self._output} {state}"
-            if reason is not None:
-                text += f" ({reason}: {detail})"
-            level = logging.WARNING if reason is not None else logging.INFO
-            extra = {
-                "event": f"output_{state}",
-                "camera": self._camera,
-                "output": self._output,
-                "reason": reason,
-            }
-            log.log(level, "%s", text, extra=extra)
-            if self._on_event is not None:
-                self._on_event(self._event)
-
-
-def output_reason(error: BaseException) -> OutputReason:
-    """The typed reason of an output's failure."""
-    if isinstance(error, RtspError):
-        return _STATUS_REASONS.get(error.status, "failed")
-    if isinstance(error, OSError) and error.errno in _ERRNO_REASONS:
-        return _ERRNO_REASONS[error.errno]
-    return reason_of(error)
-
-
-def open_output(
-    output: CameraUrl | str,
-    *,
-    camera: str,
-    stats: CameraStats,
-    segment_seconds: float = 60.0,
-    generated: bool = True,
-    retention: Limits | None = None,
-    encoder: SharedEncoder | None = None,
-    on_event: Callable[[OutputEvent], None] | None = None,
-    backoff: Backoff | None = None,
-    rng: random.Random | None = None,
-    clock: Clock | None = None,
-) -> Output:
-    """A started sink for ``output``: segments for a path ending in ``.mp4``, a restream for ``rtsp://``.
-
-    ``generated`` says whether generated pictures may come, which the output then notes in its metadata.
-    ``retention`` is for files. Outputs of one camera that are given the same ``encoder`` encode once. Without
-    ``backoff``, files are tried again every 5 s at the least, servers every 30.
-    Opens nothing yet: a server that is down or a folder that cannot be written is tried again from the sink's
-    thread. Raises ValueError with ``output_fault``'s message for any other address.
-    """
-    url = CameraUrl(output) if isinstance(output, str) else output
-    fault = output_fault(url)
-    if fault is not None:
-        raise ValueError(fault)
-    writer: Writer
-    if url.is_file:
-        kept = None
-        if retention is not None:
-            kept = Retention(template=url.path, limits=retention, camera=camera, clock=clock)
-        writer = SegmentWriter(
-            template=str(url.path),
-            segment_seconds=segment_seconds,
-            generated=generated,
-            encoder=encoder,
-            retention=kept,
-        )
-    else:
-        writer = RestreamWriter(url=url, generated=generated, encoder=encoder)
-    sink = Output(
-        writer,
-        camera=camera,
-        output=str(url),
-        stats=stats,
-        on_event=on_event,
-        backoff=backoff or (FILE_BACKOFF if url.is_file else Backoff()),
-        rng=rng,
-        clock=clock,
-    )
-    sink.start()
-    return sink
-
-
-def output_fault(output: CameraUrl | str) -> str | None:
-    """What is wrong with an ``outputs`` entry, in one line without its secrets; None if nothing is."""
-    url = CameraUrl(output) if isinstance(output, str) else output
-    ways = "use a path ending in .mp4 (strftime codes allowed) or rtsp://host/path"
-    if url.is_file:
-        if url.path.suffix != ".mp4":
-            return f"output {url}: a file output must end in .mp4; {ways}"
-        if re.match(r"file:", url.reveal(), re.IGNORECASE):
-            return f"output {url}: write the path without file:, its % codes are the time's; {ways}"
-        return None
-    if url.scheme == "rtsp":
-        if not re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE):
-            return f"output {url}: no host; {ways}"
-        return None if url.port_is_usable else f"output {url}: has {NO_PORT}"
-    if url.scheme in _LATER:
-        return f"output {url}: {url.scheme} outputs are not built in yet; {ways}"
-    return f"output {url}: {url.scheme!r} is no output; {ways}"
+        """Publish a change of state or of its reason, once."""
+        with self._event_lock:  # a stall is reported by the thread that offers pictures
+            before = self._event
+            self._event = OutputChanged(
+                camera=self._camera, output=self._output, state=state, reason=reason, detail=detail
+            )
+            if (before.state, before.reason) != (state, reason):
+                self._publish(self._event)

@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 from ..core.events import Notice
 from ..core.faults import detail_of
 from ..media import gpu_video
-from ..media.ffmpeg import Watch, interruptible, open_input, reason_of
+from ..media.ffmpeg import open_input, reason_of
+from ..media.interruptible import Watch, interruptible
 from .base import ConnectionSettings, SourceLostError
 from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel
 from .steady_size import SteadySize

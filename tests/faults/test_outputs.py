@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.outputs.encoder import SharedEncoder
-from nightday.pipeline.outputs.output import QUEUE, SETTLE, STALLED, Output, open_output
+from nightday.pipeline.outputs.output import QUEUE, RECOVERY_SECONDS, STALLED, Output
+from nightday.pipeline.outputs.registry import open_output
 from nightday.pipeline.outputs.rtsp import client
 from nightday.pipeline.outputs.rtsp import writer as writer_module
 from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
+from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from tests.faults.feeding import FRAME, RATE, Camera, heartbeat, states
 from tests.support.media_helpers import (
-    Events,
     FakeClock,
     WatchedStats,
     ffmpeg_complaints,
     packet_pts,
     picture,
 )
+from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import WAIT, RtspServer
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
@@ -130,13 +131,13 @@ def babbling(connection: socket.socket, ended: threading.Event) -> None:
 @contextmanager
 def two_outputs(
     url: str, folder: Path, *, size: tuple[int, int] = (64, 48)
-) -> Iterator[tuple[Camera, Events, Events, WatchedStats]]:
+) -> Iterator[tuple[Camera, OutputEvents, OutputEvents, WatchedStats]]:
     """A camera with a restream and a recording that share an encoder; the recording must have all at the end."""
-    events, recorded = Events(), Events()
+    events, recorded = OutputEvents(), OutputEvents()
     stats, recorded_stats = WatchedStats(), WatchedStats()
     shared, path = SharedEncoder(), str(folder / "all.mp4")
-    live = open_output(url, camera="gate", stats=stats, on_event=events, backoff=SOON, encoder=shared)
-    file = open_output(path, camera="gate", stats=recorded_stats, on_event=recorded, encoder=shared)
+    live = open_output(url, camera="gate", stats=stats, publish=events, backoff=SOON, encoder=shared)
+    file = open_output(path, camera="gate", stats=recorded_stats, publish=recorded, encoder=shared)
     with heartbeat() as beats:
         with Camera(live, file, size=size) as camera:
             yield camera, events, recorded, stats
@@ -171,8 +172,8 @@ def test_a_stream_that_stalls_is_given_up_in_time_and_closing_does_not_wait_for_
     """FFmpeg's own client sat in one write for 80 s, until the peer went away."""
     monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer("RECORD", silent) as peer:
-        stats, events, never = WatchedStats(), Events(), threading.Event()
-        output = open_output(peer.url, camera="gate", stats=stats, on_event=events, backoff=SOON)
+        stats, events, never = WatchedStats(), OutputEvents(), threading.Event()
+        output = open_output(peer.url, camera="gate", stats=stats, publish=events, backoff=SOON)
         number, longest, offered_at = 0, 0.0, time.monotonic()
         while "retrying" not in states(events):
             number += 1
@@ -195,8 +196,8 @@ def test_a_peer_that_is_no_server_is_given_up(
 ) -> None:
     monkeypatch.setattr(writer_module, "IO_TIMEOUT", TIMEOUT)
     with Peer(until, misbehave) as peer:
-        stats, events = WatchedStats(), Events()
-        output = open_output(peer.url, camera="gate", stats=stats, on_event=events)
+        stats, events = WatchedStats(), OutputEvents()
+        output = open_output(peer.url, camera="gate", stats=stats, publish=events)
         output.offer(picture(FRAME))
         assert events.wait_for(lambda event: event.state == "retrying").reason == reason
         assert output.close(WAIT)
@@ -209,8 +210,8 @@ def test_a_server_that_hangs_up_is_noticed_without_a_picture() -> None:
         hung_up.wait(WAIT)
 
     with Peer("RECORD", hang_up) as peer:
-        stats, events = WatchedStats(), Events()
-        output = open_output(peer.url, camera="gate", stats=stats, on_event=events)
+        stats, events = WatchedStats(), OutputEvents()
+        output = open_output(peer.url, camera="gate", stats=stats, publish=events)
         output.offer(picture(FRAME))
         events.wait_for(lambda event: event.state == "writing")
         hung_up.set()
@@ -273,7 +274,7 @@ def test_a_frozen_server_loses_its_own_stream_alone(tmp_path: Path, monkeypatch:
         assert events.wait_for(lambda event: event.state == "retrying").reason == "timeout"
 
 
-# The sink's own rules -----------------------------------------------------------------------------------------
+# The output's own rules ---------------------------------------------------------------------------------------
 
 
 class Counted:
@@ -312,11 +313,15 @@ def test_an_output_that_fails_again_and_again_is_said_once_and_waits_longer_each
 ) -> None:
     caplog.set_level("INFO")
     clock, backoff, never = FakeClock(), Counted(), threading.Event()
-    settled = round(SETTLE * RATE) + 5
+    settled = round(RECOVERY_SECONDS * RATE) + 5
     output = Output(
         Flapping(clock, [3, 10, 10, 0, settled, 1, 100]),
-        camera="gate", output="x", stats=WatchedStats(), clock=clock, backoff=backoff,  # type: ignore[arg-type]
-    )  # fmt: skip
+        camera="gate",
+        output="x",
+        stats=WatchedStats(),
+        clock=clock,
+        backoff=backoff,  # type: ignore[arg-type]
+    )
     output.start()
     for number in range(3 + 10 + 10 + settled + 1 + 100 + 6):
         assert output.put_wait(picture(number), cancelled=never)
@@ -327,7 +332,7 @@ def test_an_output_that_fails_again_and_again_is_said_once_and_waits_longer_each
 
 
 def test_a_write_that_does_not_come_back_is_said_while_it_lasts() -> None:
-    clock, events, never = FakeClock(), Events(), threading.Event()
+    clock, events, never = FakeClock(), OutputEvents(), threading.Event()
     entered, released = threading.Event(), threading.Event()
 
     class Stuck:
@@ -341,7 +346,7 @@ def test_a_write_that_does_not_come_back_is_said_while_it_lasts() -> None:
         def close(self) -> None:
             pass
 
-    output = Output(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, on_event=events)
+    output = Output(Stuck(), camera="gate", output="x", stats=WatchedStats(), clock=clock, publish=events)
     output.start()
     output.offer(picture(0))
     assert entered.wait(WAIT)

@@ -22,21 +22,21 @@ import pytest
 
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs.mp4.retention import Limits
+from nightday.pipeline.outputs.mp4.limits import Limits
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.output import Output, open_output
+from nightday.pipeline.outputs.output import Output
+from nightday.pipeline.outputs.registry import open_output
 from tests.faults.feeding import RATE, Camera, states
 from tests.support.media_helpers import (
-    Events,
     FakeClock,
     WatchedStats,
     ffmpeg_complaints,
     packet_pts,
     picture,
 )
+from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import CLIP, WAIT
 
-ROOT = Path(__file__).parents[2]
 FRAME = 512  # ticks of a frame at 25 fps
 MAY_LOSE = 2.0  # seconds of the open file
 RESUMES_WITHIN = 10.0  # seconds after there is room again
@@ -74,11 +74,13 @@ def kill_under_way(folder: Path, *, after: float, segment_seconds: float = 2.0) 
         f" segment_seconds: {segment_seconds}}}]"
     )
     before = {path: _digest(path) for path in (folder / "out").glob("*")}
-    command = [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())"]
+    command = [sys.executable, "-c", "import sys; from nightday.pipeline.cli import main; sys.exit(main())"]
     process = subprocess.Popen(
         [*command, "--cameras", str(config)],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     try:
         began = _appears(folder / "out", set(before), process)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -231,11 +233,11 @@ def write_all(writer: SegmentWriter, pictures: Iterable[Picture]) -> None:
 
 
 def test_a_full_disk_is_said_hurts_no_other_output_and_ends_by_itself(disk: Disk, tmp_path: Path) -> None:
-    events, stats = Events(), WatchedStats()
-    other_events, other_stats = Events(), WatchedStats()
+    events, stats = OutputEvents(), WatchedStats()
+    other_events, other_stats = OutputEvents(), WatchedStats()
     template = str(disk.folder / "%Y%m%d" / "%H%M%S.mp4")
-    full = open_output(template, camera="gate", stats=stats, on_event=events, segment_seconds=2)
-    other = open_output(str(tmp_path / "other.mp4"), camera="gate", stats=other_stats, on_event=other_events)
+    full = open_output(template, camera="gate", stats=stats, publish=events, segment_seconds=2)
+    other = open_output(str(tmp_path / "other.mp4"), camera="gate", stats=other_stats, publish=other_events)
     with Camera(full, other) as camera:
         events.wait_for(lambda event: event.state == "writing")
         disk.fill(100_000)
@@ -259,14 +261,14 @@ def test_on_a_full_disk_retention_makes_room_from_its_own_oldest_and_recording_g
     disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    events, stats = Events(), WatchedStats()
+    events, stats = OutputEvents(), WatchedStats()
     kept = disk.folder / "kept.mp4"
     disk.folder.mkdir(exist_ok=True)
     kept.write_bytes(b"not ours")
     template = str(disk.folder / "%Y%m%d-%H%M%S.mp4")
     limits = Limits(days=1)
     output = open_output(
-        template, camera="gate", stats=stats, on_event=events, segment_seconds=2, retention=limits
+        template, camera="gate", stats=stats, publish=events, segment_seconds=2, retention=limits
     )
     with Camera(output) as camera:
         while len(camera.sent) < 4 * RATE:
@@ -312,11 +314,15 @@ def test_each_fault_of_a_disk_has_its_reason_and_leaves_no_litter(
         return genuine(target, *arguments)
 
     monkeypatch.setattr(os, call, faulty)
-    stats, events, never = WatchedStats(), Events(), threading.Event()
+    stats, events, never = WatchedStats(), OutputEvents(), threading.Event()
     output = open_output(
-        str(tmp_path / "%H%M%S.mp4"), camera="gate", stats=stats, on_event=events, clock=FakeClock(tick=0.05),
+        str(tmp_path / "%H%M%S.mp4"),
+        camera="gate",
+        stats=stats,
+        publish=events,
+        clock=FakeClock(tick=0.05),
         backoff=Backoff(first=0.001, cap=0.001, floor=0.0),
-    )  # fmt: skip
+    )
     for pts in range(0, 40 * FRAME, FRAME):
         assert output.put_wait(picture(pts), cancelled=never)
     event = events.wait_for(lambda event: event.state == "retrying")
@@ -402,7 +408,7 @@ def test_a_slow_camera_still_gets_whole_files(tmp_path: Path) -> None:
     assert len(files) <= 3
 
 
-def test_the_sink_tells_a_pause(tmp_path: Path) -> None:
+def test_the_output_tells_a_pause(tmp_path: Path) -> None:
     paused = threading.Event()
 
     class Writer:

@@ -35,7 +35,8 @@ from nightday.pipeline.core.event_log import to_log
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.encoder import NVENC_OPTIONS, Coded, Feed, SharedEncoder
+from nightday.pipeline.outputs.encoder import NVENC_OPTIONS
+from nightday.pipeline.outputs.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from nightday.pipeline.scene.background import Background
 from nightday.pipeline.scene.night_gate import Light, NightGate, measure
 from nightday.pipeline.scene.training_pictures import TrainingPictures
@@ -92,8 +93,8 @@ class Output:
     """An output in the workers' own thread."""
 
     def __init__(self, shared: SharedEncoder) -> None:
-        self._feed = Feed(shared)
-        self.coded: list[Coded] = []
+        self._feed = EncoderClient(shared)
+        self.coded: list[EncodedPicture] = []
         self.pictures: list[Picture] = []
 
     def offer(self, shown: Picture) -> bool:
@@ -218,7 +219,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
         draw._mark_on.cache_clear()
 
 
-def decoded(coded: list[Coded]) -> np.ndarray:
+def decoded(coded: list[EncodedPicture]) -> np.ndarray:
     """What a player sees, (N, H, W, 3)."""
     context = av.CodecContext.create("h264", "r")
     frames = []

@@ -1,1 +1,62 @@
 """Recording to MP4 files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...core.backoff import Backoff
+from ...core.camera_url import CameraUrl
+from ..module import OutputSettings
+
+if TYPE_CHECKING:
+    from ...core.faults import OutputReason
+    from ..writer import Writer
+
+address_form = "a path ending in .mp4 (strftime codes allowed)"
+advice: Mapping[OutputReason, str] = {
+    "not_found": "There is no such place: look at the path.",
+    "timeout": "The disk does not answer.",
+    "stall": "The disk does not take the pictures.",
+    "disk_full": "The disk is full. Make room, or set retention; recording then resumes by itself.",
+    "read_only": "The file system is read-only.",
+    "denied": "Not permitted: look at the folder's owner and permissions.",
+    "disk_error": "The disk reports errors.",
+}
+# Trying a folder again costs little, and recording is to resume soon after somebody has put it right.
+backoff = Backoff(cap=5.0)
+
+
+def fault(url: CameraUrl) -> str | None:
+    """What is wrong with the path of a recording; None if nothing is."""
+    if url.path.suffix != ".mp4":
+        return "a file output must end in .mp4"
+    if re.match(r"file:", url.reveal(), re.IGNORECASE):
+        return "write the path without file:, its % codes are the time's"
+    return None
+
+
+def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
+    """A writer of files named by the template ``url``."""
+    from .retention import Retention
+    from .writer import SegmentWriter
+
+    retention = None
+    if settings.retention is not None:
+        retention = Retention(
+            template=url.path,
+            limits=settings.retention,
+            camera=settings.camera,
+            publish=settings.publish,
+            clock=settings.clock,
+        )
+    return SegmentWriter(
+        template=str(url.path),
+        segment_seconds=settings.segment_seconds,
+        generated=settings.generated,
+        encoder=settings.encoder,
+        retention=retention,
+        camera=settings.camera,
+        publish=settings.publish,
+    )

@@ -1,4 +1,4 @@
-"""Getting recordings onto the disk itself, so that a power cut costs seconds of them and not files."""
+"""Putting recordings on the disk itself, so that a power cut costs seconds of them and not whole files."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-FLUSH_SECONDS = (
-    5.0  # between two flushes of a file; the kernel alone may take 30 s, or leave a file of no bytes
-)
+# Seconds between two flushes of a file. The kernel alone may take 30 s, or leave an empty file.
+FLUSH_SECONDS = 5.0
 
-# What file systems answer that cannot be asked for it: then the kernel's own time has to do.
+# What file systems answer that do not support it; the kernel then decides when.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 class FsyncThread:
-    """Flushes files in a thread of its own while there is something to flush; whoever asks never waits.
+    """Flushes files in a thread of its own while there is something to flush; the caller never waits.
 
-    An SD card may take seconds, of which an output at 25 fps has 0.16. At most one file waits: on a disk slower than
-    it is asked, a newer request takes the place of an older.
+    An SD card may take seconds, while an output at 25 fps can wait for 0.16 s. At most one file is waiting: if the
+    disk is slower than the requests, a newer one replaces the older.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._next: tuple[int, Path] | None = None  # a handle of our own, and the folder the file is in
+        self._next: tuple[int, Path] | None = None  # a copy of the handle, and the file's folder
         self._working = False
         self._error: OSError | None = None
 
     def flush(self, handle: int, folder: Path) -> None:
         """Have what was written to ``handle`` put on the disk, and the file's name in ``folder``; returns at once.
 
-        ``handle`` may be closed afterwards. Raises what went wrong the last time, as OSError.
+        ``handle`` may be closed afterwards. Raises the OSError of an earlier flush that failed.
         """
         copy = os.dup(handle)
         with self._lock:
@@ -66,7 +65,7 @@ def _flush(handle: int, folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-    with suppress(OSError):  # a folder that was tidied away, or that cannot be opened
+    with suppress(OSError):  # the folder was removed, or cannot be opened
         opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(opened)

@@ -1,4 +1,4 @@
-"""Which files recording left behind: those whose names the output's template could have given them."""
+"""Finding an output's recordings: the files whose names its template could have given them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from ...core.camera_url import CameraUrl
 
 # What strftime makes of each code that a name can be read back from. strptime, which knows the locale's names of
-# months and days, has the last word.
+# months and days, decides in the end.
 _CODES = {
-    "Y": "[0-9]{4}", "y": "[0-9]{2}", "m": "[0-9]{2}", "d": "[0-9]{2}", "j": "[0-9]{3}",
-    "H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-9]{2}",
-    "p": r"\w*", "b": r"\w+\.?", "B": r"\w+", "a": r"\w+\.?", "A": r"\w+",
-}  # fmt: skip
+    **{"Y": "[0-9]{4}", "y": "[0-9]{2}", "m": "[0-9]{2}", "d": "[0-9]{2}", "j": "[0-9]{3}"},
+    **{"H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-9]{2}", "p": r"\w*"},
+    **{"b": r"\w+\.?", "B": r"\w+", "a": r"\w+\.?", "A": r"\w+"},
+}
 _SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%h": "%b"}
 _CODE = re.compile(r"(%[-_0^#EO]*[A-Za-z%])")
-_NUMBER = r"(?:-[1-9][0-9]{0,3})?"  # what makes a taken name free
+_NUMBER = r"(?:-[1-9][0-9]{0,3})?"  # what the writer adds to a name that is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Recording:
 def recordings(outputs: Iterable[CameraUrl]) -> set[Path]:
     """Files there are now that the file outputs among ``outputs`` could have written.
 
-    A recording never writes over a file, so what came up between two calls is what was recorded.
+    A recording never writes over a file, so the files that are new between two calls were recorded in between.
     """
     return {found.path for output in outputs if output.is_file for found in recorded(output.path)}
 
@@ -50,9 +50,9 @@ def recordings(outputs: Iterable[CameraUrl]) -> set[Path]:
 def recorded(template: Path) -> list[Recording]:
     """Files there are now that a strftime template, ending in ``.mp4``, could have written; in no order.
 
-    Every code must stand for what strftime makes of it, at a date that exists, and a code that comes twice for the
-    same both times; only for those of ``unreadable_code`` will any text do. From the first code on, links are
-    neither followed nor taken for recordings. Folders that cannot be read hold none.
+    Every code must stand for what strftime makes of it, at a date that exists. A code that comes twice must stand for
+    the same both times. For a code that ``unreadable_code`` names, any text will do. From the first code on, links
+    are neither followed nor taken for recordings. Folders that cannot be read count as empty.
     """
     fixed, names = _parts(template)
     levels = [re.compile(_regex(name, number=False)) for name in names[:-1]]
@@ -65,13 +65,13 @@ def recorded(template: Path) -> list[Recording]:
     ]
 
 
-def tidy(path: Path, template: Path) -> None:
-    """Remove the folders ``path`` was in that are empty now, up to the first that the template dates."""
+def remove_empty_folders(path: Path, template: Path) -> None:
+    """Remove the folders ``path`` was in that are empty now, up to the first with a code of the template in it."""
     dated = len(_parts(template)[1]) - 1
     for folder in list(path.parents)[:dated]:
         try:
             folder.rmdir()
-        except OSError:  # something else is in it
+        except OSError:  # it is not empty
             return
 
 
@@ -90,7 +90,10 @@ def _parts(template: Path) -> tuple[Path, list[str]]:
 
 
 def _search(fixed: str, below: str, levels: list[re.Pattern[str]]) -> Iterator[tuple[str, int, float]]:
-    """Names below ``fixed`` that fit the levels' patterns, with size and last change; text, as there may be many."""
+    """Names below ``fixed`` that fit the levels' patterns, with size and last change.
+
+    They are text, not ``Path``, since there may be many.
+    """
     try:
         with os.scandir(os.path.join(fixed, below)) as entries:
             fitting = [entry for entry in entries if levels[0].fullmatch(entry.name)]
@@ -140,7 +143,7 @@ def _spelled(template: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def _is_date(values: tuple[tuple[str, str], ...]) -> bool:
-    """Whether what codes stand for is a date; strptime takes 10 µs, and a sweep asks of the same files again."""
+    """Whether what the codes stand for is a date. strptime takes 10 µs, and each sweep asks about the same files."""
     try:
         time.strptime(" ".join(text for _, text in values), " ".join(f"%{code}" for code, _ in values))
     except ValueError:

@@ -1,44 +1,37 @@
-"""How long recordings are kept: the oldest go when they are too old or together too large."""
+"""Deleting the oldest recordings, when they are too old or together too large."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.clock import Clock, SystemClock
+from ...core.event_log import to_log
+from ...core.events import Notice, Publish
 from ...core.faults import detail_of
-from .recordings import Recording, recorded, tidy, unreadable_code
-
-log = logging.getLogger(__name__)
+from .limits import Limits, retention_fault
+from .recordings import Recording, recorded, remove_empty_folders
 
 DAY = 86_400.0  # seconds
 GIGABYTE = 10**9  # bytes, as disks are sold
-ROOM = 64 * 10**6  # bytes to make free on a full disk: some 10 s of 4K; of a small one, a twentieth
+# Bytes to make free on a full disk, about 10 s of 4K; on a small disk a twentieth of it instead.
+FREE_BYTES = 64 * 10**6
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How old (days) and how large together (gigabytes of 10⁹ bytes) an output's files may get; None: no limit."""
-
-    days: float | None = None
-    gigabytes: float | None = None
 
 
 class Retention:
     """Deletes the oldest recordings of one output, in the thread that writes them and between two files.
 
-    A file's age counts from its last change. What the template could not have written stays, whatever it is, and
-    so does what a link leads to. A file that cannot be deleted is passed over, said once until one can be again.
+    A file's age counts from its last change. Files that the template could not have written stay, and so does what
+    a link leads to. A file that cannot be deleted is passed over, and reported once until a deletion succeeds again.
 
     Args:
         template: the output's strftime template. Raises ValueError if names cannot be read back from it.
         limits: what may stay.
-        camera: the camera's name, for the log.
+        camera: the camera's name, for events.
+        publish: told what was deleted, and what could not be.
         clock: time.
         space: bytes free, and bytes in all, on the disk a folder is on.
     """
@@ -49,6 +42,7 @@ class Retention:
         template: Path,
         limits: Limits,
         camera: str,
+        publish: Publish = to_log,
         clock: Clock | None = None,
         space: Callable[[Path], tuple[int, int]] | None = None,
     ) -> None:
@@ -58,6 +52,7 @@ class Retention:
         self._template = template
         self._limits = limits
         self._camera = camera
+        self._publish = publish
         self._clock = clock or SystemClock()
         self._space = space or _space
         self._failing = False
@@ -79,7 +74,7 @@ class Retention:
             if self._delete(file):
                 total -= file.size
                 deleted.append(file)
-        self._tell(deleted, "")
+        self._report(deleted, "")
 
     def make_room(self, error: OSError) -> bool:
         """After ``error``, if it says that the disk is full: delete the oldest until there is room.
@@ -94,7 +89,7 @@ class Retention:
                 break
             if self._delete(file):
                 deleted.append(file)
-        self._tell(deleted, "; the disk was full")
+        self._report(deleted, "; the disk was full")
         return bool(deleted)
 
     def _oldest_first(self) -> list[Recording]:
@@ -105,8 +100,8 @@ class Retention:
         try:
             free, size = self._space(folder)
         except OSError:
-            return True  # who knows: one file less will have to do
-        return free >= min(ROOM, size // 20)
+            return True  # it cannot be known, so deleting one file has to do
+        return free >= min(FREE_BYTES, size // 20)
 
     def _delete(self, file: Recording) -> bool:
         try:
@@ -116,34 +111,25 @@ class Retention:
         except OSError as error:
             if not self._failing:
                 self._failing = True
-                log.warning(
-                    "%s: cannot delete %s, which retention is to: %s", self._camera, file.path, detail_of(error),
-                    extra={"event": "retention_failed", "camera": self._camera},
-                )  # fmt: skip
+                text = (
+                    f"retention cannot delete {file.path}: {detail_of(error)}; the next oldest goes instead"
+                )
+                notice = Notice(camera=self._camera, name="retention_failed", detail=text, level="warning")
+                self._publish(notice)
             return False
         self._failing = False
-        tidy(file.path, self._template)
+        remove_empty_folders(file.path, self._template)
         return True
 
-    def _tell(self, deleted: list[Recording], why: str) -> None:
-        if deleted:
-            files = f"{len(deleted)} file{'s' if len(deleted) > 1 else ''}"
-            size = sum(file.size for file in deleted)
-            log.info(
-                "%s: deleted the oldest %s (%.1f MB) of %s%s",
-                self._camera, files, size / 1e6, self._template, why,
-                extra={
-                    "event": "retention", "camera": self._camera, "files": len(deleted), "bytes": size,
-                },
-            )  # fmt: skip
-
-
-def retention_fault(template: Path) -> str | None:
-    """Why old files of ``template`` cannot be told from others, in one line; None if they can."""
-    code = unreadable_code(template)
-    if code is None:
-        return None
-    return f"retention cannot read {code} back from a file's name; use %Y %m %d %H %M %S in output {template}"
+    def _report(self, deleted: list[Recording], why: str) -> None:
+        if not deleted:
+            return
+        size = sum(file.size for file in deleted)
+        files = f"{len(deleted)} file{'s' if len(deleted) > 1 else ''}"
+        text = f"deleted the oldest {files} ({size / 1e6:.1f} MB) of {self._template}{why}"
+        self._publish(
+            Notice(camera=self._camera, name="retention", detail=text, files=len(deleted), bytes=size)
+        )
 
 
 def _space(folder: Path) -> tuple[int, int]:

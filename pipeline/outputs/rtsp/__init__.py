@@ -1,1 +1,42 @@
 """Publishing to an RTSP server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...core.backoff import Backoff
+from ...core.camera_url import CameraUrl
+from ..module import NO_PORT, OutputSettings
+
+if TYPE_CHECKING:
+    from ...core.faults import OutputReason
+    from ..writer import Writer
+
+address_form = "rtsp://host/path"
+advice: Mapping[OutputReason, str] = {
+    "refused": "Nothing accepts connections there. Is the server on, and are address and port right?",
+    "unauthorised": "The server refuses user name or password, or publishing: put them right in its url.",
+    "not_found": "There is no such place: look at the path.",
+    "timeout": "The server does not answer.",
+    "stall": "The server does not take the pictures.",
+    "end_of_stream": "The server closed the connection.",
+    "unreachable": "There is no way to this address. Look at the network.",
+    "denied": "This machine does not permit the connection: look at its firewall.",
+}
+backoff = Backoff()
+
+
+def fault(url: CameraUrl) -> str | None:
+    """What is wrong with the address of a stream; None if nothing is."""
+    if not re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE):
+        return f"no host; use {address_form}"
+    return None if url.port_is_usable else f"has {NO_PORT}"
+
+
+def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
+    """A writer that records to ``url``, its login included."""
+    from .writer import RestreamWriter
+
+    return RestreamWriter(url=url, generated=settings.generated, encoder=settings.encoder)

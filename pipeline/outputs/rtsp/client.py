@@ -1,8 +1,7 @@
 """A small RTSP client that announces one H.264 stream and records it to a server (RFC 2326), over TCP.
 
-FFmpeg has one, but PyAV keeps the interpreter to itself while it shakes hands: a server that took the connection
-and fell silent stopped every camera for 3.1 s a try. And it does not time out in mid-stream: one that stopped
-reading held a write for 80 s, until the connection ended. Here Python owns the socket.
+It owns its socket, unlike FFmpeg's: through PyAV that one holds the interpreter's lock during the handshake, which
+stops every camera while a server is silent, and it has no timeout once the stream runs.
 """
 
 from __future__ import annotations
@@ -18,24 +17,29 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
 from ...core.camera_url import CameraUrl
+from ...core.faults import OutputError, OutputReason
 
-KEEP_ALIVE = 25.0  # seconds between signs of life; servers end a session after 60 s by default
-LARGEST_REPLY = 65_536  # bytes; a server that sends more before it is done is none
+# Seconds between signs of life. By default servers end a session after 60 s without one.
+KEEP_ALIVE = 25.0
+# Bytes of a reply. A peer that sends more before the reply is complete is not an RTSP server.
+LARGEST_REPLY = 65_536
 PAYLOAD_TYPE = 96
+NOT_RTSP = "what answers there is not an RTSP server; look at host and port"
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+_REASONS: dict[int, OutputReason] = {401: "unauthorised", 403: "unauthorised", 404: "not_found"}
 
 
-class RtspError(OSError):
-    """The server refused. ``status`` is its RTSP status, 0 if what it said was no RTSP."""
+class RtspError(OutputError):
+    """The server refused. ``status`` is its RTSP status, 0 if its answer was not RTSP."""
 
     def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
+        super().__init__(_REASONS.get(status, "failed"), text)
         self.status = status
 
 
 class RtspRecording:
-    """A connection that records; made by announcing.
+    """A connection that records a stream to a server; making it announces the stream.
 
     Args:
         url: ``rtsp://`` address, its login included.
@@ -85,7 +89,7 @@ class RtspRecording:
         self._socket.sendall(data)
 
     def listen(self) -> None:
-        """Take what the server sent since, which is nothing to us. Raises ConnectionError if it is gone."""
+        """Read and ignore what the server has sent since. Raises ConnectionError if it has hung up."""
         self._socket.settimeout(0)
         try:
             while self._socket.recv(LARGEST_REPLY):
@@ -95,7 +99,7 @@ class RtspRecording:
         raise ConnectionResetError("the server closed the connection")
 
     def close(self) -> None:
-        """End the session, as far as the server takes notice without being waited for."""
+        """End the session; does not wait for the server's answer."""
         try:
             self._socket.settimeout(0)
             self._socket.send(self._request("TEARDOWN", self._url, {}))
@@ -137,29 +141,28 @@ class RtspRecording:
         return "\r\n".join([*lines, "", ""]).encode() + content
 
     def _reply(self) -> tuple[int, str, dict[str, str]]:
-        """The next reply's status, reason and headers. Packets between are passed over."""
+        """The next reply's status, reason and headers. Packets before it are ignored."""
         deadline = time.monotonic() + self._timeout
         while self._take(1, deadline, keep=True) == b"$":
             self._take(int.from_bytes(self._take(4, deadline)[2:], "big"), deadline)
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             if len(self._received) > LARGEST_REPLY or not b"RTSP/".startswith(self._received[:5]):
-                raise RtspError(0, "what answers there is no RTSP server")
+                raise RtspError(0, NOT_RTSP)
             self._receive(deadline)
         head, *lines = self._take(end + 4, deadline).decode("utf-8", "replace").split("\r\n")
         found = re.fullmatch(r"RTSP/1\.\d (\d{3}) ?(.*)", head)
         if found is None:
-            raise RtspError(0, "what answers there is no RTSP server")
+            raise RtspError(0, NOT_RTSP)
         headers: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
             name = name.strip().lower()
-            if (
-                name != "www-authenticate" or _challenge(headers.get(name, "")) is None
-            ):  # the first we can answer
+            # Of several challenges, keep the first that can be answered.
+            if name != "www-authenticate" or _challenge(headers.get(name, "")) is None:
                 headers[name] = value.strip()
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > LARGEST_REPLY:
-            raise RtspError(0, "what answers there is no RTSP server")
+            raise RtspError(0, NOT_RTSP)
         self._take(int(length), deadline)
         return int(found[1]), found[2], headers
 
@@ -215,7 +218,7 @@ def parameter_sets(packet: bytes) -> list[bytes]:
 
 
 def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:
-    """Scheme and parameters of a WWW-Authenticate header; None if it is none we can answer."""
+    """Scheme and parameters of a WWW-Authenticate header; None if it cannot be answered."""
     scheme, _, rest = header.partition(" ")
     parameters = parse_keqv_list([item for item in parse_http_list(rest) if "=" in item])
     if scheme.lower() == "basic":

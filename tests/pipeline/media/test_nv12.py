@@ -39,7 +39,8 @@ def wanted_rgb(y: Grey, chroma: Grey, colorspace: int, full: bool) -> NDArray[np
     luma = y.astype(float) / 255 if full else (y.astype(float) - 16) / 219
     red, blue = luma + 2 * (1 - kr) * cr, luma + 2 * (1 - kb) * cb
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return np.clip(np.stack((red, green, blue), -1) * 255, 0, 255)
+    rgb: NDArray[np.float64] = np.clip(np.stack((red, green, blue), -1) * 255, 0, 255)
+    return rgb
 
 
 def frame_of(planes: list[Grey], pix_fmt: str, colorspace: int, full: bool) -> av.VideoFrame:

@@ -10,10 +10,14 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.encoder import KEPT, Coded, Encoder, Feed, LeftOut, SharedEncoder
+from nightday.pipeline.outputs.encoder import Encoder
+from nightday.pipeline.outputs.shared_encoder import HISTORY, EncodedPicture, EncoderClient, SharedEncoder
+from nightday.pipeline.outputs.writer import PictureSkipped
 from tests.support.media_helpers import picture
 
 FRAME = 512
@@ -26,7 +30,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     genuine = Encoder.encode
 
-    def counted(self: Encoder, shown: Picture, *, key: bool = False) -> list[av.Packet]:
+    def counted(self: Encoder, shown: Picture, *, key: bool = False) -> list[av.Packet[VideoStream]]:
         seen.append(shown.frame.pts)
         return genuine(self, shown, key=key)
 
@@ -34,37 +38,39 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def shown(number: int, **options: object) -> Picture:
+def shown(number: int) -> Picture:
     """A picture that differs from its neighbours everywhere."""
     rgb = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-    return picture(number * FRAME, rgb=rgb, **options)  # type: ignore[arg-type]
+    return picture(number * FRAME, rgb=rgb)
 
 
-def take(feed: Feed, one: Picture, *, key: bool = False) -> Coded | None:
-    """What the feed gives for a picture; None where it is left out."""
+def take(client: EncoderClient, one: Picture, *, key: bool = False) -> EncodedPicture | None:
+    """What the client gives for a picture; None where it is skipped."""
     try:
-        return feed.encode(one, key=key)
-    except LeftOut:
+        return client.encode(one, key=key)
+    except PictureSkipped:
         return None
 
 
-def decode(coded: list[Coded]) -> Decoded:
+def decode(coded: list[EncodedPicture]) -> Decoded:
     """Pictures by PTS, by a decoder that fails on what it has no reference for."""
     context = av.CodecContext.create("h264", "r")
+    assert isinstance(context, VideoCodecContext)
     context.options = {"err_detect": "explode", "flags": "-output_corrupt"}
-    frames: Decoded = {}
+    frames: list[av.VideoFrame] = []
     for item in coded:
         packet = av.Packet(item.data)
         packet.pts = packet.dts = item.pts
-        frames |= {frame.pts: frame.to_ndarray().tobytes() for frame in context.decode(packet)}  # type: ignore[attr-defined]
-    return frames | {frame.pts: frame.to_ndarray().tobytes() for frame in context.decode(None)}  # type: ignore[attr-defined]
+        frames += context.decode(packet)
+    frames += context.decode(None)
+    return {frame.pts: frame.to_ndarray().tobytes() for frame in frames if frame.pts is not None}
 
 
 def test_each_picture_is_encoded_once_for_all(encoded: list[int]) -> None:
     shared = SharedEncoder()
-    feeds = [Feed(shared) for _ in range(3)]
+    clients = [EncoderClient(shared) for _ in range(3)]
     pictures = [shown(number) for number in range(30)]
-    got = [[feed.encode(one) for feed in feeds] for one in pictures]
+    got = [[client.encode(one) for client in clients] for one in pictures]
     assert encoded == [one.frame.pts for one in pictures]
     assert all(coded is row[0] for row in got for coded in row)
 
@@ -75,10 +81,10 @@ def test_outputs_that_leave_out_pictures_at_random_get_what_they_can_decode(enco
     print(f"seed {seed}")
     rng = random.Random(seed)
     shared = SharedEncoder()
-    whole: dict[int, Coded] = {}
-    feeds = [Feed(shared) for _ in range(3)]
-    queues: list[list[Picture]] = [[] for _ in feeds]
-    got: list[list[Coded]] = [[] for _ in feeds]
+    whole: dict[int, EncodedPicture] = {}
+    clients = [EncoderClient(shared) for _ in range(3)]
+    queues: list[list[Picture]] = [[] for _ in clients]
+    got: list[list[EncodedPicture]] = [[] for _ in clients]
     left_out = [0, 0, 0]
     for number in range(300):
         one = shown(number)
@@ -90,10 +96,10 @@ def test_outputs_that_leave_out_pictures_at_random_get_what_they_can_decode(enco
         for place in rng.sample(range(3), 3):
             for _ in range(rng.randrange(4) if place else len(queues[place])):
                 if queues[place]:
-                    coded = take(feeds[place], queues[place].pop(0), key=rng.random() < 0.02)
-                    if coded is not None:
-                        got[place].append(coded)
-                        whole[coded.pts] = coded
+                    given = take(clients[place], queues[place].pop(0), key=rng.random() < 0.02)
+                    if given is not None:
+                        got[place].append(given)
+                        whole[given.pts] = given
     assert len(encoded) == len(set(encoded))
     reference = decode([whole[pts] for pts in sorted(whole)])
     for coded, lost in zip(got, left_out, strict=True):
@@ -106,7 +112,7 @@ def test_outputs_that_leave_out_pictures_at_random_get_what_they_can_decode(enco
 
 def test_a_key_frame_asked_for_comes_with_the_picture_or_the_next_one() -> None:
     shared = SharedEncoder()
-    first, second = Feed(shared), Feed(shared)
+    first, second = EncoderClient(shared), EncoderClient(shared)
     for number in range(5):
         first.encode(shown(number))
     ahead = shown(5)
@@ -120,12 +126,12 @@ def test_a_key_frame_asked_for_comes_with_the_picture_or_the_next_one() -> None:
 
 def test_an_output_that_begins_takes_nothing_but_a_key_frame() -> None:
     shared = SharedEncoder()
-    first, second = Feed(shared), Feed(shared)
+    first, second = EncoderClient(shared), EncoderClient(shared)
     for number in range(3):
         first.encode(shown(number))
         second.encode(shown(number))
     first.encode(shown(3))
-    with pytest.raises(LeftOut):
+    with pytest.raises(PictureSkipped):
         second.encode(shown(3), begins=True)  # it could decode it, but not begin a file with it
     assert second.encode(shown(4), begins=True).key
 
@@ -134,33 +140,33 @@ def test_one_that_lies_far_behind_gets_nothing_old_and_starts_anew_with_a_key_fr
     encoded: list[int],
 ) -> None:
     shared = SharedEncoder()
-    quick, slow = Feed(shared), Feed(shared)
+    quick, slow = EncoderClient(shared), EncoderClient(shared)
     assert slow.encode(shown(0)) is not None
-    for number in range(KEPT + 10):
+    for number in range(HISTORY + 10):
         assert quick.encode(shown(number)) is not None
     assert [take(slow, shown(number)) for number in range(1, 5)] == [None] * 4
-    assert len(encoded) == KEPT + 10
-    again = slow.encode(shown(KEPT + 10))
+    assert len(encoded) == HISTORY + 10
+    again = slow.encode(shown(HISTORY + 10))
     assert again.key
-    assert quick.encode(shown(KEPT + 10)) is again
+    assert quick.encode(shown(HISTORY + 10)) is again
 
 
 def test_a_camera_whose_time_starts_anew_starts_a_new_stream() -> None:
     shared = SharedEncoder()
-    feed = Feed(shared)
+    client = EncoderClient(shared)
     streams = []
     for number, decoded_at in [(10, 1.0), (11, 2.0), (1, 3.0), (2, 4.0)]:
         one = shown(number)
         frame = dataclasses.replace(one.frame, decoded_at=decoded_at)
-        coded = feed.encode(dataclasses.replace(one, frame=frame))
+        coded = client.encode(dataclasses.replace(one, frame=frame))
         streams.append((coded.stream, coded.key))
     assert streams == [(1, True), (1, False), (2, True), (2, False)]
 
 
 def test_another_size_or_time_base_starts_a_new_stream() -> None:
-    feed = Feed(SharedEncoder())
+    client = EncoderClient(SharedEncoder())
     made = [
-        feed.encode(one)
+        client.encode(one)
         for one in (
             picture(1 * FRAME),
             picture(2 * FRAME, size=(96, 80)),
@@ -179,13 +185,13 @@ def test_another_size_or_time_base_starts_a_new_stream() -> None:
 def test_threads_that_ask_at_once_get_the_same(encoded: list[int]) -> None:
     shared, pictures = SharedEncoder(), [shown(number) for number in range(60)]
     barrier = threading.Barrier(4)
-    got: list[list[Coded]] = [[] for _ in range(4)]
+    got: list[list[EncodedPicture]] = [[] for _ in range(4)]
 
     def ask(place: int) -> None:
-        feed = Feed(shared)
+        client = EncoderClient(shared)
         for one in pictures:
             barrier.wait(20)
-            got[place].append(feed.encode(one))
+            got[place].append(client.encode(one))
 
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(4)]
     for thread in threads:

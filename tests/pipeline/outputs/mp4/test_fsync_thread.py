@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from nightday.pipeline.outputs.mp4 import fsync_thread
 from nightday.pipeline.outputs.mp4.fsync_thread import FLUSH_SECONDS
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from tests.support.media_helpers import packet_pts, picture
@@ -27,7 +26,7 @@ RATE = 25
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """A disk that tells what was flushed to it; nothing of it is held up any more at the end."""
     disk = Disk()
-    monkeypatch.setattr(fsync_thread.os, "fsync", disk.fsync)
+    monkeypatch.setattr(os, "fsync", disk.fsync)
     yield disk
     disk.free.set()
     wait_until(lambda: not any(thread.name == "flush" for thread in threading.enumerate()))

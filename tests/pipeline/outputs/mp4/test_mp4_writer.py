@@ -20,9 +20,9 @@ from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.output import QUEUE, Output, open_output, output_fault
+from nightday.pipeline.outputs.output import QUEUE, Output
+from nightday.pipeline.outputs.registry import open_output, output_fault
 from tests.support.media_helpers import (
-    Events,
     FakeClock,
     WatchedStats,
     clip_pts,
@@ -31,15 +31,16 @@ from tests.support.media_helpers import (
     packet_pts,
     picture,
 )
+from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import CLIP, WAIT
 
 BASE = Fraction(1, 12800)
 FRAME = 512  # ticks of a frame at 25 fps
 
 
-def write_all(writer: SegmentWriter, pts: list[int], **options: object) -> None:
+def write_all(writer: SegmentWriter, pts: list[int]) -> None:
     for number in pts:
-        writer.write(picture(number, wall_time=1_700_000_000 + number / 12800, **options))
+        writer.write(picture(number, wall_time=1_700_000_000 + number / 12800))
     writer.close()
 
 
@@ -167,16 +168,15 @@ def test_the_file_says_how_to_tell_generated_pictures_if_any_may_come(
 def test_after_sigkill_all_but_the_last_two_seconds_play(tmp_path: Path) -> None:
     """A process writes 25 fps pictures without end, says each PTS once written, and is killed under way."""
     script = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from media_helpers import picture\n"
-        "from pipeline.segments import SegmentWriter\n"
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from nightday.pipeline.outputs.mp4.writer import SegmentWriter\n"
+        "from tests.support.media_helpers import picture\n"
         "writer = SegmentWriter(template=sys.argv[1], segment_seconds=5)\n"
         f"for number in range(10**6):\n"
         f"    writer.write(picture(number * {FRAME}))\n"
         f"    print(number * {FRAME}, flush=True)\n"
     )
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(tmp_path / "k.mp4"), str(here), str(here.parent)]
+    command = [sys.executable, "-c", script, str(tmp_path / "k.mp4"), str(Path(__file__).parents[4])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         written = [int(process.stdout.readline()) for _ in range(333)]
@@ -192,14 +192,16 @@ def test_after_sigkill_all_but_the_last_two_seconds_play(tmp_path: Path) -> None
         assert [frame.pts for frame in last.decode(video=0)] == packet_pts(files[-1])
 
 
-# As a sink ----------------------------------------------------------------------------------------------------
+# As an output -------------------------------------------------------------------------------------------------
 
 
-def test_a_sink_writes_everything_before_it_closes(tmp_path: Path) -> None:
-    stats, events = CameraStats(), Events()
-    sink = open_output(str(tmp_path / "s.mp4"), camera="gate", stats=stats, on_event=events)
-    taken = [number * FRAME for number in range(400) if sink.offer(picture(number * FRAME, size=(320, 240)))]
-    assert sink.close(WAIT)
+def test_an_output_writes_everything_before_it_closes(tmp_path: Path) -> None:
+    stats, events = CameraStats(), OutputEvents()
+    opened = open_output(str(tmp_path / "s.mp4"), camera="gate", stats=stats, publish=events)
+    taken = [
+        number * FRAME for number in range(400) if opened.offer(picture(number * FRAME, size=(320, 240)))
+    ]
+    assert opened.close(WAIT)
     assert packet_pts(tmp_path / "s.mp4") == taken
     assert stats.snapshot().dropped.get("output_slow", 0) == 400 - len(taken)
     assert [event.state for event in events] == ["writing", "closed"]
@@ -225,16 +227,16 @@ class Blocked:
 
 def test_offer_never_waits_and_counts_what_it_cannot_take() -> None:
     stats, writer = CameraStats(), Blocked()
-    sink = Output(writer, camera="gate", output="slow", stats=stats)
-    sink.start()
-    assert sink.offer(picture(0))
+    opened = Output(writer, camera="gate", output="slow", stats=stats)
+    opened.start()
+    assert opened.offer(picture(0))
     assert writer.entered.wait(WAIT)
-    assert [sink.offer(picture(number)) for number in range(1, QUEUE + 4)] == [True] * QUEUE + [False] * 3
+    assert [opened.offer(picture(number)) for number in range(1, QUEUE + 4)] == [True] * QUEUE + [False] * 3
     assert stats.snapshot().dropped == {"output_slow": 3}
-    assert not sink.close(0.01)
-    assert not sink.offer(picture(99))
+    assert not opened.close(0.01)
+    assert not opened.offer(picture(99))
     writer.released.set()
-    assert sink.close(WAIT)
+    assert opened.close(WAIT)
     assert writer.written == QUEUE + 1
 
 
@@ -255,14 +257,14 @@ def test_latency_runs_until_the_picture_is_written() -> None:
         def close(self) -> None:
             pass
 
-    sink = Output(Slow(), camera="gate", output="slow", stats=stats, clock=clock)
+    opened = Output(Slow(), camera="gate", output="slow", stats=stats, clock=clock)
     for number in range(4):
         shown = picture(number)
         frame = dataclasses.replace(shown.frame, decoded_at=clock.now)
-        assert sink.offer(dataclasses.replace(shown, frame=frame))
+        assert opened.offer(dataclasses.replace(shown, frame=frame))
     assert stats.snapshot().latency_p50 is None
-    sink.start()
-    assert sink.close(WAIT)
+    opened.start()
+    assert opened.close(WAIT)
     latency = stats.snapshot()
     assert latency.latency_p50 == pytest.approx(0.4)  # 0.2, 0.4 and 0.6: the others waited in the queue
     assert latency.latency_p95 == pytest.approx(0.58)
@@ -270,20 +272,22 @@ def test_latency_runs_until_the_picture_is_written() -> None:
 
 def test_a_waiting_put_loses_nothing_and_can_be_cancelled() -> None:
     stats, writer, cancelled = CameraStats(), Blocked(), threading.Event()
-    sink = Output(writer, camera="gate", output="slow", stats=stats)
-    sink.start()
+    opened = Output(writer, camera="gate", output="slow", stats=stats)
+    opened.start()
     for number in range(QUEUE):
-        assert sink.put_wait(picture(number), cancelled=cancelled)
+        assert opened.put_wait(picture(number), cancelled=cancelled)
     assert writer.entered.wait(WAIT)
-    assert sink.put_wait(picture(QUEUE), cancelled=cancelled)  # in the place of the one being written
+    assert opened.put_wait(picture(QUEUE), cancelled=cancelled)  # in the place of the one being written
     results: list[bool] = []
-    waiting = threading.Thread(target=lambda: results.append(sink.put_wait(picture(9), cancelled=cancelled)))
+    waiting = threading.Thread(
+        target=lambda: results.append(opened.put_wait(picture(9), cancelled=cancelled))
+    )
     waiting.start()
     cancelled.set()
     waiting.join(WAIT)
     assert results == [False]
     writer.released.set()
-    assert sink.close(WAIT)
+    assert opened.close(WAIT)
     assert writer.written == QUEUE + 1
     assert stats.snapshot().dropped == {}
 
@@ -293,24 +297,24 @@ def test_a_folder_that_cannot_be_written_is_retried_and_said_once(
 ) -> None:
     blocked = tmp_path / "out"
     blocked.write_text("a file where the folder should be")
-    stats, events, never = WatchedStats(), Events(), threading.Event()
+    stats, events, never = WatchedStats(), OutputEvents(), threading.Event()
     backoff = Backoff(first=0.001, cap=0.001, floor=0.0)  # over by the clock's next tick
-    sink = open_output(
+    opened = open_output(
         str(blocked / "x.mp4"),
         camera="gate",
         stats=stats,
-        on_event=events,
+        publish=events,
         clock=FakeClock(tick=0.01),
         backoff=backoff,
     )
     for number in range(5):
-        sink.put_wait(picture(number * FRAME), cancelled=never)
+        opened.put_wait(picture(number * FRAME), cancelled=never)
     stats.wait_dropped("output_failed", 5)
     blocked.unlink()
     sent = [number * FRAME for number in range(5, 25)]
     for pts in sent:
-        sink.put_wait(picture(pts), cancelled=never)
-    assert sink.close(WAIT)
+        opened.put_wait(picture(pts), cancelled=never)
+    assert opened.close(WAIT)
     assert packet_pts(blocked / "x.mp4") == sent
     assert [event.state for event in events] == ["retrying", "writing", "closed"]
     assert stats.snapshot().dropped == {"output_failed": 5}
@@ -320,25 +324,25 @@ def test_a_folder_that_cannot_be_written_is_retried_and_said_once(
 
 def test_no_try_is_made_before_the_back_off_is_over(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where the folder should be")
-    stats, events, clock = WatchedStats(), Events(), FakeClock()
+    stats, events, clock = WatchedStats(), OutputEvents(), FakeClock()
     hour = Backoff(first=3600.0, cap=3600.0, floor=3600.0)
-    sink = open_output(
+    opened = open_output(
         str(tmp_path / "out" / "x.mp4"),
         camera="gate",
         stats=stats,
-        on_event=events,
+        publish=events,
         clock=clock,
         backoff=hour,
     )
-    sink.offer(picture(0))
+    opened.offer(picture(0))
     stats.wait_dropped("output_failed", 1)
     (tmp_path / "out").unlink()
-    sink.offer(picture(FRAME))
+    opened.offer(picture(FRAME))
     stats.wait_dropped("output_failed", 2)
     assert not (tmp_path / "out").exists()
     clock.now += 3600
-    sink.offer(picture(2 * FRAME))
-    assert sink.close(WAIT)
+    opened.offer(picture(2 * FRAME))
+    assert opened.close(WAIT)
     assert packet_pts(tmp_path / "out" / "x.mp4") == [2 * FRAME]
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.outputs.mp4.limits import Limits, retention_fault
 from nightday.pipeline.outputs.mp4.recordings import recorded, recordings, unreadable_code
-from nightday.pipeline.outputs.mp4.retention import DAY, GIGABYTE, Limits, Retention, retention_fault
+from nightday.pipeline.outputs.mp4.retention import DAY, GIGABYTE, Retention
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from tests.support.media_helpers import FakeClock, picture
 
@@ -92,7 +93,7 @@ def test_only_names_the_template_could_have_written_go(tmp_path: Path) -> None:
         "2026/2/28/20260228-235959.mp4",
         "20260228-235959.mp4",
         "holiday/02/28/20260228-235959.mp4",
-    ]  # fmt: skip
+    ]
     for name in ours + others:
         make(tmp_path / name, age=100)
     template = tmp_path / "%Y/%m/%d/%Y%m%d-%H%M%S.mp4"

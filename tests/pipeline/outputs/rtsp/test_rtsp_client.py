@@ -9,6 +9,7 @@ import threading
 
 import av
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.outputs.encoder import Encoder
@@ -115,12 +116,12 @@ def test_the_requests_and_the_session() -> None:
             "8ca523f5e9506fed4657c9700eebdbec",
         ),
     ],
-)  # fmt: skip
+)
 def test_digest_answers_are_those_of_the_rfcs(
     monkeypatch: pytest.MonkeyPatch, challenge: str, answer: str
 ) -> None:
     own = "0a4f113b" if "testrealm" in challenge else "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
-    monkeypatch.setattr(client.secrets, "token_hex", lambda _count: own)
+    monkeypatch.setattr("secrets.token_hex", lambda _count: own)
     known = client._challenge(challenge)
     assert known is not None
     password = "Circle Of Life" if "testrealm" in challenge else "Circle of Life"
@@ -219,9 +220,9 @@ def test_the_description_holds_what_a_decoder_needs() -> None:
     shown = picture(0, size=(320, 240))
     packet = bytes(Encoder(shown, preset="veryfast").encode(shown)[0])
     sdp = describe(title="a title", parameter_sets=parameter_sets(packet))
-    announced = [
-        base64.b64decode(text) for text in re.search(r"sprop-parameter-sets=([^;]+);", sdp)[1].split(",")
-    ]  # type: ignore[index]
+    found = re.search(r"sprop-parameter-sets=([^;]+);", sdp)
+    assert found is not None
+    announced = [base64.b64decode(text) for text in found[1].split(",")]
     assert [unit[0] & 31 for unit in announced] == [7, 8]
     assert f"profile-level-id={announced[0][1:4].hex()}\r\n" in sdp
     assert "s=a title\r\n" in sdp
@@ -231,6 +232,7 @@ def test_the_description_holds_what_a_decoder_needs() -> None:
         slices = slices.replace(b"\0\0\0\1" + unit, b"").replace(b"\0\0\1" + unit, b"")
     assert all(unit not in slices for unit in announced)
     decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = b"".join(b"\0\0\0\1" + unit for unit in announced)
-    frames = [*decoder.decode(av.Packet(slices)), *decoder.decode(None)]  # type: ignore[attr-defined]
+    frames = [*decoder.decode(av.Packet(slices)), *decoder.decode(None)]
     assert [(frame.width, frame.height) for frame in frames] == [(320, 240)]

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from nightday.pipeline.core.backoff import Backoff
-from nightday.pipeline.outputs.output import QUEUE, Output, open_output
+from nightday.pipeline.outputs.output import QUEUE, Output
+from nightday.pipeline.outputs.registry import open_output
 from tests.faults.feeding import heartbeat
-from tests.support.media_helpers import Events, WatchedStats, ffmpeg_complaints, ffprobe, picture
+from tests.support.media_helpers import WatchedStats, ffmpeg_complaints, ffprobe, picture
+from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 
 PASSWORD = "Tr0ub4dor"
@@ -29,9 +31,9 @@ class Restream:
     """A restream with everything around it, closed at the end."""
 
     def __init__(self, url: str) -> None:
-        self.stats, self.events = WatchedStats(), Events()
-        self.sink: Output = open_output(
-            url, camera="gate", stats=self.stats, on_event=self.events, backoff=SOON, rng=random.Random(1)
+        self.stats, self.events = WatchedStats(), OutputEvents()
+        self.output: Output = open_output(
+            url, camera="gate", stats=self.stats, publish=self.events, backoff=SOON, rng=random.Random(1)
         )
         self.never = threading.Event()
         self.pts = 10**9
@@ -40,15 +42,15 @@ class Restream:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        assert self.sink.close(WAIT)
+        assert self.output.close(WAIT)
 
     def send(self, count: int, size: tuple[int, int] = (64, 48)) -> None:
         for _ in range(count):
             self.pts += FRAME
-            assert self.sink.put_wait(picture(self.pts, size=size), cancelled=self.never)
+            assert self.output.put_wait(picture(self.pts, size=size), cancelled=self.never)
 
     def send_until(self, state: str) -> None:
-        """Keep sending at camera rate or faster until the sink has got into ``state`` once more."""
+        """Keep sending at camera rate or faster until the output has got into ``state`` once more."""
         seen = len([event for event in self.events if event.state == state])
         deadline = time.monotonic() + WAIT
         while len([event for event in self.events if event.state == state]) == seen:
@@ -68,7 +70,7 @@ def test_a_real_server_records_it_without_error_and_with_the_pts_steps_kept(tmp_
             for frame in clip.decode(video=0):
                 pts = frame.pts + (frame.pts > 50_000) * 7_000  # a pause in the camera's time is kept as well
                 shown = picture(pts, time_base=frame.time_base, rgb=frame.to_ndarray(format="rgb24"))
-                assert output.sink.put_wait(shown, cancelled=output.never)
+                assert output.output.put_wait(shown, cancelled=output.never)
                 sent.append(float(pts * frame.time_base))
             server.expect_recorded(len(sent))
         path = server.expect("closed")["path"]
@@ -102,7 +104,7 @@ def test_a_new_size_is_announced_anew(tmp_path: Path) -> None:
         output.send(30, size=(97, 81))
         first = server.expect("closed")
         server.expect_recorded(30)
-        assert output.sink.close(WAIT)
+        assert output.output.close(WAIT)
         second = server.expect("closed")
     sizes = [ffprobe(Path(made["path"]), "stream=width,height")["streams"][0] for made in (first, second)]
     assert [(size["width"], size["height"]) for size in sizes] == [(64, 48), (96, 80)]
@@ -120,7 +122,7 @@ def test_a_server_that_goes_and_returns_is_found_again(tmp_path: Path) -> None:
             output.send_until("writing")
             output.send(60)
             server.expect_recorded(60)
-            assert output.sink.close(WAIT)
+            assert output.output.close(WAIT)
             made = server.expect("closed")
     came = times(made["path"])
     assert len(came) >= 60
@@ -165,6 +167,6 @@ def test_a_server_that_freezes_holds_nobody_else_up(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             output.pts += FRAME
             rgb = noise.integers(0, 256, (480, 640, 3), np.uint8)
-            output.sink.put_wait(picture(output.pts, rgb=rgb), cancelled=output.never)
+            output.output.put_wait(picture(output.pts, rgb=rgb), cancelled=output.never)
     assert output.events[-2].reason in ("timeout", "end_of_stream")
     assert max(later - earlier for earlier, later in pairwise(beats)) < 1.0

@@ -1,0 +1,67 @@
+"""What the module of one kind of output offers, and what its writers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..core.backoff import Backoff
+    from ..core.camera_url import CameraUrl
+    from ..core.clock import Clock
+    from ..core.events import Publish
+    from ..core.faults import OutputReason
+    from .mp4.limits import Limits
+    from .shared_encoder import SharedEncoder
+    from .writer import Writer
+
+NO_PORT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSettings:
+    """What a camera's outputs have in common; a kind of output uses what concerns it.
+
+    Attributes:
+        camera: the camera's name.
+        segment_seconds: length of a file.
+        generated: whether generated pictures may come, which the output then notes in its metadata.
+        retention: how long files stay; None keeps them for ever.
+        encoder: the camera's encoder, which all its outputs share.
+        publish: told what happens.
+        clock: time.
+    """
+
+    camera: str
+    segment_seconds: float
+    generated: bool
+    retention: Limits | None
+    encoder: SharedEncoder
+    publish: Publish
+    clock: Clock
+
+
+class OutputModule(Protocol):
+    """What the module of one kind of output offers; the registry loads it when an address asks for it.
+
+    Importing it must be quick: what needs PyAV or PyTorch is imported within ``make_writer``.
+
+    Attributes:
+        address_form: how its addresses are written, for messages.
+        advice: what to do about an output that is not being written, by the reason. A reason without an entry has no
+            advice.
+        backoff: how long to wait between tries.
+    """
+
+    address_form: str
+    advice: Mapping[OutputReason, str]
+    backoff: Backoff
+
+    def fault(self, url: CameraUrl) -> str | None:
+        """What is wrong with an address and how to put it right, without the address; None if nothing is."""
+        ...
+
+    def make_writer(self, url: CameraUrl, settings: OutputSettings) -> Writer:
+        """A writer for ``url``, which has no fault. It opens nothing before the first picture."""
+        ...

@@ -1,0 +1,133 @@
+"""Which module writes which kind of output, by the scheme of the address.
+
+A new kind of output is a module that offers what ``OutputModule`` says, and a line in ``_MODULES``. The modules are
+imported when they are asked for, and neither this module nor theirs import PyAV or PyTorch until an output is opened:
+the configuration checks addresses without them.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from ..core.camera_url import CameraUrl
+from .module import OutputModule, OutputSettings
+
+if TYPE_CHECKING:
+    from ..core.backoff import Backoff
+    from ..core.clock import Clock
+    from ..core.counters import CameraStats
+    from ..core.events import Publish
+    from ..core.faults import OutputReason
+    from .mp4.limits import Limits
+    from .output import Output
+    from .shared_encoder import SharedEncoder
+
+_MODULES = {
+    "file": ".mp4",
+    "rtsp": ".rtsp",
+}
+_PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
+
+
+def output_fault(output: CameraUrl | str) -> str | None:
+    """What is wrong with an ``outputs`` entry, in one line without its secrets; None if nothing is."""
+    url = CameraUrl(output) if isinstance(output, str) else output
+    module = _module(url.scheme)
+    if module is not None:
+        fault = module.fault(url)
+        if fault is not None and url.is_file:
+            # It may be an address whose scheme was forgotten, so say how the other kinds are written, too.
+            fault += f"; use {_address_forms()}"
+    elif url.scheme in _PLANNED:
+        fault = f"{url.scheme} outputs are not built in yet; use {_address_forms()}"
+    else:
+        fault = f"{url.scheme!r} is no output; use {_address_forms()}"
+    return None if fault is None else f"output {url}: {fault}"
+
+
+def advice(scheme: str, reason: str) -> str | None:
+    """What to do about an output that is not being written for ``reason``; None where there is no advice."""
+    module = _module(scheme)
+    return None if module is None else module.advice.get(cast("OutputReason", reason))
+
+
+def open_output(
+    output: CameraUrl | str,
+    *,
+    camera: str,
+    stats: CameraStats,
+    segment_seconds: float = 60.0,
+    generated: bool = True,
+    retention: Limits | None = None,
+    encoder: SharedEncoder | None = None,
+    publish: Publish | None = None,
+    backoff: Backoff | None = None,
+    rng: random.Random | None = None,
+    clock: Clock | None = None,
+) -> Output:
+    """A started output for ``output``, by the module that its scheme belongs to.
+
+    Opens nothing yet: a server that is down or a folder that cannot be written is tried again from the output's
+    thread. Raises ValueError with ``output_fault``'s message for an address that it cannot be opened for.
+
+    Args:
+        output: its address.
+        camera: the camera's name.
+        stats: the camera's counters.
+        segment_seconds: length of a file.
+        generated: whether generated pictures may come, which the output then notes in its metadata.
+        retention: how long files stay; None keeps them for ever.
+        encoder: outputs of one camera that are given the same one encode once.
+        publish: told what happens; by default it is logged.
+        backoff: waiting times between tries; by default those of the kind of output.
+        rng: draws their jitter.
+        clock: time.
+    """
+    from ..core.clock import SystemClock
+    from ..core.event_log import to_log
+    from .output import Output
+    from .shared_encoder import SharedEncoder
+
+    url = CameraUrl(output) if isinstance(output, str) else output
+    fault, module = output_fault(url), _module(url.scheme)
+    if fault is not None or module is None:
+        raise ValueError(fault)
+    publish = to_log if publish is None else publish
+    clock = SystemClock() if clock is None else clock
+    settings = OutputSettings(
+        camera=camera,
+        segment_seconds=segment_seconds,
+        generated=generated,
+        retention=retention,
+        encoder=encoder or SharedEncoder(camera=camera, publish=publish),
+        publish=publish,
+        clock=clock,
+    )
+    opened = Output(
+        module.make_writer(url, settings),
+        camera=camera,
+        output=str(url),
+        stats=stats,
+        publish=publish,
+        backoff=backoff or module.backoff,
+        rng=rng,
+        clock=clock,
+    )
+    opened.start()
+    return opened
+
+
+@cache
+def _module(scheme: str) -> OutputModule | None:
+    """The module for a scheme; None if there is none."""
+    name = _MODULES.get(scheme)
+    return None if name is None else cast(OutputModule, import_module(name, __package__))
+
+
+def _address_forms() -> str:
+    """How addresses of all kinds are written, for instance ``a path ending in .mp4 or rtsp://host/path``."""
+    *others, last = (module.address_form for scheme in _MODULES if (module := _module(scheme)) is not None)
+    return f"{', '.join(others)} or {last}"

@@ -1,0 +1,188 @@
+"""One encoder for all outputs of a camera, so that each picture is encoded once.
+
+Pictures on a GPU are encoded by its NVENC, where they are. Where there is no NVENC, as on the H200, or all its
+sessions are taken, they are copied to the host as NV12, which is half as large as RGB, and x264 encodes them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from ..core.event_log import to_log
+from ..core.events import Notice, Publish
+from ..core.faults import detail_of
+from ..core.frame import Frame, Picture
+from .encoder import NOMINAL_RATE, Encoder, even_size
+from .writer import PictureSkipped
+
+# Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
+HISTORY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """One encoded picture.
+
+    Attributes:
+        data: H.264, Annex B, with the parameter sets before a key frame.
+        pts: its frame's, in ticks of ``time_base``.
+        key: whether decoding can begin here.
+        number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
+        stream: counts the streams. A new one begins with another size or time base, or when time goes back.
+        size: width and height.
+        decoded_at: its frame's.
+    """
+
+    data: bytes
+    pts: int
+    time_base: Fraction
+    key: bool
+    number: int
+    stream: int
+    size: tuple[int, int]
+    decoded_at: float
+
+    def is_of(self, frame: Frame) -> bool:
+        """Whether it shows ``frame``."""
+        return (self.pts, self.time_base, self.decoded_at) == (frame.pts, frame.time_base, frame.decoded_at)
+
+    def add_stream(self, container: OutputContainer) -> VideoStream:
+        """A stream of ``container`` for pictures like this one; its header must not be written yet."""
+        width, height = self.size
+        stream = container.add_mux_stream("h264", rate=NOMINAL_RATE, width=width, height=height)
+        assert isinstance(stream, VideoStream)
+        stream.time_base = self.time_base
+        return stream
+
+    def packet(self, stream: VideoStream) -> av.Packet[VideoStream]:
+        """A packet for ``stream`` alone: muxing changes it."""
+        packet = cast("av.Packet[VideoStream]", av.Packet(self.data))
+        packet.stream = stream
+        packet.pts = packet.dts = self.pts
+        packet.time_base = self.time_base
+        packet.is_keyframe = self.key
+        return packet
+
+
+class SharedEncoder:
+    """Encodes each picture once, for all outputs of a camera: in the thread of the one that asks first.
+
+    At 1080p encoding is nearly all that an output costs. What an output waits for here is encoding that it would
+    have to do itself; reading and writing, which may block, happen outside.
+
+    Args:
+        preset: x264's.
+        camera: its name, for events.
+        publish: told when NVENC cannot be used.
+    """
+
+    def __init__(self, *, preset: str = "veryfast", camera: str = "", publish: Publish = to_log) -> None:
+        self._preset = preset
+        self._camera = camera
+        self._publish = publish
+        self._nvenc = True  # until it fails
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+        self._history: deque[EncodedPicture] = deque(maxlen=HISTORY)
+        self._number = self._stream = 0
+        self._key_wanted = False
+
+    def encode(self, picture: Picture, *, key: bool) -> EncodedPicture | None:
+        """``picture`` encoded; None if it comes too late, later ones having been encoded without it.
+
+        ``key`` asks for a key frame: this picture is one if nobody asked for it before, else the next one.
+        Raises what PyAV raises, and ValueError for a picture too small to encode.
+        """
+        frame = picture.frame
+        with self._lock:
+            last = self._history[-1] if self._history else None
+            back = last is not None and frame.pts * frame.time_base <= last.pts * last.time_base
+            if last is not None and back and frame.decoded_at <= last.decoded_at:
+                earlier = next((encoded for encoded in self._history if encoded.is_of(frame)), None)
+                self._key_wanted |= key and not (earlier is not None and earlier.key)
+                return earlier
+            encoder = self._encoder
+            if back or encoder is None or not encoder.accepts(picture):
+                encoder = self._begin(picture)
+            packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted)
+            self._key_wanted = False
+            self._number += 1
+            encoded = EncodedPicture(
+                data=bytes(packet),
+                pts=frame.pts,
+                time_base=frame.time_base,
+                key=packet.is_keyframe,
+                number=self._number,
+                stream=self._stream,
+                size=encoder.size,
+                decoded_at=frame.decoded_at,
+            )
+            self._history.append(encoded)
+            return encoded
+
+    @property
+    def name(self) -> str | None:
+        """What encodes: ``nvenc`` or ``x264``; None before the first picture."""
+        encoder = self._encoder
+        return None if encoder is None else "nvenc" if encoder.nvenc else "x264"
+
+    def _begin(self, picture: Picture) -> Encoder:
+        """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before."""
+        even_size(picture)  # raises here what would not be NVENC's fault
+        encoder = None
+        if self._nvenc and isinstance(picture.rgb, Tensor):
+            try:
+                encoder = Encoder(picture, preset=self._preset, nvenc=True)
+            except Exception as error:  # an FFmpeg built without it, for instance
+                self._give_up_nvenc(error)
+        self._encoder = encoder or Encoder(picture, preset=self._preset)
+        self._stream += 1
+        return self._encoder
+
+    def _packet(
+        self, encoder: Encoder, picture: Picture, *, key: bool
+    ) -> tuple[av.Packet[VideoStream], Encoder]:
+        """The picture encoded, and what encoded it. NVENC opens with the first picture, and may fail at any."""
+        try:
+            (packet,) = encoder.encode(picture, key=key)
+        except Exception as error:
+            if not encoder.nvenc:
+                raise
+            self._give_up_nvenc(error)
+            encoder = self._begin(picture)
+            (packet,) = encoder.encode(picture, key=key)
+        return packet, encoder
+
+    def _give_up_nvenc(self, error: Exception) -> None:
+        self._nvenc = False
+        text = f"NVENC does not encode here ({detail_of(error)}); pictures come to the host for x264"
+        self._publish(Notice(camera=self._camera, name="nvenc_missing", detail=text, level="warning"))
+
+
+class EncoderClient:
+    """One output's use of a shared encoder: it gets only what it can decode, given what it got before."""
+
+    def __init__(self, shared: SharedEncoder) -> None:
+        self._shared = shared
+        self._next: int | None = None
+
+    def encode(self, picture: Picture, *, key: bool = False, begins: bool = False) -> EncodedPicture:
+        """As ``SharedEncoder.encode``. With ``begins``, only a key frame will do.
+
+        Raises PictureSkipped, until the next key frame, once a picture was skipped.
+        """
+        encoded = self._shared.encode(picture, key=key or begins or self._next is None)
+        if encoded is None or not (encoded.key or (encoded.number == self._next and not begins)):
+            self._next = None
+            raise PictureSkipped
+        self._next = encoded.number + 1
+        return encoded

@@ -1,0 +1,63 @@
+"""Which module writes what, what each says of itself, and that asking costs no heavy import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from nightday.pipeline.core.faults import DiskReason, FaultReason
+from nightday.pipeline.outputs import mp4, registry, rtsp
+from nightday.pipeline.outputs.module import OutputModule
+from nightday.pipeline.outputs.registry import advice, output_fault
+
+MODULES: dict[str, OutputModule] = {"file": mp4, "rtsp": rtsp}
+GOOD = {"file": "out/%H.mp4", "rtsp": "rtsp://h/day"}
+
+
+def test_checking_an_address_of_every_kind_and_asking_for_advice_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from nightday.pipeline.outputs.registry import advice, output_fault\n"
+        "from nightday.pipeline.outputs.mp4.limits import Limits, retention_fault\n"
+        "for scheme, address in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    assert output_fault(address) is None, output_fault(address)\n"
+        "    assert advice(scheme, 'stall'), scheme\n"
+        "assert output_fault('concat:a')\n"
+        "print(*sorted({'av', 'torch', 'cv2', 'numpy'} & set(sys.modules)))\n"
+    )
+    arguments = [part for pair in GOOD.items() for part in pair]
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
+def test_every_module_is_registered_and_tried_here() -> None:
+    assert set(registry._MODULES) == set(MODULES) == set(GOOD)
+
+
+@pytest.mark.parametrize("scheme", MODULES)
+def test_a_module_says_how_its_addresses_are_written(scheme: str) -> None:
+    fault = output_fault("concat:a|b")
+    assert fault is not None
+    assert MODULES[scheme].address_form in fault
+
+
+def test_a_path_may_be_an_address_without_its_scheme_so_all_ways_are_named() -> None:
+    fault = output_fault("10.0.0.5/day")
+    assert fault is not None
+    for module in MODULES.values():
+        assert module.address_form in fault
+
+
+@pytest.mark.parametrize("reason", [*get_args(FaultReason), *get_args(DiskReason)])
+def test_there_is_advice_for_every_reason_that_an_output_can_have(reason: str) -> None:
+    """But for those that say too little, and for a decoder's, which no output has."""
+    known = [scheme for scheme in MODULES if advice(scheme, reason) is not None]
+    assert bool(known) == (reason not in ("failed", "decode", "unsupported"))
+
+
+def test_no_advice_where_there_is_no_module() -> None:
+    assert advice("srt", "refused") is None
