@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .shared_encoder import SharedEncoder
     from .writer import Writer
 
-NO_PORT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:

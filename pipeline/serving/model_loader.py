@@ -11,8 +11,8 @@ from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine
 from nightday.engines.errors import CheckpointError, DetectorError, EngineError
 
+from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
-from ..config.messages import ConfigError
 from ..config.schema import EngineConfig
 from ..core.stages import Detector
 from .prebuild import prebuild_engine

@@ -76,7 +76,9 @@ class Worker:
     def process(self, batch: Sequence[Taken]) -> None:
         """Take a batch through the stages. A frame of a channel that is no longer among ``channels`` is dropped."""
         for engine, items in self._admitted(batch):
-            stages = self._stages if engine is None else (self._translate(engine), *self._stages)
+            stages: tuple[Stage, ...] = self._stages
+            if engine is not None:
+                stages = (self._translate(engine), *stages)
             going_on: Sequence[BatchItem] = items
             for stage in stages:
                 going_on = stage(going_on)
@@ -90,9 +92,8 @@ class Worker:
         with self._shared.ready:  # all engines from before a swap, or all from after it
             engines = [channel.engine for channel, _ in batch]
         passed: list[BatchItem] = []
-        dark: dict[
-            int, Group
-        ] = {}  # a swap may have come since the batch was formed, so it may need two engines
+        # A swap may have come since the batch was formed, so it may need two engines.
+        dark: dict[int, Group] = {}
         for (channel, frame), engine in zip(batch, engines, strict=True):
             if self._shared.channels.get(channel.name) is not channel:  # removed or replaced since
                 continue

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
-from ...core.camera_url import CameraUrl
-from ..module import NO_PORT, OutputSettings
+from ...core.camera_url import PORT_FAULT, CameraUrl
+from ..module import OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -32,7 +32,7 @@ def fault(url: CameraUrl) -> str | None:
     """What is wrong with the address of a stream; None if nothing is."""
     if not re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE):
         return f"no host; use {address_form}"
-    return None if url.port_is_usable else f"has {NO_PORT}"
+    return None if url.port_is_usable else f"has {PORT_FAULT}"
 
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:

@@ -11,9 +11,10 @@ import torch
 
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.pipeline.config import schema as config_module
+from nightday.pipeline.cli import checkpoint_fault
+from nightday.pipeline.config import fields
+from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.load import LoadedConfig, load_config
-from nightday.pipeline.config.messages import ConfigError
 from nightday.pipeline.config.yaml_document import LARGEST
 from nightday.pipeline.core.camera_url import CameraUrl, redact
 from nightday.pipeline.outputs.mp4.limits import Limits
@@ -41,7 +42,9 @@ def load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     def load(text: str | bytes, *overrides: str, **environment: str) -> LoadedConfig:
         data = text if isinstance(text, bytes) else text.encode()
         (folder / "cameras.yaml").write_bytes(data)
-        return load_config("cameras.yaml", overrides=overrides, environment=environment)
+        return load_config(
+            "cameras.yaml", overrides=overrides, environment=environment, check_model=checkpoint_fault
+        )
 
     return load
 
@@ -673,7 +676,7 @@ def test_a_file_that_cannot_be_read(path: str) -> None:
 def test_detection_without_its_extra_says_how_to_install_it(
     faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(fields.importlib.util, "find_spec", lambda name: None)
     assert faults(one(detect="text.pt")) == [
         'cameras.yaml:6: cameras[0].detect: "text.pt": detection needs ultralytics; install it with: '
         "pip install -c requirements.lock -e '.[detect]'  (in the checkout)"
