@@ -24,9 +24,10 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from benchmarks.study.run import hardware
+from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
@@ -55,8 +56,18 @@ class Asleep:
     batch: float
     frame: float
     sizes: list[int] = field(default_factory=list)
+    info: EngineInfo = EngineInfo("asleep", "fp32", "none")
+    device: torch.device | None = None
+    at_once: int | None = None
 
-    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepared(self, height: int, width: int) -> bool:
+        """Always."""
+        return True
+
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing is to be done."""
+
+    def __call__(self, frames: Any) -> Any:
         """uint8 (N, H, W, 3) → the same."""
         self.sizes.append(len(frames))
         time.sleep(self.batch + self.frame * len(frames))
@@ -88,10 +99,11 @@ def run(kind: str, cameras: int, *, window: bool, seconds: float, seed: int) -> 
         config = CameraConfig.model_validate({"name": f"c{number}", "url": str(CLIP), "translate": "never"})
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
-        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine, outputs=[sink])  # type: ignore[list-item]
+        lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine)
+        lines[config.name].outputs = [sink]  # type: ignore[list-item]
     loop = WorkerPool(lines, ready=ready, max_batch=MAX_BATCH, stop=stop, batches=batches, clock=clock)
     if not window:
-        loop.batcher._window.until = lambda now, **_: now  # type: ignore[method-assign]
+        loop.batcher._delay.until = lambda now, **_: now  # type: ignore[method-assign]
     video = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24").reformat(format="yuv420p")
     rng = random.Random(seed)
     moments = sorted(

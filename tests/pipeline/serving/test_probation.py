@@ -258,7 +258,7 @@ def test_the_usual_time_is_the_median_of_the_last_ones(clock: FakeClock, rng: np
     for _ in range(200):
         size = (16 * int(rng.integers(1, 3)), 16)
         run_timed(times, engine, batch(int(rng.integers(1, 4)), size), clock)
-    times.run(engine, batch(9))  # one tells nothing
+    run_timed(times, engine, batch(9), clock)  # one tells nothing
     del costs[(9, 16, 16)]
     usual = times.usual(engine)
     assert usual.keys() == costs.keys()

@@ -153,8 +153,9 @@ def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
 def test_any_other_engine_has_one_batch_at_a_time() -> None:
     yard = Yard("abc", max_batch=2)
     yard.channels["c"].engine = Lanes()
+    same = EngineStub()
     for channel in (yard.channels["a"], yard.channels["b"]):
-        channel.engine = EngineStub()
+        channel.engine = same
     yard.put("a", at=1)
     batches = yard.batcher.next(yard.closed)
     for camera, at in (("b", 2), ("c", 3)):
