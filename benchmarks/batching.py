@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -56,7 +56,7 @@ class Asleep:
     batch: float
     frame: float
     sizes: list[int] = field(default_factory=list)
-    info: EngineInfo = EngineInfo("asleep", "fp32", "none")
+    info: ClassVar[EngineInfo] = EngineInfo("asleep", "fp32", "none")
     device: torch.device | None = None
     at_once: int | None = None
 

@@ -23,8 +23,9 @@ from ..core.pixels import copy_of
 from ..core.stages import BatchItem, each
 
 MARK = "synthetic day"
-MARK_HEIGHT = 1 / 24  # of the picture's height, yet at least
-MARK_LEAST = 15  # pixels, below which the letters cannot be read
+# Height of the mark as a share of the picture's, and at the least in pixels: smaller letters cannot be read.
+MARK_HEIGHT = 1 / 24
+MARK_LEAST = 15
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 PALETTE = ((255, 190, 60), (90, 220, 255), (255, 110, 110), (140, 255, 140), (230, 150, 255), (255, 255, 110))
 

@@ -70,6 +70,10 @@ class Cameras:
         """The present cameras."""
         return iter(list(self._cameras.values()))
 
+    def __getitem__(self, name: str) -> Camera:
+        """The present camera of a name. KeyError if there is none."""
+        return self._cameras[name]
+
     @property
     def with_retired(self) -> list[Camera]:
         """The present cameras, and those before them whose threads have not ended yet."""

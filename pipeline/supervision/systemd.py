@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 
-SEND_WITHIN = 1.0  # seconds for systemd to have room for a change of state; a sign of life is not waited for
+# Seconds for systemd to have room for a change of state. A sign of life is not waited for.
+SEND_WITHIN = 1.0
 
 
 class Notifier:

@@ -57,7 +57,7 @@ def test_a_class_keeps_its_colour() -> None:
         rgb = np.zeros((288, 352, 3), np.uint8)
         draw_detections(rgb, [Detection("bus", 0.5, (50, 50, 90, 90))])
         pictures.append(rgb)
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
 @pytest.mark.parametrize(

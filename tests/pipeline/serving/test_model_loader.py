@@ -15,12 +15,12 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.pipeline.config.load import load_config
 from nightday.pipeline.serving.model_loader import ModelLoader
-from nightday.pipeline.supervision.runtime import Setup
+from nightday.pipeline.serving.setup import Setup
 
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Setup]:
-    """Has one ``Models`` load what a configuration of one camera with this checkpoint needs."""
+    """Has one ``ModelLoader`` load what a configuration of one camera with this checkpoint needs."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     for name in ("old.pt", "new.pt"):

@@ -62,7 +62,7 @@ class Engine(EngineStub):
         self.batches: list[int] = []
         self.thread = ""
 
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(self, frames: Any) -> Any:
         self.batches.append(len(frames))
         self.thread = threading.current_thread().name
         self.on_call(frames)
@@ -86,7 +86,7 @@ class Compiled(Engine):
         self.on_prepare()
         self.sizes.add((height, width))
 
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(self, frames: Any) -> Any:
         assert frames.shape[1:3] in self.sizes
         return super().__call__(frames)
 
@@ -166,9 +166,13 @@ class Street:
         self.outputs = {name: Output() for name in engines}
         self.channels = {name: self._line(name, engine) for name, engine in engines.items()}
         self.loop = WorkerPool(
-            self.channels, ready=self.ready, max_batch=8, stop=threading.Event(),
-            batches=Histogram(BATCH_BOUNDS), clock=SystemClock(),
-        )  # fmt: skip
+            self.channels,
+            ready=self.ready,
+            max_batch=8,
+            stop=threading.Event(),
+            batches=Histogram(BATCH_BOUNDS),
+            clock=SystemClock(),
+        )
         self.ticks = 0
 
     def _line(self, name: str, engine: EngineProtocol) -> Channel:
@@ -516,7 +520,7 @@ def test_only_the_cameras_whose_model_has_another_path_change_their_engine(heard
         assert run.channel("yard").engine is c
         assert run.channel("gate").engine is b
         assert {name: run.runtime._cameras[name].reader for name in readers} == readers
-        assert run.channel("gate").config.model == Path("b.pt")
+        assert run.runtime._cameras["gate"].config.model == Path("b.pt")
     assert [text.split(":")[0] for text in heard.of("engine_swapped")] == ["gate", "yard"]
 
 

@@ -47,12 +47,26 @@ class Service:
 
     def __enter__(self) -> Service:
         environment = {
-            "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "400000",
-        }  # fmt: skip
+            "PYTHONPATH": str(ROOT),
+            "NOTIFY_SOCKET": str(self.folder / "notify"),
+            "WATCHDOG_USEC": "400000",
+        }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml", "--log-format", "json"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder, env=os.environ | environment,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "nightday.pipeline.cli",
+                "--cameras",
+                "cameras.yaml",
+                "--log-format",
+                "json",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=os.environ | environment,
+        )
         self.changed = threading.Condition()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

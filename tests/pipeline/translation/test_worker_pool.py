@@ -30,7 +30,7 @@ class Engine(EngineStub):
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(self, frames: Any) -> Any:
         self.batches.append(len(frames))
         return frames
 
@@ -90,7 +90,7 @@ class Lanes(EngineStub):
         self.both = threading.Barrier(2, timeout=20)
         self.sizes: list[int] = []
 
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(self, frames: Any) -> Any:
         self.sizes.append(len(frames))
         self.both.wait()
         return frames
@@ -116,9 +116,14 @@ def _line(name: str, ready: threading.Condition, engine: Any) -> Channel:
 
 def _pool(channels: dict[str, Channel], ready: threading.Condition, ended: threading.Event) -> WorkerPool:
     return WorkerPool(
-        channels, ready=ready, max_batch=8, stop=threading.Event(), batches=Histogram(BATCH_BOUNDS),
-        clock=SystemClock(), on_end=ended.set,
-    )  # fmt: skip
+        channels,
+        ready=ready,
+        max_batch=8,
+        stop=threading.Event(),
+        batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(),
+        on_end=ended.set,
+    )
 
 
 def _frame(name: str, number: int) -> Frame:
