@@ -237,7 +237,7 @@ class Runtime:
         problems, clean = self._end(cause)
         for camera in self._cameras.values():
             if camera.channel.background is not None and not self._pool.is_alive():
-                camera.channel.background.settle()
+                camera.channel.background.finish()
         if not self._save(self._cameras.values(), final=True, within=SAVE_WITHIN):
             clean = False
             log.warning("pictures are not saved: the disk does not answer", extra={"event": "save_failed"})
