@@ -1,9 +1,9 @@
 """A camera's background on disk: what a restart begins with.
 
-A file is a line ``nightday-background 1`` (what it is, and the version of this layout), a line with the SHA-256
-of all that follows, a line of JSON (camera, source, model, and each picture's name, shape and count of samples), and
-the pictures' bytes one after the other, deflated. Nothing in it is run or unpickled, and what is wrong with one
-is found before a byte of it is used. The checksum finds torn and altered files; it is not a signature.
+A file has a line ``nightday-background 1`` (what it is, and the version of this layout), a line with the SHA-256 of
+all that follows, a line of JSON (camera, source, model, and each picture's name, shape and count of samples), and
+the pictures' bytes one after the other, deflated. Nothing in it is executed or unpickled, and a file is checked
+wholly before any of it is used. The checksum finds torn and altered files; it is not a signature.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nightday.engines.errors import NightdayError
+
 from ..core.atomic_file import write_atomically
 
 MAGIC, VERSION = b"nightday-background", b"1"
-MOST_BYTES = 1 << 29  # of a file, and of its pictures; two of 8K are 2 · 10⁸
+# Bytes of a file, and of its pictures. Two pictures of 8K take 2 · 10⁸.
+MOST_BYTES = 1 << 29
+# Bytes of the header line.
 MOST_HEADER = 1 << 16
 MOST_PICTURES = 16
 
 
-class BackgroundRefusedError(ValueError):
-    """A checkpoint that is not to be used; its text says why."""
+class BackgroundRefusedError(NightdayError, ValueError):
+    """A checkpoint cannot be used. The message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class SavedBackground:
     """What a checkpoint holds.
 
     Attributes:
-        medians: by state ("day", "night"): the median (H, W, 3) uint8 and the number of samples it stands for.
-        views: the scene watch's small grey pictures (h, w) uint8, by kind of light, and their samples.
+        medians: by time of day ("day", "night"): the median (H, W, 3) uint8, and the number of samples it stands for.
+        views: the scene watch's references, by kind of view: a grey picture (h, w) uint8, and its number of samples.
         model: the fingerprint of the generator that made the night; "" where nothing was translated.
     """
 
@@ -46,21 +50,21 @@ class Kept:
     model: str = ""
 
 
-def save_background(path: Path, kept: Kept, *, camera: str, source: str) -> None:
-    """Write ``kept`` to ``path``: whole and on the disk, or not at all. Raises OSError.
+def save_background(path: Path, background: SavedBackground, *, camera: str, source: str) -> None:
+    """Write ``background`` to ``path``: whole and on the disk, or not at all. Raises OSError.
 
     Args:
         path: the file; its folder is made if missing.
-        kept: what to write.
+        background: what to write.
         camera: its name.
         source: its address with the secrets masked.
     """
-    pictures = {("median", name): value for name, value in kept.medians.items()}
-    pictures |= {("view", name): value for name, value in kept.views.items()}
+    pictures = {("median", name): value for name, value in background.medians.items()}
+    pictures |= {("view", name): value for name, value in background.views.items()}
     header = {
         "camera": camera,
         "source": source,
-        "model": kept.model,
+        "model": background.model,
         "pictures": [
             {"what": what, "name": name, "shape": picture.shape, "count": count}
             for (what, name), (picture, count) in pictures.items()
@@ -78,7 +82,7 @@ def save_background(path: Path, kept: Kept, *, camera: str, source: str) -> None
     write_atomically(path, [*head, *parts], durable=True)
 
 
-def load_background(path: Path, *, camera: str, source: str) -> Kept | None:
+def load_background(path: Path, *, camera: str, source: str) -> SavedBackground | None:
     """Read what ``save_background`` wrote; None if there is no such file.
 
     Raises ``BackgroundRefusedError`` for a file that is torn, altered, of another version, camera or source, or
@@ -87,7 +91,7 @@ def load_background(path: Path, *, camera: str, source: str) -> Kept | None:
     try:
         if not path.exists():
             return None
-        if not path.is_file():  # a pipe would never end
+        if not path.is_file():  # reading a pipe would never end
             raise BackgroundRefusedError("it is not a file")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -119,15 +123,15 @@ def load_background(path: Path, *, camera: str, source: str) -> Kept | None:
     return _pictures(header, deflated)
 
 
-def _pictures(header: Mapping[str, Any], deflated: bytes) -> Kept:
+def _pictures(header: Mapping[str, Any], deflated: bytes) -> SavedBackground:
     listed = header.get("pictures")
     if not isinstance(listed, list) or len(listed) > MOST_PICTURES:
         raise BackgroundRefusedError("its header lists no pictures")
     medians: dict[str, tuple[NDArray[np.uint8], int]] = {}
     views: dict[str, tuple[NDArray[np.uint8], int]] = {}
     inflate = zlib.decompressobj()
-    for entry in listed:
-        match entry:
+    for described in listed:
+        match described:
             case {
                 "what": "median",
                 "name": str(name),
@@ -138,10 +142,10 @@ def _pictures(header: Mapping[str, Any], deflated: bytes) -> Kept:
             case {"what": "view", "name": str(name), "shape": [int(), int()] as shape, "count": int(count)}:
                 into = views
             case _:
-                raise BackgroundRefusedError(f"its header describes no picture: {str(entry)[:80]}")
+                raise BackgroundRefusedError(f"its header describes no picture: {str(described)[:80]}")
         size = int(np.prod([max(side, 0) for side in shape], dtype=object))
         if not 0 < size <= MOST_BYTES or count < 1:
-            raise BackgroundRefusedError(f"its header describes no picture: {str(entry)[:80]}")
+            raise BackgroundRefusedError(f"its header describes no picture: {str(described)[:80]}")
         try:
             data = inflate.decompress(deflated, size)
         except zlib.error as error:
@@ -150,4 +154,4 @@ def _pictures(header: Mapping[str, Any], deflated: bytes) -> Kept:
         if len(data) != size:
             raise BackgroundRefusedError(f"its picture {name} ends early")
         into[name] = (np.frombuffer(data, np.uint8).reshape(shape), count)
-    return Kept(medians=medians, views=views, model=str(header.get("model", "")))
+    return SavedBackground(medians=medians, views=views, model=str(header.get("model", "")))

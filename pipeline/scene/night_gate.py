@@ -1,14 +1,12 @@
 """Night or day: whether a camera's picture is worth translating.
 
-Two things tell night: the luma of the picture, in which what is brighter than ``GLARE`` counts as that and no more,
-so that headlights and lightning weigh less than the dark around them, and the lack of colour of an infrared
-picture, however bright its lamps make it.
+Two measurements tell night. One is the picture's mean luma, in which pixels brighter than ``GLARE`` count as
+``GLARE``, so that headlights and lightning weigh less than the dark around them. The other is colour: an infrared
+picture has none, however bright the camera's lamps make it.
 
-Measured on 204 day and 160 really dark night pictures of fifteen public cameras: by day luma is 86 and more, and
-colour 1.8 and more (overcast, wet asphalt); by night luma has a median of 32, and is above ``DARK`` in 11 % and
-above ``BRIGHT`` in 1 % of them. A well-lit street at night (three traffic cameras 88 to 111, Piccadilly Circus
-117) cannot be told from day by its luma; such a camera wants ``translate: always``. One that has no colour by day
-either is night for ever, and wants ``always`` or ``never``.
+The thresholds come from 204 day and 160 night pictures of fifteen public cameras (see "Scene" in
+benchmarks/NOTES.md). A brightly lit street cannot be told from day by its luma; such a camera needs
+``translate: always``. A camera without colour by day is always taken for night; it needs ``always`` or ``never``.
 """
 
 from __future__ import annotations
@@ -23,15 +21,28 @@ from numpy.typing import NDArray
 
 from ..media import gpu_video
 
-GLARE = 200  # luma above which a pixel is not brighter
-DARK, BRIGHT = 82.0, 95.0  # luma: night below the one, day above the other, undecided between
-GREY, COLOURED = 1.2, 1.7  # colour: infrared below the one, none above the other
-DWELL = 10.0  # seconds a change must last: longer than lightning or a car that turns
-FIRST_DWELL = 2.0  # seconds for a first guess: it may be of a flash, or of the grey an opening stream shows
-FADE = 2.0  # seconds that one second to the contrary takes from those a change has lasted
-FEWEST = 5  # measurements a change takes, however far apart they are
-INTERVAL = 0.25  # seconds between measurements
-STRIDE = 8  # every 8th pixel of every 8th row
+TimeOfDay = Literal["day", "night"]
+TIMES_OF_DAY: tuple[TimeOfDay, ...] = ("day", "night")
+
+# Luma to which brighter pixels are cut.
+GLARE = 200
+# Mean luma below which it is night, and above which it is day. In between the state stays.
+DARK, BRIGHT = 82.0, 95.0
+# Mean chroma below which a picture is infrared, and above which it is not. In between the state stays.
+GREY, COLOURED = 1.2, 1.7
+# Seconds a change must last, which is longer than lightning or a car that turns.
+DWELL = 10.0
+# Seconds a change must last while the first state is unconfirmed. It may have been guessed from a flash, or from
+# the grey that a stream shows while it opens.
+FIRST_DWELL = 2.0
+# Seconds of the other state that one second of the present state cancels.
+CANCEL = 2.0
+# Measurements a change takes at least, however far apart they are.
+FEWEST = 5
+# Seconds between measurements.
+INTERVAL = 0.25
+# Every so many pixels of every so many rows are measured.
+STRIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Light:
 
     Attributes:
         luma: mean, 0 (black) to ``GLARE``.
-        chroma: mean |Cb - 128| + |Cr - 128|: 0 (grey) and up.
+        chroma: mean of |Cb - 128| + |Cr - 128|: 0 (grey) and up.
     """
 
     luma: float
@@ -48,23 +59,23 @@ class Light:
 
 
 class NightGate:
-    """Decides per camera, with hysteresis and a dwell time, so that it does not flap at dusk or under headlights.
+    """Decides for one camera whether it is night, with hysteresis and a dwell time, so that it does not flap at dusk.
 
-    The first measurement decides at once. From then on a change takes effect once it has been asked for during
-    ``dwell`` seconds, from which measurements to the contrary take twice their time: flashes change nothing unless
-    they fill two thirds of the time, and the cars of a busy road do not put off the night for ever. A first guess
-    falls after ``FIRST_DWELL`` seconds unless it was confirmed for as long before. Time in which nothing was measured
-    counts for nothing.
+    The first measurement decides at once. From then on a change takes effect when the other state has been measured
+    for ``dwell`` seconds. Each second of the present state cancels two of them. So flashes change nothing unless
+    they fill two thirds of the time, and the cars of a busy road do not put off the night for ever. Until the first
+    state has been confirmed for ``FIRST_DWELL`` seconds, that many are enough to change it. Time without
+    measurements does not count.
     """
 
     def __init__(self, *, dwell: float = DWELL) -> None:
         self._dwell = dwell
         self._night: bool | None = None
         self._light: Light | None = None
-        self._measured: float | None = None
-        self._asks = False  # the last measurement, for the other state
-        self._asked = 0.0  # seconds the other state was asked for
-        self._confirmed = 0.0  # seconds the first guess was
+        self._measured_at: float | None = None
+        self._last_was_other = False  # whether the last measurement was of the other state
+        self._other_seconds = 0.0  # how long the other state has been measured
+        self._confirmed_seconds = 0.0  # how long the first state has been measured
 
     @property
     def night(self) -> bool | None:
@@ -72,10 +83,10 @@ class NightGate:
         return self._night
 
     @property
-    def sure(self) -> Literal["day", "night"] | None:
-        """The state where nothing speaks against it; None at dusk and dawn, in a flash, and for a first guess."""
+    def sure(self) -> TimeOfDay | None:
+        """The state, if the last measurement clearly shows it; else, as at dusk, in a flash or at the start, None."""
         light = self._light
-        if light is None or self._confirmed < FIRST_DWELL:
+        if light is None or self._confirmed_seconds < FIRST_DWELL:
             return None
         if self._night:
             return "night" if light.luma < DARK or light.chroma < GREY else None
@@ -88,13 +99,13 @@ class NightGate:
 
     def decide(self, video: av.VideoFrame, *, now: float) -> bool:
         """Whether it is night, looking at ``video`` at most every ``INTERVAL`` seconds. ``now`` in seconds."""
-        if self._night is None or self._measured is None or now - self._measured >= INTERVAL:
+        if self._night is None or self._measured_at is None or now - self._measured_at >= INTERVAL:
             return self.update(measure(video), now=now)
         return self._night
 
     def update(self, light: Light, *, now: float) -> bool:
         """Whether it is night, given one more measurement at ``now`` seconds."""
-        before, self._measured, self._light = self._measured, now, light
+        before, self._measured_at, self._light = self._measured_at, now, light
         if self._night is None or before is None:
             self._night = light.chroma < GREY or light.luma < (DARK + BRIGHT) / 2
             return self._night
@@ -102,24 +113,25 @@ class NightGate:
             other = light.luma > BRIGHT and light.chroma > COLOURED
         else:
             other = light.luma < DARK or light.chroma < GREY
-        dwell = self._dwell if self._confirmed >= FIRST_DWELL else min(self._dwell, FIRST_DWELL)
+        dwell = self._dwell if self._confirmed_seconds >= FIRST_DWELL else min(self._dwell, FIRST_DWELL)
         lasted = min(now - before, dwell / FEWEST)
         if not other:
-            self._asked = max(self._asked - FADE * lasted, 0.0)
-            self._confirmed += lasted
-        elif self._asks:  # before and now, and so, we take it, in between
-            self._asked += lasted
-        self._asks = other
-        if other and self._asked >= dwell - 1e-6:  # a sum of many steps
+            self._other_seconds = max(self._other_seconds - CANCEL * lasted, 0.0)
+            self._confirmed_seconds += lasted
+        elif self._last_was_other:  # then it is taken for the other state in between, too
+            self._other_seconds += lasted
+        self._last_was_other = other
+        if other and self._other_seconds >= dwell - 1e-6:  # the sum of many steps has rounding errors
             self._night = not self._night
-            self._asks, self._asked, self._confirmed = False, 0.0, FIRST_DWELL
+            self._last_was_other, self._other_seconds = False, 0.0
+            self._confirmed_seconds = FIRST_DWELL
         return self._night
 
 
 def measure(video: av.VideoFrame) -> Light:
-    """Light of a decoded frame from a sample of its planes; no colour is converted for 8-bit YUV and grey."""
+    """Light of a decoded frame, from a sample of its planes. 8-bit YUV and grey are measured without conversion."""
     if gpu_video.on_gpu(video):
-        return _measure_there(video)
+        return _measure_on_gpu(video)
     name = video.format.name
     if name not in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"):
         video = video.reformat(width=64, height=48, format="yuvj420p")
@@ -141,8 +153,8 @@ def measure(video: av.VideoFrame) -> Light:
     return Light(luma=luma, chroma=sum(float(np.abs(c.astype(np.int16) - 128).mean()) for c in (cb, cr)))
 
 
-def _measure_there(video: av.VideoFrame) -> Light:
-    """``measure`` on the GPU that the frame lies on: three numbers come back."""
+def _measure_on_gpu(video: av.VideoFrame) -> Light:
+    """``measure`` for a frame on a GPU. Only three numbers are copied to the host."""
     luma, chroma = gpu_video.planes_of(video)
     step = STRIDE if min(video.width, video.height) >= 64 else 1
     half = max(step // 2, 1)
@@ -156,7 +168,7 @@ def _measure_there(video: av.VideoFrame) -> Light:
 
 
 def _plane(video: av.VideoFrame, index: int) -> NDArray[np.uint8]:
-    """A view (height, width in bytes) of a plane without its padding."""
+    """A plane without its padding, (height, width in bytes); it shares the frame's memory."""
     plane = video.planes[index]
     width = plane.width * (2 if index == 1 and video.format.name == "nv12" else 1)
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, :width]

@@ -1,11 +1,12 @@
-"""The exact rolling median of pictures, worked in a little at a time."""
+"""The exact rolling median of pictures, updated a little at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-STRIPS = 16  # a sample is worked in over this many calls: 16 of 2.3 ms at 1080p, not one of 30 ms
+# A picture is added over this many calls, so that no frame waits for all of it: 16 calls of 2.3 ms at 1080p.
+STRIPS = 16
 
 
 class RollingMedian:
@@ -14,18 +15,15 @@ class RollingMedian:
     Equal to ``numpy.median(ring, axis=0)``, which for an even number of frames is the mean of the middle two;
     a half is rounded up, so that the result is ``floor(numpy.median + 0.5)`` as uint8.
 
-    Beside the ring stands the same data sorted along time. A new picture replaces the oldest one in the
-    sorted stack, in a single pass of byte-wise minima, maxima and masks, so nothing is ever sorted again. The
-    pass goes by strips of rows, one a call of ``advance``. A picture of another size starts it afresh.
+    The ring of pictures is also kept sorted along time. A new picture replaces the oldest one in the sorted stack
+    in a single pass of minima, maxima and masks over bytes, so nothing is ever sorted again. The pass goes by
+    strips of rows, one for each call of ``advance``. A picture of another size clears everything first.
 
-    ``seed`` begins with a median made before, in place of the pictures it was made of: each of those counts as
-    that median, until new ones take their places one by one.
+    ``seed`` begins with a median that was made before. It stands for each of the pictures it was made of, until new
+    ones take their places one by one.
 
-    Memory: nothing before the first picture, one picture once seeded or at rest, and at most 2·frames + 4
+    Memory: nothing before the first picture, one picture after ``seed`` or ``compact``, and at most 2·frames + 4
     pictures while pictures are pushed (25 frames of 1080p: 336 MB).
-
-    Measured with 25 frames on one busy core of a 2-core machine: a call takes 0.2 ms at 352×288 and 2.3 ms at
-    1080p, 16 calls a picture (``numpy.median`` takes 0.1 s and 2.6 s for one).
     """
 
     def __init__(self, *, frames: int) -> None:
@@ -35,17 +33,17 @@ class RollingMedian:
         self._incoming: NDArray[np.uint8] | None = None
         self._pending: NDArray[np.uint8] | None = None
         self._picture: NDArray[np.uint8] | None = None
-        self._base: NDArray[np.uint8] | None = None
+        self._seed: NDArray[np.uint8] | None = None
         self.clear()
 
     @property
-    def settled(self) -> bool:
-        """Whether the last picture pushed is wholly worked in, and the next may come."""
+    def ready(self) -> bool:
+        """Whether the last picture pushed has been added wholly, and the next may come."""
         return self._incoming is None
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
-        """Median (H, W, 3) uint8, read-only, as of the last time it was settled; None before that."""
+        """Median (H, W, 3) uint8, read-only, without a picture that is being added; None before the first."""
         return self._picture
 
     @property
@@ -56,15 +54,14 @@ class RollingMedian:
     @property
     def nbytes(self) -> int:
         """Memory of the pictures held."""
-        held = (self._ring, self._sorted, self._base, self._incoming, self._pending, self._picture)
-        arrays = {
-            id(array): array for array in held if array is not None
-        }  # the base may be the picture as well
+        held = (self._ring, self._sorted, self._seed, self._incoming, self._pending, self._picture)
+        # The seed may be the picture as well.
+        arrays = {id(array): array for array in held if array is not None}
         return sum(array.nbytes for array in arrays.values())
 
     def clear(self) -> None:
         """Forget everything."""
-        self._base = None
+        self._seed = None
         self._start()
 
     def seed(self, picture: NDArray[np.uint8], *, count: int) -> None:
@@ -75,38 +72,38 @@ class RollingMedian:
         if count < 1:
             raise ValueError(f"a median is taken over at least 1 picture, got {count}")
         self._start()  # the rings are made when a picture is pushed
-        self._base = self._picture = picture
+        self._seed = self._picture = picture
         self._count = self._seeded = min(count, self.frames)
 
-    def rest(self) -> None:
-        """Keep the median alone, as a seed, and free the rest; a picture half worked in is dropped."""
+    def compact(self) -> None:
+        """Keep the median only, as a seed, and free the other pictures. One that is being added is dropped."""
         if self._picture is None:
             self.clear()
         elif self._ring.size:
             self.seed(self._picture, count=self.count)
 
     def push(self, rgb: NDArray[np.uint8]) -> None:
-        """Take ``rgb`` (H, W, 3) for the oldest picture, a copy. Raises RuntimeError unless ``settled``."""
-        if self._base is not None and rgb.shape == self._base.shape and not self._ring.size:
+        """Put a copy of ``rgb`` (H, W, 3) in the oldest picture's place. Raises RuntimeError unless ``ready``."""
+        if self._seed is not None and rgb.shape == self._seed.shape and not self._ring.size:
             self._allocate(rgb.shape)
         elif rgb.shape != self._shape:
             self.clear()
             self._start(rgb.shape)
-        elif not self.settled:
+        elif not self.ready:
             raise RuntimeError(
-                "the picture pushed before is still being worked in: call advance() until settled"
+                "the picture before is still being worked in: call advance() until it is ready"
             )
         self._incoming = rgb.copy()
         self._pending = np.empty_like(self._incoming)
         self._row = 0
 
     def advance(self) -> None:
-        """Work in the next strip of rows; nothing to do when ``settled``."""
+        """Add the next strip of rows of the picture pushed last. Does nothing when ``ready``."""
         if self._incoming is None or self._pending is None:
             return
         height = self._shape[0]
         rows = slice(self._row, min(self._row + -(-height // STRIPS), height))
-        self._work_in(rows, self._incoming[rows], self._pending[rows])
+        self._add(rows, self._incoming[rows], self._pending[rows])
         self._row = rows.stop
         if self._row == height:
             self._ring[self._count % self.frames] = self._incoming
@@ -114,11 +111,11 @@ class RollingMedian:
             self._picture, self._incoming, self._pending = self._pending, None, None
             self._picture.flags.writeable = False
             if self._count >= self.frames + self._seeded:
-                self._base = None  # the last of its places is taken
+                self._seed = None  # new pictures have taken all of its places
 
-    def settle(self) -> NDArray[np.uint8] | None:
-        """Work in all that is left at once, and return ``picture``. For the end, not for the hot path."""
-        while not self.settled:
+    def finish(self) -> NDArray[np.uint8] | None:
+        """Add all that is left at once, and return ``picture``. For the end, not for the hot path."""
+        while not self.ready:
             self.advance()
         return self._picture
 
@@ -134,14 +131,14 @@ class RollingMedian:
         self._sorted = np.empty((self.frames, *shape), np.uint8)
 
     def _oldest(self, rows: slice) -> NDArray[np.uint8]:
-        if self._base is not None and self._count - self.frames < self._seeded:
-            return self._base[rows]
+        if self._seed is not None and self._count - self.frames < self._seeded:
+            return self._seed[rows]
         return self._ring[self._count % self.frames, rows]
 
-    def _work_in(self, rows: slice, incoming: NDArray[np.uint8], median: NDArray[np.uint8]) -> None:
+    def _add(self, rows: slice, incoming: NDArray[np.uint8], median: NDArray[np.uint8]) -> None:
         stack = self._sorted[:, rows]
-        if self._base is not None and self._count == self._seeded:
-            stack[: self._seeded] = self._base[rows]
+        if self._seed is not None and self._count == self._seeded:
+            stack[: self._seeded] = self._seed[rows]
         if self._count < self.frames:
             held = self._count + 1
             _insert(stack[:held], incoming.copy())
@@ -149,14 +146,14 @@ class RollingMedian:
             held = self.frames
             _replace(stack, self._oldest(rows), incoming.copy())
         low, high = stack[(held - 1) // 2], stack[held // 2]
-        # The mean rounded up without leaving uint8: (a | b) - (a ^ b) / 2.
+        # The mean rounded up, within uint8: (a | b) - (a ^ b) / 2.
         np.bitwise_xor(low, high, out=median)
         np.right_shift(median, 1, out=median)
         np.subtract(low | high, median, out=median)
 
 
 def _insert(stack: NDArray[np.uint8], incoming: NDArray[np.uint8]) -> None:
-    """Insert ``incoming``, which is used up, into a stack sorted but for its last layer, which is free."""
+    """Insert ``incoming`` into a sorted stack whose last layer is free. ``incoming`` is overwritten."""
     lower = np.empty_like(incoming)
     for layer in stack[:-1]:
         np.minimum(layer, incoming, out=lower)
@@ -166,10 +163,10 @@ def _insert(stack: NDArray[np.uint8], incoming: NDArray[np.uint8]) -> None:
 
 
 def _replace(stack: NDArray[np.uint8], oldest: NDArray[np.uint8], incoming: NDArray[np.uint8]) -> None:
-    """Take ``oldest`` out of a sorted stack and insert ``incoming``, which is used up, in one pass.
+    """Take ``oldest`` out of a sorted stack and insert ``incoming``, in one pass. ``incoming`` is overwritten.
 
-    Without the old value v, layer k holds s[k] where s[k] < v, and s[k + 1] elsewhere. A masked
-    ``numpy.copyto`` says the same at seven times the price: it has no SIMD path for bytes.
+    Without the old value v, layer k holds s[k] where s[k] < v, and s[k + 1] elsewhere. A masked ``numpy.copyto``
+    would do the same but takes seven times as long: it has no SIMD path for bytes.
     """
     mask = np.empty_like(incoming)
     rest = np.empty_like(incoming)

@@ -1,31 +1,21 @@
-"""Whether a fixed camera still looks at the scene it looked at: moved, zoomed, refocused, or as before.
+"""Whether a fixed camera still looks at the same scene, or was moved, zoomed or refocused.
 
-What is compared is where edges are and which way they run, as the camera itself sees them (the generator draws
-the scene it knows, whatever it is given), in small grey views: the median of the last nine against a reference
-that follows slowly. The direction is taken with the angle doubled, so that an edge whose dark side turns light
-is still the same edge; its strength is divided by that of its surroundings, so that light hardly matters. A view is
-compared only with its own kind, colour, dark or grey (infrared), because nothing else makes a fixed scene look so
-different as the switch between them.
+Compared are the positions and directions of edges in small grey views of the frames as the camera saw them. (The
+generator's pictures would not do: it draws the scene it knows, whatever it is given.) The median of the last
+``VIEWS`` views is compared with a reference that follows slowly. Two measures make this independent of the light.
+An edge's direction is taken with the angle doubled, so that an edge whose dark side turns light is still the same
+edge; and its strength is divided by that of its surroundings. A view is compared only with views of its own kind
+(colour, dark, or grey as in infrared), because nothing changes a fixed scene's picture as much as the switch
+between them.
 
-The picture is compared in 6×4 blocks, each looked for around its place. A scene has *moved* if blocks are found
-elsewhere and agree on one shift and scale, or if hardly a block is found in its place. A lorry, headlights or a
-burnt-in clock change some blocks only. Where the view has no structure (fog, a black picture) nothing is decided.
-It is *refocused* if the edges are in their places but much softer or sharper than before. Either must last.
+The view is divided into 6×4 blocks, and each block is looked for around its place. The scene has *moved* if blocks
+are found elsewhere and agree on one shift and scale, or if hardly any block is found in its place. A lorry,
+headlights or a burnt-in clock change some blocks only. The scene is *refocused* if the edges are in their places
+but much softer or sharper than before. A change must last before it counts. Where the view has no structure (fog, a
+black picture), nothing is decided.
 
-Measured on 530 stills of fifteen public cameras and fifteen clips of 10 to 48 s:
-
-- False alarms: one in 172 simulated hours (20 600 looks, 30 s apart, through days and nights of all fifteen cameras
-  with the stills cross-faded, noise, lorries over up to 45 % of the width and headlights added): a nightfall taken
-  for a lost focus. None in another still or another half of the clip (45 of 45). Of 1142 pairs of single stills of
-  the same light, hours and days apart, 3 look moved (the sun in the lens) and 6 refocused; to last, it takes more.
-  A patterned lorry over half of the view for 90 s, 540 times at random places: told as a move twice, both by one
-  night that is nearly black.
-- Told after 10 looks (20 s at 2 s), by day (27 scenes) / by night (18 scenes): pans by 5, 10, 20 and 50 % of the
-  view 100, 100, 100, 96 % / 94, 94, 94, 78 %; zooms by 1.05, 1.1, 1.2, 1.5: 100, 100, 96, 100 % / 89, 94, 89, 89 %;
-  another camera's view 100 % / 50 %. After 35 looks: a blur of σ = 1.25 % of the width 100 % / 83 %, of 0.6 % of
-  the width 4 % / 6 %.
-  What is missed by night is a view too black to tell, or one that is of another kind of light than any seen before.
-- Cost on one busy core: 5.5 ms a look at 1080p, of which 2.2 ms make the view; 8 ms where blocks are searched for.
+On 15 public cameras it raised one false alarm in 172 simulated hours, and noticed all pans and zooms by day. See
+"Scene" in benchmarks/NOTES.md.
 """
 
 from __future__ import annotations
@@ -43,29 +33,43 @@ SceneChange = Literal["moved", "refocused"]
 ViewKind = Literal["colour", "dark", "grey"]
 Grey = NDArray[np.uint8]
 
-WIDTH = 160  # pixels of a view
-VIEWS = 9  # whose median is compared: what stands for less than five of them is not there
-RATE = 0.01  # a sample's share in the reference: at 2 s it follows the sun with a lag of 200 s
-DARK, GREYISH = (
-    87.0,
-    1.5,
-)  # mean luma and mean |Cb| + |Cr|: between the thresholds of ``night_gate``
+# Width of a view in pixels.
+WIDTH = 160
+# Views whose median is compared. What stands in the scene for less than five of them does not show in it.
+VIEWS = 9
+# A view's share in the reference. With a view every 2 s the reference follows the sun with a lag of 200 s.
+REFERENCE_RATE = 0.01
+# A view is dark below this mean luma, and grey below this mean |Cb| + |Cr|. Both lie between ``night_gate``'s
+# thresholds.
+DARK_LUMA, GREY_CHROMA = 87.0, 1.5
 
 COLUMNS, ROWS = 6, 4
-REACH = 18  # pixels a block is looked for around its place: 11 % of the width
-SLOPE = 0.75  # grey levels a pixel; what is flatter counts as flat
-STRUCTURE = 0.05  # least mean square of a block's field (of at most 1) for it to be compared
-FOUND = 0.3  # correlation from which a block counts as found
-SURE = 0.5  # if three quarters of the blocks correlate better in their places, none is looked for elsewhere
-ENOUGH = 6  # blocks to say anything about
+# Pixels around its place in which a block is looked for: 11 % of the width.
+REACH = 18
+# Grey levels a pixel below which a slope counts as flat.
+FLAT_SLOPE = 0.75
+# A block is compared if the mean square of its edge field, of at most 1, reaches this in both views.
+LEAST_STRUCTURE = 0.05
+# Correlation from which a block counts as found.
+FOUND = 0.3
+# If three quarters of the blocks correlate better than this in their places, none is looked for elsewhere.
+SURELY_IN_PLACE = 0.5
+# Blocks without which nothing is decided.
+FEWEST_BLOCKS = 6
 
-LOST = 0.2  # moved, if less of the blocks are found in their places
-AGREE, SHIFT = 0.45, 1.5  # moved, if as many of the found blocks agree on a warp of so many pixels on average
-SOFT, SHARP = 0.55, 1.9  # refocused, if the edges' sharpness is beyond these times the reference's
-AS_BEFORE, SOME = (0.8, 1.25), 0.05  # where more of the blocks are as sharp as ever, the lost ones are hidden
+# The scene has moved if a smaller share of the blocks than this is found in their places.
+LEAST_IN_PLACE = 0.2
+# Or if at least this share of the found blocks agrees on a motion of at least so many pixels on average.
+MOVED_AGREEMENT, MOVED_SHIFT = 0.45, 1.5
+# The scene is refocused if its sharpness is outside these multiples of the reference's.
+SOFT, SHARP = 0.55, 1.9
+# If more than this share of the blocks is as sharp as ever (between these multiples), the lost blocks are only
+# hidden.
+SAME_SHARPNESS, SAME_SHARE = (0.8, 1.25), 0.05
 
-HITS = 4  # samples in a row a change must show
-HOLD: dict[SceneChange, float] = {"moved": 10.0, "refocused": 60.0}  # and seconds; a shower passes
+# Looks in a row, and seconds, that a change must last. The seconds outlast a lorry and a shower.
+LEAST_LOOKS = 4
+LEAST_SECONDS: dict[SceneChange, float] = {"moved": 10.0, "refocused": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,38 +77,45 @@ class Comparison:
     """How a view compares with the reference.
 
     Attributes:
-        blocks: blocks with structure in both.
-        still: part of them found in their places, 0 to 1.
-        found: blocks found anywhere within reach.
-        agree: part of those that agree on one shift and scale, 0 to 1.
-        shift: how far that moves the blocks on average, in pixels of the view.
-        sharpness: of those found in their places, as a multiple of the reference's; the median. If some of these
-            are as sharp as ever, the camera's focus is not lost but something hides the blocks that are not found,
-            and they count 1.
+        blocks: number of blocks with structure in both.
+        in_place: share of them that is found in its place, 0 to 1.
+        found: number of blocks found anywhere within reach.
+        agreement: share of the found blocks that agrees on one shift and scale, 0 to 1.
+        shift: how far these move the blocks on average, in pixels of the view.
+        sharpness: median sharpness of the blocks found in their places, as a multiple of the reference's. If some of
+            these are as sharp as ever, the focus is not lost but something hides the blocks that are not found, and
+            the hidden blocks count as 1.
     """
 
     blocks: int
-    still: float = 1.0
+    in_place: float = 1.0
     found: int = 0
-    agree: float = 0.0
+    agreement: float = 0.0
     shift: float = 0.0
     sharpness: float = 1.0
 
     @property
-    def verdict(self) -> SceneChange | None:
-        """What this comparison alone says; None for no change, or for too little to tell."""
-        if self.blocks < ENOUGH:
+    def change(self) -> SceneChange | None:
+        """What this comparison alone says; None for no change, or if there is too little to tell."""
+        if self.blocks < FEWEST_BLOCKS:
             return None
-        if self.still < LOST or (self.found >= ENOUGH and self.agree >= AGREE and self.shift >= SHIFT):
+        agreed = self.found >= FEWEST_BLOCKS and self.agreement >= MOVED_AGREEMENT
+        if self.in_place < LEAST_IN_PLACE or (agreed and self.shift >= MOVED_SHIFT):
             return "moved"
-        if self.still * self.blocks >= ENOUGH and not SOFT <= self.sharpness <= SHARP:
+        if self.in_place * self.blocks >= FEWEST_BLOCKS and not SOFT <= self.sharpness <= SHARP:
             return "refocused"
         return None
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What is known of a kind of view."""
+    """What is known of one kind of view.
+
+    Attributes:
+        views: the last views.
+        reference: what they are compared with, float (h, w); None before there are ``VIEWS`` of them.
+        count: how many views the reference was made of.
+    """
 
     views: deque[Grey] = field(default_factory=lambda: deque(maxlen=VIEWS))
     reference: NDArray[np.float32] | None = None
@@ -112,18 +123,23 @@ class _Known:
 
 
 class SceneWatch:
-    """Follows one camera, a look at a time; memory is at most 0.6 MB for 16:9."""
+    """Watches one camera's scene. It takes at most 0.6 MB for pictures of 16:9."""
 
     def __init__(self) -> None:
-        self._asking: tuple[SceneChange, float, int] | None = None
-        self.forget()
+        self._known: dict[ViewKind, _Known] = {}
+        # The change that the last looks showed, the time of the first of them, and their number.
+        self._suspected: SceneChange | None = None
+        self._since, self._looks = 0.0, 0
+        self.reset()
 
     def look(self, rgb: NDArray[np.uint8], *, seconds: float) -> SceneChange | None:
-        """What has changed for good, if anything has; from then on the new scene is the one compared with.
+        """Look at a frame. Returns what has changed for good, if anything has.
+
+        After a change the new scene is the one that later frames are compared with.
 
         Args:
             rgb: the frame as the camera saw it, (H, W, 3).
-            seconds: the camera's clock.
+            seconds: its time on the camera's clock.
         """
         kind, view = small_view(rgb)
         known = self._known[kind]
@@ -138,145 +154,152 @@ class SceneWatch:
         if known.reference is None:
             known.reference, known.count = recent.astype(np.float32), VIEWS
             return None
-        compared = compare(known.reference, recent)
-        verdict = compared.verdict
-        if verdict is None:
-            self._asking = None
-            if compared.blocks >= ENOUGH:
-                known.reference += RATE * (recent - known.reference)
+        comparison = compare(known.reference, recent)
+        change = comparison.change
+        if change is None:
+            self._suspected = None
+            if comparison.blocks >= FEWEST_BLOCKS:
+                known.reference += REFERENCE_RATE * (recent - known.reference)
                 known.count += 1
             return None
-        if self._asking is None or self._asking[0] != verdict:
-            self._asking = (verdict, seconds, 0)
-        _, since, hits = self._asking
-        self._asking = (verdict, since, hits + 1)
-        if hits + 1 < HITS or seconds - since < HOLD[verdict]:
+        if self._suspected != change:
+            self._suspected, self._since, self._looks = change, seconds, 0
+        self._looks += 1
+        if self._looks < LEAST_LOOKS or seconds - self._since < LEAST_SECONDS[change]:
             return None
-        self.forget()
+        self.reset()
         self._known[kind] = _Known(reference=recent.astype(np.float32), count=VIEWS)
-        return verdict
+        return change
 
-    def forget(self) -> None:
-        """Begin afresh."""
-        self._known: dict[ViewKind, _Known] = {"colour": _Known(), "dark": _Known(), "grey": _Known()}
-        self._asking = None
+    def reset(self) -> None:
+        """Forget the scene, and learn the next one."""
+        self._known = {"colour": _Known(), "dark": _Known(), "grey": _Known()}
+        self._suspected = None
 
-    def kept(self) -> dict[str, tuple[Grey, int]]:
-        """The references, as ``restore`` takes them: (h, w) uint8 by kind, and the samples they stand for."""
+    def references(self) -> dict[str, tuple[Grey, int]]:
+        """The references, as ``restore`` takes them: (h, w) uint8 by kind, and how many views each was made of."""
         return {
             kind: (np.rint(known.reference).astype(np.uint8), known.count)
             for kind, known in self._known.items()
             if known.reference is not None
         }
 
-    def restore(self, kept: Mapping[str, tuple[Grey, int]]) -> None:
-        """Begin with the references another one ``kept``."""
-        self.forget()
+    def restore(self, references: Mapping[str, tuple[Grey, int]]) -> None:
+        """Start with another watch's ``references``."""
+        self.reset()
         for kind, known in self._known.items():
-            if kind in kept:
-                known.reference, known.count = kept[kind][0].astype(np.float32), kept[kind][1]
+            if kind in references:
+                picture, known.count = references[kind]
+                known.reference = picture.astype(np.float32)
 
 
 def small_view(rgb: NDArray[np.uint8]) -> tuple[ViewKind, Grey]:
     """The kind of a picture (H, W, 3) RGB, and its grey view (h, ``WIDTH``)."""
     height, width = rgb.shape[:2]
-    step = max(1, width // (4 * WIDTH))  # 4 pixels a pixel are enough to average over
+    step = max(1, width // (4 * WIDTH))  # four source pixels for each pixel of the view are enough to average
     size = (WIDTH, min(max(2 * ROWS, round(WIDTH * height / width)), 2 * WIDTH))
     small = cv2.resize(np.ascontiguousarray(rgb[::step, ::step]), size, interpolation=cv2.INTER_AREA)
     luma, cr, cb = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb))
     chroma = sum(float(np.abs(part.astype(np.int16) - 128).mean()) for part in (cr, cb))
-    kind: ViewKind = "dark" if luma.mean() < DARK else "colour"
-    return ("grey" if chroma < GREYISH else kind), luma
+    kind: ViewKind = "dark" if luma.mean() < DARK_LUMA else "colour"
+    return ("grey" if chroma < GREY_CHROMA else kind), luma
 
 
 def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Comparison:
     """Compare two grey views (h, w) of one size."""
-    places, blocks = _field(reference), _field(view)
-    structured = np.minimum(_structure(places), _structure(blocks)) >= STRUCTURE
+    before, now = _edge_directions(reference), _edge_directions(view)
+    structured = np.minimum(_structure(before), _structure(now)) >= LEAST_STRUCTURE
     grid = [(int(row), int(column)) for row, column in zip(*np.nonzero(structured), strict=True)]
-    if len(grid) < ENOUGH:
+    if len(grid) < FEWEST_BLOCKS:
         return Comparison(len(grid))
-    still = np.array(
-        [_search(places, blocks, row, column, 1)[0] for row, column in grid]
-    )  # a pixel is jitter
-    found, agree, shift = len(grid), 1.0, 0.0
-    if np.partition(still, len(still) // 4)[len(still) // 4] < SURE:
-        searched = np.array([_search(places, blocks, row, column, REACH) for row, column in grid])
+    # A camera's jitter is up to a pixel.
+    correlations = np.array([_search(before, now, row, column, 1)[0] for row, column in grid])
+    found, agreement, shift = len(grid), 1.0, 0.0
+    if np.partition(correlations, len(grid) // 4)[len(grid) // 4] < SURELY_IN_PLACE:
+        searched = np.array([_search(before, now, row, column, REACH) for row, column in grid])
         elsewhere = searched[searched[:, 0] >= FOUND, 1:]
         found = len(elsewhere)
-        agree, shift = _warp(elsewhere) if found >= ENOUGH else (0.0, 0.0)
-    in_place = still >= FOUND
+        agreement, shift = _common_motion(elsewhere) if found >= FEWEST_BLOCKS else (0.0, 0.0)
+    in_place = correlations >= FOUND
     sharper = (_sharpness(view) / _sharpness(reference))[structured]
-    as_before = in_place & (sharper >= AS_BEFORE[0]) & (sharper <= AS_BEFORE[1])
-    counted = np.where(in_place, sharper, 1.0) if as_before.mean() > SOME else sharper[in_place]
+    as_before = in_place & (sharper >= SAME_SHARPNESS[0]) & (sharper <= SAME_SHARPNESS[1])
+    hidden = as_before.mean() > SAME_SHARE
+    counted = np.where(in_place, sharper, 1.0) if hidden else sharper[in_place]
     return Comparison(
         blocks=len(grid),
-        still=float(in_place.mean()),
+        in_place=float(in_place.mean()),
         found=found,
-        agree=agree,
+        agreement=agreement,
         shift=shift,
         sharpness=float(np.median(counted)) if len(counted) else 1.0,
     )
 
 
 def _search(
-    places: NDArray[np.float32], blocks: NDArray[np.float32], row: int, column: int, reach: int
+    before: NDArray[np.float32], now: NDArray[np.float32], row: int, column: int, reach: int
 ) -> tuple[float, float, float, int, int]:
-    """Where within ``reach`` pixels of its place a block is found best.
+    """Where in ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.
 
-    The correlation, the block's middle (x, y) from that of the picture, and its displacement (x, y).
+    Returns the correlation, the block's middle (x, y) relative to that of the picture, and its displacement (x, y).
     """
-    height, width = blocks.shape[:2]
+    height, width = now.shape[:2]
     top, bottom = row * height // ROWS, (row + 1) * height // ROWS
     left, right = column * width // COLUMNS, (column + 1) * width // COLUMNS
-    up, back = max(top - reach, 0), max(left - reach, 0)
-    around = places[up : bottom + reach, back : right + reach]
-    scores = cv2.matchTemplate(around, blocks[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
+    area_top, area_left = max(top - reach, 0), max(left - reach, 0)
+    area = before[area_top : bottom + reach, area_left : right + reach]
+    scores = cv2.matchTemplate(area, now[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(scores)
-    return best, (left + right - width) / 2, (top + bottom - height) / 2, x - (left - back), y - (top - up)
+    middle = (left + right - width) / 2, (top + bottom - height) / 2
+    return best, *middle, x - (left - area_left), y - (top - area_top)
 
 
 def _gradients(grey: NDArray[np.generic], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Slopes across and down, (h, w) each, in grey levels a pixel, after a blur by ``sigma`` pixels."""
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
     return cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
 
 
-def _field(grey: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Direction of the edges, (h, w, 2): (cos, sin) of twice their angle, as long as they stand out, 0 to 1."""
+def _edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
+    """The edge field, (h, w, 2): cosine and sine of twice the edge's angle, times its relative strength, 0 to 1."""
     x, y = _gradients(grey, 1.0)
     xx, yy = x * x, y * y
-    norm = xx + yy + SLOPE**2 + 0.5 * cv2.blur(xx + yy, (15, 15))
+    norm = xx + yy + FLAT_SLOPE**2 + 0.5 * cv2.blur(xx + yy, (15, 15))
     return np.asarray(cv2.merge(((xx - yy) / norm, 2 * x * y / norm)))
 
 
 def _structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean square of each block, (ROWS, COLUMNS)."""
+    """Mean square of the edge field in each block, (ROWS, COLUMNS)."""
     square = (directions * directions).sum(axis=2)
     return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))
 
 
-def _warp(found: NDArray[np.float64]) -> tuple[float, float]:
-    """The shift and scale most blocks agree on: the part of them that does, and how far it moves them.
+def _common_motion(found: NDArray[np.float64]) -> tuple[float, float]:
+    """The shift and scale that most blocks agree on.
 
-    ``found`` (n, 4) holds middles, from the middle of the picture, and displacements.
+    Args:
+        found: (n, 4): each block's middle (x, y) relative to that of the picture, and its displacement (x, y).
+
+    Returns:
+        The share of the blocks that agree, and how far the motion moves them on average, in pixels.
     """
     middle, moved = found[:, :2], found[:, 2:]
     scales = np.linspace(-0.2, 0.2, 21)
-    rests = moved - scales[:, None, None] * middle  # (scales, n, 2): the shift each block speaks for
-    near = np.abs(rests[:, :, None] - rests[:, None]).max(axis=3) <= 1.0
-    votes = near.sum(axis=2) - 0.01 * np.abs(scales)[:, None]  # of equals, the one that scales least
+    # (scales, n, 2): the shift that remains of each block's displacement under each scale.
+    shifts = moved - scales[:, None, None] * middle
+    near = np.abs(shifts[:, :, None] - shifts[:, None]).max(axis=3) <= 1.0
+    # Of motions with equally many blocks, the one that scales least is taken.
+    votes = near.sum(axis=2) - 0.01 * np.abs(scales)[:, None]
     scale, block = divmod(int(votes.argmax()), len(found))
     members = near[scale, block]
-    shift = rests[scale, members].mean(axis=0) + scales[scale] * middle
-    return float(members.mean()), float(np.hypot(*shift.T).mean())
+    motion = shifts[scale, members].mean(axis=0) + scales[scale] * middle
+    return float(members.mean()), float(np.hypot(*motion.T).mean())
 
 
 def _sharpness(grey: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Power of a block's fine gradients as a multiple of its coarse ones', (ROWS, COLUMNS); contrast cancels."""
-    fine, coarse = (
-        cv2.resize(
-            np.square(_gradients(grey, sigma)).sum(axis=0), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA
-        )
-        for sigma in (0.7, 2.5)
-    )
-    return np.asarray((fine + 1e-3) / (coarse + 1e-3))
+    """Power of a block's fine gradients as a multiple of its coarse ones', (ROWS, COLUMNS); contrast cancels out."""
+
+    def power(sigma: float) -> NDArray[np.float32]:
+        square = np.square(_gradients(grey, sigma)).sum(axis=0)
+        return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))
+
+    return np.asarray((power(0.7) + 1e-3) / (power(2.5) + 1e-3))

@@ -78,7 +78,7 @@ class CameraPictures:
     def finish(self) -> None:
         """No more pictures will come: have the background take in those it has begun with."""
         if self.background is not None:
-            self.background.settle()
+            self.background.finish()
 
     def save(self, *, final: bool = False) -> list[Path]:
         """Write what is new: the snapshot, the background, and the training picture that waits.

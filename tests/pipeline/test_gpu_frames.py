@@ -306,7 +306,7 @@ def test_the_background_takes_its_samples_and_no_more(gpu: Gpu) -> None:
     assert run.crossed == {"to_host": count}
     assert count % 2 == 0  # what was seen and what is shown
     assert 2 <= count <= 2 * -(-FRAMES // 5)
-    background.settle()
+    background.finish()
     shown = inner(run.output.pictures[0])
     assert background.picture is not None
     assert np.abs(background.picture.astype(int) - shown)[: -shown.shape[0] // 12].mean() < 12

@@ -19,7 +19,7 @@ from nightday.pipeline.core import atomic_file
 from nightday.pipeline.core.png import save_png
 from nightday.pipeline.scene import background as background_module
 from nightday.pipeline.scene.background import CHECKPOINT_EVERY, Background
-from nightday.pipeline.scene.background_file import load_background
+from nightday.pipeline.scene.background_file import SavedBackground, load_background, save_background
 from nightday.pipeline.scene.rolling_median import STRIPS
 from nightday.pipeline.supervision.runtime import run
 from tests.support.clips import make_clip
@@ -36,7 +36,7 @@ def rng() -> np.random.Generator:
 
 
 def reference(ring: deque[Pixels]) -> Pixels:
-    return np.floor(np.median(np.stack(ring), axis=0) + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(np.median(np.stack(ring), axis=0) + 0.5), np.uint8)
 
 
 def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pixels:
@@ -46,7 +46,7 @@ def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pix
         cv2.resize(rng.uniform(0, 255, (max(height // n, 2), max(width // n, 2), 3)), (width, height))
         for n in (2, 4, 8, 16, 32)
     ]
-    return np.clip(np.mean(layers, axis=0) * 2 - 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.mean(layers, axis=0) * 2 - 128, 0, 255), np.uint8)
 
 
 def made(path: Path | None = None, **options: object) -> Background:
@@ -90,7 +90,7 @@ def test_background_samples_by_the_cameras_clock(rng: np.random.Generator, tmp_p
         background.observe(picture, seen=picture, translated=True, seconds=100 + index / 25)
         if index % 50 == 0:
             ring.append(picture)
-    background.settle()
+    background.finish()
     assert background.picture is not None
     np.testing.assert_array_equal(background.picture, reference(ring))
     assert background.save()
@@ -161,7 +161,7 @@ def filled(path: Path, rng: np.random.Generator, **options: object) -> Backgroun
     view = scene(rng)
     show(background, view, start=0, samples=12, rng=rng)
     show(background, 255 - view, start=100, samples=12, translated=True, seen=view // 4, rng=rng)
-    background.settle()
+    background.finish()
     assert background.checkpoint(final=True)
     return background
 
@@ -402,10 +402,10 @@ def test_a_failed_write_leaves_the_old_picture_and_no_litter(
 def test_a_checkpoint_whose_pictures_differ_in_size_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = background_module.Kept(
+    kept = SavedBackground(
         medians={state: (np.zeros((8, width, 3), np.uint8), 1) for state, width in (("day", 8), ("night", 9))}
     )
-    background_module.save_background(tmp_path / "bg.state", kept, camera="gate", source="")
+    save_background(tmp_path / "bg.state", kept, camera="gate", source="")
     background = made(tmp_path / "bg.png")
     background.restore()
     assert background.picture is None

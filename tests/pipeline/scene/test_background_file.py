@@ -12,7 +12,7 @@ import pytest
 from nightday.pipeline.core import atomic_file
 from nightday.pipeline.scene.background_file import (
     BackgroundRefusedError,
-    Kept,
+    SavedBackground,
     load_background,
     save_background,
 )
@@ -28,10 +28,12 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def kept(rng: np.random.Generator) -> Kept:
+def kept(rng: np.random.Generator) -> SavedBackground:
     day, night = rng.integers(0, 256, (2, 37, 53, 3), dtype=np.uint8)
     view = rng.integers(0, 256, (11, 16), dtype=np.uint8)
-    return Kept(medians={"day": (day, 25), "night": (night[:, ::-1], 3)}, views={"grey": (view, 900)})
+    return SavedBackground(
+        medians={"day": (day, 25), "night": (night[:, ::-1], 3)}, views={"grey": (view, 900)}
+    )
 
 
 def refusal(path: Path, **who: str) -> str:
@@ -44,7 +46,7 @@ def signed(first: bytes, rest: bytes) -> bytes:
     return first + b"\n" + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path, kept: Kept) -> None:
+def test_what_is_saved_is_loaded(tmp_path: Path, kept: SavedBackground) -> None:
     path = tmp_path / "new" / "bg.state"
     assert load_background(path, **WHO) is None
     save_background(path, kept, **WHO)
@@ -59,20 +61,20 @@ def test_what_is_saved_is_loaded(tmp_path: Path, kept: Kept) -> None:
 
 
 def test_nothing_kept_is_a_checkpoint_too(tmp_path: Path) -> None:
-    save_background(tmp_path / "bg.state", Kept(), **WHO)
+    save_background(tmp_path / "bg.state", SavedBackground(), **WHO)
     loaded = load_background(tmp_path / "bg.state", **WHO)
     assert loaded is not None
     assert (loaded.medians, loaded.views) == ({}, {})
 
 
-def test_another_camera_or_source_is_refused_by_name(tmp_path: Path, kept: Kept) -> None:
+def test_another_camera_or_source_is_refused_by_name(tmp_path: Path, kept: SavedBackground) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
     assert refusal(path, camera="yard") == "its camera is 'gate', not 'yard'"
     assert refusal(path, source="rtsp://b") == "its source is 'rtsp://***@10.0.0.5/stream1', not 'rtsp://b'"
 
 
-def test_every_torn_file_is_refused(tmp_path: Path, kept: Kept) -> None:
+def test_every_torn_file_is_refused(tmp_path: Path, kept: SavedBackground) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
     whole = path.read_bytes()
@@ -85,7 +87,7 @@ def test_every_torn_file_is_refused(tmp_path: Path, kept: Kept) -> None:
     assert refusal(path) == "its checksum is wrong: it is torn or was altered"
 
 
-def test_every_altered_byte_is_found(tmp_path: Path, kept: Kept, rng: np.random.Generator) -> None:
+def test_every_altered_byte_is_found(tmp_path: Path, kept: SavedBackground, rng: np.random.Generator) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
     whole = path.read_bytes()
@@ -98,7 +100,7 @@ def test_every_altered_byte_is_found(tmp_path: Path, kept: Kept, rng: np.random.
     assert "checksum" in refusal(path)
 
 
-def test_another_version_is_refused(tmp_path: Path, kept: Kept) -> None:
+def test_another_version_is_refused(tmp_path: Path, kept: SavedBackground) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
     path.write_bytes(path.read_bytes().replace(b"nightday-background 1\n", b"nightday-background 2\n", 1))
@@ -153,7 +155,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
-    tmp_path: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kept: SavedBackground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
@@ -166,13 +168,13 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
 
             patch.setattr(atomic_file.os, call, disk_full)
             with pytest.raises(OSError, match="No space left"):
-                save_background(path, Kept(), **WHO)
+                save_background(path, SavedBackground(), **WHO)
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == ["bg.state"]
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kept: SavedBackground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
     for call in ("fsync", "replace"):

@@ -20,7 +20,7 @@ def rng() -> np.random.Generator:
 
 
 def reference(ring: deque[Pixels]) -> Pixels:
-    return np.floor(np.median(np.stack(ring), axis=0) + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(np.median(np.stack(ring), axis=0) + 0.5), np.uint8)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 8, 9, 25])
@@ -36,7 +36,7 @@ def test_equals_numpy_median_before_and_after_the_ring_wraps(
         median.push(picture)
         ring.append(picture.copy())
         picture[...] = 0  # what the caller does with its array later is no matter
-        np.testing.assert_array_equal(median.settle(), reference(ring))
+        np.testing.assert_array_equal(median.finish(), reference(ring))
 
 
 def test_a_change_of_size_starts_afresh_even_half_way(rng: np.random.Generator) -> None:
@@ -47,27 +47,27 @@ def test_a_change_of_size_starts_afresh_even_half_way(rng: np.random.Generator) 
             picture = rng.integers(0, 256, shape, dtype=np.uint8)
             median.push(picture)
             ring.append(picture)
-            np.testing.assert_array_equal(median.settle(), reference(ring))
+            np.testing.assert_array_equal(median.finish(), reference(ring))
         median.push(picture)
         median.advance()
-        assert not median.settled
+        assert not median.ready
 
 
 def test_each_call_works_in_a_strip_and_the_picture_changes_at_the_end_only(rng: np.random.Generator) -> None:
     median = RollingMedian(frames=4)
     first, second = rng.integers(0, 256, (2, 64, 8, 3), dtype=np.uint8)
     median.push(first)
-    before = median.settle()
+    before = median.finish()
     assert before is not None
     median.push(second)
     with pytest.raises(RuntimeError, match="still being worked in"):
         median.push(second)
     for _ in range(STRIPS - 1):
         median.advance()
-        assert not median.settled
+        assert not median.ready
         assert median.picture is before
     median.advance()
-    assert median.settled
+    assert median.ready
     assert median.picture is not before
     np.testing.assert_array_equal(before, first)
     with pytest.raises(ValueError, match="read-only"):
@@ -95,30 +95,30 @@ def test_a_seed_stands_for_its_pictures_until_new_ones_take_their_places(
         picture = rng.integers(0, 256, shape, dtype=np.uint8)
         median.push(picture)
         ring.append(picture)
-        np.testing.assert_array_equal(median.settle(), reference(ring))
+        np.testing.assert_array_equal(median.finish(), reference(ring))
         assert median.count == len(ring)
 
 
-def test_at_rest_it_keeps_its_median_alone_and_goes_on_from_there(rng: np.random.Generator) -> None:
+def test_compacted_it_keeps_its_median_alone_and_goes_on_from_there(rng: np.random.Generator) -> None:
     median, shape = RollingMedian(frames=5), (40, 30, 3)
     pictures = rng.integers(0, 256, (9, *shape), dtype=np.uint8)
     for picture in pictures[:4]:
         median.push(picture)
-        before = median.settle()
+        before = median.finish()
     median.push(pictures[4])
     median.advance()  # half worked in: that one is lost
-    median.rest()
-    assert median.settled
+    median.compact()
+    assert median.ready
     assert median.picture is before
     assert before is not None
     assert (median.nbytes, median.count) == (before.nbytes, 4)
-    median.rest()  # nothing more to free
+    median.compact()  # nothing more to free
     assert median.picture is before
     ring = deque([before] * 4, maxlen=5)
     for picture in pictures[5:]:
         median.push(picture)
         ring.append(picture)
-        np.testing.assert_array_equal(median.settle(), reference(ring))
+        np.testing.assert_array_equal(median.finish(), reference(ring))
 
 
 def test_a_seed_of_another_size_gives_way_to_the_first_picture(rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ def test_a_seed_of_another_size_gives_way_to_the_first_picture(rng: np.random.Ge
     median.seed(np.zeros((8, 8, 3), np.uint8), count=5)
     picture = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
     median.push(picture)
-    np.testing.assert_array_equal(median.settle(), picture)
+    np.testing.assert_array_equal(median.finish(), picture)
     assert median.count == 1
 
 
@@ -134,13 +134,13 @@ def test_a_seed_of_another_size_gives_way_to_the_first_picture(rng: np.random.Ge
 def test_memory_is_bounded_and_nothing_until_it_is_used(rng: np.random.Generator, frames: int) -> None:
     median, shape = RollingMedian(frames=frames), (16, 16, 3)
     assert median.nbytes == 0
-    median.rest()
+    median.compact()
     assert (median.nbytes, median.picture) == (0, None)
     median.seed(np.zeros(shape, np.uint8), count=frames)
     most = 0
     for _ in range(3 * frames):
         median.push(rng.integers(0, 256, shape, dtype=np.uint8))
-        while not median.settled:
+        while not median.ready:
             most = max(most, median.nbytes)
             median.advance()
     assert most <= (2 * frames + 4) * 16 * 16 * 3

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightday.pipeline.scene.scene_change import HITS, HOLD, VIEWS, WIDTH, SceneWatch, compare, small_view
+from nightday.pipeline.scene.scene_change import (
+    LEAST_LOOKS,
+    LEAST_SECONDS,
+    VIEWS,
+    WIDTH,
+    SceneWatch,
+    compare,
+    small_view,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -221,7 +229,7 @@ def test_a_lost_focus_is_told_after_a_minute_and_its_return_as_well(camera: Came
     camera.show(clip(name), SETTLED)
     change, looks = camera.show(blurred(clip(name), 8), ENOUGH)
     assert change == "refocused"
-    assert looks * EVERY >= HOLD["refocused"]
+    assert looks * EVERY >= LEAST_SECONDS["refocused"]
     assert camera.show(clip(name), ENOUGH)[0] == "refocused"
 
 
@@ -252,14 +260,14 @@ def test_it_takes_its_time_by_looks_and_by_seconds(rng: np.random.Generator) -> 
             looks += 1
             seconds += every
             assert looks < 500
-        assert looks + 1 >= VIEWS // 2 + HITS
-        assert seconds - moved_at >= HOLD["moved"]
+        assert looks + 1 >= VIEWS // 2 + LEAST_LOOKS
+        assert seconds - moved_at >= LEAST_SECONDS["moved"]
 
 
 def test_what_it_knows_can_be_kept(camera: Camera, rng: np.random.Generator) -> None:
     for name in (DAY, NIGHT):
         camera.show(panned(clip(name), 0.1, before=True), SETTLED)
-    kept = camera.watch.kept()
+    kept = camera.watch.references()
     assert set(kept) == {"colour", "dark"}
     assert all(view.dtype == np.uint8 and view.shape[1] == WIDTH for view, _ in kept.values())
     for before, change in ((True, None), (False, "moved")):
@@ -290,12 +298,12 @@ def test_the_warp_found_is_the_warp_made(
     x, y = np.meshgrid((np.arange(6) + 0.5) * 160 / 6 - 80, (np.arange(4) + 0.5) * 22.5 - 45)
     true = np.hypot(shift[0] + (scale - 1) * x, shift[1] + (scale - 1) * y).mean()
     assert found.blocks == 24
-    assert found.agree >= 0.7
+    assert found.agreement >= 0.7
     assert found.shift == pytest.approx(
         true, abs=0.5 if scale == 1 else 0.3 * true
     )  # what left the view is not found
-    assert found.verdict == ("moved" if true > 0 else None)
-    assert (found.still == 1.0) == (true == 0)
+    assert found.change == ("moved" if true > 0 else None)
+    assert (found.in_place == 1.0) == (true == 0)
 
 
 @pytest.mark.parametrize("blur", [0.5, 2.0, 4.0])

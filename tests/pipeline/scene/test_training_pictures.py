@@ -27,7 +27,7 @@ from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.scene.night_gate import BRIGHT, DARK, NightGate, measure
-from nightday.pipeline.scene.training_pictures import TrainingPictures, thin_out
+from nightday.pipeline.scene.training_pictures import TrainingPictures, select_evenly
 from nightday.pipeline.supervision import runtime
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.runtime import Outcome, Setup, run
@@ -54,7 +54,7 @@ def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pix
         cv2.resize(rng.uniform(0, 255, (max(height // n, 2), max(width // n, 2), 3)), (width, height))
         for n in (4, 8, 16, 32)
     ]
-    return np.clip(np.mean(layers, axis=0) * 1.6 - 60, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.mean(layers, axis=0) * 1.6 - 60, 0, 255), np.uint8)
 
 
 def made(folder: Path, **options: Any) -> TrainingPictures:
@@ -86,7 +86,9 @@ def named(second: int) -> str:
 
 
 def read(path: Path) -> Pixels:
-    return np.asarray(cv2.imread(str(path))[..., ::-1], np.uint8)
+    bgr = cv2.imread(str(path))
+    assert bgr is not None
+    return np.asarray(bgr[..., ::-1], np.uint8)
 
 
 # --- which pictures ---------------------------------------------------------------------------------------------
@@ -140,9 +142,9 @@ def test_weeks_are_spread_evenly_and_never_more_than_are_to_be_kept(rng: np.rand
         if not by_day or away[minute] or (START // 60 + minute) % 2**level:
             continue
         kept.append(START + 60 * minute)
-        kept, level = thin_out(kept, every=60, keep=keep)
+        kept, level = select_evenly(kept, every=60, keep=keep)
         most = max(most, len(kept))
-        assert thin_out(kept, every=60, keep=keep) == (kept, level)  # as a restart would find it
+        assert select_evenly(kept, every=60, keep=keep) == (kept, level)  # as a restart would find it
     assert 0.4 * keep <= len(kept) <= most <= keep
     minutes = (np.array(kept) - START) // 60
     assert len({second // (60 * 2**level) for second in kept}) == len(kept)
@@ -155,7 +157,7 @@ def test_weeks_are_spread_evenly_and_never_more_than_are_to_be_kept(rng: np.rand
 @pytest.mark.parametrize("minute", [0, 1, 7])
 def test_an_hour_s_same_minute_is_never_thinned_to_nothing(minute: int) -> None:
     seconds = [3600 * hour + 60 * minute for hour in range(21)]
-    kept, _ = thin_out(seconds, every=60, keep=20)
+    kept, _ = select_evenly(seconds, every=60, keep=20)
     assert 10 <= len(kept) <= 20
 
 
