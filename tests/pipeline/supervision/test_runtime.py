@@ -30,7 +30,7 @@ from nightday.pipeline.monitoring.http_server import WebError
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
 from nightday.pipeline.serving.setup import Setup
-from nightday.pipeline.supervision import runtime
+from nightday.pipeline.supervision import endpoint, runtime, shutdown
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.outcome import Outcome
 from nightday.pipeline.supervision.runtime import run
@@ -291,7 +291,7 @@ def test_stop_in_the_middle_leaves_a_file_that_plays() -> None:
 def test_an_engine_that_hangs_does_not_keep_files_from_being_closed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runtime, "STOP_WITHIN", 1.0)
+    monkeypatch.setattr(shutdown, "STOP_WITHIN", 1.0)
     hung, release = threading.Event(), threading.Event()
     engine = Engine()
 
@@ -575,7 +575,7 @@ def test_ports_that_cannot_be_had_after_a_reload_end_nothing(
     class Server:
         taken = False
 
-        def __init__(self, settings: HttpConfig, _: object) -> None:
+        def __init__(self, settings: HttpConfig, *_: object, **__: object) -> None:
             self.port = settings.port
 
         def start(self) -> None:
@@ -586,7 +586,7 @@ def test_ports_that_cannot_be_had_after_a_reload_end_nothing(
 
         def close(self, _: float) -> None: ...
 
-    monkeypatch.setattr(runtime, "WebServer", Server)
+    monkeypatch.setattr(endpoint, "WebServer", Server)
     entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime"}
 
     def served(port: int) -> Config:
