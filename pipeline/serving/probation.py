@@ -173,12 +173,9 @@ class Probation:
                 self._end(kept=True)
         return result
 
-    on_device = __call__
-    """See ``DeviceEngine``."""
-
     @property
     def device(self) -> torch.device | None:
-        """See ``DeviceEngine``; of the one that serves."""
+        """See ``Engine``; of the one that serves."""
         return device_of(self.serving)
 
     def _rescued(self, frames: Pixels, error: Exception) -> Pixels:

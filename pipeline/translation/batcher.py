@@ -9,7 +9,7 @@ from ..core.clock import Clock
 from ..core.frame import Frame
 from .batch_delay import BatchDelay
 from .channel import Channel
-from .engine_call import Translate
+from .engine_call import Translate, device_of
 
 IDLE = (
     0.5  # seconds without a frame after which `next` returns, so that whoever calls it can show it is alive
@@ -154,7 +154,8 @@ class Batcher:
 
     def _most(self, pending: list[str]) -> int:
         """How many of the frames that wait, by turn, go into a batch at the most."""
-        return 1 if pending and at_once(self._channels[pending[0]].engine) else self.max_batch
+        engine = self._channels[pending[0]].engine if pending else None
+        return 1 if at_once(engine) and device_of(engine) is None else self.max_batch
 
     def _take(self, now: float) -> list[list[Taken]]:
         batches: dict[Hashable, list[Taken]] = {}

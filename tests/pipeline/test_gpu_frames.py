@@ -64,14 +64,17 @@ class Engine:
         self.device = device
         self.batches: list[int] = []
 
-    def on_device(self, frames: Tensor) -> Tensor:
-        assert frames.device == self.device
-        self.batches.append(len(frames))
-        return (frames.float() * 1.5 + 20).round().clamp(0, 255).to(torch.uint8)
-
     def __call__(self, frames: Any) -> Any:
+        if isinstance(frames, Tensor):
+            assert frames.device == self.device
+            return self.draw(frames)
         assert isinstance(frames, np.ndarray)
         return np.clip(np.round(frames * np.float32(1.5) + 20), 0, 255).astype(np.uint8)
+
+    def draw(self, frames: Tensor) -> Tensor:
+        """Of frames that lie on the GPU."""
+        self.batches.append(len(frames))
+        return (frames.float() * 1.5 + 20).round().clamp(0, 255).to(torch.uint8)
 
 
 class Detector:
@@ -262,7 +265,7 @@ def test_the_guard_sees_a_frame_that_crosses_uncounted(gpu: Gpu) -> None:
     """Whoever brings a frame to the host behind the counter's back fails the test above."""
 
     class Leaky(Engine):
-        def on_device(self, frames: Tensor) -> Tensor:
+        def draw(self, frames: Tensor) -> Tensor:
             return torch.from_numpy(255 - frames.cpu().numpy()).to(DEVICE)
 
     leaky = gpu.run(engine=Leaky(DEVICE))
@@ -370,7 +373,7 @@ def test_a_host_engine_gets_frames_that_lie_on_the_gpu(gpu: Gpu) -> None:
 
 def test_an_engine_on_probation_is_rescued_by_one_on_the_host(gpu: Gpu) -> None:
     class Broken(Engine):
-        def on_device(self, frames: Tensor) -> Tensor:
+        def draw(self, frames: Tensor) -> Tensor:
             raise RuntimeError("out of memory")
 
     probation = Probation(Broken(DEVICE), before=Engine(None), usual={}, clock=FakeClock())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from nightday.engines.backends.tensorrt import int8
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from nightday.engines.model.lift import LARGEST
+from nightday.engines.model.lift import NOT_LIFTED
 from nightday.engines.model.qualification_frames import synthetic_nights
 
 MAX_BATCH = 8
@@ -163,7 +163,7 @@ def computed_in(plan: bytes) -> list[list[str]]:
 
 def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str) -> dict[str, Any]:
     """The line of one graph, converted by the very function that the engine calls."""
-    from nightday.engines.backends.tensorrt.engine import build
+    from nightday.engines.backends.tensorrt.convert import build
 
     line: dict[str, Any] = {"graph": name, "precision": precision, "size": size}
     began = time.process_time()
@@ -186,7 +186,7 @@ def main(seed: int) -> None:
     for name, settings in GRAPHS.items():
         model = NightToDay(settings).eval()
         for precision in PRECISIONS:
-            least, most = (LARGEST + 1, LARGEST + 100) if name == LIFTED else (48, 160)
+            least, most = (NOT_LIFTED + 1, NOT_LIFTED + 100) if name == LIFTED else (48, 160)
             size = (rng.randint(least, most), rng.randint(least, most))
             print(json.dumps(convert(name, model, size, precision)), flush=True)
     print(json.dumps(convert("unconvertible", unconvertible(), (64, 64), "fp32")), flush=True)

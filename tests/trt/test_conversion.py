@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from nightday.engines.model.generator import NightToDay, ResizeConv2d
+from nightday.engines.model.blocks import ResizeConv2d
+from nightday.engines.model.generator import NightToDay
 from tests.trt.convert import GRAPHS, MAX_BATCH, PRECISIONS
 
 ROOT = Path(__file__).parent.parent.parent

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from nightday.engines.cache import engine_cache as module
-from nightday.engines.cache.engine_cache import EngineCache, EngineKey, graph_digest
+from nightday.engines.cache.code_digest import graph_digest
+from nightday.engines.cache.engine_cache import EngineCache, EngineKey
 from nightday.engines.model.generator import LIGHT, NightToDay
 
 KEY = EngineKey(

@@ -212,7 +212,7 @@ def test_letterbox_on_a_gpu_is_the_same() -> None:
         box = fit(frame, into=into, stride=32)  # type: ignore[arg-type]
         rgb = rng.integers(0, 256, (2, *frame, 3), np.uint8)
         here = np.stack([box.apply(picture) for picture in rgb]).astype(int)
-        there = box.apply_there(torch.from_numpy(rgb)).numpy()
+        there = box.apply_on_device(torch.from_numpy(rgb)).numpy()
         assert there.shape == here.shape
         assert np.abs(there - here).max() <= 1, f"{frame} into {into}"
 
@@ -259,7 +259,7 @@ def test_candidates_are_bounded_to_the_surest(
 ) -> None:
     from ultralytics.utils.nms import non_max_suppression
 
-    monkeypatch.setattr(detector_module, "CANDIDATES", 40)
+    monkeypatch.setattr(detector_module, "MAX_COMPARED", 40)
     detector = load_detector(model, confidence=0.01, device="cpu")
     box = fit((288, 352), into=detector.image_size, stride=32)
     batch = torch.from_numpy(np.stack([box.apply(frame) for frame in frames])).permute(0, 3, 1, 2) / 255

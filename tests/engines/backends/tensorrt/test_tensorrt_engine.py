@@ -319,7 +319,7 @@ def test_int8_takes_its_ranges_once_and_is_built_again_for_other_frames(
         taken.append(frames)
         return [len(taken) + 0.5]
 
-    monkeypatch.setattr(tensorrt.tensorrt_int8, "ranges", ranges)
+    monkeypatch.setattr(tensorrt.int8, "ranges", ranges)
     frames, others = (list(random_frames(2, (24, 32)).numpy()) for _ in "ab")
 
     def engine(precision: Precision, calibration: Sequence[Any]) -> Engine:
