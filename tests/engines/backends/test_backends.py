@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,13 +131,14 @@ def test_calls_at_the_same_time_are_those_one_after_the_other(
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_what_is_no_frame_is_refused(backend: str) -> None:
     engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
-    for wrong in (
+    wrongs: list[Any] = [
         np.zeros((1, 48, 64, 3), np.float32),
         np.zeros((48, 64, 3), np.uint8),
         np.zeros((1, 48, 64, 4), np.uint8),
         np.zeros((0, 48, 64, 3), np.uint8),
         np.zeros((1, 8, 64, 3), np.uint8),
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="expected uint8"):
             engine(wrong)
 

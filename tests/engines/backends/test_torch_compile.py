@@ -23,7 +23,7 @@ def model() -> NightToDay:
         for _ in range(5):  # batch norm's statistics
             model(torch.randint(0, 60, (2, 48, 64, 3), dtype=torch.uint8))
         for parameter in model.generator.parameters():
-            parameter *= 2  # as initialised it makes grey of everything
+            parameter.mul_(2)  # as initialised it makes grey of everything
     return model.eval()
 
 

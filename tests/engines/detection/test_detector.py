@@ -70,6 +70,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> 
         with torch.no_grad():
             for name, layer in model.model[-1].named_modules():
                 if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == len(NAMES):
+                    assert layer.bias is not None
                     torch.nn.init.normal_(layer.weight, std=0.5)
                     torch.nn.init.constant_(layer.bias, -1.0)
                 elif isinstance(layer, torch.nn.Conv2d) and "cv2" in name and layer.bias is not None:
@@ -395,7 +396,8 @@ def test_settings_out_of_range_are_refused(model: Path, setting: dict[str, Any])
 def test_only_batches_of_rgb_bytes_are_taken(model: Path, frames: np.ndarray) -> None:
     detector: Detector = load_detector(model, device="cpu")
     assert detector(frames[:0]) == []
-    for wrong in (frames[0], frames.astype(np.float32), frames[..., :1], frames[:, :0]):
+    wrongs: list[Any] = [frames[0], frames.astype(np.float32), frames[..., :1], frames[:, :0]]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="expected uint8"):
             detector(wrong)
 

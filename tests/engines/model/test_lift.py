@@ -63,10 +63,11 @@ def blobs(rng: np.random.Generator, height: int, width: int, *, low: int, high: 
 
 def run(lifted: Lifted, picture: RgbImage) -> RgbImage:
     with torch.inference_mode():
-        return lifted(torch.from_numpy(picture)[None])[0].numpy()
+        day: RgbImage = lifted(torch.from_numpy(picture)[None])[0].numpy()
+        return day
 
 
-def psnr(a: RgbImage, b: RgbImage) -> float:
+def psnr(a: NDArray[np.generic], b: RgbImage) -> float:
     return float(10 * np.log10(255**2 / ((a.astype(float) - b) ** 2).mean()))
 
 
@@ -74,7 +75,9 @@ def enlarged(day: Tensor, height: int, width: int) -> NDArray[np.float64]:
     """The small day (3, h, w) alone, as the lift enlarges it: sharpened, then bilinear; by OpenCV."""
     small = day.permute(1, 2, 0).numpy().astype(np.float64)
     blurred = cv2.blur(small, (3, 3), borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(small + SHARPEN * (small - blurred), (width, height), interpolation=cv2.INTER_LINEAR)
+    sharp = small + SHARPEN * (small - blurred)
+    large: NDArray[np.float64] = cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR)
+    return large
 
 
 def naive_line(cells_of_night: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -136,7 +139,7 @@ def test_a_day_that_is_the_night_comes_back(rng: np.random.Generator, cell: int)
     small = torch.nn.functional.avg_pool2d(small, cell)
     alone = enlarged(small[0], *night.shape[:2]).clip(0, 1) * 255
     lifted = run(Lifted(Known(lambda rgb: rgb), (48, 64)), night)
-    gain = psnr(lifted, night) - psnr(alone, night)  # type: ignore[arg-type]
+    gain = psnr(lifted, night) - psnr(alone, night)
     print(f"cell {cell}: {psnr(lifted, night):.1f} dB, {gain:.1f} above the small picture alone")
     assert gain > 6
 

@@ -53,7 +53,9 @@ def test_they_have_room_in_the_file(noise: list[NDArray[np.uint8]]) -> None:
     kept = pack([np.tile(frame, (17, 24, 1))[:1080] for frame in noise])
     assert sum(map(len, kept)) <= MAX_BYTES
     assert len(kept) >= 4
-    height, width = cv2.imdecode(kept[0].numpy(), cv2.IMREAD_COLOR).shape[:2]
+    picture = cv2.imdecode(kept[0].numpy(), cv2.IMREAD_COLOR)
+    assert picture is not None
+    height, width = picture.shape[:2]
     assert width / height == pytest.approx(16 / 9, abs=0.02)
     real = pack(read_frames(CLIP))  # 352×288, noisy
     assert len(real) >= 6

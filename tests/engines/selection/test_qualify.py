@@ -65,10 +65,9 @@ def judged(
     clock: Callable[[], float] | None = None,
 ) -> Qualification:
     wanted = [reference(frame[None])[0] for frame in nights]
-    return qualify(
-        candidate, wanted, nights,
-        precision=precision, replaced_ms=replaced_ms, budget_ms=budget_ms, clock=clock or Clock(),
-    )  # fmt: skip
+    clock = clock or Clock()
+    limits = {"replaced_ms": replaced_ms, "budget_ms": budget_ms}
+    return qualify(candidate, wanted, nights, precision=precision, clock=clock, **limits)
 
 
 @pytest.mark.parametrize(

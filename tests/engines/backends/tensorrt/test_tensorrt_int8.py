@@ -149,7 +149,8 @@ def runs(whole: WholeGraph) -> Callable[[RgbImage], RgbImage]:
 
     def run(frames: RgbImage) -> RgbImage:
         with torch.inference_mode():
-            return whole(torch.from_numpy(frames).float()).to(torch.uint8).numpy()
+            day: RgbImage = whole(torch.from_numpy(frames).float()).to(torch.uint8).numpy()
+            return day
 
     return run
 
