@@ -1,12 +1,13 @@
 """The ground floor: the night-to-day generator with its colour invariant in the graph, and what compiles it.
 
-``load_engine`` and ``Engine`` bring in PyTorch, so they are imported when they are first asked for: a configuration
-can be checked, and ``--help`` printed, without it.
+Importing this package is cheap: PyTorch and the backends are imported when ``load_engine`` or ``Engine`` is first
+used.
 """
 
+from __future__ import annotations
+
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .choices import Backend, Precision
 from .errors import CheckpointError, EngineError
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]
 
-_MODULES = {"Engine": ".backends.base", "load_engine": ".selection.load"}
-
-# OpenVINO and NNCF report over the network that they are used, unless this module of theirs is missing.
+# OpenVINO and NNCF report over the network that they are used, unless this module of theirs is missing. Every import
+# of them in this project comes after that of this package.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name], __name__), name)
+def __getattr__(name: str) -> object:
+    """``Engine`` and ``load_engine``, imported when they are first asked for (PEP 562)."""
+    if name == "Engine":
+        from .backends.base import Engine
+
+        return Engine
+    if name == "load_engine":
+        from .selection.load import load_engine
+
+        return load_engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,14 +1,14 @@
-"""Whole frames between the host's memory and a GPU's: every copy of one goes through here and is counted.
+"""Copies of whole frames between the host's memory and a GPU's: each one is made here and counted.
 
-A frame that is decoded, translated and encoded on a GPU crosses nowhere. What is small, such as a mark or a mean, may
-cross as it likes and does not count.
+A frame that is decoded, translated and encoded on a GPU is never copied. Small things, such as a mark or a mean, are
+copied without being counted.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -17,17 +17,20 @@ from torch import Tensor
 
 Direction = Literal["to_host", "to_device"]
 CopyReason = Literal["decode", "engine", "detector", "encode", "background", "snapshot", "collect"]
-"""Who wanted it on the other side: the stage that has no unit on the GPU, or what looks at a frame now and then."""
+"""What a copy was made for: a stage that cannot work on the GPU, or something that rarely looks at a frame."""
 
 Pixels = NDArray[np.uint8] | Tensor
 """Uint8 pictures, an array on the host or a tensor on a device."""
+
+PixelsT = TypeVar("PixelsT", NDArray[np.uint8], Tensor)
+"""``Pixels`` where the result is an array if the argument is one, and a tensor if that is one."""
 
 _lock = threading.Lock()
 _counts: Counter[tuple[Direction, CopyReason]] = Counter()
 
 
 def counted() -> dict[tuple[Direction, CopyReason], int]:
-    """Frames copied since the process began, by direction and reason; those that never happened with 0."""
+    """How many frames the process has copied, by direction and reason. Every pair is listed, also with 0."""
     with _lock:
         return {
             (direction, reason): _counts[direction, reason]
@@ -37,7 +40,7 @@ def counted() -> dict[tuple[Direction, CopyReason], int]:
 
 
 def to_device(frames: NDArray[np.uint8], device: torch.device, why: CopyReason) -> Tensor:
-    """Pictures (H, W, 3) or a batch of them (N, H, W, 3) as a tensor on ``device``; of a CPU they share memory."""
+    """A picture (H, W, 3) or a batch (N, H, W, 3) as a tensor on ``device``. On a CPU the array is not copied."""
     tensor = torch.from_numpy(np.ascontiguousarray(frames))
     if device.type == "cpu":
         return tensor
@@ -46,7 +49,7 @@ def to_device(frames: NDArray[np.uint8], device: torch.device, why: CopyReason) 
 
 
 def to_host(frames: Tensor, why: CopyReason) -> NDArray[np.uint8]:
-    """Pictures as an array on the host; of a tensor on a CPU they share memory. Waits for the device."""
+    """Pictures as an array on the host, once the device has made them. It shares the memory of a tensor on a CPU."""
     if frames.device.type != "cpu":
         _count("to_host", why, frames)
         frames = frames.cpu()
@@ -54,7 +57,7 @@ def to_host(frames: Tensor, why: CopyReason) -> NDArray[np.uint8]:
 
 
 def on_host(frames: Pixels, why: CopyReason) -> NDArray[np.uint8]:
-    """What is an array already as it is, a tensor ``to_host``."""
+    """An array is returned as it is, a tensor is brought ``to_host``."""
     return to_host(frames, why) if isinstance(frames, Tensor) else frames
 
 

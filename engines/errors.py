@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from typing import Literal
 
+EngineSetting = Literal["backend", "precision", "translate_size"]
+
 
 class NightdayError(Exception):
     """Whatever nightday-stream raises by itself."""
 
 
 class EngineError(NightdayError, RuntimeError):
-    """A backend or precision cannot be had on this machine.
+    """An engine cannot be had on this machine as it was asked for.
 
     Attributes:
-        setting: the setting that asked for it.
+        setting: the setting that asks for what cannot be had.
     """
 
-    def __init__(self, message: str, *, setting: Literal["backend", "precision"] = "backend") -> None:
+    def __init__(self, message: str, *, setting: EngineSetting) -> None:
         super().__init__(message)
-        self.setting: Literal["backend", "precision"] = setting
+        self.setting: EngineSetting = setting
 
 
 class CheckpointError(NightdayError, ValueError):
@@ -29,4 +31,4 @@ class CheckpointError(NightdayError, ValueError):
 
 
 class DetectorError(NightdayError, RuntimeError):
-    """A detector cannot be had."""
+    """A detector cannot be loaded. The message names its file."""

@@ -39,5 +39,5 @@ def clip(path: Path, *, height: int, width: int, rate: int) -> Path:
 def compact(path: Path) -> Path:
     """A checkpoint of the compact generator with random weights, which cost what trained ones do."""
     torch.manual_seed(0)
-    save_checkpoint(path, NightToDay(COMPACT), golden=pack(read_frames(CLIP)))
+    save_checkpoint(path, NightToDay(COMPACT), qualification_frames=pack(read_frames(CLIP)))
     return path

@@ -113,8 +113,7 @@ def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, b
             else:
                 rgb = to_rgb(video, reformatter)
                 rgb = rgb if device is None else device_copies.to_device(rgb, device, "decode")
-            run = engine.on_device if isinstance(rgb, torch.Tensor) else engine  # type: ignore[attr-defined]
-            (day,) = translate(run, [rgb], device=device)
+            (day,) = translate(engine, [rgb], device=device)
             if isinstance(day, Exception):
                 raise day
             draw_mark(day)

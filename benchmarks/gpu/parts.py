@@ -20,12 +20,12 @@ from torch import Tensor
 from benchmarks.gpu import cameras
 from benchmarks.gpu.budget import Budget, OutOfTimeError, not_measured
 from benchmarks.gpu.runners import KINDS, Machine, Run, make, products, ratio, seconds_each
-from nightday.engines.backends.tensorrt.export import Whole
+from nightday.engines.backends.tensorrt.export import WholeGraph
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.errors import EngineError
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from nightday.engines.model.qualification_frames import golden_frames
+from nightday.engines.model.qualification_frames import frames_of_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = GeneratorSettings(blocks=1, width=4)
@@ -171,7 +171,7 @@ def frames_stay(machine: Machine, budget: Budget) -> dict[str, Any]:
         engine.prepare(*full)
         for name, stay in (("host", False), ("gpu", True)):
             budget.ask(0 if smoke else 5)
-            if stay and getattr(engine, "device", None) is None:
+            if stay and engine.device is None:
                 rows[name] = not_measured("there is no NVIDIA GPU")
                 continue
             rows[name] = chain.measure(clip, engine, stay=stay)
@@ -228,7 +228,7 @@ def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
     Eager int8 is what TensorRT's is meant to be: fp32 rounded as int8 is.
     """
     path = ROOT / "weights" / "a1_barnet.pt"
-    model, calibration = load_checkpoint(path), golden_frames(path)
+    model, calibration = load_checkpoint(path), frames_of_checkpoint(path)
     rows: dict[str, Any] = {"against": "eager fp32 without TF32, dB, the worst of the frames"}
     pictures, rows["frames"] = _nights()
     if machine.smoke:
@@ -236,7 +236,7 @@ def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
     frames = torch.from_numpy(np.ascontiguousarray(pictures)).to(machine.device)
     size = (int(frames.shape[1]), int(frames.shape[2]))
     with _exact(), torch.inference_mode():
-        whole = Whole(model, size).to(machine.device)
+        whole = WholeGraph(model, size).to(machine.device)
         want = whole(frames.float())
     for kind in KINDS:
         for precision in ("int8", "fp16", "fp32"):

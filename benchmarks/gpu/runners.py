@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.gpu.budget import Budget
-from nightday.engines.backends.tensorrt.export import Whole
+from nightday.engines.backends.tensorrt.export import WholeGraph
 from nightday.engines.backends.tensorrt.int8 import quantise, ranges
 from nightday.engines.model.generator import NightToDay
 
@@ -44,9 +44,9 @@ class Machine:
 
 
 class Edge(nn.Module):
-    """A ``Whole`` with its bytes."""
+    """A ``WholeGraph`` with its bytes."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: WholeGraph) -> None:
         super().__init__()
         self.whole = whole
 
@@ -80,8 +80,8 @@ def make(
             model, name="benchmark", precision=precision, max_batch=batch, calibration=calibration
         )
         engine.prepare(*size)
-        return engine.on_device
-    whole = Whole(model, size, half=precision != "fp32")
+        return engine
+    whole = WholeGraph(model, size, half=precision != "fp32")
     if precision == "int8":
         quantise(whole, ranges(model, calibration))
     edge = Edge(whole).eval().to(machine.device)
@@ -144,7 +144,7 @@ def products(model: NightToDay, size: tuple[int, int]) -> int:
         pixels = given[0] if isinstance(layer, nn.ConvTranspose2d) else made
         total += pixels.numel() * layer.weight[0].numel()
 
-    whole = Whole(model, size).to("meta")
+    whole = WholeGraph(model, size).to("meta")
     for layer in whole.modules():  # the invariant's convolutions are no layers
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             layer.register_forward_hook(count)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.study.rivals import Cut
-from nightday.engines.model.generator import GeneratorSettings, ResidualBlock
+from nightday.engines.model.blocks import ResidualBlock
+from nightday.engines.model.generator import GeneratorSettings
 
 
 class BlurDown(nn.Module):

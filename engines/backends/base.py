@@ -1,8 +1,8 @@
-"""What every backend is and is asked for."""
+"""What every backend is, and what it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload
 
@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .. import device_copies
 from ..cache.engine_cache import EngineCache
-from ..choices import Precision
-from ..device_copies import Pixels
+from ..choices import MIN_SIDE, Precision
+from ..device_copies import Pixels, PixelsT
 from ..errors import EngineError
 from ..model.generator import NightToDay
 
 Frames = NDArray[np.uint8]
-
-MIN_SIDE = 16  # pixels; below it the reflection paddings are wider than the picture
+"""A batch of pictures on the host, uint8 RGB (N, H, W, 3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded: resolved backend and precision, and the checkpoint's file name."""
+    """What was loaded: the resolved backend and precision, and the checkpoint's file name."""
 
     backend: str
     precision: str
@@ -46,7 +46,10 @@ class Engine(Protocol):
 
     @property
     def at_once(self) -> int | None:
-        """How many calls, of one frame each, are worked on side by side; None for one at a time, of a whole batch."""
+        """How many calls, of one frame each, are worked on side by side; further calls wait.
+
+        None where one call at a time is worked on, best of a whole batch.
+        """
         ...
 
     @overload
@@ -54,7 +57,14 @@ class Engine(Protocol):
     @overload
     def __call__(self, frames: Tensor) -> Tensor: ...
     def __call__(self, frames: Pixels) -> Pixels:
-        """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape."""
+        """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape; any N ≥ 1, H and W ≥ 16.
+
+        An array gives an array. Where ``device`` is not None a tensor on that device gives another one there, and no
+        frame is copied to the host. That result is ordered on the caller's stream; nothing waits for it.
+
+        The first call with a new H, W may take seconds unless that size is ``prepared``. Raises ValueError for
+        another dtype or shape, and for a tensor that is not on ``device``.
+        """
         ...
 
     def prepared(self, height: int, width: int) -> bool:
@@ -66,33 +76,17 @@ class Engine(Protocol):
         ...
 
 
-class DeviceEngine(Engine, Protocol):
-    """A generator that takes frames where it computes and leaves them there."""
-
-    @property
-    def device(self) -> torch.device | None:
-        """The GPU; None where it computes on a CPU after all."""
-        ...
-
-    def on_device(self, frames: Tensor) -> Tensor:
-        """``__call__`` of a uint8 tensor (N, H, W, 3) on ``device``, to another one there; nothing crosses.
-
-        The result is ordered on the caller's stream; nothing waits for it.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """What a backend is asked to make an engine of, and may take what it needs of.
+    """What a backend is asked to make an engine of. A backend takes of it what it needs.
 
     Attributes:
-        model: on the CPU, in evaluation mode, the backend's own to change.
+        model: on the CPU, in evaluation mode; the backend may change it.
         name: the checkpoint's file name.
-        precision: one of its own, never ``auto``.
-        cache: for what it compiles.
+        precision: one that the backend offers, never ``auto``.
+        cache: where the backend keeps what it compiles.
         calibration: night frames for int8, uint8 RGB (H, W, 3) each.
-        max_batch: most frames it will be given at once.
+        max_batch: most frames that the engine will be given at once.
     """
 
     model: NightToDay
@@ -107,29 +101,58 @@ class BackendModule(Protocol):
     """What the module of a backend offers."""
 
     def precisions(self) -> tuple[Precision, ...]:
-        """What this machine computes in with it, the likely fastest first; quick, and none where it cannot run."""
+        """The precisions that it computes in on this machine, the likely fastest first.
+
+        Quick. Empty, or EngineError with the reason, where the backend cannot run.
+        """
         ...
 
     def version(self) -> str:
-        """Of what compiles and runs, e.g. 2026.4.1."""
+        """The version of what compiles and runs, e.g. 2026.4.1."""
         ...
 
-    def make(self, order: EngineSpec) -> Engine:
-        """The engine that ``order`` asks for, before any picture size. Raises EngineError if it cannot be had."""
+    def sources(self) -> tuple[str, ...]:
+        """The files, beside the model's own, whose code decides what its engines draw and how fast."""
+        ...
+
+    def make(self, spec: EngineSpec) -> Engine:
+        """The engine that ``spec`` asks for; no picture size is compiled yet. Raises EngineError if that fails."""
         ...
 
 
-def check_frames(frames: Pixels) -> None:
-    """Raise ValueError unless ``frames`` is uint8 (N, H, W, 3) with N ≥ 1 and H, W ≥ 16."""
+def check_frames(frames: Pixels, device: torch.device | None) -> None:
+    """Raise ValueError unless ``frames`` may be given to an engine.
+
+    They must be uint8 (N, H, W, 3) with N ≥ 1 and H, W ≥ 16, and an array or a tensor on the engine's ``device``.
+    """
     dtype = str(frames.dtype).removeprefix("torch.")
     good = dtype == "uint8" and frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[0] >= 1
     if not good or min(frames.shape[1:3]) < MIN_SIDE:
         raise ValueError(
             f"frames are {dtype} {tuple(frames.shape)}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
         )
+    if isinstance(frames, Tensor) and (device is None or frames.device.type != device.type):
+        wanted = (
+            "an array, as this engine computes on a CPU"
+            if device is None
+            else f"one on {device}, or an array"
+        )
+        raise ValueError(f"frames are a tensor on {frames.device}: expected {wanted}")
 
 
 def check_calibration(frames: Sequence[NDArray[np.uint8]]) -> None:
     """Raise EngineError unless there are frames to take int8's ranges from."""
     if not len(frames):
-        raise EngineError("precision int8: needs night frames to take ranges from; give calibration")
+        raise EngineError(
+            "precision int8: needs night frames to take ranges from; give calibration", setting="precision"
+        )
+
+
+def call_on_device(
+    translate: Callable[[Tensor], Tensor], frames: PixelsT, *, computes_on: torch.device
+) -> PixelsT:
+    """``translate`` of frames: a tensor is given as it is, an array is copied to ``computes_on`` and back."""
+    if isinstance(frames, Tensor):
+        return translate(frames)
+    moved = device_copies.to_device(frames, computes_on, "engine")
+    return device_copies.to_host(translate(moved), "engine")

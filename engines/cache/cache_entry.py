@@ -1,4 +1,4 @@
-"""One compiled engine on disk: what it depends on, its manifest, and whether it is whole."""
+"""One compiled engine on disk: what it depends on, its manifest, and whether it is undamaged."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class EngineKey:
     """Everything that a compiled engine depends on. ``str`` is a digest for file names.
 
     Attributes:
-        checkpoint: digest of weights and settings, ``model_digest``.
-        graph: digest of the source of what makes the graph, ``graph_digest``.
+        checkpoint: digest of weights and settings, see ``model_digest``.
+        graph: digest of the code that makes the graph, see ``graph_digest``.
         shape: most frames in a batch, height, width.
         backend, version: e.g. openvino, 2026.4.1.
         precision: fp32, bf16, fp16 or int8.
-        device, driver: ``device_and_driver``.
-        flags: whatever else the backend was told.
+        device, driver: see ``device_and_driver``.
+        flags: whatever else the engine depends on, by name.
     """
 
     checkpoint: str
@@ -42,11 +42,11 @@ class EngineKey:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> EngineKey:
-        """The key that ``asdict`` made ``told`` of, also after a trip through JSON."""
-        batch, height, width = told["shape"]
-        flags = tuple((str(name), str(value)) for name, value in told["flags"])
-        return cls(**{**told, "shape": (batch, height, width), "flags": flags})
+    def of(cls, content: dict[str, Any]) -> EngineKey:
+        """The key whose ``asdict`` is ``content``, which may have been written as JSON and read again."""
+        batch, height, width = content["shape"]
+        flags = tuple((str(name), str(value)) for name, value in content["flags"])
+        return cls(**{**content, "shape": (batch, height, width), "flags": flags})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class CacheEntry:
 
     Attributes:
         folder: where it is.
-        key: what it was built for; None where the manifest cannot be read, and nothing will load it.
+        key: what it was built for; None where the manifest cannot be read, and the entry is never loaded.
         label: for people, e.g. the checkpoint's file name.
         files: names of its files.
-        size: of them all, bytes.
+        size: bytes of all files.
         build_s: seconds that building it took.
-        used: Unix seconds of its last use.
+        used: when it was last used, Unix seconds.
     """
 
     folder: Path
@@ -73,7 +73,14 @@ class CacheEntry:
 
 
 def write_manifest(folder: Path, key: EngineKey, label: str, seconds: float) -> None:
-    """Write down what a folder's files are, ``seconds`` after building them began. FileNotFoundError without any."""
+    """Write the manifest of the files in a folder. Raises FileNotFoundError if there are none.
+
+    Args:
+        folder: with the files of one engine.
+        key: of the engine.
+        label: for people, e.g. the checkpoint's file name.
+        seconds: that building it took.
+    """
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -81,12 +88,12 @@ def write_manifest(folder: Path, key: EngineKey, label: str, seconds: float) -> 
     }
     if not files:
         raise FileNotFoundError(f"{folder}: building {key.backend} {key.precision} left no file")
-    told = {"key": asdict(key), "label": label, "created": time.time(), "build_s": seconds, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(told, indent=1))
+    content = {"key": asdict(key), "label": label, "created": time.time(), "build_s": seconds, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1))
 
 
 def read_entry(folder: Path) -> CacheEntry | None:
-    """What a folder holds; None if it is deleted meanwhile."""
+    """What a folder holds; None if another process deletes it meanwhile."""
     try:
         manifest = _manifest(folder)
         if manifest is None:
@@ -103,52 +110,52 @@ def read_entry(folder: Path) -> CacheEntry | None:
 
 
 def touch(folder: Path) -> Path:
-    """Say that the entry was used now, where one may. Returns it."""
-    with suppress(OSError):  # read-only, or deleted by another process
+    """Note that the entry in ``folder`` was used now. Returns the folder."""
+    with suppress(OSError):  # the folder is read-only, or was deleted by another process
         os.utime(folder / MANIFEST)
     return folder
 
 
 _checked: dict[Path, list[tuple[int, ...]]] = {}
-"""Files that this process has hashed, as they were then: they are asked for again at every reload."""
+"""Stat values of the files that this process has hashed, by folder; engines are fetched again at every reload."""
 
 
 def fault_of(folder: Path, key: EngineKey) -> str:
-    """What keeps an entry from being loaded as ``key``'s; empty if nothing does."""
+    """Why an entry cannot be loaded for ``key``; empty if it can."""
     manifest = _manifest(folder)
     if manifest is None:
         return "has no manifest"
     if EngineKey.of(manifest["key"]) != key:
         return "was built for another engine"
     files = {folder / name: file for name, file in manifest["files"].items()}
-    seen: list[tuple[int, ...]] = []
+    stats: list[tuple[int, ...]] = []
     try:
         for path, file in files.items():
             found = path.stat()
             if found.st_size != file["size"]:
                 return f"is torn: {path.name} has {found.st_size} bytes instead of {file['size']}"
-            seen.append((found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-        if _checked.get(folder) == seen:
+            stats.append((found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        if _checked.get(folder) == stats:
             return ""
         for path, file in files.items():
             if _sha256(path) != file["sha256"]:
                 return f"is torn: {path.name} is not what was written"
     except OSError as error:
         return f"is torn: {error.filename} is missing or cannot be read"
-    _checked[folder] = seen
+    _checked[folder] = stats
     return ""
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest, if it is one."""
+    """The manifest; None if it is missing or is not one."""
     try:
-        told = json.loads((folder / MANIFEST).read_bytes())
-        EngineKey.of(told["key"])
-        whole = isinstance(told["label"], str) and isinstance(told["build_s"], float)
-        whole &= all(isinstance(file["size"], int) and "sha256" in file for file in told["files"].values())
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        EngineKey.of(content["key"])
+        valid = isinstance(content["label"], str) and isinstance(content["build_s"], float)
+        valid &= all(isinstance(file["size"], int) and "sha256" in file for file in content["files"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return told if whole else None
+    return content if valid else None
 
 
 def _sha256(path: Path) -> str:

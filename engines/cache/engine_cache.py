@@ -1,4 +1,4 @@
-"""Compiled engines on disk: built once whoever asks, bounded in size, and never loaded when torn or stale."""
+"""Compiled engines on disk: each is built once, all together are bounded, and a damaged one is never loaded."""
 
 from __future__ import annotations
 
@@ -6,45 +6,27 @@ import atexit
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
-from torch import nn
-
-from .cache_entry import (
-    CacheEntry,
-    EngineKey,
-    fault_of,
-    read_entry,
-    touch,
-    write_manifest,
-)
+from .cache_entry import CacheEntry, EngineKey, fault_of, read_entry, touch, write_manifest
 from .file_lock import locked
 
-__all__ = ["CacheEntry", "EngineCache", "EngineKey", "default_folder", "graph_digest"]
+__all__ = ["CacheEntry", "EngineCache", "EngineKey", "default_folder"]
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 8 * 2**30  # of all entries together; an engine has some megabytes, a large GPU's a hundred
-NO_ROOM = 2**20  # bytes free on a disk that counts as full
+# What all entries may take together. An engine has some megabytes, or a hundred on a large GPU.
+MAX_BYTES = 8 * 2**30
+
+# With fewer free bytes than these a disk counts as full.
+NO_ROOM = 2**20
 
 Say = Callable[[str], None]
-
-
-def graph_digest(model: nn.Module, *sources: str) -> str:
-    """sha256 of the source of the modules that ``model`` is made of, and of further files (a backend's own)."""
-    names = {type(part).__module__ for part in model.modules()}
-    files = {sys.modules[name].__file__ or "" for name in names if not name.startswith("torch.")} | {*sources}
-    digest = sha256()
-    for file in sorted(map(Path, files), key=lambda file: file.name):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def default_folder() -> Path:
@@ -60,12 +42,12 @@ def default_folder() -> Path:
 class EngineCache:
     """Folders ``<digest of the key>/`` with an engine's files and a manifest, written last, that holds their hashes.
 
-    Where the folder cannot be used (read-only, full, another user's), engines are built into one that goes
-    with the process, with a warning.
+    Where the cache's folder cannot be used (it is read-only, full or another user's), a warning is logged and engines
+    are built into a folder that is deleted when the process ends.
 
     Args:
         folder: by default ``default_folder()``.
-        max_bytes: what all entries may take together; those unused for longest go first.
+        max_bytes: what all entries may take together; those unused for longest are deleted first.
     """
 
     def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
@@ -75,15 +57,15 @@ class EngineCache:
     def fetch(
         self, key: EngineKey, build: Callable[[Path], None], *, label: str = "", progress: Say | None = None
     ) -> Path:
-        """The folder of an engine, built first if there is none or it is torn or stale.
+        """The folder of an engine, which is built first if it is missing, damaged or another engine's.
 
-        Two processes or threads that ask at once build once: the other waits.
+        When two processes or threads ask at the same time, one builds and the other waits.
 
         Args:
             key: of the engine.
-            build: writes the engine's files into the empty folder it is given. What it raises is raised.
+            build: writes the engine's files into the empty folder that it is given. What it raises is raised.
             label: for people, e.g. the checkpoint's file name.
-            progress: hears, in a line each, why this takes long; by default the log.
+            progress: is told, in a line each, why this takes long; by default the log is.
         """
         say = progress or log.info
         try:
@@ -95,43 +77,42 @@ class EngineCache:
         return EngineCache(_spare_folder())._fetch(key, build, label, say)
 
     def _fetch(self, key: EngineKey, build: Callable[[Path], None], label: str, say: Say) -> Path:
-        entry = self.folder / str(key)
+        folder = self.folder / str(key)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _refuse_others(self.folder)
-        if fault_of(entry, key) == "":
-            return touch(entry)
+        if fault_of(folder, key) == "":
+            return touch(folder)
         name = f"{label or key.checkpoint[:12]}, {key.backend} {key.precision}"
-        with locked(_lock(entry), waits=lambda: say(f"{name}: another process is at it; waiting")):
-            if (fault := fault_of(entry, key)) == "":
-                return touch(entry)
-            if entry.exists():
-                say(f"{name}: {entry} {fault}; made anew")
-                shutil.rmtree(entry)
-            part = _part(entry)
-            shutil.rmtree(
-                part, ignore_errors=True
-            )  # of a process that was killed: whoever lives holds the lock
+        with locked(_lock(folder), waits=lambda: say(f"{name}: another process is building it; waiting")):
+            if (fault := fault_of(folder, key)) == "":
+                return touch(folder)
+            if folder.exists():
+                say(f"{name}: {folder} {fault}; built anew")
+                shutil.rmtree(folder)
+            part = _part(folder)
+            # One that is left is of a process that was killed: a process that lives would hold the lock.
+            shutil.rmtree(part, ignore_errors=True)
             try:
                 part.mkdir(mode=0o700)
                 began = time.monotonic()
                 build(part)
                 write_manifest(part, key, label, time.monotonic() - began)
-                part.rename(entry)
+                part.rename(folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
         with suppress(OSError):
-            self.prune(max_bytes=self.max_bytes, keep=entry)
-        return entry
+            self.prune(max_bytes=self.max_bytes, keep=folder)
+        return folder
 
     def drop(self, key: EngineKey) -> None:
-        """Forget an engine, where that may be."""
+        """Delete an engine, where that is allowed."""
         for folder in (self.folder, *_spare):
             with suppress(OSError):
                 _remove(folder / str(key))
 
     def entries(self) -> list[CacheEntry]:
-        """What is there, that unused for longest first."""
+        """What the cache holds, the entry unused for longest first."""
         folders = [path for path in self.folder.glob("[0-9a-f]*") if path.is_dir() and not path.suffix]
         found = [entry for entry in map(read_entry, folders) if entry is not None]
         return sorted(found, key=lambda entry: entry.used)
@@ -144,12 +125,12 @@ class EngineCache:
         everything: bool = False,
         keep: Path | None = None,
     ) -> list[CacheEntry]:
-        """Delete entries; those being built are left alone. Returns what went.
+        """Delete entries, but none that is being built. Returns those that were deleted.
 
         Args:
-            max_bytes: those unused for longest go until the others fit.
-            older_than: those go that were not used for so many seconds.
-            everything: all go.
+            max_bytes: delete those unused for longest until the others fit.
+            older_than: delete those that were not used for so many seconds.
+            everything: delete all.
             keep: the folder of one that stays.
         """
         entries = self.entries()
@@ -165,30 +146,30 @@ class EngineCache:
         return gone
 
 
-def _lock(entry: Path) -> Path:
-    return entry.with_name(entry.name + ".lock")
+def _lock(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".lock")
 
 
-def _part(entry: Path) -> Path:
-    return entry.with_name(entry.name + ".part")
+def _part(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".part")
 
 
-def _remove(entry: Path, *, part_alone: bool = False) -> bool:
-    """Delete an entry and what is left of its making, unless it is being built."""
-    part = _part(entry)
-    with locked(_lock(entry)) as held:
+def _remove(folder: Path, *, part_alone: bool = False) -> bool:
+    """Delete an entry and what is left of building it, unless it is being built. Returns whether it was deleted."""
+    part = _part(folder)
+    with locked(_lock(folder)) as held:
         if not held:
             return False
         shutil.rmtree(part, ignore_errors=True)
-        if entry.exists() and not part_alone:
-            entry.rename(part)  # nobody sees it half deleted
+        if folder.exists() and not part_alone:
+            folder.rename(part)  # so that nobody sees it half deleted
             shutil.rmtree(part)
-        _lock(entry).unlink()
+        _lock(folder).unlink()
     return True
 
 
 def _refuse_others(folder: Path) -> None:
-    """Engines hold code: they are loaded from folders that nobody else can write to."""
+    """Raise PermissionError if another user can write to the folder: engines hold code that is run."""
     found = folder.stat()
     if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o002:
         raise PermissionError(f"{folder} belongs to another user or can be written to by all")
@@ -213,12 +194,14 @@ def _warn_once(folder: Path, error: Exception) -> None:
         _warned.add(folder)
     log.warning(
         "%s cannot keep engines (%s); they are built anew at each start. Make it writable, or set XDG_CACHE_HOME",
-        folder, " ".join(str(error).split()), extra={"event": "engine_cache_unusable"},
-    )  # fmt: skip
+        folder,
+        " ".join(str(error).split()),
+        extra={"event": "engine_cache_unusable"},
+    )
 
 
 def _spare_folder() -> Path:
-    """A folder that goes with the process."""
+    """A folder that is deleted when the process ends."""
     with _guard:
         if not _spare:
             _spare.append(Path(tempfile.mkdtemp(prefix="nightday-engines-")))

@@ -1,4 +1,4 @@
-"""A lock between processes and threads: a file that one of them holds, let go even by one that is killed."""
+"""A lock between processes and threads, which is released even when its holder is killed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, *, waits: Callable[[], None] | None = None) -> Iterator[bool]:
-    """Hold the lock ``path``, which may be deleted while it is held.
+    """Hold the lock ``path``; yields True. Its file may be deleted while it is held.
 
-    Where another holds it, ``waits`` is called and the lock waited for; without ``waits`` it yields False at once.
+    If another thread or process holds it, ``waits`` is called and the lock is waited for. Without ``waits`` this
+    yields False at once.
     """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -27,7 +28,7 @@ def locked(path: Path, *, waits: Callable[[], None] | None = None) -> Iterator[b
                 waits()
                 fcntl.flock(handle, fcntl.LOCK_EX)
             if not _is(handle, path):
-                continue  # deleted while we waited: another may hold a new file of that name
+                continue  # it was deleted while we waited, and another may hold a new file of that name
             yield True
             return
         finally:

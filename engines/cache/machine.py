@@ -14,9 +14,10 @@ import torch
 
 @functools.cache
 def cpu() -> str:
-    """Model of the processor, the widest vectors PyTorch uses on it, and a hash of its flags.
+    """The processor's model, the widest vectors that PyTorch uses on it, and a hash of its flags.
 
-    Virtual machines of one name ("AMD EPYC") differ in their flags, and code compiled for some crashes without them.
+    Virtual machines with the same model ("AMD EPYC") differ in their flags, and code compiled for a flag crashes
+    where it is missing.
     """
     try:
         info = Path("/proc/cpuinfo").read_text()
@@ -33,7 +34,7 @@ def cpu() -> str:
 
 @functools.cache
 def gpu() -> tuple[str, str]:
-    """Name and compute capability of the GPU that PyTorch takes, and its driver's version."""
+    """Name and compute capability of the GPU that PyTorch uses, and the version of its driver."""
     major, minor = torch.cuda.get_device_capability()
     try:
         told = Path("/proc/driver/nvidia/version").read_text()

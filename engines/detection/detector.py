@@ -20,9 +20,14 @@ from .detections import Detection
 from .letterbox import Letterbox, fit
 from .quiet_ultralytics import import_ultralytics
 
-MOST = 300  # detections a picture, as ultralytics' predict keeps
-CANDIDATES = 4096  # boxes a picture that are compared; bounds the time where a model fires everywhere
-_CLASS_SPACING = 7680  # pixels by which the classes are moved apart, so that one suppression serves them all
+# Most detections of a picture, as in ultralytics' predict.
+MAX_DETECTIONS = 300
+
+# Most boxes of a picture that are compared with each other. It bounds the time where a model finds things everywhere.
+MAX_COMPARED = 4096
+
+# Pixels by which the boxes of each class are moved away from the others', so that one suppression serves all classes.
+_CLASS_SPACING = 7680
 
 
 def load_detector(
@@ -36,16 +41,16 @@ def load_detector(
 ) -> Detector:
     """Load an ultralytics detection model; its defaults are those of ultralytics' ``predict``.
 
-    A model file is to be trusted like a program: these files are pickles of Python objects. It is read with torch's
-    restricted unpickler and ultralytics' list of the classes its own models are made of (``torch_safe_load`` with
-    ``safe_only``), so a file that asks for anything else, such as a shell, is refused; but that list holds hundreds
-    of classes nobody has proved harmless, and it stays in force for every later ``torch.load(weights_only=True)``
-    of the process. Nothing is downloaded or installed.
+    Trust a model file only as far as a program: these files are pickles of Python objects. It is read with torch's
+    restricted unpickler and ultralytics' list of the classes that its own models are made of (``torch_safe_load``
+    with ``safe_only``), so that a file that asks for anything else, such as a shell, is refused. But that list holds
+    hundreds of classes that nobody has proved harmless, and it stays in force for every later
+    ``torch.load(weights_only=True)`` of the process. Nothing is downloaded or installed.
 
     Args:
         path: a file written by ultralytics' trainer or by its ``YOLO.save``.
-        confidence: detections at or below it are dropped, 0 to 1.
-        iou: of two boxes of a class that overlap by more, the less sure one goes, 0 to 1.
+        confidence: detections with this confidence or less are dropped, 0 to 1.
+        iou: of two boxes of a class that overlap by more, the one with less confidence is dropped, 0 to 1.
         image_size: the longer side of the model's input in pixels, rounded up to its stride; by default what the
             model was trained for.
         end_to_end: use the head that needs no suppression and ignores ``iou`` (``predict``'s ``nms=False``), which
@@ -78,9 +83,9 @@ class Detector:
 
     Attributes:
         names: the model's classes by index.
-        device: the GPU it runs on, where it takes tensors; None on a CPU.
-        image_size: (height, width) of its input in pixels, before the padding that pictures of another shape are
-            spared: a 16:9 picture goes through a 640×640 model as 640×384.
+        device: the GPU on which it takes tensors; None where it runs on a CPU.
+        image_size: (height, width) in pixels of its largest input. A picture of another shape is padded to no more
+            than it needs: one of 16:9 goes through a 640×640 model as 640×384.
     """
 
     def __init__(
@@ -100,11 +105,11 @@ class Detector:
         )
 
     def __call__(self, rgb: Pixels) -> list[list[Detection]]:
-        """Detections on uint8 RGB pictures (N, H, W, 3), a list a picture, the surest first.
+        """Detections on uint8 RGB pictures (N, H, W, 3): a list for each picture, the most confident first.
 
-        An array, or a tensor on ``device``, of which nothing but the detections comes to the host.
-        Boxes lie within the picture; those without an area there are left out. Raises ValueError for another dtype
-        or shape.
+        Takes an array, or a tensor on ``device``, of which nothing but the detections is copied to the host. Boxes
+        are cut at the picture's border, and those without an area in it are left out. Raises ValueError for another
+        dtype or shape.
         """
         dtype = str(rgb.dtype).removeprefix("torch.")
         if dtype != "uint8" or rgb.ndim != 4 or rgb.shape[3] != 3 or 0 in rgb.shape[1:]:
@@ -113,8 +118,8 @@ class Detector:
             return []
         box = fit((rgb.shape[1], rgb.shape[2]), into=self.image_size, stride=self._stride)
         if isinstance(rgb, torch.Tensor):
-            batch = box.apply_there(rgb)
-        else:  # shrunk first: what goes to a GPU is the detector's small input
+            batch = box.apply_on_device(rgb)
+        else:  # shrunk first, so that only the detector's small input is copied to a GPU
             shrunk = np.stack([box.apply(picture) for picture in rgb])
             batch = device_copies.to_device(shrunk, self._device, "detector")
         with torch.inference_mode():
@@ -125,24 +130,24 @@ class Detector:
 
     def _rows(self, decoded: torch.Tensor) -> NDArray[np.float32]:
         """(4 + classes, anchors), boxes as centre and size → (n, 6): x1, y1, x2, y2, confidence, class."""
-        # The anchors that count are few: chosen on the model's device, suppressed on the CPU, where each step of
-        # the suppression is not a wait for the GPU.
-        from ultralytics.utils.nms import TorchNMS  # torchvision's own needs its compiled operators
+        # The few anchors that count are chosen on the model's device. They are suppressed on the CPU, because each
+        # step of the suppression would wait for the GPU. torchvision's own suppression needs its compiled operators.
+        from ultralytics.utils.nms import TorchNMS
 
         scores, classes = decoded[4:].max(0)
         chosen = torch.nonzero(scores > self._confidence).flatten()
-        if len(chosen) > CANDIDATES:
-            chosen = chosen[scores[chosen].argsort(descending=True)[:CANDIDATES]]
+        if len(chosen) > MAX_COMPARED:
+            chosen = chosen[scores[chosen].argsort(descending=True)[:MAX_COMPARED]]
         centre, half = decoded[:2, chosen].T, decoded[2:4, chosen].T / 2
         rows = torch.cat(
             (centre - half, centre + half, scores[chosen, None], classes[chosen, None].to(scores.dtype)), 1
         ).cpu()
         kept = TorchNMS.nms(rows[:, :4] + rows[:, 5:] * _CLASS_SPACING, rows[:, 4], self._iou)
-        return rows[kept[:MOST]].numpy()
+        return rows[kept[:MAX_DETECTIONS]].numpy()
 
     def _end_to_end_rows(self, decoded: torch.Tensor) -> NDArray[np.float32]:
-        """(n, 6), already suppressed → those sure enough."""
-        return decoded[decoded[:, 4] > self._confidence][:MOST].cpu().numpy()
+        """(n, 6), already suppressed → those with enough confidence."""
+        return decoded[decoded[:, 4] > self._confidence][:MAX_DETECTIONS].cpu().numpy()
 
     def _detections(self, rows: NDArray[np.float32], letterbox: Letterbox) -> list[Detection]:
         boxes = letterbox.to_frame(rows[:, :4])
@@ -186,18 +191,19 @@ def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, 
     wrong = f"{path}: not an ultralytics detection model"
     try:
         with path.open("rb") as file:
-            whole = zipfile.is_zipfile(file)
+            complete = zipfile.is_zipfile(file)
     except OSError as error:
         raise DetectorError(f"{path}: cannot be read: {error.strerror}") from error
-    if not whole:
+    if not complete:
         raise DetectorError(f"{wrong}: its bytes are not what torch.save writes, or not all of it")
     try:
-        # By another name: ultralytics rewrites some (quotes, yolov5*.pt) and then looks for them on the web.
+        # It is loaded by another name, since ultralytics rewrites some names (quotes, yolov5*.pt) and then looks for
+        # these files on the web.
         with tempfile.TemporaryDirectory() as folder:
             alias = Path(folder) / "model.pt"
             alias.symlink_to(path.resolve())
             checkpoint, _ = torch_safe_load(alias, safe_only=True)
-    except Exception as error:  # whatever the bytes of a file make of an unpickler
+    except Exception as error:  # an unpickler raises anything
         raise DetectorError(f"{wrong} ({_line(error, hide=str(alias))})") from error
     model = checkpoint.get("ema") or checkpoint.get("model")
     head = _head(model)
@@ -214,11 +220,15 @@ def _read(path: Path, *, end_to_end: bool) -> tuple[torch.nn.Module, tuple[int, 
     if getattr(head, "one2one_cv2", None) is None:
         if end_to_end:
             raise DetectorError(f"{path}: has no end-to-end head; load it without end_to_end")
-    elif head.cv2 is not None:  # else the other head has been removed, and there is nothing to choose
+    elif (
+        head.cv2 is not None
+    ):  # where it is None the other head has been removed, and there is nothing to choose
         head.end2end = end_to_end
     try:
         fused: torch.nn.Module = model.float().fuse(verbose=False)  # type: ignore[operator]
-    except Exception as error:  # a model of another version of ultralytics may lack what this one looks for
+    except (
+        Exception
+    ) as error:  # a model made by another version of ultralytics may lack what this one expects
         raise DetectorError(f"{wrong} of this version of ultralytics ({_line(error)})") from error
     return fused.eval().requires_grad_(False), _trained_for(checkpoint.get("train_args") or {})
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-PADDING = 114  # grey level around the picture; the one ultralytics trains and predicts with
+# Grey level around the picture; ultralytics trains and predicts with it.
+PADDING = 114
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Letterbox:
         result[top : top + height, left : left + width] = scaled
         return result
 
-    def apply_there(self, rgb: Tensor) -> Tensor:
-        """``apply`` to uint8 pictures (N, H, W, 3) on whatever device they lie; one grey level off at the most."""
+    def apply_on_device(self, rgb: Tensor) -> Tensor:
+        """``apply`` to uint8 pictures (N, H, W, 3) on their own device; differs from it by at most one grey level."""
         (height, width), (top, left) = self.inner, self.offset
         scaled = rgb.permute(0, 3, 1, 2)
         if self.inner != self.frame:

@@ -1,4 +1,4 @@
-"""Imports ultralytics without what its import does to the rest of the process."""
+"""Imports ultralytics without changing the rest of the process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TELL = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "f
 
 
 def import_ultralytics() -> None:
-    """Import ultralytics, once, and undo what that changes outside it; raises ImportError where it is missing.
+    """Import ultralytics and undo what its import changes outside it. Raises ImportError where it is missing.
 
-    Measured on 8.4.190, its import looks names up in the DNS, writes a settings file into the user's home, lets
-    itself install packages later, sets OMP_NUM_THREADS for child processes, takes OpenCV's threads away, replaces
-    ``torch.save``, changes how arrays print, and logs to standard output past the program's own logging. If the
-    program imported it before, all that has been decided there and is left as it is.
+    The import of version 8.4.190 looks names up in the DNS, writes a settings file into the user's home, permits
+    itself to install packages later, sets OMP_NUM_THREADS for child processes, switches OpenCV's threads off,
+    replaces ``torch.save``, changes how arrays are printed, and logs to standard output beside the program's own
+    logging. If the program has imported it before, all this is left as it is.
     """
     with _lock:
         if sys.modules.get("ultralytics") is not None:
@@ -32,7 +32,7 @@ def import_ultralytics() -> None:
         environment = dict(os.environ)
         threads, save, printing = cv2.getNumThreads(), torch.save, np.get_printoptions()
         try:
-            # It writes its settings wherever it is told; they are wanted nowhere.
+            # It writes its settings wherever it is told to; nobody needs them.
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
                 os.environ.update(_TELL, YOLO_CONFIG_DIR=folder)
                 importlib.import_module("ultralytics")

@@ -18,13 +18,16 @@ from .generator import GeneratorSettings, NightToDay
 FORMAT = "nightday-checkpoint"
 VERSION = 1
 
+# The key of the qualification frames in a file.
+FRAMES_KEY = "golden"
+
 
 def save_checkpoint(
     path: str | Path,
     model: NightToDay,
     *,
     training: dict[str, Any] | None = None,
-    golden: Sequence[Tensor] = (),
+    qualification_frames: Sequence[Tensor] = (),
 ) -> None:
     """Write ``model`` with its settings to ``path``, atomically, as contiguous float32 CPU tensors.
 
@@ -32,7 +35,7 @@ def save_checkpoint(
         path: the file; its folder is made.
         model: any device.
         training: what the model card says of its training: plain numbers, strings, lists and dicts.
-        golden: night frames of the camera, ``pack``, for qualifying engines.
+        qualification_frames: night frames of the camera, made by ``pack``, on which engines are qualified.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ def save_checkpoint(
         "settings": asdict(model.settings),
         "state": state,
         "training": training or {},
-        "golden": list(golden),
+        FRAMES_KEY: list(qualification_frames),
     }
     part = path.with_name(path.name + ".part")
     torch.save(content, part)
@@ -51,8 +54,9 @@ def save_checkpoint(
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checked content of a checkpoint: format, version, settings, state, training, golden (not in old
-    files). No code in it is run.
+    """The checked content of a checkpoint: format, version, settings, state, training and qualification frames.
+
+    Old files have no qualification frames. No code in the file is run.
 
     Raises:
         CheckpointError: the file is missing, unreadable, or something else.
@@ -64,7 +68,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch.load raises whatever its unpickler met; the class is all that is fit for one line.
+        # torch.load raises anything; only the class of the error fits into one line.
         raise CheckpointError(f"{path}: not a checkpoint ({type(error).__name__} while reading it)") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: a PyTorch file, but not a {FORMAT}; give one made by nightday-train")
@@ -83,7 +87,7 @@ def load_checkpoint(path: str | Path) -> NightToDay:
 
 
 def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
-    """``load_checkpoint`` of what ``read_checkpoint`` read from ``path``."""
+    """``load_checkpoint`` for what ``read_checkpoint`` has read from ``path``."""
     try:
         model = NightToDay(GeneratorSettings(**content["settings"]))
         model.load_state_dict(content["state"])
@@ -95,7 +99,7 @@ def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
 
 
 def model_digest(model: NightToDay) -> str:
-    """sha256 of a model's settings and weights, wherever they are: the part of a checkpoint that fixes its output."""
+    """sha256 of a model's settings and weights, which decide what it draws. They may lie on any device."""
     digest = hashlib.sha256(repr(model.settings).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

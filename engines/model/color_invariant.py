@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 INVARIANTS = ("E", "W", "C", "N", "H")
 
-# eq. 4: (E, E_λ, E_λλ) from linearly scaled RGB in [0, 1]
+# Eq. 4: (E, E_λ, E_λλ) from linearly scaled RGB in [0, 1]
 GAUSSIAN_COLOR_MODEL = ((0.06, 0.63, 0.27), (0.30, 0.04, -0.35), (0.34, -0.60, 0.17))
 
-MIN_SIGMA = 0.5  # px; below it a sampled Gaussian derivative is no longer a derivative
-DARKEST = 1e-6  # E is divided by no less: 1/4000 of a grey level, so level 1 is still exact
-HUE_FLOOR = 1e-10  # the same for (E_λ² + E_λλ²)/E²; neutral grey has 9e-3
+# The smallest scale, pixels. Below it a sampled Gaussian derivative is no longer a derivative.
+MIN_SIGMA = 0.5
+# The least E that is divided by: 1/4000 of a grey level, so that level 1 is still exact.
+DARKEST = 1e-6
+# The least (E_λ² + E_λλ²)/E² that is divided by; neutral grey has 9e-3.
+HUE_FLOOR = 1e-10
 # Added before the logarithm, so that flat, noiseless areas do not dominate the normalisation. E keeps the
 # intensity, hence the smaller one: an edge of one grey level is 1e-5 in E².
 LOG_FLOOR = (1e-7, 1e-5, 1e-5, 1e-5, 1e-5)
@@ -75,25 +78,24 @@ class ColorInvariant(nn.Module):
         return self.edges_within(F.pad(rgb.float(), (self.radius,) * 4, mode="replicate"), self.radius)
 
     def edges_within(self, rgb: Tensor, radius: int, *, depthwise: bool = False) -> Tensor:
-        """``squared_edges`` of what lies ``radius`` pixels and more within a picture.
+        """``squared_edges`` of the part of a picture that is ``radius`` pixels or more from its border.
 
         Args:
             rgb: float32 (N, 3, H + 2·radius, W + 2·radius) in [0, 1].
-            radius: taps on either side of a kernel's middle that are used.
-            depthwise: give each scale a spectrum of its own, five times the same, and every convolution one channel
-                in and out. The same sums in five times the memory, which OpenVINO, unlike PyTorch, is faster with.
+            radius: how many taps on either side of a kernel's middle are used.
+            depthwise: give each scale its own copy of the spectrum, so that every convolution has one channel in and
+                out. The sums are the same and take five times the memory. OpenVINO is faster with it, PyTorch is not.
         """
         g, dg = (kernel[:, self.radius - radius : self.radius + radius + 1] for kernel in self.kernels())
         scales, size = g.shape
-        # In hundredths of a grey level the spectrum of an 8-bit picture is whole numbers, exact in float32.
-        # H divides by E_λ² + E_λλ², which may nearly cancel: this is worth a factor of ten in its error. A 1×1
-        # convolution, since OpenVINO makes seven nodes of an einsum (1.1 of 5.5 ms of light's invariant).
+        # In hundredths of a grey level the spectrum of an 8-bit picture is whole numbers, exact in float32. H divides
+        # by E_λ² + E_λλ², which may nearly cancel, and so its error is ten times smaller. This is a 1×1 convolution
+        # because OpenVINO makes seven nodes of an einsum.
         matrix = (self.color_model * 100).round()[:, :, None, None]
         spectrum = F.conv2d(rgb * 255, matrix.repeat_interleave(scales, 0) if depthwise else matrix)
 
-        # One pass along x smooths or derives each spectral channel at all scales, one along y completes and goes
-        # back to grey levels in [0, 1]. Channels stay as they are until then: taking them apart costs more than the
-        # convolutions do.
+        # One pass along x smooths or derives each spectral channel at all scales; one along y completes that and goes
+        # back to grey levels in [0, 1]. Channels are taken apart only then, as that costs more than the convolutions.
         def across(kernel: Tensor) -> Tensor:
             taps = kernel.repeat(3, 1).view(3 * scales, 1, 1, size)
             return F.conv2d(spectrum, taps, groups=int(spectrum.shape[1]), stride=(1, self.stride))
@@ -101,14 +103,14 @@ class ColorInvariant(nn.Module):
         def down(x: Tensor, kernel: Tensor) -> Tensor:
             taps = (kernel / (100 * 255)).repeat(3, 1).view(3 * scales, 1, size, 1)
             y = F.conv2d(x, taps, groups=3 * scales, stride=(self.stride, 1))
-            return y.unflatten(1, (3, scales))
+            return torch.unflatten(y, 1, (3, scales))
 
         smooth_x, derive_x = across(g), across(dg)
         smooth = down(smooth_x, g)  # (N, 3, 5, H, W): Ê, Ê_λ, Ê_λλ at each scale
         return sum_of_squares(smooth, down(derive_x, g)) + sum_of_squares(smooth, down(smooth_x, dg))
 
     def reach(self) -> int:
-        """Pixels from a kernel's middle beyond which no tap counts: the Gaussian's is below a millionth."""
+        """Pixels from a kernel's middle to the last tap that counts; those beyond are below a millionth."""
         g, _ = self.kernels()
         far = (g.max(dim=0).values > 1e-6).nonzero().flatten()
         return int((far - self.radius).abs().max())
@@ -124,7 +126,7 @@ class ColorInvariant(nn.Module):
             return self.normalised(rgb)
 
     def normalised(self, rgb: Tensor) -> Tensor:
-        """``forward`` where no autocast is on: a compiler's graph has no use for a context."""
+        """``forward`` where autocast is off, for compilers, whose graphs cannot hold such a context."""
         return self.scaled(torch.log(self.squared_edges(rgb) + self.log_floor))
 
     def scaled(self, log_edges: Tensor) -> Tensor:
@@ -133,10 +135,10 @@ class ColorInvariant(nn.Module):
 
 
 def sum_of_squares(smooth: Tensor, derivative: Tensor) -> Tensor:
-    """One direction's share of every invariant.
+    """What the derivatives along one axis add to every invariant.
 
-    Everything is written in ratios to E, so that nothing of third order in the brightness ever appears and
-    the dark loses no precision: with a = E_λ/E and b = E_λλ/E,
+    Everything is written in ratios to E, so that no term of third order in the brightness appears and dark parts lose
+    no precision: with a = E_λ/E and b = E_λλ/E,
     C_λx = E_λx/E - a·E_x/E, C_λλx = E_λλx/E - b·E_x/E, N_λλx = C_λλx - 2a·C_λx.
 
     Args:

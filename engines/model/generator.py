@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import Norm, ResidualBlock, ResizeConv2d, SeparableBlock, norm_layer
 from .color_invariant import INVARIANTS, ColorInvariant
 
 GeneratorKind = Literal["resnet", "light"]
 InputMode = Literal["concat", "replace", "rgb"]
-Norm = Literal["instance", "batch"]
 Upsample = Literal["resize", "transposed"]
 
 
@@ -23,13 +23,13 @@ class GeneratorSettings:
 
     Attributes:
         kind: ``resnet`` is the paper's; ``light`` is for machines without a GPU.
-        blocks: residual blocks (paper 9, compact 6); of ``light`` those at an eighth of the size.
+        blocks: number of residual blocks (paper 9, compact 6); for ``light`` of those at an eighth of the size.
         width: channels of the first layer, ngf (paper 64, compact 16, light 24).
         input: what the generator sees: RGB and the invariant (``concat``), the invariant alone (``replace``,
             the literal reading of the paper), or RGB alone (``rgb``, what the paper compares with).
-        reference: (H, W) of x_ref where the generator sees the camera's daytime background too; the picture is
-            part of the model then, which serves this one camera. None: it does not.
-        blend: the generator draws a mask beside the picture; x_ref shows where it is 0. Wants ``reference``.
+        reference: (H, W) of x_ref where the generator also sees the camera's daytime background. The picture is then
+            a part of the model, which serves this one camera. None where it does not.
+        blend: the generator also draws a mask, and x_ref is shown where that is 0. Needs ``reference``.
         norm: ``instance`` as published; ``batch`` folds into the convolutions and does not follow the
             brightness of the single frame.
         upsample: of ``resnet``: ``resize`` (nearest, then convolution) leaves no checkerboard; ``transposed`` is
@@ -71,68 +71,6 @@ COMPACT = GeneratorSettings(blocks=6, width=16, norm="batch")
 LIGHT = GeneratorSettings(kind="light", blocks=6, width=24, norm="batch")
 
 
-def _norm(kind: Norm, channels: int) -> nn.Module:
-    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.BatchNorm2d(channels)
-
-
-class ResizeConv2d(nn.Conv2d):
-    """A 3×3 convolution, padded by reflection, of the picture enlarged twice to its nearest pixels.
-
-    Enlarging repeats pixels, so that of nine products four fall together: the same sums as one transposed convolution
-    of 4×4 and stride 2, whose kernel is this one's blurred by 2×2, over the small picture padded by its own edge.
-    """
-
-    def __init__(self, into: int, out: int) -> None:
-        super().__init__(into, out, 3)
-
-    def transposed_weight(self) -> Tensor:
-        """The kernel of that transposed convolution, (into, out, 4, 4)."""
-        taps = self.weight.transpose(0, 1).flip(2, 3)
-        taps = F.pad(taps, (0, 1)) + F.pad(taps, (1, 0))
-        return F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
-
-    def plain(self) -> nn.Sequential:
-        """The same as a padding and a plain ``nn.ConvTranspose2d``, for compilers."""
-        into, out = self.in_channels, self.out_channels
-        conv = nn.ConvTranspose2d(into, out, 4, stride=2, padding=3)
-        conv.weight = nn.Parameter(self.transposed_weight().detach().contiguous())
-        conv.bias = self.bias
-        return nn.Sequential(nn.ReplicationPad2d(1), conv).train(self.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (N, into, H, W) → (N, out, 2 H, 2 W)."""
-        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return F.conv_transpose2d(padded, self.transposed_weight(), self.bias, stride=2, padding=3)
-
-
-def make_plain(generator: nn.Module) -> None:
-    """Replace each ``ResizeConv2d`` in ``generator`` by its ``plain``."""
-    for parent in list(generator.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, ResizeConv2d):
-                setattr(parent, name, child.plain())
-
-
-class ResidualBlock(nn.Module):
-    """x + conv-norm-relu-conv-norm(x), 3×3, reflection padding."""
-
-    def __init__(self, channels: int, norm: Norm) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            _norm(norm, channels),
-            nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            _norm(norm, channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (N, C, H, W) → the same shape."""
-        return x + self.body(x)
-
-
 class ResnetGenerator(nn.Module):
     """The CycleGAN/CUT ResNet: 7×7 stem, two strided convolutions, residual blocks, two upsamplings, 7×7, tanh.
 
@@ -145,19 +83,23 @@ class ResnetGenerator(nn.Module):
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(channels, w, 7),
-            _norm(norm, w),
+            norm_layer(norm, w),
             nn.ReLU(inplace=True),
         ]
         for c in (w, 2 * w):
-            layers += [nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), _norm(norm, 2 * c), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(c, 2 * c, 3, stride=2, padding=1),
+                norm_layer(norm, 2 * c),
+                nn.ReLU(inplace=True),
+            ]
         layers += [ResidualBlock(4 * w, norm) for _ in range(settings.blocks)]
         for c in (4 * w, 2 * w):
             if settings.upsample == "resize":
-                # Two empty places: the layers after them keep the names that checkpoints know them by.
+                # Two layers that do nothing, so that those after them keep the names that they have in checkpoints.
                 layers += [nn.Identity(), nn.Identity(), ResizeConv2d(c, c // 2)]
             else:
                 layers.append(nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1))
-            layers += [_norm(norm, c // 2), nn.ReLU(inplace=True)]
+            layers += [norm_layer(norm, c // 2), nn.ReLU(inplace=True)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(w, 3 + settings.blend, 7), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         for module in self.modules():
@@ -166,36 +108,20 @@ class ResnetGenerator(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def before_tanh(self, x: Tensor) -> Tensor:
-        """What the last layer is given."""
-        return self.layers[:-1](x)
+        """The input of the last layer, the hyperbolic tangent."""
+        before: Tensor = self.layers[:-1](x)
+        return before
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H, W) → float (N, 3, H, W) in [-1, 1]."""
-        return self.layers(x)
-
-
-class SeparableBlock(nn.Module):
-    """x + pointwise-relu-pointwise(norm(5×5 depthwise(x))): a ninth of a residual block's products at 64 channels."""
-
-    def __init__(self, channels: int, norm: Norm) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
-            _norm(norm, channels),
-            nn.Conv2d(channels, 2 * channels, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(2 * channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (N, C, H, W) → the same shape."""
-        return x + self.body(x)
+        day: Tensor = self.layers(x)
+        return day
 
 
 class LightGenerator(nn.Module):
     """A small U-Net that does no work at full size: half, quarter, eighth, and back by pixel shuffle.
 
-    0.99 G products for a 352×288 picture where the compact ResNet has 4.34 G.
+    It takes a quarter of the compact ResNet's products.
 
     Float (N, channels, H/2, W/2) → (N, 3, H, W) in [-1, 1], a fourth channel with ``blend``; H and W multiples of 8.
     """
@@ -206,7 +132,9 @@ class LightGenerator(nn.Module):
 
         def conv(into: int, out: int, stride: int = 1) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv2d(into, out, 3, stride=stride, padding=1), _norm(norm, out), nn.ReLU(inplace=True)
+                nn.Conv2d(into, out, 3, stride=stride, padding=1),
+                norm_layer(norm, out),
+                nn.ReLU(inplace=True),
             )
 
         def up(into: int, out: int) -> nn.Sequential:
@@ -221,37 +149,40 @@ class LightGenerator(nn.Module):
         self.back_to_half, self.at_half = up(2 * w, w), nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
         drawn = 4 * (3 + settings.blend)
         self.out = nn.Sequential(nn.Conv2d(w, drawn, 3, padding=1), nn.PixelShuffle(2), nn.Tanh())
-        # The four pixels of each shuffled one begin alike (ICNR, Aitken et al., 2017): else they begin as a lattice,
-        # which adversarial training holds on to.
+        # Each four pixels that a shuffle makes begin with the same weights (ICNR, Aitken et al., 2017). Otherwise
+        # they begin as a lattice, which adversarial training does not get rid of.
         with torch.no_grad():
             for part in (self.back_to_quarter, self.back_to_half, self.out):
                 for parameter in next(part.children()).parameters():
                     parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
     def before_tanh(self, x: Tensor) -> Tensor:
-        """What the last layer is given."""
-        return self.out[:-1](self._at_half(x))
+        """The input of the last layer, the hyperbolic tangent."""
+        before: Tensor = self.out[:-1](self._at_half(x))
+        return before
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""
-        return self.out(self._at_half(x))
+        day: Tensor = self.out(self._at_half(x))
+        return day
 
     def _at_half(self, x: Tensor) -> Tensor:
         half = self.to_half(x)
         quarter = self.to_quarter(half)
         quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
-        return self.at_half(half + self.back_to_half(quarter))
+        made: Tensor = self.at_half(half + self.back_to_half(quarter))
+        return made
 
 
 class BlendedGenerator(nn.Module):
-    """α · drawn + (1 - α) · x_ref: α and the drawn picture from one generator, x_ref out of its own input.
+    """α · drawn + (1 - α) · x_ref: α and the drawn picture come from one generator, x_ref from the input.
 
-    A fixed camera knows its background: drawing it anew costs most of a generator's steps and capacity, and what
-    it has not learnt to draw shows as lattices and smear. With a mask it learns what is *not* background.
+    The background of a fixed camera is known. Drawing it anew would cost most of a generator's steps and capacity,
+    and what it has not learnt to draw shows as lattices and smear. With a mask it learns what is *not* background.
 
     Args:
-        generator: gives four channels, the last one 2 α - 1; what it is given ends with x_ref.
-        light: whether that is x_ref as four pixels in 12 channels, else in 3.
+        generator: gives four channels, the last of which is 2 α - 1. The last channels of its input are x_ref.
+        light: whether x_ref takes 12 channels there, as four pixels, and not 3.
     """
 
     def __init__(self, generator: ResnetGenerator | LightGenerator, *, light: bool) -> None:
@@ -260,13 +191,13 @@ class BlendedGenerator(nn.Module):
         self.light = light
 
     def forward(self, x: Tensor) -> Tensor:
-        """What ``generator`` takes → float (N, 3, H, W) in [-1, 1]."""
+        """The input of ``generator`` → float (N, 3, H, W) in [-1, 1]."""
         return self._blended(x, self.generator(x))
 
     def layers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The blended picture, the drawn one, both as of ``forward``, and α as a logit, float (N, 1, H, W).
+        """The blended picture and the drawn one, both as in ``forward``, and α as a logit, float (N, 1, H, W).
 
-        The logit has a gradient where α itself has none left, being 0 or 1.
+        The logit has a gradient even where α is 0 or 1 and has none itself.
         """
         before = self.generator.before_tanh(x)
         four = before.tanh()
@@ -284,8 +215,8 @@ class NightToDay(nn.Module):
     ``forward`` takes and gives uint8 (N, H, W, 3) RGB; ``translate`` is its differentiable middle.
 
     Attributes:
-        side: shorter side, pixels, of the pictures that it was trained on; None where that is not known. Nothing here
-            depends on it: see ``module_for``.
+        side: shorter side, pixels, of the pictures that it was trained on; None where that is not known. It decides
+            at which size large pictures are translated, see ``module_for``.
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:
@@ -312,14 +243,14 @@ class NightToDay(nn.Module):
     """x_ref, uint8 (3, H, W) RGB; empty where the generator does not see it."""
 
     def see(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
-        """What the generator is given: ξ, with RGB in [-1, 1] before it for ``concat``, and x_ref's behind it.
+        """The generator's input: for ``concat`` RGB in [-1, 1], then ξ, then x_ref where the generator sees it.
 
-        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, C, H', W'), H' and W' the next multiples of 4: the two
-        strided convolutions want them. For ``light`` (N, C, H'/2, W'/2), multiples of 8, pictures as four pixels
-        in 12 channels. The picture grows to the right and below by its own edge.
+        Float (N, 3, H, W) RGB in [0, 1] → float32 (N, C, H', W'). H' and W' are the next multiples of 4, as the two
+        strided convolutions need. For ``light`` it is (N, C, H'/2, W'/2) with multiples of 8, where pictures are four
+        pixels in 12 channels. The picture is padded on the right and below by its own edge.
 
-        ``reference`` is what x_ref shows of the very part that ``rgb`` shows, the same shape; without it the model's
-        own is taken, stretched to the size of ``rgb``.
+        ``reference`` is the part of x_ref that ``rgb`` shows, the same shape. Without it the model's own x_ref is
+        stretched to the size of ``rgb``.
         """
         light = self.settings.kind == "light"
 
@@ -346,7 +277,7 @@ class NightToDay(nn.Module):
         return own
 
     def at_place(self, reference: Tensor) -> NightToDay:
-        """A copy of this model, which sees x_ref, with another one: uint8 (3, H, W) RGB of any size ≥ 16."""
+        """A copy of this model with another x_ref: uint8 (3, H, W) RGB of any size ≥ 16. The model must see one."""
         moved = NightToDay(
             replace(self.settings, reference=(int(reference.shape[-2]), int(reference.shape[-1])))
         )
@@ -364,15 +295,15 @@ class NightToDay(nn.Module):
         ``reference``: see ``see``.
         """
         height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
-        day = self.generator(self.see(rgb, reference)) * 0.5 + 0.5
+        day: Tensor = self.generator(self.see(rgb, reference)) * 0.5 + 0.5
         return day[..., :height, :width]
 
     def translate_in_layers(
         self, rgb: Tensor, reference: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As ``translate``, of a model that blends: also the drawn picture alone, and the logit of its mask α.
+        """As ``translate``, and also the drawn picture alone and the logit of its mask α.
 
-        Raises TypeError for a model that does not.
+        Raises TypeError for a model that does not blend.
         """
         if not isinstance(self.generator, BlendedGenerator):
             raise TypeError(f"{self.settings}: does not blend, so it has no layers")

@@ -1,10 +1,10 @@
 """Full resolution: the night is translated small, and its edges are brought back in the same graph.
 
-The lift is He & Sun's fast guided filter (arXiv:1505.00996) with a residual: at the small size, where the day is
+The lift is He & Sun's fast guided filter (arXiv:1505.00996) with a residual. At the small size, where the day is
 known, a local line day ≈ a·night + b is fitted in luma; a and b are enlarged and applied to the large night. b is
 chosen so that the line meets the day exactly: whatever a is, colours and brightness are the small day's, and a alone
-decides how much of the night's finer detail is added. It is nearly 0 where the night has nothing to add: saturated
-lamps, black, glare that the day does not show, noise.
+decides how much of the night's finer detail is added. a is nearly 0 where the night has nothing to add: at saturated
+lamps, in black, in glare that the day does not show, in noise.
 """
 
 from __future__ import annotations
@@ -15,33 +15,49 @@ from torch import Tensor, nn
 
 from .generator import NightToDay, from_bytes, to_bytes
 
-LARGEST = 400  # pixels; pictures whose shorter side has no more are translated as they are
-SIDE = 288  # shorter side of the translation where the model does not say what it was trained at
-NEAR = 1.15  # a whole-numbered shrink that comes within this of the wanted size needs no resampling
+# Pictures whose shorter side has at most so many pixels are translated as they are.
+NOT_LIFTED = 400
 
-# Chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py. Luma is in [0, 1].
-FAINT = 1e-4  # contrast, squared, below which the fit is not trusted: 2.5 grey levels
-# Variance within a cell as a multiple of that among the cells around it, from which on it is a lamp and not a detail
-# of both. A step has 1.5, a lamp of two pixels 30; with 4, the quiet night's truth was 0.2 dB farther away.
-LAMP = 8.0
-GRAIN = 3 / 255  # most noise that is let through, standard deviation
-# Cells around each of which the stillest shows nothing but noise. With 2, busy places passed for noisy ones, and the
-# quiet night's truth was 1.2 dB farther away.
-STILLEST = 7
-SHARPEN = 0.375  # undoes, to first order, what shrinking by means and enlarging bilinearly blur
+# Shorter side of the translation, pixels, where the model does not say what it was trained at.
+SIDE = 288
 
+# The picture is shrunk by a whole number, which needs no resampling, where that comes within this factor of the side.
+SIZE_TOLERANCE = 1.15
+
+# The following were chosen on nights simulated over 960×540 street pictures and their truth, see benchmarks/lift.py.
+# Luma is in [0, 1].
+
+# Squared contrast below which the fit is not trusted: that of 2.5 grey levels.
+MIN_VARIANCE = 1e-4
+
+# A cell is taken for a lamp, not for a detail of both night and day, where the variance within it is more than this
+# multiple of that among the cells around it. A step has 1.5, a lamp of two pixels 30.
+LAMP_RATIO = 8.0
+
+# Most noise that is let through, standard deviation.
+MAX_NOISE = 3 / 255
+
+# Noise is estimated as the least variance within a square that reaches so many cells to each side. In smaller squares
+# busy places pass for noise.
+NOISE_REACH = 7
+
+# Undoes, to first order, the blur of shrinking by means and enlarging bilinearly.
+SHARPEN = 0.375
+
+# Weights of red, green and blue in luma.
 GREY = (0.299, 0.587, 0.114)
 
 
 class Lifted(nn.Module):
     """A model that translates at ``size`` and gives pictures of the size that it is given.
 
-    The same contract as ``NightToDay``: uint8 (N, H, W, 3) → the same. All but the generator computes in float32.
+    It takes and gives what ``NightToDay`` does: uint8 (N, H, W, 3) → the same. All but the generator computes in
+    float32.
 
     Args:
         model: does the translation.
-        size: (h, w) that it translates at. Where H and W are whole multiples, the last cell cut off or not, shrinking
-            is a mean over cells; else the means are resampled to it.
+        size: (h, w) that it translates at. A picture is shrunk by means over square cells; the last row and column of
+            cells may be cut off by the picture's border. The means are resampled where there are not h × w of them.
     """
 
     def __init__(self, model: NightToDay, size: tuple[int, int]) -> None:
@@ -62,11 +78,11 @@ class Lifted(nn.Module):
 
         ``reference``: x_ref at ``size``, see ``NightToDay.see``.
         """
-        small, clues = self.shrink(rgb)
-        return self.lift(rgb, clues, self.model.translate(small, reference))
+        small, cells = self.shrink(rgb)
+        return self.lift(rgb, cells, self.model.translate(small, reference))
 
     def shrink(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """What is translated, and what the lift wants to know of the night.
+        """What is translated, and what the lift needs to know of the night.
 
         Args:
             rgb: float (N, 3, H, W) in [0, 1].
@@ -89,12 +105,12 @@ class Lifted(nn.Module):
                 )
             return small, torch.cat((self._luma(small), spread), dim=1)
 
-    def lift(self, rgb: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+    def lift(self, rgb: Tensor, cells: Tensor, day: Tensor) -> Tensor:
         """The day of ``size`` with the large night's detail.
 
         Args:
             rgb: the night, float (N, 3, H, W) in [0, 1].
-            clues: of the night, see ``shrink``.
+            cells: luma and variance of the night's cells, see ``shrink``.
             day: float (N, 3, h, w) in [0, 1].
 
         Returns:
@@ -103,34 +119,34 @@ class Lifted(nn.Module):
         with torch.autocast(rgb.device.type, enabled=False):
             height, width = int(rgb.shape[-2]), int(rgb.shape[-1])
             cell = self._cell(rgb)
-            line = self.line(clues, day.float())
-            large = (height + -height % cell, width + -width % cell)  # as far as the cells reach
+            line = self.line(cells, day.float())
+            large = (height + -height % cell, width + -width % cell)  # up to the end of the last cells
             line = F.interpolate(line, size=large, mode="bilinear", antialias=False)
-            if large != (height, width):  # OpenVINO copies what is cut to its own size
+            if large != (height, width):  # OpenVINO copies even where nothing is cut off
                 line = line[..., :height, :width]
             return line[:, :1] * self._luma(rgb.float()) + line[:, 1:]
 
-    def line(self, clues: Tensor, day: Tensor) -> Tensor:
+    def line(self, cells: Tensor, day: Tensor) -> Tensor:
         """a and b of day ≈ a·luma + b around each pixel: float32 (N, 2, h, w), (N, 3, h, w) → (N, 4, h, w)."""
-        night, spread = clues[:, :1], clues[:, 1:]
+        night, spread = cells[:, :1], cells[:, 1:]
         grey = self._luma(day)
         means = _box(torch.cat((day, night, night.square(), grey.square(), night * grey, spread), dim=1))
         blurred, m, m2, g2, mg = means[:, :3], means[:, 3:4], means[:, 4:5], means[:, 5:6], means[:, 6:7]
         g = self._luma(blurred)
         covariance = mg - m * g
         v_night, v_day = (m2 - m.square()).clamp_min(0), (g2 - g.square()).clamp_min(0)
-        # Least squares, but for lamps smaller than a cell ...
-        lamp = (_most(spread, 1) - LAMP * _most(v_night, 1)).clamp_min(0)
-        a = covariance / (v_night + lamp + FAINT)
-        # ... for what changes without the day, as glare and the night's own shadows do: they are uncorrelated ...
+        # Least squares, with a made smaller by lamps that are smaller than a cell ...
+        lamp = (_maximum(spread, 1) - LAMP_RATIO * _maximum(v_night, 1)).clamp_min(0)
+        a = covariance / (v_night + lamp + MIN_VARIANCE)
+        # ... by what is not correlated with the day, as glare and the night's own shadows are not ...
         a = a * covariance.abs() / (v_night * v_day + 1e-12).sqrt()
-        # ... and for more noise than may be seen.
-        noise = -_most(-means[:, 7:], STILLEST)
-        a = _box(a / (1 + a.square() * noise / GRAIN**2).sqrt())
+        # ... and by noise, so that no more than MAX_NOISE is let through.
+        noise = -_maximum(-means[:, 7:], NOISE_REACH)
+        a = _box(a / (1 + a.square() * noise / MAX_NOISE**2).sqrt())
         return torch.cat((a, day + SHARPEN * (day - blurred) - a * night), dim=1)
 
     def _cell(self, rgb: Tensor) -> int:
-        """Side of the cells that are averaged, pixels."""
+        """The side of the cells, pixels."""
         return max(1, min(round(int(rgb.shape[-2]) / self.size[0]), round(int(rgb.shape[-1]) / self.size[1])))
 
     def _luma(self, rgb: Tensor) -> Tensor:
@@ -138,9 +154,9 @@ class Lifted(nn.Module):
 
 
 def _means(x: Tensor, cell: int) -> Tensor:
-    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell). A pooling layer costs OpenVINO three times it."""
-    x = x.unflatten(2, (int(x.shape[2]) // cell, cell)).mean(3)
-    return x.unflatten(3, (int(x.shape[3]) // cell, cell)).mean(4)
+    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell). Pooling takes OpenVINO three times as long."""
+    x = torch.unflatten(x, 2, (int(x.shape[2]) // cell, cell)).mean(3)
+    return torch.unflatten(x, 3, (int(x.shape[3]) // cell, cell)).mean(4)
 
 
 def _box(x: Tensor) -> Tensor:
@@ -148,8 +164,8 @@ def _box(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def _most(x: Tensor, reach: int) -> Tensor:
-    """Maxima over squares of that many pixels around each."""
+def _maximum(x: Tensor, reach: int) -> Tensor:
+    """Maxima over squares that reach so many pixels to each side."""
     side = 2 * reach + 1
     x = F.max_pool2d(x, (side, 1), stride=1, padding=(reach, 0))
     return F.max_pool2d(x, (1, side), stride=1, padding=(0, reach))
@@ -164,10 +180,10 @@ def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifte
     """
     side = model.side or SIDE
     shorter = min(height, width)
-    if shorter <= LARGEST or shorter < 1.5 * side:
+    if shorter <= NOT_LIFTED or shorter < 1.5 * side:
         return model
     cell = round(shorter / side)
     size = (-(-height // cell), -(-width // cell))
-    if not side / NEAR <= min(size) <= side * NEAR:
+    if not side / SIZE_TOLERANCE <= min(size) <= side * SIZE_TOLERANCE:
         size = (round(height * side / shorter), round(width * side / shorter))
     return Lifted(model, size)

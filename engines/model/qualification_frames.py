@@ -1,6 +1,6 @@
-"""Golden frames: a few night frames of the model's own camera, stored in its checkpoint.
+"""Qualification frames: a few night frames of the model's own camera, stored in its checkpoint.
 
-Engines are held against eager fp32 on them, and int8 learns its ranges from them.
+Engines are compared with eager fp32 on them, and int8 takes its ranges from them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .checkpoint import read_checkpoint
+from .checkpoint import FRAMES_KEY, read_checkpoint
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
+"""One picture, uint8 RGB (H, W, 3)."""
 
-COUNTS = (8, 6, 4)  # as many frames as have room
-MAX_BYTES = 1_500_000  # of all frames of a checkpoint: eight of 352×288 by night, noise and all
+# How many frames are kept: the most of these that fit.
+COUNTS = (8, 6, 4)
+
+# What all frames of a checkpoint may take: eight noisy ones of 352×288 fit.
+MAX_BYTES = 1_500_000
+
+# How many synthetic frames there are, and their size unless the model holds a picture of its camera.
 SYNTHETIC = 4
-SIZE = (288, 352)  # of synthetic frames, unless the model holds a picture of its camera
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+SYNTHETIC_SIZE = (288, 352)
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def pack(frames: Sequence[Picture]) -> list[Tensor]:
+def pack(frames: Sequence[RgbImage]) -> list[Tensor]:
     """Up to 8 frames spread over ``frames``, as PNG files in uint8 tensors for ``save_checkpoint``.
 
     Args:
-        frames: uint8 RGB (H, W, 3) each. As many are kept as fit ``MAX_BYTES``, at least 4 (if there are as many); of
-            large ones, halves, quarters and so on.
+        frames: uint8 RGB (H, W, 3) each. As many are kept as fit into ``MAX_BYTES``, but at least 4 if there are as
+            many. Large frames are shrunk to a half, a quarter and so on until 4 of them fit.
     """
     shrink = 1
     while frames:
@@ -46,28 +53,30 @@ def pack(frames: Sequence[Picture]) -> list[Tensor]:
     return []
 
 
-def golden_frames(checkpoint: str | Path) -> list[Picture]:
-    """The golden frames of a checkpoint, uint8 RGB (H, W, 3) each; of one without any, ``synthetic_nights``.
+def frames_of_checkpoint(checkpoint: str | Path) -> list[RgbImage]:
+    """The qualification frames of a checkpoint, uint8 RGB (H, W, 3) each; ``synthetic_nights`` if it has none.
 
     Raises:
-        CheckpointError: the file is missing, not a checkpoint, or its golden frames are no pictures.
+        CheckpointError: the file is missing, not a checkpoint, or its qualification frames are no pictures.
     """
-    return frames_of(read_checkpoint(checkpoint), checkpoint)
+    return frames_of_content(read_checkpoint(checkpoint), checkpoint)
 
 
-def frames_of(content: dict[str, Any], path: str | Path) -> list[Picture]:
-    """``golden_frames`` of what ``read_checkpoint`` read from ``path``."""
-    stored = content.get("golden")
+def frames_of_content(content: dict[str, Any], path: str | Path) -> list[RgbImage]:
+    """``frames_of_checkpoint`` for what ``read_checkpoint`` has read from ``path``."""
+    stored = content.get(FRAMES_KEY)
     if not stored:
-        return synthetic_nights((content.get("settings") or {}).get("reference") or SIZE)
+        return synthetic_nights((content.get("settings") or {}).get("reference") or SYNTHETIC_SIZE)
     try:
         return [_rgb(file.numpy()) for file in stored]
     except (AttributeError, TypeError, ValueError, cv2.error):
-        raise CheckpointError(f"{path}: its golden frames are not PNG pictures; make it again") from None
+        raise CheckpointError(
+            f"{path}: its qualification frames are not PNG pictures; make it again"
+        ) from None
 
 
-def digest(frames: Sequence[Picture]) -> str:
-    """sha256 of frames."""
+def digest(frames: Sequence[RgbImage]) -> str:
+    """sha256 of frames, of their sizes and their bytes."""
     found = hashlib.sha256()
     for frame in frames:
         found.update(repr(frame.shape).encode())
@@ -75,17 +84,18 @@ def digest(frames: Sequence[Picture]) -> str:
     return found.hexdigest()
 
 
-def synthetic_nights(size: tuple[int, int]) -> list[Picture]:
-    """A dark street that is nobody's, (height, width), always the same: houses, windows, lamps, moving lights, noise.
+def synthetic_nights(size: tuple[int, int]) -> list[RgbImage]:
+    """Four pictures (height, width) of a made-up dark street: houses, windows, lamps, moving lights, noise.
 
-    What stands in for the camera's own nights where a checkpoint has none; of the model's worth it says nothing.
+    They are always the same. They stand in for the camera's own nights where a checkpoint has none, and say nothing
+    about how good the model is.
     """
     height, width = size
     rng = np.random.default_rng(20_261_125)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     y, x = y / height, x / width
     street = 8 + 14 * y[..., None] * np.array([1.0, 0.9, 0.8], np.float32)
-    for _ in range(12):  # houses and, in them, windows
+    for _ in range(12):  # houses with a window each
         left, top, wide = rng.uniform(0, 0.9), rng.uniform(0.1, 0.5), rng.uniform(0.05, 0.2)
         street[(x > left) & (x < left + wide) & (y > top) & (y < 0.6)] = rng.uniform(2, 30, 3)
         street[(abs(x - left - wide / 2) < 0.01) & (abs(y - top - 0.05) < 0.015)] = rng.uniform(90, 230, 3)
@@ -94,7 +104,7 @@ def synthetic_nights(size: tuple[int, int]) -> list[Picture]:
     frames = []
     for i in range(SYNTHETIC):
         frame = street.copy()
-        for lane in range(3):  # head and tail lamps go by
+        for lane in range(3):  # head lamps and tail lamps that move
             at = (0.2 * lane + (0.23 if lane % 2 else -0.17) * i) % 1
             colour = np.array([255, 240, 220] if lane % 2 else [255, 0, 0], np.float32)
             frame += _glow(x, y, at, 0.7 + 0.08 * lane, 0.02) * colour
@@ -103,19 +113,19 @@ def synthetic_nights(size: tuple[int, int]) -> list[Picture]:
     return frames
 
 
-def read_frames(path: Path, count: int = COUNTS[0]) -> list[Picture]:
+def read_frames(path: Path, count: int = COUNTS[0]) -> list[RgbImage]:
     """Up to ``count`` uint8 RGB (H, W, 3) frames spread over a folder of pictures or over a clip.
 
-    Raises ValueError, naming the file, where there is none to be read.
+    Raises ValueError, which names the file, where no frame can be read.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
         if not files:
-            raise ValueError(f"{path}: holds no picture ({', '.join(sorted(PICTURES))})")
+            raise ValueError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
         try:
             return [_rgb(np.frombuffer(file.read_bytes(), np.uint8)) for file in spread(files, count)]
         except (ValueError, cv2.error):
-            raise ValueError(f"{path}: holds a file that is not a picture, for all its name") from None
+            raise ValueError(f"{path}: holds a file that is not a picture though its name says so") from None
     try:
         with av.open(str(path)) as clip:
             total = sum(1 for packet in clip.demux(video=0) if packet.size)
@@ -131,23 +141,25 @@ def read_frames(path: Path, count: int = COUNTS[0]) -> list[Picture]:
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """``count`` of the items, evenly; all if there are not as many."""
+    """``count`` items at equal distances; all if there are fewer."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
-def _png(rgb: Picture, shrink: int) -> Picture:
+def _png(rgb: RgbImage, shrink: int) -> RgbImage:
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if shrink > 1:
         size = tuple(max(16, side // shrink) for side in rgb.shape[1::-1])
         bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".png", bgr)[1]
+    encoded: RgbImage = cv2.imencode(".png", bgr)[1]
+    return encoded
 
 
-def _rgb(file: Picture) -> Picture:
+def _rgb(file: RgbImage) -> RgbImage:
     bgr = cv2.imdecode(file, cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError("not a picture")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    rgb: RgbImage = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return rgb
 
 
 def _glow(

@@ -6,41 +6,44 @@ import copy
 import functools
 import importlib
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 import torch
 
 from ..backends.base import BackendModule, Engine, EngineSpec
 from ..cache import machine
-from ..cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ..cache.code_digest import graph_digest
+from ..cache.engine_cache import EngineCache, EngineKey
 from ..choices import Backend, Precision
 from ..errors import EngineError
 from ..model import qualification_frames
 from ..model.checkpoint import model_digest, model_of, read_checkpoint
-from ..model.qualification_frames import Picture
+from ..model.qualification_frames import RgbImage
 from . import qualify
 from .qualify import Qualification
 
 log = logging.getLogger(__name__)
 
-# Imported where they are used: openvino takes half a second, torch-tensorrt many.
+# The module of each backend, imported when it is used: openvino takes half a second, torch-tensorrt many.
 MODULES = {
     "eager": "nightday.engines.backends.eager",
     "compile": "nightday.engines.backends.torch_compile",
     "openvino": "nightday.engines.backends.openvino.engine",
     "tensorrt": "nightday.engines.backends.tensorrt.engine",
 }
-# What auto looks at, by the device that PyTorch sees. On CPUs not at compile, which takes a minute to build there and
-# is slower than OpenVINO in any precision.
+# What ``auto`` tries, by the device that PyTorch sees. On CPUs ``compile`` is left out: it takes a minute to build
+# there and is slower than OpenVINO in every precision.
 AUTO: dict[str, tuple[Backend, ...]] = {
     "cuda": ("tensorrt", "compile", "eager"),
     "cpu": ("openvino", "eager"),
 }
 FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "bf16", "fp32")
+
+# Smallest ``translate_size``, pixels: below it nothing of a large frame is left.
+MIN_TRANSLATED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,6 @@ class Candidate:
 
 
 REFERENCE = Candidate("eager", "fp32")
-MIN_TRANSLATED = 64  # pixels; below it nothing of a large frame is left
 
 
 def load_engine(
@@ -69,50 +71,60 @@ def load_engine(
 ) -> Engine:
     """Load a checkpoint on a backend.
 
-    What ``auto`` leaves open is decided by measurement: every candidate of this machine is held against eager fp32 on
-    the checkpoint's golden frames, and of those that draw faithfully the fastest is taken. That takes seconds, once:
-    the verdicts are kept in the cache.
+    What ``auto`` leaves open is decided by measurement: every candidate of this machine is compared with eager fp32
+    on the checkpoint's qualification frames, and the fastest of those that draw faithfully is taken. That takes
+    seconds, once: the results are kept in the cache.
 
     Args:
         checkpoint: a file written by ``nightday-train``.
-        backend: ``auto`` looks at those for the GPU if there is one, else at those for the CPU.
-        precision: what is given here must be faithful, however fast.
+        backend: ``auto`` tries those for the GPU if there is one, else those for the CPU.
+        precision: one that is named here must draw faithfully, but need not be faster than eager.
         max_batch: most frames in a batch, for backends that compile for a batch.
         translate_size: shorter side at which large frames are translated before they are lifted to their full size,
             pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
             translates them as they are. See ``lift``.
-        cache: of compiled engines and verdicts; by default the user's.
+        cache: of compiled engines and qualifications; by default the user's.
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.
         EngineError: the backend or precision cannot be had here, or does not draw faithfully.
     """
-    for name, value, allowed in (("backend", backend, Backend), ("precision", precision, Precision)):
-        if value not in get_args(allowed):
-            raise EngineError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
+    _check_choice("backend", backend, get_args(Backend))
+    _check_choice("precision", precision, get_args(Precision))
     if translate_size is not None and translate_size < MIN_TRANSLATED:
-        raise EngineError(f"translate_size {translate_size}: must be at least {MIN_TRANSLATED} pixels")
+        raise EngineError(
+            f"translate_size {translate_size}: must be at least {MIN_TRANSLATED} pixels",
+            setting="translate_size",
+        )
     found = candidates(backend, precision)
-    bench = Bench(checkpoint, max_batch=max_batch, translate_size=translate_size, cache=cache)
+    engines = CandidateEngines(checkpoint, max_batch=max_batch, translate_size=translate_size, cache=cache)
     if found == [REFERENCE]:
-        return bench.make(REFERENCE)
+        return engines.make(REFERENCE)
     if len(found) == 1 and precision != "auto":
-        bench.make(found[0])  # before anything is measured: it may not be there
-    verdicts = {candidate: bench.verdict(candidate) for candidate in found}
-    if fastest(verdicts) is None:  # what could not be run once, for want of memory say, may run now
-        verdicts |= {one: bench.remeasure(one) for one in found if verdicts[one].fault}
-    best = fastest(verdicts)
+        engines.make(found[0])  # before anything is measured: it may not be there
+    results = {candidate: engines.qualification(candidate) for candidate in found}
+    if fastest(results) is None:  # what could not be run before, for want of memory for example, may run now
+        results |= {one: engines.remeasure(one) for one in found if results[one].fault}
+    best = fastest(results)
     if best is None:
-        told = "; ".join(f"{candidate}: {verdict.unfaithful}" for candidate, verdict in verdicts.items())
+        reasons = "; ".join(f"{candidate}: {result.unfaithful}" for candidate, result in results.items())
         what = f"backend {backend}" if precision == "auto" else f"precision {precision}"
-        way = "precision auto" if backend == "auto" else "precision auto, or backend eager"
-        raise EngineError(f"{what}: {bench.name} does not draw faithfully with it ({told}); use {way}")
-    _tell(bench.name, best, verdicts)
-    return bench.make(best)
+        way_out = "precision auto" if backend == "auto" else "precision auto, or backend eager"
+        raise EngineError(
+            f"{what}: {engines.name} does not draw faithfully with it ({reasons}); use {way_out}",
+            setting="backend" if precision == "auto" else "precision",
+        )
+    _log_choice(engines.name, best, results)
+    return engines.make(best)
+
+
+def _check_choice(setting: Literal["backend", "precision"], value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise EngineError(f"{setting} {value!r}: must be one of {', '.join(allowed)}", setting=setting)
 
 
 def candidates(backend: Backend = "auto", precision: Precision = "auto") -> list[Candidate]:
-    """What of this can be tried on this machine, the likely fastest first. Raises EngineError if nothing can."""
+    """What can be tried of this on this machine, the likely fastest first. Raises EngineError if nothing can."""
     if backend != "auto" and precision != "auto":
         return [Candidate(backend, precision)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -129,36 +141,41 @@ def candidates(backend: Backend = "auto", precision: Precision = "auto") -> list
         ]
     if not found:
         what = f"precision {precision}" if backend == "auto" else f"backend {backend}"
-        raise EngineError(f"{what}: this machine has nothing that runs it; use auto")
+        raise EngineError(
+            f"{what}: this machine has nothing that runs it; use auto",
+            setting="precision" if backend == "auto" else "backend",
+        )
     return found
 
 
-def fastest(verdicts: Mapping[Candidate, Qualification]) -> Candidate | None:
-    """The candidate to serve: of the faithful ones the fastest; None if none is."""
-    faithful = [candidate for candidate, verdict in verdicts.items() if not verdict.unfaithful]
-    return min(faithful, key=lambda candidate: verdicts[candidate].ms, default=None)
+def fastest(results: Mapping[Candidate, Qualification]) -> Candidate | None:
+    """The candidate to serve: the fastest of those that draw faithfully; None if none does."""
+    faithful = [candidate for candidate, result in results.items() if not result.unfaithful]
+    return min(faithful, key=lambda candidate: results[candidate].ms, default=None)
 
 
 def module_of(backend: Backend) -> BackendModule:
-    """The module of a backend. Raises EngineError where it or what it stands on is not installed."""
+    """The module of a backend. Raises EngineError where it or what it depends on is not installed."""
     if backend not in MODULES:
-        raise EngineError(f"backend {backend}: not built in this version; use {', '.join(MODULES)}")
+        raise EngineError(
+            f"backend {backend}: not built in this version; use {', '.join(MODULES)}", setting="backend"
+        )
     try:
         return cast(BackendModule, importlib.import_module(MODULES[backend]))
     except ImportError as error:
-        told = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise EngineError(
-            f"backend {backend}: cannot be imported ({told}); install it, or use auto"
+            f"backend {backend}: cannot be imported ({reason}); install it, or use auto", setting="backend"
         ) from None
 
 
-class Bench:
-    """Makes engines of one checkpoint, and measures each once on a machine.
+class CandidateEngines:
+    """The candidates' engines of one checkpoint: makes them, and measures each once on a machine.
 
     Args:
         checkpoint: the file.
         max_batch, translate_size, cache: see ``load_engine``.
-        frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's golden frames.
+        frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's qualification frames.
     """
 
     def __init__(
@@ -168,7 +185,7 @@ class Bench:
         max_batch: int = 8,
         translate_size: int | None = None,
         cache: EngineCache | None = None,
-        frames: Sequence[Picture] = (),
+        frames: Sequence[RgbImage] = (),
     ) -> None:
         content = read_checkpoint(checkpoint)
         self.name = Path(checkpoint).name
@@ -176,34 +193,30 @@ class Bench:
         self.model = model_of(content, checkpoint)
         if translate_size is not None:
             self.model.side = translate_size
-        self.golden = qualification_frames.frames_of(content, checkpoint)
-        self.frames = list(frames) or self.golden
+        self.calibration = qualification_frames.frames_of_content(content, checkpoint)
+        self.frames = list(frames) or self.calibration
         self.max_batch = max_batch
         self._made: dict[Candidate, Engine] = {}
 
     def make(self, candidate: Candidate) -> Engine:
         """An engine; the same one when asked again. Raises EngineError where it cannot be had."""
         if candidate not in self._made:
-            order = EngineSpec(
+            spec = EngineSpec(
                 model=copy.deepcopy(self.model),
                 name=self.name,
                 precision=candidate.precision,
                 cache=self.cache,
-                calibration=self.golden,
+                calibration=self.calibration,
                 max_batch=self.max_batch,
             )
-            self._made[candidate] = module_of(candidate.backend).make(order)
+            self._made[candidate] = module_of(candidate.backend).make(spec)
         return self._made[candidate]
 
     def key(self, candidate: Candidate) -> EngineKey:
-        """What the verdict on a candidate depends on."""
+        """What the qualification of a candidate depends on."""
         module = module_of(candidate.backend)
         device, driver = machine.device_and_driver()
-        sources = (
-            qualification_frames.__file__,
-            qualify.__file__,
-            sys.modules[MODULES[candidate.backend]].__file__ or "",
-        )
+        sources = (qualification_frames.__file__, qualify.__file__, *module.sources())
         return EngineKey(
             checkpoint=self._digest,
             graph=graph_digest(self.model, *sources),
@@ -215,35 +228,35 @@ class Bench:
             driver=driver,
             flags=(
                 ("cores", str(machine.cores())),
-                ("golden", qualification_frames.digest(self.frames)),
+                ("golden", qualification_frames.digest(self.frames)),  # so named in users' caches
                 ("side", str(self.model.side)),
                 ("torch", str(torch.__version__)),
             ),
         )
 
-    def verdict(self, candidate: Candidate) -> Qualification:
-        """How a candidate does on this machine, measured unless it was before."""
+    def qualification(self, candidate: Candidate) -> Qualification:
+        """How a candidate does on this machine; measured unless it was before."""
         kept = self.cache.fetch(
             self.key(candidate), lambda folder: self.measure(candidate).save(folder), label=self.name
         )
         return Qualification.load(kept)
 
     def remeasure(self, candidate: Candidate, *, budget_ms: float | None = None) -> Qualification:
-        """``measure``, and keep the verdict in place of that before."""
-        verdict = self.measure(candidate, budget_ms=budget_ms)
+        """``measure``, and keep the result in place of the one before."""
+        result = self.measure(candidate, budget_ms=budget_ms)
         self.cache.drop(self.key(candidate))
-        self.cache.fetch(self.key(candidate), verdict.save, label=self.name)
-        return verdict
+        self.cache.fetch(self.key(candidate), result.save, label=self.name)
+        return result
 
     def measure(self, candidate: Candidate, *, budget_ms: float | None = None) -> Qualification:
-        """How a candidate does now. What it raises is its fault, told in the verdict."""
+        """How a candidate does now. If it raises, the result says so as its fault."""
         log.info(
             "%s: measuring %s, once on this machine", self.name, candidate, extra={"event": "engine_measured"}
         )
         precision = candidate.precision
         wanted, eager_ms = self._reference
         if candidate == REFERENCE:
-            return Qualification(precision=precision, psnr=(qualify.MOST,) * len(wanted), ms=eager_ms)
+            return Qualification(precision=precision, psnr=(qualify.MAX_PSNR,) * len(wanted), ms=eager_ms)
         try:
             engine = self.make(candidate)
             for height, width in {frame.shape[:2] for frame in self.frames}:
@@ -252,30 +265,34 @@ class Bench:
                 engine, wanted, self.frames, precision=precision, replaced_ms=eager_ms, budget_ms=budget_ms
             )
         except Exception as error:  # compilers raise anything
-            told = " ".join(str(error).split())[:300]
-            return Qualification(precision=precision, fault=f"cannot be run: {type(error).__name__}: {told}")
+            reason = " ".join(str(error).split())[:300]
+            return Qualification(
+                precision=precision, fault=f"cannot be run: {type(error).__name__}: {reason}"
+            )
 
     @functools.cached_property
     def _digest(self) -> str:
         return model_digest(self.model)
 
     @functools.cached_property
-    def _reference(self) -> tuple[list[Picture], float]:
-        """What eager fp32 makes of each frame, and its time of one in milliseconds."""
+    def _reference(self) -> tuple[list[RgbImage], float]:
+        """What eager fp32 makes of each frame, and the milliseconds that it takes for one."""
         engine = self.make(REFERENCE)
         wanted = [engine(frame[None])[0] for frame in self.frames]
         return wanted, qualify.latency_ms(engine, self.frames)
 
 
-def _tell(name: str, best: Candidate, verdicts: Mapping[Candidate, Qualification]) -> None:
-    """One line on what serves and why."""
+def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualification]) -> None:
+    """Log one line on what serves and why."""
 
-    def told(candidate: Candidate) -> str:
-        verdict = verdicts[candidate]
-        return f"{candidate}: " + (verdict.unfaithful or f"{verdict.mean:.1f} dB, {verdict.ms:.1f} ms")
+    def described(candidate: Candidate) -> str:
+        result = results[candidate]
+        return f"{candidate}: " + (result.unfaithful or f"{result.mean:.1f} dB, {result.ms:.1f} ms")
 
-    others = "; ".join(told(candidate) for candidate in verdicts if candidate != best)
+    others = "; ".join(described(candidate) for candidate in results if candidate != best)
     log.info(
         "%s runs on %s (nightday-engine qualify measures again)",
-        name, "; not ".join(filter(None, (told(best), others))), extra={"event": "engine_chosen"},
-    )  # fmt: skip
+        name,
+        "; not ".join(filter(None, (described(best), others))),
+        extra={"event": "engine_chosen"},
+    )

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nightday.engines import child_process
-from nightday.engines.backends.base import MIN_SIDE
+from nightday.engines.choices import MIN_SIDE
 
 from ..config.schema import EngineConfig
 from ..core.camera_url import redact

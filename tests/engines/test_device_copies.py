@@ -13,7 +13,7 @@ from tests.support.stand_in_gpu import DEVICE, stand_in_gpu
 
 def since(
     before: dict[tuple[device_copies.Direction, device_copies.CopyReason], int],
-) -> Counter[tuple[str, str]]:
+) -> Counter[tuple[device_copies.Direction, device_copies.CopyReason]]:
     """What was counted meanwhile, without the zeros."""
     return Counter(
         {key: count for key, count in device_copies.counted().items() if count > before[key]}
@@ -29,13 +29,18 @@ def test_frames_are_counted_by_direction_and_reason() -> None:
         back = device_copies.to_host(there, "background")
         assert np.array_equal(device_copies.on_host(one, "snapshot"), frames[0, ::2])
     assert since(before) == {
-        ("to_device", "decode"): 3, ("to_device", "engine"): 1, ("to_host", "background"): 3,
+        ("to_device", "decode"): 3,
+        ("to_device", "engine"): 1,
+        ("to_host", "background"): 3,
         ("to_host", "snapshot"): 1,
-    }  # fmt: skip
+    }
     assert np.array_equal(back, frames)
     assert [(one.direction, one.nbytes) for one in transfers] == [
-        ("to_device", 720), ("to_device", 120), ("to_host", 720), ("to_host", 120),
-    ]  # fmt: skip
+        ("to_device", 720),
+        ("to_device", 120),
+        ("to_host", 720),
+        ("to_host", 120),
+    ]
 
 
 def test_on_a_cpu_nothing_is_copied_or_counted() -> None:

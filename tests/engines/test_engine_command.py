@@ -111,7 +111,11 @@ def test_build_list_prune(backends: Backends, told: Callable[..., Any]) -> None:
     of_bf16 = next(e for e in cache.entries() if e.key is not None and e.key.precision == "bf16")
     assert of_bf16.key is not None
     key = replace(of_bf16.key, shape=(8, 1080, 1920), graph="of the engine", flags=())
-    folder = cache.fetch(key, lambda folder: folder.joinpath("engine.bin").write_bytes(b"x" * 1000) and None)
+
+    def write(folder: Path) -> None:
+        (folder / "engine.bin").write_bytes(b"x" * 1000)
+
+    folder = cache.fetch(key, write)
     (cache.folder / ("a" * 32)).mkdir()
     rows = {row["size"] + row["precision"]: row for row in told("list")}
     assert rows["1080x1920bf16"]["verdict"] == "accepted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,10 @@ class Known:
         self.eager = EagerEngine(order.model, name=order.name, precision="fp32")
         self.levels, self.ms = levels, ms
         self.info = EngineInfo("openvino", order.precision, order.name)
+        self.device: torch.device | None = None
+        self.at_once = 1
 
-    def __call__(self, frames: Frames) -> Frames:
+    def __call__(self, frames: Any) -> Any:
         day = self.eager(frames).astype(np.int16)
         signs = np.where(np.arange(day.size) % 2, 1, -1).reshape(day.shape)
         return (day + self.levels * signs).clip(0, 255).astype(np.uint8)
@@ -57,7 +60,9 @@ class Backends:
 
     def make(self, order: EngineSpec) -> Known:
         if order.precision not in self.have:
-            raise EngineError(f"precision {order.precision}: openvino does not run it here")
+            raise EngineError(
+                f"precision {order.precision}: openvino does not run it here", setting="precision"
+            )
         assert len(order.calibration) > 0
         if order.precision in self.breaks:
             raise MemoryError("no room for\nweights")
@@ -75,6 +80,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Backends:
     module.__file__ = __file__
     module.precisions = lambda: tuple(backends.have)  # type: ignore[attr-defined]
     module.version = lambda: backends.released  # type: ignore[attr-defined]
+    module.sources = lambda: (__file__,)  # type: ignore[attr-defined]
     module.make = backends.make  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tests.known", module)
     monkeypatch.setitem(load.MODULES, "openvino", "tests.known")
@@ -86,5 +92,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Backends:
 def tiny_model(path: Path) -> Path:
     """A checkpoint with golden frames of 48×32."""
     frames = [np.random.default_rng(i).integers(0, 60, (32, 48, 3), dtype=np.uint8) for i in range(2)]
-    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)), golden=pack(frames))
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)), qualification_frames=pack(frames))
     return path

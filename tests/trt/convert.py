@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from nightday.engines.backends.tensorrt import int8
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
-from nightday.engines.model.lift import LARGEST
+from nightday.engines.model.lift import NOT_LIFTED
 from nightday.engines.model.qualification_frames import synthetic_nights
 
 MAX_BATCH = 8
@@ -63,13 +63,14 @@ class Unconvertible(nn.Module):
     """A layer that has to stay in torch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch_only(x)
+        made: Tensor = torch_only(x)
+        return made
 
 
 def unconvertible() -> NightToDay:
     """A model of which one layer has to stay in torch."""
     model = NightToDay(GRAPHS["light"]).eval()
-    model.generator = nn.Sequential(model.generator, Unconvertible())  # type: ignore[assignment]
+    model.generator = nn.Sequential(model.generator, Unconvertible())
     return model
 
 
@@ -83,14 +84,15 @@ def stand_in_for_cuda() -> None:
     cuda.mem_get_info = lambda *a, **k: (8 << 30, 16 << 30)
     cuda.synchronize = cuda.empty_cache = lambda *a, **k: None
     if not hasattr(torch._C, "_CudaDeviceProperties"):
-        torch._C._CudaDeviceProperties = object
+        setattr(torch._C, "_CudaDeviceProperties", object)  # noqa: B010 - a type to mypy
 
 
 def watch_the_builder() -> None:
     """Note what TensorRT's builder is given, and keep engines as bytes instead of loading them."""
     from torch_tensorrt.dynamo.conversion import _TRTInterpreter
 
-    trt = importlib.import_module("tensorrt")  # TensorRT-RTX, since torch_tensorrt is imported
+    trt: Any = importlib.import_module("tensorrt")  # TensorRT-RTX, since torch_tensorrt is imported
+    builder: Any = trt.Builder
     profiles: list[Any] = []
 
     class Unloaded:
@@ -107,7 +109,7 @@ def watch_the_builder() -> None:
         def deserialize_cuda_engine(self, data: Any) -> Unloaded | None:
             return None if data is None else Unloaded(data)
 
-    class Builder(trt.Builder):
+    class Builder(builder):  # type: ignore[misc]
         def create_optimization_profile(self) -> Any:
             profiles.append(super().create_optimization_profile())
             return profiles[-1]
@@ -163,7 +165,7 @@ def computed_in(plan: bytes) -> list[list[str]]:
 
 def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str) -> dict[str, Any]:
     """The line of one graph, converted by the very function that the engine calls."""
-    from nightday.engines.backends.tensorrt.engine import build
+    from nightday.engines.backends.tensorrt.convert import build
 
     line: dict[str, Any] = {"graph": name, "precision": precision, "size": size}
     began = time.process_time()
@@ -186,7 +188,7 @@ def main(seed: int) -> None:
     for name, settings in GRAPHS.items():
         model = NightToDay(settings).eval()
         for precision in PRECISIONS:
-            least, most = (LARGEST + 1, LARGEST + 100) if name == LIFTED else (48, 160)
+            least, most = (NOT_LIFTED + 1, NOT_LIFTED + 100) if name == LIFTED else (48, 160)
             size = (rng.randint(least, most), rng.randint(least, most))
             print(json.dumps(convert(name, model, size, precision)), flush=True)
     print(json.dumps(convert("unconvertible", unconvertible(), (64, 64), "fp32")), flush=True)

@@ -596,7 +596,9 @@ class Trainer:
         part = self.folder / "state.pt.part"
         torch.save(state, part)
         os.replace(part, self.folder / "state.pt")
-        save_checkpoint(self.folder / "model.pt", self.model, training=self.card(), golden=self.golden)
+        save_checkpoint(
+            self.folder / "model.pt", self.model, training=self.card(), qualification_frames=self.golden
+        )
 
     def card(self) -> dict[str, Any]:
         """What a checkpoint says about its training."""

@@ -127,7 +127,9 @@ class Validator:
         best = self.best
         self.history.append(now)
         if best is None or now.score > best.score:
-            save_checkpoint(self.folder / "best.pt", model, training=training, golden=self.golden)
+            save_checkpoint(
+                self.folder / "best.pt", model, training=training, qualification_frames=self.golden
+            )
         with self.path.open("a") as lines:
             lines.write(_line(now))
         return now

@@ -1,4 +1,4 @@
-"""The graphs that OpenVINO takes a model as: what has to stay fp32 apart from what need not."""
+"""The graphs that a model is given to OpenVINO as, so that a part stays fp32 while the generator need not."""
 
 from __future__ import annotations
 
@@ -15,29 +15,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from ...model.blocks import make_plain
 from ...model.color_invariant import ColorInvariant
-from ...model.generator import NightToDay, ResnetGenerator, from_bytes, make_plain, to_bytes
+from ...model.generator import NightToDay, ResnetGenerator, from_bytes, to_bytes
 from ...model.lift import Lifted, module_for
 
-Name = Literal["front", "rest", "lift"]
+# "rest" is the generator. The names are part of file names in users' caches.
+GraphName = Literal["front", "rest", "lift"]
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One of a model's graphs for frames of a size, and the names of what it takes and gives."""
+    """One of a model's graphs for frames of a size.
 
-    name: Name
+    Attributes:
+        name: which of them.
+        module: the same as a module of PyTorch's.
+        examples: inputs of the shapes that it is compiled for.
+        takes: the names of its inputs.
+        gives: the names of its outputs, some of which the graphs after it take.
+    """
+
+    name: GraphName
     module: nn.Module
     examples: tuple[Tensor, ...]
     takes: tuple[str, ...]
     gives: tuple[str, ...]
 
     def converted(self, shapes: Sequence[Sequence[int]] | None = None) -> ov.Model:
-        """As OpenVINO's, of the shapes of its examples; or of ``shapes``, -1 for what is left open."""
+        """The graph as OpenVINO's, for the shapes of its examples, or for ``shapes`` with -1 for any length."""
         with warnings.catch_warnings(), torch.inference_mode():
-            # Tracing turns sizes into constants, as intended: the graph is for these alone. The rest has none.
+            # Tracing turns sizes into constants. That is intended, as a graph is for one size alone; the generator,
+            # which is converted for any size, has none.
             warnings.simplefilter("ignore", TracerWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of what OpenVINO calls
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # PyTorch's, about functions that OpenVINO calls
             wanted = shapes or [example.shape for example in self.examples]
             return ov.convert_model(
                 self.module.eval(), example_input=self.examples, input=[list(shape) for shape in wanted]
@@ -47,8 +60,8 @@ class Graph:
 def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
     """The graphs for one frame of a size, in their order.
 
-    The front makes the generator's input, the rest is the generator, and of large frames the lift brings back the
-    edges. Days of the rest are to the right and below as large as the front let them grow.
+    The front makes the generator's input, the rest is the generator, and for large frames the lift brings back the
+    edges. The front pads the picture on the right and below, and the generator's days are as large as that.
     """
     module = module_for(model, height, width)
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
@@ -60,11 +73,11 @@ def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
                 Graph("rest", _Rest(model), (front(frame),), ("seen",), ("days",)),
             ]
         shrink, rest = _Shrink(module), _Rest(model)
-        seen, clues = shrink(frame)
+        seen, cells = shrink(frame)
         return [
-            Graph("front", shrink, (frame,), ("frames",), ("seen", "clues")),
+            Graph("front", shrink, (frame,), ("frames",), ("seen", "cells")),
             Graph("rest", rest, (seen,), ("seen",), ("small",)),
-            Graph("lift", _Lift(module), (frame, clues, rest(seen)), ("frames", "clues", "small"), ("days",)),
+            Graph("lift", _Lift(module), (frame, cells, rest(seen)), ("frames", "cells", "small"), ("days",)),
         ]
 
 
@@ -80,7 +93,7 @@ class _Front(nn.Module):
 
 
 class _Shrink(nn.Module):
-    """The front of a lifted model: uint8 frames to the generator's input, and to what the lift wants to know."""
+    """The front of a lifted model: uint8 frames to the generator's input, and to what the lift needs of the night."""
 
     def __init__(self, lifted: Lifted) -> None:
         super().__init__()
@@ -88,12 +101,12 @@ class _Shrink(nn.Module):
         self.model = _in_strips(lifted.model)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        small, clues = self.lifted.shrink(from_bytes(frames))
-        return self.model.see(small), clues
+        small, cells = self.lifted.shrink(from_bytes(frames))
+        return self.model.see(small), cells
 
 
 def _in_strips(model: NightToDay) -> NightToDay:
-    """The model with an invariant that OpenVINO is faster with; itself where it measures every second pixel only."""
+    """The model with an invariant that is faster in OpenVINO; itself where the invariant has a stride of 2."""
     if model.invariant is None or model.invariant.stride > 1:
         return model
     model = copy.deepcopy(model)
@@ -103,10 +116,10 @@ def _in_strips(model: NightToDay) -> NightToDay:
 
 
 class _InStrips(nn.Module):
-    """The invariant, but for its last step, of strips of the picture one after the other: these stay in the cache.
+    """The invariant, computed for strips of the picture one after the other, which fit into the processor's cache.
 
-    Sixty maps of a 352×288 picture are 24 MB. All convolutions are depthwise, so that nothing is reordered between
-    them (2.7 of 10.8 ms), and without the taps that count for nothing.
+    Its last step, the normalisation, is computed for the whole picture. All convolutions are depthwise, so that
+    OpenVINO reorders nothing between them, and taps that are practically zero are left out.
     """
 
     STRIPS = 6
@@ -133,7 +146,7 @@ class _InStrips(nn.Module):
 
 
 class _Rest(nn.Module):
-    """The generator's input to uint8 frames. Any size can be left open."""
+    """The generator's input to uint8 frames, of any size."""
 
     def __init__(self, model: NightToDay) -> None:
         super().__init__()
@@ -150,9 +163,9 @@ class _Rest(nn.Module):
 
 
 class _FourAtOnce(nn.Module):
-    """A convolution that makes 2×2 pixels at a time: the same sums, padded with zeros, of four times the channels.
+    """A convolution that makes 2×2 pixels at a time: the same sums, padded with zeros, as four times the channels.
 
-    Of three output channels OpenVINO leaves 13 of the 16 lanes of a vector empty; of twelve only four.
+    With three output channels OpenVINO leaves 13 of the 16 places of a vector empty, with twelve only four.
     """
 
     def __init__(self, narrow: nn.Conv2d) -> None:
@@ -173,12 +186,12 @@ class _FourAtOnce(nn.Module):
 
 
 class _Lift(nn.Module):
-    """The end of a lifted model: uint8 frames, what the lift wants to know, the small uint8 day → uint8 frames."""
+    """The end of a lifted model: uint8 frames, cells of the night, the small uint8 day → uint8 frames."""
 
     def __init__(self, lifted: Lifted) -> None:
         super().__init__()
         self.lifted = lifted
 
-    def forward(self, frames: Tensor, clues: Tensor, day: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, cells: Tensor, day: Tensor) -> Tensor:
         height, width = self.lifted.size
-        return to_bytes(self.lifted.lift(from_bytes(frames), clues, from_bytes(day[:, :height, :width])))
+        return to_bytes(self.lifted.lift(from_bytes(frames), cells, from_bytes(day[:, :height, :width])))

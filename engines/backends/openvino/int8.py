@@ -1,7 +1,7 @@
 """Post-training quantisation to int8 by NNCF, in a process of its own.
 
-Of its own, because NNCF draws progress bars on standard output, holds the interpreter's lock for seconds while
-cameras may be running, and stays in memory with all it imports.
+NNCF draws progress bars on standard output, holds the interpreter's lock for seconds while cameras may be running,
+and stays in memory with all that it imports.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ def available() -> bool:
 
 
 def version() -> str:
-    """NNCF's. Raises EngineError, with the way out, where it is not installed."""
+    """NNCF's version. Raises EngineError, with the way out, where it is not installed."""
     if not available():
-        raise EngineError(f"precision int8: needs NNCF to quantise: {INSTALL_INT8}, or use auto")
+        raise EngineError(
+            f"precision int8: needs NNCF to quantise: {INSTALL_INT8}, or use auto", setting="precision"
+        )
     return importlib.metadata.version("nncf")
 
 
 def quantise(graph: Path, inputs: Sequence[NDArray[np.float32]], target: Path) -> None:
     """Write ``graph``, an OpenVINO model (.xml and .bin), to ``target`` with int8 weights and activations.
 
-    All of it is quantised: on the shipped model the first and last convolutions in float gain 0.5 dB each on 43 dB to
-    eager fp32 and nothing to the truth, and cost 10 % and 4 % of the time.
+    All of it is quantised: leaving the first and last convolutions in float costs time and gains nothing to the truth
+    (benchmarks/NOTES.md).
 
     Args:
         graph: the model's .xml.
@@ -49,7 +51,7 @@ def quantise(graph: Path, inputs: Sequence[NDArray[np.float32]], target: Path) -
         target: the .xml to write.
 
     Raises:
-        EngineError: NNCF failed, in its last line's words.
+        EngineError: NNCF failed; the message holds the last line that it wrote.
     """
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, _INPUTS), *inputs)
@@ -63,19 +65,21 @@ def quantise(graph: Path, inputs: Sequence[NDArray[np.float32]], target: Path) -
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
-        raise EngineError(f"precision int8: quantising failed ({last[:200]}); use bf16 or fp32")
+        raise EngineError(
+            f"precision int8: quantising failed ({last[:200]}); use bf16 or fp32", setting="precision"
+        )
 
 
 def _main(graph: str, inputs: str, target: str) -> None:
-    os.nice(5)  # a running camera comes first
+    os.nice(5)  # running cameras come first
     import nncf
     import openvino as ov
 
     with np.load(inputs) as file:
         samples = [file[name] for name in file.files]
     model = ov.Core().read_model(graph)
-    # OpenVINO runs a transposed convolution in int8 only where its input has no zero point (0.5 of 11.5 ms of the
-    # compact ResNet's). Elsewhere zero points gain 0.9 dB and cost nothing.
+    # OpenVINO runs a transposed convolution in int8 only where its input has no zero point. Elsewhere zero points
+    # make the result more exact and cost nothing.
     transposed = any(node.get_type_name() == "ConvolutionBackpropData" for node in model.get_ops())
     preset = nncf.QuantizationPreset.PERFORMANCE if transposed else nncf.QuantizationPreset.MIXED
     quantised = nncf.quantize(model, nncf.Dataset(samples), preset=preset, subset_size=len(samples))

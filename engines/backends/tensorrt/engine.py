@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
-import tempfile
-import threading
 from collections.abc import Sequence
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
@@ -17,28 +14,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import device_copies
-from ...cache.engine_cache import EngineCache, EngineKey, graph_digest
+from ...cache.code_digest import graph_digest
+from ...cache.engine_cache import EngineCache, EngineKey
 from ...cache.machine import gpu
 from ...choices import Precision
+from ...device_copies import PixelsT
 from ...errors import EngineError
-from ...model import qualification_frames
+from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
-from ..base import Engine, EngineInfo, EngineSpec, Frames, check_calibration, check_frames
-from . import export, int8
-from .export import Whole, export_program
+from ..base import Engine, EngineInfo, EngineSpec, call_on_device, check_calibration, check_frames
+from ..compiled_sizes import CompiledSizes, Size
+from . import convert, export, int8
+from .convert import build
 from .plan import Plan, PlanError
 
-KEPT_SIZES = 8  # engines kept on the GPU; each holds its own weights and buffers
+# Sizes kept on the GPU. Each holds its own weights and buffers.
+KEPT_SIZES = 8
 
-FILE = "engine.plan"  # in its folder of the cache
+# The serialised engine, in its folder of the cache.
+FILE = "engine.plan"
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 """What it computes in, the likely fastest first; ``auto`` of an engine is fp16."""
 
-RTX_INT8 = (1, 7)  # the first TensorRT-RTX that takes int8 convolutions
+# The first TensorRT-RTX that takes int8 convolutions.
+RTX_INT8 = (1, 7)
 
+# The packages that convert, and the module of TensorRT that each brings.
 _PACKAGES = {"torch-tensorrt": "tensorrt", "torch-tensorrt-rtx": "tensorrt_rtx"}
 
 
@@ -49,9 +52,11 @@ def installed() -> tuple[str, str]:
         EngineError: it is missing, there is no GPU, or it was made for another torch.
     """
     if not torch.cuda.is_available():
-        raise EngineError("backend tensorrt: there is no NVIDIA GPU here; use openvino or eager")
+        raise EngineError(
+            "backend tensorrt: there is no NVIDIA GPU here; use openvino or eager", setting="backend"
+        )
     torch_minor = ".".join(torch.__version__.split(".")[:2])
-    for package in reversed(_PACKAGES):  # whoever installed both wanted the special one
+    for package in reversed(_PACKAGES):  # whoever installed both wants TensorRT-RTX
         try:
             found = metadata.version(package)
         except PackageNotFoundError:
@@ -59,28 +64,30 @@ def installed() -> tuple[str, str]:
         if found.split(".")[:2] != torch_minor.split("."):
             raise EngineError(
                 f"backend tensorrt: {package} {found} was made for another torch than {torch.__version__}; "
-                f"pip install '{package}=={torch_minor}.*'"
+                f"pip install '{package}=={torch_minor}.*'",
+                setting="backend",
             )
         return package, found
     raise EngineError(
-        f"backend tensorrt: torch-tensorrt is not installed; pip install 'torch-tensorrt=={torch_minor}.*'"
+        f"backend tensorrt: torch-tensorrt is not installed; pip install 'torch-tensorrt=={torch_minor}.*'",
+        setting="backend",
     )
 
 
 def precisions() -> tuple[Precision, ...]:
-    """int8 where the TensorRT takes it, fp16 and fp32. Raises EngineError where it cannot run."""
+    """int8 where this TensorRT can do it, fp16 and fp32. Raises EngineError where it cannot run."""
     package, _ = installed()
     return tuple(one for one in PRECISIONS if one != "int8" or not _too_old(_PACKAGES[package]))
 
 
 def _too_old(module: str) -> str:
-    """Why the TensorRT of this module has no int8; empty where it has."""
+    """Why the TensorRT in this module cannot do int8; empty where it can."""
     if module != "tensorrt_rtx":
         return ""
     try:
         found = importlib.import_module(module).__version__
     except ImportError:
-        return ""  # who makes an engine is told
+        return ""  # making an engine says what is missing
     if tuple(map(int, found.split(".")[:2])) >= RTX_INT8:
         return ""
     wanted = ".".join(map(str, RTX_INT8))
@@ -91,15 +98,25 @@ def _too_old(module: str) -> str:
     )
 
 
-def make(order: EngineSpec) -> Engine:
-    """The engine that ``order`` asks for."""
+def version() -> str:
+    """The name and version of the package that converts. Raises EngineError where it cannot run."""
+    return " ".join(installed())
+
+
+def sources() -> tuple[str, ...]:
+    """See ``BackendModule``."""
+    return __file__, str(Path(__file__).with_name("plan.py")), *_compiled_from("int8")
+
+
+def make(spec: EngineSpec) -> Engine:
+    """See ``BackendModule``."""
     return TensorRtEngine(
-        order.model,
-        name=order.name,
-        precision=order.precision,
-        max_batch=order.max_batch,
-        cache=order.cache,
-        calibration=order.calibration,
+        spec.model,
+        name=spec.name,
+        precision=spec.precision,
+        max_batch=spec.max_batch,
+        cache=spec.cache,
+        calibration=spec.calibration,
     )
 
 
@@ -108,69 +125,28 @@ def device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def version() -> str:
-    """Of the package that converts. Raises EngineError where it cannot run."""
-    return " ".join(installed())
-
-
-def build(
-    model: NightToDay, *, size: tuple[int, int], max_batch: int, precision: str, ranges: Sequence[float] = ()
-) -> bytes:
-    """Convert the whole model to one serialised engine for pictures of a size.
-
-    One optimisation profile, 1 to ``max_batch`` frames, tuned for the largest: full batches are what load makes.
-    TF32 is off, as the invariant's ratios do not survive its ten bits.
-
-    Args:
-        model: on the device that the engine is for.
-        size: (H, W) of the pictures.
-        max_batch: most frames at once.
-        precision: ``int8``, ``fp16`` or ``fp32``. In int8 are the generator's convolutions; all else is as in fp16.
-        ranges: of the model, see ``int8``; for int8 alone.
-
-    Raises:
-        EngineError: an operator has no converter, or the builder failed.
-    """
-    logging.getLogger("torch_tensorrt").setLevel(logging.CRITICAL)  # else a page of graph for each error
-    import torch_tensorrt
-
-    height, width = size
-    whole = Whole(model, size, half=precision != "fp32")
-    if precision == "int8":
-        int8.teach_torch_tensorrt()
-        int8.quantise(whole, ranges)
-    program = export_program(whole, max_batch)
-    frames = torch_tensorrt.Input(
-        min_shape=(1, height, width, 3), opt_shape=(max_batch, height, width, 3),
-        max_shape=(max_batch, height, width, 3), dtype=torch.float32,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            plan = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-                program, arg_inputs=[frames], min_block_size=1, disable_tf32=True,
-                use_explicit_typing=True,  # before 2.13; there is nothing else since
-                timing_cache_path=str(Path(scratch) / "timing"),  # by default one file in /tmp for all users
-            )  # fmt: skip
-        except Exception as error:
-            # The builder raises anything, with the whole graph in the text; the first cause names the operator.
-            cause: BaseException = error
-            while cause.__cause__ is not None:
-                cause = cause.__cause__
-            reason = " ".join(str(cause).split())[:200]
-            way_out = "fp16" if precision == "int8" else "eager"
-            raise EngineError(
-                f"backend tensorrt: the model does not convert for {width}x{height} {precision}: {reason}; "
-                f"use {way_out}"
-            ) from error
-    return bytes(plan)
+def _compiled_from(precision: str) -> tuple[str, ...]:
+    """The files, beside the model's own, whose code decides what is compiled."""
+    files = (convert.__file__, export.__file__, lift.__file__)
+    return (*files, int8.__file__) if precision == "int8" else files
 
 
 class TensorRtEngine:
-    """The model compiled by TensorRT, everything but the change between bytes and floats in one engine.
+    """The model compiled by TensorRT: all but the conversion between bytes and floats is one TensorRT engine.
 
     Each picture size is compiled once (a minute or more), by ``prepare`` or at its first frame, and kept in the
-    cache. Batches of any size run; more than ``max_batch`` frames in turns. int8 takes its ranges from
-    ``calibration``, night frames of the camera.
+    cache. A batch may have any size; one of more than ``max_batch`` frames is split.
+
+    Args:
+        model: in evaluation mode; the engine's own from now on.
+        name: the checkpoint's file name.
+        precision: ``int8``, ``fp16``, ``fp32`` or ``auto``, which is fp16.
+        max_batch: most frames that run at once.
+        cache: where what is compiled is kept; None to keep nothing.
+        calibration: night frames of the camera, uint8 RGB (H, W, 3) each, that int8 takes its ranges from.
+
+    Raises:
+        EngineError: TensorRT or the precision cannot be had here.
     """
 
     def __init__(
@@ -184,71 +160,46 @@ class TensorRtEngine:
         calibration: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         if precision not in ("auto", *PRECISIONS):
-            raise EngineError(f"precision {precision}: tensorrt runs {', '.join(PRECISIONS)}")
+            raise EngineError(
+                f"precision {precision}: tensorrt runs {', '.join(PRECISIONS)}", setting="precision"
+            )
         package, found = installed()
         if precision == "int8":
             if old := _too_old(_PACKAGES[package]):
-                raise EngineError(old)
+                raise EngineError(old, setting="precision")
             check_calibration(calibration)
         self._trt = importlib.import_module(_PACKAGES[package])
         self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
         self._precision = "fp16" if precision == "auto" else precision
-        self.device = self._device = device()
-        self._model = model.to(self._device)
+        self.device = device()
+        self.at_once: int | None = None
+        self._model = model.to(self.device)
         self._max_batch = max_batch
         self._cache = cache
         self._calibration = calibration
-        self._plans: dict[tuple[int, int], Plan] = {}
-        self._lock = threading.Lock()  # over _plans; never held while anything is compiled or run
-        self._compiling = threading.Lock()
+        self._plans = CompiledSizes(self._load, keep=KEPT_SIZES)
         self.info = EngineInfo("tensorrt", self._precision, name)
 
-    def __call__(self, frames: Frames) -> Frames:
+    def __call__(self, frames: PixelsT) -> PixelsT:
         """See ``Engine``."""
-        check_frames(frames)
-        return device_copies.to_host(
-            self.on_device(device_copies.to_device(frames, self._device, "engine")), "engine"
-        )
+        check_frames(frames, self.device)
+        return call_on_device(self._translate, frames, computes_on=self.device)
 
-    def on_device(self, frames: Tensor) -> Tensor:
-        """``__call__`` of a uint8 tensor (N, H, W, 3) where it lies: on the GPU without a copy to the host."""
-        plan = self._of(int(frames.shape[1]), int(frames.shape[2]))
-        parts = [plan(part) for part in frames.split(self._max_batch)]
+    def _translate(self, frames: Tensor) -> Tensor:
+        run = self._plans.get((int(frames.shape[1]), int(frames.shape[2])))
+        parts = [run(frames[at : at + self._max_batch]) for at in range(0, len(frames), self._max_batch)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
-        with self._lock:
-            return (height, width) in self._plans
+        return (height, width) in self._plans
 
     def prepare(self, height: int, width: int) -> None:
         """See ``Engine``."""
-        self._of(height, width)
+        self._plans.get((height, width))
 
-    def _of(self, height: int, width: int) -> Plan:
-        size = (height, width)
-        if (plan := self._known(size)) is None:
-            with self._compiling:
-                if (plan := self._known(size)) is None:
-                    plan = self._load(size)
-                    plan.warm_up()
-                    with self._lock:
-                        while len(self._plans) >= KEPT_SIZES:
-                            del self._plans[next(iter(self._plans))]
-                        self._plans[size] = plan
-        return plan
-
-    def _known(self, size: tuple[int, int]) -> Plan | None:
-        with self._lock:
-            plan = self._plans.pop(size, None)
-            if (
-                plan is not None
-            ):  # last used goes last, so that the size dropped is the one unused for longest
-                self._plans[size] = plan
-            return plan
-
-    def _load(self, size: tuple[int, int]) -> Plan:
-        """The plan of a size, from the cache where it is there."""
+    def _load(self, size: Size) -> Plan:
+        """The plan of a size, ready to run; from the cache where it is there."""
 
         def make() -> bytes:
             return build(
@@ -269,26 +220,26 @@ class TensorRtEngine:
             where = self._cache.fetch(self._key(size), write, label=self.info.model)
             data = (where / FILE).read_bytes()
         try:
-            return Plan(self._trt, data, size=size, max_batch=self._max_batch, device=self._device)
+            made = Plan(self._trt, data, size=size, max_batch=self._max_batch, device=self.device)
         except PlanError as error:
             way_out = f"delete {where}" if where else "use eager"
-            raise EngineError(f"backend tensorrt: {error}; {way_out}") from None
+            raise EngineError(f"backend tensorrt: {error}; {way_out}", setting="backend") from None
+        made.warm_up()
+        return made
 
     @functools.cached_property
     def _ranges(self) -> list[float]:
-        """What int8 reaches to in each convolution; of one size as of another."""
+        """The range of int8 in each convolution, which holds for every picture size."""
         return int8.ranges(self._model, self._calibration)
 
-    def _key(self, size: tuple[int, int]) -> EngineKey:
+    def _key(self, size: Size) -> EngineKey:
         device, driver = gpu()
         flags = [("side", str(self._model.side))]  # at which large pictures are translated
-        sources = [__file__, export.__file__]
         if self._precision == "int8":
             flags.append(("calibration", qualification_frames.digest(self._calibration)))
-            sources.append(int8.__file__)
         return EngineKey(
             checkpoint=model_digest(self._model),
-            graph=graph_digest(self._model, *sources),
+            graph=graph_digest(self._model, *_compiled_from(self._precision)),
             shape=(self._max_batch, *size),
             backend="tensorrt",
             version=self._version,

@@ -1,4 +1,4 @@
-"""The model as compilers of GPUs take it: one graph of floats for one picture size, its constants frozen."""
+"""The model as compilers for GPUs take it: one graph of floats for one picture size, with its constants frozen."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ...model.blocks import make_plain
 from ...model.color_invariant import ColorInvariant
-from ...model.generator import NightToDay, make_plain
+from ...model.generator import NightToDay
 from ...model.lift import Lifted, module_for
 
 
@@ -37,8 +38,8 @@ class FrozenInvariant(ColorInvariant):
         return self.normalised(rgb)
 
 
-class Wide(nn.Module):
-    """A layer that computes in float32 amid half precision, and gives ``out``."""
+class InFloat32(nn.Module):
+    """A layer that computes in float32 between layers in half precision, and gives the dtype ``out``."""
 
     def __init__(self, layer: nn.Module, out: torch.dtype) -> None:
         super().__init__()
@@ -47,13 +48,14 @@ class Wide(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float of any precision → ``out``, the shape that the layer makes."""
-        return self.layer(x.float()).to(self.out)
+        made: Tensor = self.layer(x.float())
+        return made.to(self.out)
 
 
-class Half(nn.Module):
-    """A generator in float16 but for the statistics of its instance norms and its last convolution.
+class HalfGenerator(nn.Module):
+    """A generator in float16, except the statistics of its instance norms and its last convolution.
 
-    float32 in and out. TensorRT is strongly typed since 11: it computes in the types that the graph has.
+    It takes and gives float32. TensorRT is strongly typed since 11: it computes in the types that the graph has.
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -63,21 +65,27 @@ class Half(nn.Module):
         for parent in list(generator.modules()):
             for name, child in parent.named_children():
                 if isinstance(child, nn.InstanceNorm2d):
-                    setattr(parent, name, Wide(child, torch.float16))
+                    setattr(parent, name, InFloat32(child, torch.float16))
                 elif child is last:
-                    setattr(parent, name, Wide(child, torch.float32))
+                    setattr(parent, name, InFloat32(child, torch.float32))
 
     def forward(self, seen: Tensor) -> Tensor:
         """Float32 (N, C, H', W') → float32 (N, 3, H, W) in [-1, 1]."""
-        return self.generator(seen.half())
+        day: Tensor = self.generator(seen.half())
+        return day
 
 
-class Whole(nn.Module):
-    """Everything of a model between bytes and bytes, for pictures of one size; ``half`` makes its generator ``Half``.
+class WholeGraph(nn.Module):
+    """All of a model between bytes and bytes, for pictures of one size.
 
-    Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. Bytes become floats outside: TensorRT fails on
-    a uint8 input. Batch norms are folded, x_ref is stretched to the size of the translation, and the invariant's
-    kernels are computed once; large pictures are lifted. The model given stays as it is.
+    Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. Bytes become floats outside, because TensorRT
+    fails on a uint8 input. Batch norms are folded, x_ref is stretched to the size of the translation, and the
+    invariant's kernels are computed once; large pictures are lifted.
+
+    Args:
+        model: stays as it is.
+        size: (H, W) in pixels.
+        half: make its generator a ``HalfGenerator``.
     """
 
     def __init__(self, model: NightToDay, size: tuple[int, int], *, half: bool = False) -> None:
@@ -88,7 +96,7 @@ class Whole(nn.Module):
         if model.invariant is not None:
             model.invariant = FrozenInvariant(model.invariant)
         if half:
-            model.generator = Half(model.generator)
+            model.generator = HalfGenerator(model.generator)
         self.module = module_for(model.eval().requires_grad_(False), *size)
         self.size = size
         inner = self.module.size if isinstance(self.module, Lifted) else size
@@ -122,7 +130,7 @@ def fold_batch_norms(module: nn.Module) -> None:
                 parent[at + 1] = nn.Identity()
 
 
-def export_program(whole: Whole, max_batch: int) -> ExportedProgram:
+def export_program(whole: WholeGraph, max_batch: int) -> ExportedProgram:
     """``whole`` traced into one graph for any batch of 1 to ``max_batch`` pictures, on the device it lies on."""
     device = next(whole.parameters()).device
     example = torch.zeros((min(max_batch, 2), *whole.size, 3), device=device)

@@ -1,8 +1,8 @@
 """Post-training quantisation to int8 for TensorRT: a generator's convolutions, with ranges taken from real frames.
 
-TensorRT is strongly typed: int8 is what lies behind quantising (Q) and dequantising (DQ) layers. Each convolution is
-one operator here, so that no pass over the graph folds its constant weights' Q and DQ away. PyTorch runs it too, in
-the same steps, which shows what int8 costs where there is no GPU.
+TensorRT is strongly typed: it computes in int8 between quantising (Q) and dequantising (DQ) layers. Each convolution
+is one operator here, so that no pass over the graph folds the Q and DQ of its constant weights away. PyTorch runs
+that operator too, in the same steps, which shows how much int8 changes the picture where there is no GPU.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...model.generator import NightToDay
-from .export import Whole
+from .export import WholeGraph
 
-LEVELS = 127  # symmetric: TensorRT knows no zero point
-LEAST = 1e-6  # of a range, for what is always zero: no step may be
+# The largest value. Ranges are symmetric, because TensorRT knows no zero point.
+LEVELS = 127
+
+# The smallest range, so that no step is zero where a layer sees nothing but zeros.
+MIN_RANGE = 1e-6
 
 
 @torch.library.custom_op(
@@ -40,13 +43,13 @@ def conv_int8(
     padding: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """A convolution of int8 by int8, whose sums are scaled back and given in the type of ``x``.
+    """A convolution of int8 by int8. Its sums are scaled back and given in the dtype of ``x``.
 
     Args:
         x: float of any precision (N, C, H, W).
         weight: the same type (C', C / groups, h, w).
         bias: the same type (C').
-        x_range: float32 scalar: what becomes 127; larger values do too.
+        x_range: float32 scalar: the value that becomes 127, as do larger ones.
         weight_ranges: float32 (C', 1, 1, 1), the same for each output channel's weights.
         stride, padding, groups: as of ``F.conv2d``.
     """
@@ -69,7 +72,7 @@ def _(
 
 
 def _quantised(x: Tensor, range_: Tensor) -> Tensor:
-    """What is left of ``x`` in int8, float32."""
+    """``x`` rounded to int8 and scaled back, as float32."""
     step = range_ / LEVELS
     return (x.float() / step).round().clamp(-LEVELS - 1, LEVELS) * step
 
@@ -78,7 +81,7 @@ class Int8Conv(nn.Module):
     """A convolution in int8, see ``conv_int8``.
 
     Args:
-        conv: what it replaces, of any precision; no dilation, zeros around.
+        conv: the layer that it replaces, of any precision; without dilation, padded with zeros.
         x_range: the largest absolute value of its input.
     """
 
@@ -88,47 +91,38 @@ class Int8Conv(nn.Module):
         assert conv.dilation == (1, 1)
         assert conv.padding_mode == "zeros"
         self.weight, self.bias = conv.weight, conv.bias
-        self.stride, self.padding, self.groups = (
-            list(conv.stride),
-            [int(p) for p in conv.padding],
-            conv.groups,
-        )
+        self.stride = list(conv.stride)
+        self.padding = [int(p) for p in conv.padding]
+        self.groups = conv.groups
         ranges = conv.weight.detach().float().abs().amax((1, 2, 3), keepdim=True)
-        self.register_buffer("x_range", ranges.new_tensor(max(x_range, LEAST)), persistent=False)
-        self.register_buffer("weight_ranges", ranges.clamp_min(LEAST), persistent=False)
+        self.register_buffer("x_range", ranges.new_tensor(max(x_range, MIN_RANGE)), persistent=False)
+        self.register_buffer("weight_ranges", ranges.clamp_min(MIN_RANGE), persistent=False)
 
     x_range: Tensor
     weight_ranges: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, C, H, W) → the same type (N, C', H', W')."""
-        return conv_int8(
-            x,
-            self.weight,
-            self.bias,
-            self.x_range,
-            self.weight_ranges,
-            self.stride,
-            self.padding,
-            self.groups,
-        )
+        layer = (self.weight, self.bias, self.x_range, self.weight_ranges)
+        made: Tensor = conv_int8(x, *layer, self.stride, self.padding, self.groups)
+        return made
 
 
 def convolutions(whole: nn.Module) -> dict[str, nn.Conv2d]:
-    """What is quantised of a ``Whole``, by name, in the order in which it is made, whatever it is wrapped in.
+    """The layers of a ``WholeGraph`` that are quantised, by name, in the order in which they were made.
 
-    That is every convolution of the generator; those of the invariant are no layers. The two transposed ones by which
-    a ResNet enlarges stay fp16, 8 % of the paper's products and 10 % of the compact one's: torch-tensorrt's Q layers
-    know no range for each of their output channels.
+    These are all convolutions of the generator; those of the invariant are no layers. The two transposed ones by
+    which a ResNet enlarges stay fp16, because torch-tensorrt's Q layers know no range for each of their output
+    channels.
     """
     return {name: layer for name, layer in whole.named_modules() if isinstance(layer, nn.Conv2d)}
 
 
 def ranges(model: NightToDay, frames: Sequence[NDArray[np.uint8]]) -> list[float]:
-    """The largest absolute value that each of ``convolutions`` sees of ``frames``, uint8 RGB (H, W, 3) each.
+    """The largest absolute value of the input of each of ``convolutions`` on ``frames``, uint8 RGB (H, W, 3) each.
 
-    Nothing seen is cut off. Ranges of least squared error are 1 dB nearer to eager fp32 on the shipped models (43.9
-    in place of 42.7 dB) and no nearer to the truth, and on frames brighter than these they would cut.
+    So no value that was seen is cut off. Smaller ranges, of least squared error, come nearer to eager fp32 but no
+    nearer to the truth, and would cut values of brighter frames (benchmarks/NOTES.md).
     """
     most: list[float] = []
 
@@ -136,7 +130,7 @@ def ranges(model: NightToDay, frames: Sequence[NDArray[np.uint8]]) -> list[float
         most[at] = max(most[at], float(given[0].abs().max()))
 
     for frame in frames:
-        whole = Whole(model, frame.shape[:2])
+        whole = WholeGraph(model, frame.shape[:2])
         layers = convolutions(whole).values()
         most = most or [0.0] * len(layers)
         for at, layer in enumerate(layers):
@@ -147,8 +141,8 @@ def ranges(model: NightToDay, frames: Sequence[NDArray[np.uint8]]) -> list[float
     return most
 
 
-def quantise(whole: Whole, x_ranges: Sequence[float]) -> Whole:
-    """``whole``, which is changed, with all its ``convolutions`` in int8; ``x_ranges`` of ``ranges``."""
+def quantise(whole: WholeGraph, x_ranges: Sequence[float]) -> WholeGraph:
+    """Make all ``convolutions`` of ``whole`` int8, with the ranges of ``ranges``. Returns ``whole``."""
     for (name, conv), most in zip(convolutions(whole).items(), x_ranges, strict=True):
         whole.set_submodule(name, Int8Conv(conv, most))
     return whole
@@ -156,14 +150,13 @@ def quantise(whole: Whole, x_ranges: Sequence[float]) -> Whole:
 
 @functools.cache
 def teach_torch_tensorrt() -> None:
-    """Have torch-tensorrt convert ``conv_int8``: Q and DQ around input and weights, by the functions it has for that.
+    """Have torch-tensorrt convert ``conv_int8`` to Q and DQ around input and weights, by its own functions for that.
 
-    Its own operator for Q/DQ comes with nvidia-modelopt, which brings a dozen packages to do what is done here.
+    Its own operator for Q and DQ comes with nvidia-modelopt, which brings a dozen packages to do what is done here.
     """
     from torch_tensorrt.dynamo._SourceIR import SourceIR
     from torch_tensorrt.dynamo.conversion import dynamo_tensorrt_converter, impl
 
-    @dynamo_tensorrt_converter(torch.ops.nightday.conv_int8.default, supports_dynamic_shapes=True)
     def convert(ctx: Any, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Any:
         x, weight, bias, x_range, weight_ranges, stride, padding, groups = args
         x8, weight8 = (
@@ -171,6 +164,18 @@ def teach_torch_tensorrt() -> None:
             for what, value, range_ in (("x", x, x_range), ("weight", weight, weight_ranges))
         )
         return impl.conv.convNd(
-            ctx, target, SourceIR.UNKNOWN, name, is_conv1d=False, input=x8, weight=weight8, bias=bias,
-            stride=stride, padding=padding, dilation=1, groups=groups,
-        )  # fmt: skip
+            ctx,
+            target,
+            SourceIR.UNKNOWN,
+            name,
+            is_conv1d=False,
+            input=x8,
+            weight=weight8,
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            dilation=1,
+            groups=groups,
+        )
+
+    dynamo_tensorrt_converter(torch.ops.nightday.conv_int8.default, supports_dynamic_shapes=True)(convert)

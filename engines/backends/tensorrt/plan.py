@@ -1,4 +1,4 @@
-"""Runs one serialised TensorRT engine ("plan"): buffers, contexts and CUDA graphs. Knows no model."""
+"""Runs one serialised TensorRT engine (a "plan"): its buffers, contexts and CUDA graphs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import NightdayError
+
 log = logging.getLogger(__name__)
 
 
-class PlanError(RuntimeError):
-    """TensorRT takes no plan of these bytes. One line."""
+class PlanError(NightdayError, RuntimeError):
+    """TensorRT cannot load or run a plan. The message is one line."""
 
 
 class Plan:
     """A plan on the current GPU, for pictures of one size in batches of 1 to ``max_batch``.
 
-    Each batch size gets an execution context and a CUDA graph of its own when it is first seen: a graph holds its
-    context's state and is void once the context's shape changes. All contexts share one scratch memory, so one batch
-    runs at a time; calls may come from several threads and wait for each other.
+    Each batch size gets an execution context and a CUDA graph of its own when it is first seen, because a graph
+    becomes invalid once the shape of its context changes. All contexts share one scratch memory, so one batch runs at
+    a time; calls may come from several threads and wait for each other.
 
     Args:
         trt: the ``tensorrt`` or ``tensorrt_rtx`` module.
-        data: the serialised engine: float32 (N, H, W, 3) in and out, N left open.
+        data: the serialised engine; float32 (N, H, W, 3) in and out, any N.
         size: (H, W).
         max_batch: the largest N of its profile.
         device: where it runs.
+
+    Raises:
+        PlanError: TensorRT refuses ``data``.
     """
 
     def __init__(
@@ -46,24 +51,25 @@ class Plan:
         )
         self.max_batch = max_batch
         shape = (max_batch, *size, 3)
-        # The edge: bytes outside, floats inside, as a uint8 input of the network does not convert.
+        # Bytes are converted to floats and back outside the plan, as a network with uint8 input does not convert.
         self._bytes_in, self._bytes_out = (torch.zeros(shape, dtype=torch.uint8, device=device) for _ in "io")
         self._floats_in, self._floats_out = (torch.zeros(shape, device=device) for _ in "io")
         size_of_scratch = max(1, self._engine.device_memory_size_v2)
         self._scratch = torch.empty(size_of_scratch, dtype=torch.uint8, device=device)
-        self._stream = torch.cuda.Stream(device)
+        new_stream: Callable[[torch.device], torch.cuda.Stream] = torch.cuda.Stream  # untyped by itself
+        self._stream = new_stream(device)
         self._steps: dict[int, Callable[[], None]] = {}
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Get ready for single frames and for full batches: what takes time is done now."""
+        """Do what takes time at the first run of single frames and of full batches."""
         for count in {1, self.max_batch}:
             self(torch.zeros_like(self._bytes_in[:count]))
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Uint8 (N, H, W, 3), N ≤ ``max_batch``, on any device → the same on that device, in memory of its own.
+        """Uint8 (N, H, W, 3), N ≤ ``max_batch``, on any device → the same on that device, in new memory.
 
-        On the GPU the result is ordered behind the caller's stream, and nothing waits for it.
+        On the GPU the result is ordered on the caller's stream, and nothing waits for it.
         """
         count = len(frames)
         with self._lock:
@@ -83,7 +89,7 @@ class Plan:
             return day
 
     def _step(self, count: int) -> Callable[[], None]:
-        """What makes ``bytes_out`` of ``bytes_in``, for the first ``count`` frames, on the current stream."""
+        """The function that computes the first ``count`` frames of ``_bytes_out``, on the current stream."""
         if count not in self._steps:
             self._steps[count] = self._captured(self._context(count), count)
         return self._steps[count]
@@ -91,12 +97,11 @@ class Plan:
     def _context(self, count: int) -> Any:
         trt = self._trt
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if hasattr(
-            trt, "DynamicShapesKernelSpecializationStrategy"
-        ):  # TensorRT-RTX compiles kernels as it runs
+        # TensorRT-RTX compiles kernels while it runs.
+        if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
             config = self._engine.create_runtime_config()
             config.set_execution_context_allocation_strategy(strategy)
-            # "lazy", the default, exchanges kernels behind a captured graph's back
+            # With "lazy", the default, kernels would be replaced after a graph has been captured with the old ones.
             config.dynamic_shapes_kernel_specialization_strategy = (
                 trt.DynamicShapesKernelSpecializationStrategy.EAGER
             )
@@ -114,7 +119,7 @@ class Plan:
         return context
 
     def _captured(self, context: Any, count: int) -> Callable[[], None]:
-        """One run of ``context`` with the edge around it, as a CUDA graph where it can be captured."""
+        """One run of ``context``, from bytes to bytes, as a CUDA graph where it can be captured."""
         stream = self._stream
 
         def run() -> None:
@@ -123,7 +128,7 @@ class Plan:
                 raise RuntimeError("TensorRT failed to run its engine")
             self._bytes_out[:count].copy_(self._floats_out[:count])
 
-        # The first run after a change of shape settles things that must not be in the graph.
+        # The first run after a change of shape also sets things up, which must not become part of the graph.
         run()
         stream.synchronize()
         if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(stream.cuda_stream):
@@ -139,6 +144,6 @@ class Plan:
 
         def replay() -> None:
             graph.replay()
-            _ = context  # the graph is void without it
+            _ = context  # kept alive: the graph is invalid without it
 
         return replay

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,14 +58,18 @@ def test_openvino_agrees_with_eager(
 
 
 def test_eager_draws_a_tensor_where_it_lies_as_it_draws_an_array(
-    frames: NDArray[np.uint8], eager: NDArray[np.int16]
+    frames: NDArray[np.uint8], eager: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = load_engine(MODEL, backend="eager", precision="fp32")
-    day = engine.on_device(torch.from_numpy(frames))  # type: ignore[attr-defined]
+    if engine.device is None:  # the CPU stands in for a GPU
+        with pytest.raises(ValueError, match="expected an array"):
+            engine(torch.from_numpy(frames))
+        monkeypatch.setattr(engine, "device", torch.device("cpu"))
+    day = engine(torch.from_numpy(frames).to(engine.device))
     assert day.dtype == torch.uint8
     np.testing.assert_array_equal(day.cpu().numpy(), eager)
     with pytest.raises(ValueError, match="expected uint8"):
-        engine.on_device(torch.from_numpy(frames[0]))  # type: ignore[attr-defined]
+        engine(torch.from_numpy(frames[0]))
 
 
 @pytest.mark.parametrize(("reference", "blend"), [(None, False), ((48, 64), False), ((48, 64), True)])
@@ -76,8 +81,8 @@ def test_any_size_and_batch_and_its_own_memory(
     model = NightToDay(GeneratorSettings(blocks=1, width=4, reference=reference, blend=blend))
     model.reference.random_(0, 256)
     rng = np.random.default_rng()
-    golden = pack([rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)])
-    save_checkpoint(path, model, golden=golden)
+    nights = pack([rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)])
+    save_checkpoint(path, model, qualification_frames=nights)
     engine = load_engine(path, backend=backend, precision="fp32")  # type: ignore[arg-type]
     for shape in ((1, 48, 64, 3), (3, 48, 64, 3), (2, 33, 46, 3), (1, 48, 64, 3)):
         given = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -101,7 +106,7 @@ def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: 
     for cores in (1, 2, 64):  # of the same cache: what is compiled differs
         monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda cores=cores: cores)
         engine = load_engine(path, "openvino", "fp32", cache=EngineCache(tmp_path / "cache"))
-        assert engine.at_once == (2 if cores == 2 else 1)  # type: ignore[attr-defined]
+        assert engine.at_once == (2 if cores == 2 else 1)
         days.append(engine(given).astype(int))
     assert np.abs(days - days[0]).max() <= 1
 
@@ -126,13 +131,14 @@ def test_calls_at_the_same_time_are_those_one_after_the_other(
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_what_is_no_frame_is_refused(backend: str) -> None:
     engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
-    for wrong in (
+    wrongs: list[Any] = [
         np.zeros((1, 48, 64, 3), np.float32),
         np.zeros((48, 64, 3), np.uint8),
         np.zeros((1, 48, 64, 4), np.uint8),
         np.zeros((0, 48, 64, 3), np.uint8),
         np.zeros((1, 8, 64, 3), np.uint8),
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="expected uint8"):
             engine(wrong)
 
@@ -170,6 +176,6 @@ signal.raise_signal(signal.SIGHUP)
 
 
 def test_signals_are_heard_after_engines_are_gone() -> None:
-    """As at a reload that takes other models; see ``_CORE``."""
+    """As at a reload that takes other models; see ``build.CORE``."""
     done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from nightday.engines.cache import engine_cache as module
-from nightday.engines.cache.engine_cache import EngineCache, EngineKey, graph_digest
+from nightday.engines.cache.code_digest import graph_digest
+from nightday.engines.cache.engine_cache import EngineCache, EngineKey
 from nightday.engines.model.generator import LIGHT, NightToDay
 
 KEY = EngineKey(
@@ -74,7 +75,7 @@ def test_built_once_and_described(cache: EngineCache) -> None:
 
 def test_everything_in_the_key_tells_engines_apart() -> None:
     others = [
-        replace(KEY, **{name: "other"})
+        EngineKey.of({**asdict(KEY), name: "other"})
         for name in ("checkpoint", "graph", "backend", "version", "precision", "device", "driver")
     ]
     others += [replace(KEY, shape=(8, 352, 288)), replace(KEY, shape=(1, 288, 352)), replace(KEY, flags=())]
@@ -119,10 +120,9 @@ class Process:
     """Another process that fetches KEY: says "building" or "waiting", builds on when told to."""
 
     def __init__(self, cache: EngineCache, name: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(cache.folder), name],
-            cwd=Path(__file__).parents[3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        command = [sys.executable, "-c", PROCESS, str(cache.folder), name]
+        pipe, root = subprocess.PIPE, Path(__file__).parents[3]
+        self.process = subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, text=True)
 
     def hear(self) -> str:
         assert self.process.stdout is not None
@@ -139,14 +139,14 @@ class Process:
 
 
 @pytest.fixture
-def start(cache: EngineCache) -> Callable[[str], Process]:
+def start(cache: EngineCache) -> Iterator[Callable[[str], Process]]:
     started: list[Process] = []
 
     def one(name: str) -> Process:
         started.append(Process(cache, name))
         return started[-1]
 
-    yield one  # type: ignore[misc]
+    yield one
     for process in started:
         process.kill()
 
@@ -273,7 +273,7 @@ def heights(cache: EngineCache) -> set[int]:
 
 
 def test_unused_for_longest_go_first(cache: EngineCache) -> None:
-    seed = int(np.random.SeedSequence().entropy) % 2**32  # type: ignore[call-overload]
+    seed = int(np.random.default_rng().integers(2**32))
     print("seed", seed)
     ages = {int(h): 100.0 * (i + 1) for i, h in enumerate(np.random.default_rng(seed).permutation(6) + 16)}
     fill(cache, ages)

@@ -70,6 +70,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> 
         with torch.no_grad():
             for name, layer in model.model[-1].named_modules():
                 if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == len(NAMES):
+                    assert layer.bias is not None
                     torch.nn.init.normal_(layer.weight, std=0.5)
                     torch.nn.init.constant_(layer.bias, -1.0)
                 elif isinstance(layer, torch.nn.Conv2d) and "cv2" in name and layer.bias is not None:
@@ -212,7 +213,7 @@ def test_letterbox_on_a_gpu_is_the_same() -> None:
         box = fit(frame, into=into, stride=32)  # type: ignore[arg-type]
         rgb = rng.integers(0, 256, (2, *frame, 3), np.uint8)
         here = np.stack([box.apply(picture) for picture in rgb]).astype(int)
-        there = box.apply_there(torch.from_numpy(rgb)).numpy()
+        there = box.apply_on_device(torch.from_numpy(rgb)).numpy()
         assert there.shape == here.shape
         assert np.abs(there - here).max() <= 1, f"{frame} into {into}"
 
@@ -259,7 +260,7 @@ def test_candidates_are_bounded_to_the_surest(
 ) -> None:
     from ultralytics.utils.nms import non_max_suppression
 
-    monkeypatch.setattr(detector_module, "CANDIDATES", 40)
+    monkeypatch.setattr(detector_module, "MAX_COMPARED", 40)
     detector = load_detector(model, confidence=0.01, device="cpu")
     box = fit((288, 352), into=detector.image_size, stride=32)
     batch = torch.from_numpy(np.stack([box.apply(frame) for frame in frames])).permute(0, 3, 1, 2) / 255
@@ -395,7 +396,8 @@ def test_settings_out_of_range_are_refused(model: Path, setting: dict[str, Any])
 def test_only_batches_of_rgb_bytes_are_taken(model: Path, frames: np.ndarray) -> None:
     detector: Detector = load_detector(model, device="cpu")
     assert detector(frames[:0]) == []
-    for wrong in (frames[0], frames.astype(np.float32), frames[..., :1], frames[:, :0]):
+    wrongs: list[Any] = [frames[0], frames.astype(np.float32), frames[..., :1], frames[:, :0]]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="expected uint8"):
             detector(wrong)
 

@@ -32,7 +32,8 @@ def gaussian_derivative(channel: Array, sigma: float, order_y: int, order_x: int
     kernel = np.outer(dg if order_y else g, dg if order_x else g)[::-1, ::-1]  # convolution, not correlation
     padded = np.pad(channel, RADIUS, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
-    return np.einsum("ijkl,kl->ij", windows, kernel)
+    derived: Array = np.einsum("ijkl,kl->ij", windows, kernel)
+    return derived
 
 
 def reference(rgb: Array, sigma: float) -> dict[str, Array]:
@@ -89,11 +90,12 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     """A brightness field in [0.25, 1.75] that changes over a hundred pixels or more."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     phase = rng.uniform(0, 2 * np.pi, 2)
-    return 1 + 0.75 * np.sin(x / 60 + phase[0]) * np.cos(y / 60 + phase[1])
+    field: Array = 1 + 0.75 * np.sin(x / 60 + phase[0]) * np.cos(y / 60 + phase[1])
+    return field
 
 
 def colour_patches(rng: np.random.Generator) -> Array:
-    return np.kron(rng.uniform(0.1, 0.5, (6, 6, 3)), np.ones((16, 16, 1)))
+    return np.kron(rng.uniform(0.1, 0.5, (6, 6, 3)), np.ones((16, 16, 1))).astype(np.float64)
 
 
 def relative_change(before: Array, after: Array) -> float:

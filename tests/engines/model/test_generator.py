@@ -7,14 +7,17 @@ import pytest
 import torch
 import torch.utils.flop_counter
 
+from nightday.engines.model.blocks import ResidualBlock, ResizeConv2d
 from nightday.engines.model.generator import (
     COMPACT,
     LIGHT,
     PAPER,
+    BlendedGenerator,
     GeneratorSettings,
+    InputMode,
     NightToDay,
-    ResidualBlock,
-    ResizeConv2d,
+    ResnetGenerator,
+    Upsample,
 )
 
 TINY = GeneratorSettings(blocks=1, width=4)
@@ -54,6 +57,7 @@ def test_normalisation_and_invariant_are_in_the_graph() -> None:
     """The uint8 graph equals the steps written out by hand on floats."""
     torch.manual_seed(torch.seed() % 2**32)
     model = NightToDay(replace(TINY, norm="batch")).eval()
+    assert model.invariant is not None
     frames = torch.randint(0, 256, (1, 32, 48, 3), dtype=torch.uint8)
     with torch.inference_mode():
         rgb = frames.permute(0, 3, 1, 2).float() / 255
@@ -69,8 +73,11 @@ def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSe
     model = NightToDay(replace(base, reference=(32, 48), blend=True)).eval()
     model.reference.random_(0, 256)
     frames = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8)
+    assert isinstance(model.generator, BlendedGenerator)
     inner = model.generator.generator
-    out = inner.layers[-2] if base.kind == "resnet" else inner.out[0]
+    out = inner.layers[-2] if isinstance(inner, ResnetGenerator) else inner.out[0]
+    assert isinstance(out, torch.nn.Conv2d)
+    assert out.bias is not None
     masks = (
         slice(3, None) if base.kind == "resnet" else slice(12, None)
     )  # pixel shuffle: four of each channel
@@ -99,6 +106,7 @@ def test_the_layers_make_up_the_picture(base: GeneratorSettings) -> None:
 
 def test_light_sees_every_pixel_at_half_size() -> None:
     model = NightToDay(LIGHT)
+    assert model.invariant is not None
     rgb = torch.rand(1, 3, 26, 40)
     seen = model.see(rgb)
     assert seen.shape == (1, 12 + 5, 16, 20)  # 26 rows grow to 32
@@ -124,8 +132,10 @@ def test_replace_sees_the_invariant_alone() -> None:
     torch.manual_seed(0)
     scene = torch.rand(1, 3, 6, 6).repeat_interleave(12, 2).repeat_interleave(12, 3) * 0.5 + 0.2
     change = {}
-    for mode in ("replace", "concat"):
-        model = NightToDay(replace(TINY, input=mode, norm="batch")).eval()  # type: ignore[arg-type]
+    modes: tuple[InputMode, ...] = ("replace", "concat")
+    for mode in modes:
+        model = NightToDay(replace(TINY, input=mode, norm="batch")).eval()
+        assert model.invariant is not None
         with torch.no_grad():
             model.invariant.weight[0] = 0  # E keeps the brightness
             a, b = model.translate(scene), model.translate(scene * 0.5)
@@ -173,8 +183,9 @@ def test_resizing_upsample_leaves_no_checkerboard() -> None:
     torch.manual_seed(0)
     flat = torch.full((1, 8, 128, 128), 0.3)
     power = {}
-    for upsample in ("resize", "transposed"):
-        generator = NightToDay(replace(TINY, norm="batch", upsample=upsample)).generator.eval()  # type: ignore[arg-type]
+    ways: tuple[Upsample, ...] = ("resize", "transposed")
+    for upsample in ways:
+        generator = NightToDay(replace(TINY, norm="batch", upsample=upsample)).generator.eval()
         for m in generator.modules():
             if isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
                 torch.nn.init.normal_(m.weight, std=0.1)
@@ -194,6 +205,7 @@ def test_convolving_the_enlarged_picture_is_one_transposed_convolution(size: tup
     torch.testing.assert_close(conv(x), plainly)
     torch.testing.assert_close(conv.plain()(x), plainly)
     wanted = torch.randn_like(plainly)
+    assert conv.bias is not None
     inputs = (x, conv.weight, conv.bias)
     torch.testing.assert_close(
         torch.autograd.grad(conv(x), inputs, wanted), torch.autograd.grad(plainly, inputs, wanted)
@@ -206,7 +218,7 @@ def test_light_begins_without_a_lattice() -> None:
     generator = NightToDay(LIGHT).generator.eval()
     with torch.inference_mode():
         picture = generator(torch.rand(1, 17, 32, 32))
-    pixels = torch.nn.functional.pixel_unshuffle(picture, 2).unflatten(1, (3, 4))
+    pixels = torch.unflatten(torch.nn.functional.pixel_unshuffle(picture, 2), 1, (3, 4))
     assert picture.std() > 1e-3
     assert float(pixels.std(dim=2).max()) < 1e-6
 

@@ -16,12 +16,21 @@ from torch import Tensor
 from nightday.engines import EngineError, load_engine
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.engines.model.lift import FAINT, GRAIN, GREY, LAMP, SHARPEN, STILLEST, Lifted, module_for
+from nightday.engines.model.lift import (
+    GREY,
+    LAMP_RATIO,
+    MAX_NOISE,
+    MIN_VARIANCE,
+    NOISE_REACH,
+    SHARPEN,
+    Lifted,
+    module_for,
+)
 
 TINY = GeneratorSettings(kind="light", blocks=1, width=4, norm="batch")
 MODEL = Path(__file__).parents[3] / "weights" / "a1_barnet.pt"
 CAN_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 
 class Known(NightToDay):
@@ -42,7 +51,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def blobs(rng: np.random.Generator, height: int, width: int, *, low: int, high: int) -> Picture:
+def blobs(rng: np.random.Generator, height: int, width: int, *, low: int, high: int) -> RgbImage:
     """A picture with edges: overlapping boxes of one grey each, slightly tinted."""
     picture = np.full((height, width, 3), (low + high) // 2, np.uint8)
     for _ in range(60):
@@ -52,12 +61,13 @@ def blobs(rng: np.random.Generator, height: int, width: int, *, low: int, high: 
     return picture
 
 
-def run(lifted: Lifted, picture: Picture) -> Picture:
+def run(lifted: Lifted, picture: RgbImage) -> RgbImage:
     with torch.inference_mode():
-        return lifted(torch.from_numpy(picture)[None])[0].numpy()
+        day: RgbImage = lifted(torch.from_numpy(picture)[None])[0].numpy()
+        return day
 
 
-def psnr(a: Picture, b: Picture) -> float:
+def psnr(a: NDArray[np.generic], b: RgbImage) -> float:
     return float(10 * np.log10(255**2 / ((a.astype(float) - b) ** 2).mean()))
 
 
@@ -65,12 +75,14 @@ def enlarged(day: Tensor, height: int, width: int) -> NDArray[np.float64]:
     """The small day (3, h, w) alone, as the lift enlarges it: sharpened, then bilinear; by OpenCV."""
     small = day.permute(1, 2, 0).numpy().astype(np.float64)
     blurred = cv2.blur(small, (3, 3), borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(small + SHARPEN * (small - blurred), (width, height), interpolation=cv2.INTER_LINEAR)
+    sharp = small + SHARPEN * (small - blurred)
+    large: NDArray[np.float64] = cv2.resize(sharp, (width, height), interpolation=cv2.INTER_LINEAR)
+    return large
 
 
-def naive_line(clues: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[np.float64]:
+def naive_line(cells_of_night: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[np.float64]:
     """a and b pixel by pixel in float64: windows of 3×3, smaller at the border."""
-    night, spread = clues.astype(np.float64)
+    night, spread = cells_of_night.astype(np.float64)
     day = day.astype(np.float64)
     grey = np.tensordot(np.array(GREY), day, 1)
     height, width = night.shape
@@ -88,10 +100,10 @@ def naive_line(clues: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[
         n, g = night[around(y, x)], grey[around(y, x)]
         covariance = ((n - n.mean()) * (g - g.mean())).mean()
         correlation = abs(covariance) / np.sqrt(n.var() * g.var() + 1e-12)
-        lamp = max(0.0, spread[around(y, x)].max() - LAMP * variance[around(y, x)].max())
-        noise = spread_around[around(y, x, STILLEST)].min()
-        a = covariance * correlation / (n.var() + lamp + FAINT)
-        return float(a / np.sqrt(1 + a**2 * noise / GRAIN**2))
+        lamp = max(0.0, spread[around(y, x)].max() - LAMP_RATIO * variance[around(y, x)].max())
+        noise = spread_around[around(y, x, NOISE_REACH)].min()
+        a = covariance * correlation / (n.var() + lamp + MIN_VARIANCE)
+        return float(a / np.sqrt(1 + a**2 * noise / MAX_NOISE**2))
 
     a = everywhere(slope)
     smooth = everywhere(lambda y, x: a[around(y, x)].mean())
@@ -101,23 +113,23 @@ def naive_line(clues: NDArray[np.float32], day: NDArray[np.float32]) -> NDArray[
 
 def test_the_fit_is_that_of_a_naive_loop_in_float64(rng: np.random.Generator) -> None:
     night = rng.random((1, 19, 26), np.float32) * 0.3
-    clues = np.concatenate((night, rng.random((1, 19, 26), np.float32) ** 6 * 0.1))
+    cells_of_night = np.concatenate((night, rng.random((1, 19, 26), np.float32) ** 6 * 0.1))
     day = (night * 2.5 + rng.normal(0.1, 0.05, (3, 19, 26)).astype(np.float32)).clip(0, 1)
     lifted = Lifted(NightToDay(TINY), (19, 26))
-    line = lifted.line(torch.from_numpy(clues)[None], torch.from_numpy(day)[None])[0].numpy()
-    assert np.abs(naive_line(clues, day)[0]).max() > 0.1  # there is something to agree on
-    np.testing.assert_allclose(line, naive_line(clues, day), atol=2e-4)
+    line = lifted.line(torch.from_numpy(cells_of_night)[None], torch.from_numpy(day)[None])[0].numpy()
+    assert np.abs(naive_line(cells_of_night, day)[0]).max() > 0.1  # there is something to agree on
+    np.testing.assert_allclose(line, naive_line(cells_of_night, day), atol=2e-4)
 
 
 def test_cells_are_means_and_variances(rng: np.random.Generator) -> None:
     night = rng.random((3, 41, 62), np.float32)
-    small, clues = Lifted(NightToDay(TINY), (11, 16)).shrink(torch.from_numpy(night)[None])
+    small, cells_of_night = Lifted(NightToDay(TINY), (11, 16)).shrink(torch.from_numpy(night)[None])
     grown = np.pad(night.astype(np.float64), ((0, 0), (0, 3), (0, 2)), mode="edge")
     cells = grown.reshape(3, 11, 4, 16, 4)
     grey = np.tensordot(np.array(GREY), cells, 1)
     np.testing.assert_allclose(small[0], cells.mean((2, 4)), atol=1e-6)
-    np.testing.assert_allclose(clues[0, 0], grey.mean((1, 3)), atol=1e-6)
-    np.testing.assert_allclose(clues[0, 1], grey.var((1, 3)), atol=1e-6)
+    np.testing.assert_allclose(cells_of_night[0, 0], grey.mean((1, 3)), atol=1e-6)
+    np.testing.assert_allclose(cells_of_night[0, 1], grey.var((1, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", [2, 3, 4])
@@ -127,7 +139,7 @@ def test_a_day_that_is_the_night_comes_back(rng: np.random.Generator, cell: int)
     small = torch.nn.functional.avg_pool2d(small, cell)
     alone = enlarged(small[0], *night.shape[:2]).clip(0, 1) * 255
     lifted = run(Lifted(Known(lambda rgb: rgb), (48, 64)), night)
-    gain = psnr(lifted, night) - psnr(alone, night)  # type: ignore[arg-type]
+    gain = psnr(lifted, night) - psnr(alone, night)
     print(f"cell {cell}: {psnr(lifted, night):.1f} dB, {gain:.1f} above the small picture alone")
     assert gain > 6
 

@@ -15,7 +15,7 @@ from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import (
     MAX_BYTES,
-    golden_frames,
+    frames_of_checkpoint,
     pack,
     read_frames,
     synthetic_nights,
@@ -38,14 +38,14 @@ def noise() -> list[NDArray[np.uint8]]:
 
 def test_frames_come_back_bit_for_bit_spread_over_all(tmp_path: Path, noise: list[NDArray[np.uint8]]) -> None:
     path = tmp_path / "m.pt"
-    save_checkpoint(path, NightToDay(TINY), golden=pack(noise))
-    again = golden_frames(path)
+    save_checkpoint(path, NightToDay(TINY), qualification_frames=pack(noise))
+    again = frames_of_checkpoint(path)
     indices = [next(i for i, frame in enumerate(noise) if np.array_equal(frame, one)) for one in again]
     assert len(indices) == 8
     assert (indices[0], indices[-1]) == (0, 20)
     assert set(np.diff(indices)) <= {2, 3}
-    save_checkpoint(path, NightToDay(TINY), golden=pack(noise[:2]))
-    assert len(golden_frames(path)) == 2
+    save_checkpoint(path, NightToDay(TINY), qualification_frames=pack(noise[:2]))
+    assert len(frames_of_checkpoint(path)) == 2
     assert pack([]) == []
 
 
@@ -53,7 +53,9 @@ def test_they_have_room_in_the_file(noise: list[NDArray[np.uint8]]) -> None:
     kept = pack([np.tile(frame, (17, 24, 1))[:1080] for frame in noise])
     assert sum(map(len, kept)) <= MAX_BYTES
     assert len(kept) >= 4
-    height, width = cv2.imdecode(kept[0].numpy(), cv2.IMREAD_COLOR).shape[:2]
+    picture = cv2.imdecode(kept[0].numpy(), cv2.IMREAD_COLOR)
+    assert picture is not None
+    height, width = picture.shape[:2]
     assert width / height == pytest.approx(16 / 9, abs=0.02)
     real = pack(read_frames(CLIP))  # 352×288, noisy
     assert len(real) >= 6
@@ -67,21 +69,21 @@ def test_a_checkpoint_without_any_has_synthetic_nights(tmp_path: Path) -> None:
     del content["golden"]  # as before there were any
     torch.save(content, path)
     load_checkpoint(path)
-    frames = golden_frames(path)
+    frames = frames_of_checkpoint(path)
     for one, again in zip(frames, synthetic_nights((288, 352)), strict=True):
         np.testing.assert_array_equal(one, again)
     assert len({frame.tobytes() for frame in frames}) == len(frames)  # things move
     assert all(frame.mean() < 60 and frame.max() == 255 for frame in frames)  # dark, with lamps
     save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4, reference=(48, 64))))
-    assert golden_frames(path)[0].shape == (48, 64, 3)
+    assert frames_of_checkpoint(path)[0].shape == (48, 64, 3)
 
 
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
-    save_checkpoint(path, NightToDay(TINY), golden=[torch.zeros(99, dtype=torch.uint8)])
+    save_checkpoint(path, NightToDay(TINY), qualification_frames=[torch.zeros(99, dtype=torch.uint8)])
     load_checkpoint(path)
-    with pytest.raises(CheckpointError, match=r"m\.pt: its golden frames are not PNG"):
-        golden_frames(path)
+    with pytest.raises(CheckpointError, match=r"m\.pt: its qualification frames are not PNG"):
+        frames_of_checkpoint(path)
 
 
 def test_training_stores_the_scene_s_nights(tmp_path: Path, noise: list[NDArray[np.uint8]]) -> None:
@@ -92,7 +94,7 @@ def test_training_stores_the_scene_s_nights(tmp_path: Path, noise: list[NDArray[
     Validator(scene, tmp_path)(trainer.model, 1, trainer.card())
     nights = {frame.tobytes() for frame in noise}
     for name in ("model.pt", "best.pt"):
-        frames = golden_frames(tmp_path / name)
+        frames = frames_of_checkpoint(tmp_path / name)
         assert len(frames) == 8
         assert {frame.tobytes() for frame in frames} <= nights
 

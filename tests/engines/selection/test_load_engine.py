@@ -122,8 +122,8 @@ def test_backends_that_are_not_installed_are_passed_over(
 def test_auto_on_this_machine(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is fastest here; a second look measures nothing, and every verdict is kept."""
     first = load_engine(MODEL).info
-    bench = load.Bench(MODEL)
-    verdicts = {one: bench.verdict(one) for one in load.candidates()}
+    engines = load.CandidateEngines(MODEL)
+    verdicts = {one: engines.qualification(one) for one in load.candidates()}
     assert load.REFERENCE in verdicts
     assert load.fastest(verdicts) == load.Candidate(first.backend, first.precision)  # type: ignore[arg-type]
     assert all(verdict.accepted or verdict.slow for verdict in verdicts.values())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightday.engines.selection.qualify import MOST, RUNS, Qualification, latency_ms, qualify
+from nightday.engines.selection.qualify import MAX_PSNR, RUNS, Qualification, latency_ms, qualify
 
 Frames = NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def golden(rng: np.random.Generator) -> list[Frames]:
+def nights(rng: np.random.Generator) -> list[Frames]:
     return [rng.integers(20, 236, (48, 64, 3), dtype=np.uint8) for _ in range(4)]
 
 
@@ -58,17 +58,16 @@ class Clock:
 
 def judged(
     candidate: Callable[[Frames], NDArray[np.generic]],
-    golden: list[Frames],
+    nights: list[Frames],
     precision: str = "fp32",
     replaced_ms: float | None = None,
     budget_ms: float | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Qualification:
-    wanted = [reference(frame[None])[0] for frame in golden]
-    return qualify(
-        candidate, wanted, golden,
-        precision=precision, replaced_ms=replaced_ms, budget_ms=budget_ms, clock=clock or Clock(),
-    )  # fmt: skip
+    wanted = [reference(frame[None])[0] for frame in nights]
+    clock = clock or Clock()
+    limits = {"replaced_ms": replaced_ms, "budget_ms": budget_ms}
+    return qualify(candidate, wanted, nights, precision=precision, clock=clock, **limits)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +84,10 @@ def judged(
     ],
 )
 def test_known_noise(
-    rng: np.random.Generator, golden: list[Frames], levels: tuple[int, ...], precision: str, words: str
+    rng: np.random.Generator, nights: list[Frames], levels: tuple[int, ...], precision: str, words: str
 ) -> None:
-    verdict = judged(Off(rng, *levels), golden, precision)
-    expected = [20 * math.log10(255 / level) if level else MOST for level in levels]
+    verdict = judged(Off(rng, *levels), nights, precision)
+    expected = [20 * math.log10(255 / level) if level else MAX_PSNR for level in levels]
     np.testing.assert_allclose(verdict.psnr, [expected[i % len(levels)] for i in range(4)])
     assert verdict.mean == pytest.approx(np.mean(verdict.psnr))
     assert verdict.accepted == (not words)
@@ -106,15 +105,15 @@ def test_known_noise(
         (lambda frames: reference(frames)[0], r"\(48, 64, 3\), not"),
     ],
 )
-def test_what_is_no_picture(golden: list[Frames], candidate: Callable[[Frames], Frames], words: str) -> None:
-    verdict = judged(candidate, golden)
+def test_what_is_no_picture(nights: list[Frames], candidate: Callable[[Frames], Frames], words: str) -> None:
+    verdict = judged(candidate, nights)
     assert not verdict.accepted
     assert re.search(words, verdict.unfaithful)
-    assert "golden frame 0" in verdict.unfaithful
+    assert "qualification frame 0" in verdict.unfaithful
 
 
-def test_one_colour_is_right_where_it_is_wanted(golden: list[Frames]) -> None:
-    flat = [np.full_like(golden[0], 7)]
+def test_one_colour_is_right_where_it_is_wanted(nights: list[Frames]) -> None:
+    flat = [np.full_like(nights[0], 7)]
     assert judged(reference, flat).accepted
 
 
@@ -132,7 +131,7 @@ def test_one_colour_is_right_where_it_is_wanted(golden: list[Frames]) -> None:
     ],
 )
 def test_speed(
-    golden: list[Frames], replaced_ms: float | None, budget_ms: float | None, accepted: bool
+    nights: list[Frames], replaced_ms: float | None, budget_ms: float | None, accepted: bool
 ) -> None:
     clock = Clock()
     calls = 0
@@ -144,7 +143,7 @@ def test_speed(
         clock.now += 0.5 if calls <= 4 or calls == 6 else 0.03125  # warming up, and held up once
         return reference(frames)
 
-    verdict = judged(engine, golden, replaced_ms=replaced_ms, budget_ms=budget_ms, clock=clock)
+    verdict = judged(engine, nights, replaced_ms=replaced_ms, budget_ms=budget_ms, clock=clock)
     assert verdict.ms == 31.25  # 1/32 s adds up without rounding
     assert verdict.accepted is accepted
     assert not verdict.unfaithful
@@ -152,7 +151,7 @@ def test_speed(
         assert "31.2 ms" in verdict.reason
 
 
-def test_how_long_is_measured(golden: list[Frames]) -> None:
+def test_how_long_is_measured(nights: list[Frames]) -> None:
     fewest, most = RUNS
     for seconds, runs in ((0.0, most), (60.0, fewest), (0.125, 4)):
         clock = Clock()
@@ -163,13 +162,13 @@ def test_how_long_is_measured(golden: list[Frames]) -> None:
             times += 1
             clock.now += seconds
 
-        assert latency_ms(engine, golden, clock=clock) == pytest.approx(seconds * 1000)
+        assert latency_ms(engine, nights, clock=clock) == pytest.approx(seconds * 1000)
         assert times == runs
 
 
-def test_a_verdict_is_read_as_it_was_written(golden: list[Frames], tmp_path: Path) -> None:
+def test_a_verdict_is_read_as_it_was_written(nights: list[Frames], tmp_path: Path) -> None:
     for verdict in (
-        judged(reference, golden, replaced_ms=3.0),
+        judged(reference, nights, replaced_ms=3.0),
         Qualification(precision="int8", fault="cannot be run: RuntimeError: no"),
     ):
         verdict.save(tmp_path)

@@ -35,7 +35,8 @@ def nights(rng: np.random.Generator, count: int, size: tuple[int, int]) -> Pixel
             cv2.circle(spot, (int(x * width), int(y * height)), 3, rng.uniform(80, 250, 3).tolist(), -1)
             light += cv2.GaussianBlur(spot, (0, 0), 3)
         made.append(light + rng.normal(0, 1.5, light.shape))
-    return np.clip(np.stack(made), 0, 255).round().astype(np.uint8)
+    pictures: Pixels = np.clip(np.stack(made), 0, 255).round().astype(np.uint8)
+    return pictures
 
 
 def small_model(rng: np.random.Generator, kind: str) -> NightToDay:
@@ -55,7 +56,8 @@ def small_model(rng: np.random.Generator, kind: str) -> NightToDay:
 
 def psnr(a: Pixels, b: Pixels) -> NDArray[np.float64]:
     error = (a.astype(np.float64) - b).reshape(len(a), -1)
-    return 10 * np.log10(255**2 / np.maximum(np.square(error).mean(axis=1), 1e-9))
+    ratios: NDArray[np.float64] = 10 * np.log10(255**2 / np.maximum(np.square(error).mean(axis=1), 1e-9))
+    return ratios
 
 
 class Case:
@@ -75,7 +77,8 @@ class Case:
 
     def eager(self, frames: Pixels) -> Pixels:
         with torch.inference_mode():
-            return self.model(torch.from_numpy(frames)).numpy()
+            day: Pixels = self.model(torch.from_numpy(frames)).numpy()
+            return day
 
 
 def new_case(kind: str, factory: pytest.TempPathFactory) -> Case:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nightday.engines.backends.tensorrt.export import Whole, export_program
+from nightday.engines.backends.tensorrt.export import WholeGraph, export_program
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.train.footage.scene import read_frames
@@ -55,7 +55,7 @@ def test_any_batch_of_the_exported_graph_is_the_model(name: str) -> None:
     model = trained(SETTINGS[name], seed)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     size = (random.Random(seed).randint(33, 60), random.Random(seed + 1).randint(33, 60))
-    program = export_program(Whole(model, size), 3)
+    program = export_program(WholeGraph(model, size), 3)
     graph = program.module()
     for count in (1, 2, 3):
         frames = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8)
@@ -82,7 +82,7 @@ def test_half_is_half_where_it_may_be(name: str) -> None:
     seed = random.SystemRandom().randrange(2**31)
     print(f"seed {seed}")
     model = trained(SETTINGS[name], seed)
-    program = export_program(Whole(model, (40, 48), half=True), 2)
+    program = export_program(WholeGraph(model, (40, 48), half=True), 2)
     layers: list[torch.dtype] = []
     statistics: list[torch.dtype] = []
     for node in program.graph.nodes:
@@ -106,7 +106,7 @@ def test_half_loses_little_on_real_nights() -> None:
     frames = torch.from_numpy(np.stack(pictures))[:, 80:176, 100:228].contiguous()
     with torch.no_grad():
         want = model(frames)
-        ratios = psnr(Whole(model, (96, 128), half=True)(frames.float()), want)
+        ratios = psnr(WholeGraph(model, (96, 128), half=True)(frames.float()), want)
     print(f"PSNR of fp16 against fp32: {ratios.tolist()} dB")
     assert ratios.min() > 50
 

@@ -21,6 +21,7 @@ import torch
 from nightday.engines import EngineError, load_engine
 from nightday.engines.backends.base import Engine, EngineSpec
 from nightday.engines.backends.tensorrt import engine as tensorrt
+from nightday.engines.backends.tensorrt import int8
 from nightday.engines.backends.tensorrt.engine import TensorRtEngine, installed
 from nightday.engines.backends.tensorrt.plan import Plan, PlanError
 from nightday.engines.cache.engine_cache import EngineCache
@@ -57,7 +58,7 @@ class FakeContext:
             self.engine.batches.append(self.shape[0])
         count = int(np.prod(self.shape))
         given, made = (
-            np.frombuffer((ctypes.c_float * count).from_address(self.addresses[name]), np.float32)
+            np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.addresses[name]))
             for name in ("in", "out")
         )
         np.subtract(255, given, out=made)
@@ -99,11 +100,13 @@ def fake_trt(*, rtx: bool = False) -> Any:
         return engines[-1]
 
     module = SimpleNamespace(
-        __version__="0.0", engines=engines, Logger=SimpleNamespace(ERROR=1), TensorIOMode=SimpleNamespace(INPUT="in"),
+        __version__="0.0",
+        engines=engines,
+        Logger=type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None}),
+        TensorIOMode=SimpleNamespace(INPUT="in"),
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialise),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"),
-    )  # fmt: skip
-    module.Logger = type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None})
+    )
     if rtx:
         module.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
     return module
@@ -319,7 +322,7 @@ def test_int8_takes_its_ranges_once_and_is_built_again_for_other_frames(
         taken.append(frames)
         return [len(taken) + 0.5]
 
-    monkeypatch.setattr(tensorrt.tensorrt_int8, "ranges", ranges)
+    monkeypatch.setattr(int8, "ranges", ranges)
     frames, others = (list(random_frames(2, (24, 32)).numpy()) for _ in "ab")
 
     def engine(precision: Precision, calibration: Sequence[Any]) -> Engine:
@@ -360,7 +363,7 @@ def test_int8_wants_night_frames_and_a_tensorrt_that_takes_it(
 
     monkeypatch.setattr(tensorrt, "installed", lambda: ("torch-tensorrt-rtx", "2.13.0"))
     rtx = fake_trt(rtx=True)
-    monkeypatch.setattr(tensorrt.importlib, "import_module", lambda name: rtx)
+    monkeypatch.setattr(f"{tensorrt.__name__}.importlib.import_module", lambda name: rtx)
     for version, takes_it in (("1.5.0.114", False), ("1.6.1.120", False), ("1.7.1.116", True), ("2.0", True)):
         rtx.__version__ = version
         assert tensorrt.precisions() == ("int8", "fp16", "fp32")[not takes_it :]
@@ -378,7 +381,7 @@ def test_int8_wants_night_frames_and_a_tensorrt_that_takes_it(
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(tensorrt.importlib, "import_module", missing)
+    monkeypatch.setattr(f"{tensorrt.__name__}.importlib.import_module", missing)
     assert tensorrt.precisions() == (
         "int8",
         "fp16",
@@ -417,7 +420,7 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
             raise PackageNotFoundError(package)
         return found[package]
 
-    monkeypatch.setattr(tensorrt.metadata, "version", version)
+    monkeypatch.setattr(f"{tensorrt.__name__}.metadata.version", version)
     with pytest.raises(EngineError, match=r"not installed; pip install 'torch-tensorrt==2\.13\.\*'$"):
         installed()
     found["torch-tensorrt"] = "2.12.1"
@@ -444,10 +447,10 @@ def test_on_a_gpu_it_agrees_with_eager(tmp_path: Path) -> None:
     if "int8" in tensorrt.precisions():
         bars += [("int8", 32)] * 2
     for precision, bar in bars:
+        model, calibration = load_checkpoint(MODEL), list(frames[:2])
         engine = TensorRtEngine(
-            load_checkpoint(MODEL), name="m", precision=precision, max_batch=4, cache=cache,
-            calibration=list(frames[:2]),
-        )  # fmt: skip
+            model, name="m", precision=precision, max_batch=4, cache=cache, calibration=calibration
+        )
         for count in (5, 1, 3, 1):
             error = np.square(engine(frames[:count]) - want[:count]).mean()
             assert 10 * np.log10(255**2 / max(error, 1e-9)) > bar

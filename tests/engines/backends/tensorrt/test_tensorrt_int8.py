@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nightday.engines.backends.tensorrt.export import Whole, export_program
+from nightday.engines.backends.tensorrt.export import WholeGraph, export_program
 from nightday.engines.backends.tensorrt.int8 import Int8Conv, convolutions, quantise, ranges
+from nightday.engines.model.blocks import ResizeConv2d
 from nightday.engines.model.checkpoint import load_checkpoint
-from nightday.engines.model.generator import ResizeConv2d
 from nightday.engines.model.lift import module_for
-from nightday.engines.model.qualification_frames import Picture, golden_frames
+from nightday.engines.model.qualification_frames import RgbImage, frames_of_checkpoint
 from nightday.engines.selection.qualify import psnr, qualify
 from nightday.train.footage.scene import read_frames
 from tests.engines.backends.tensorrt.test_export import SETTINGS, trained
@@ -117,8 +117,8 @@ def test_ranges_are_the_largest_values_that_the_generator_sees(name: str, seed: 
 def test_the_graph_has_each_convolution_in_int8_and_all_else_as_in_fp16(name: str, seed: int) -> None:
     model = trained(SETTINGS[name], seed)
     frames = [np.random.default_rng(seed).integers(0, 256, (40, 48, 3), dtype=np.uint8)]
-    whole = Whole(model, (40, 48), half=True)
-    pairs = zip(convolutions(Whole(model, (40, 48))).values(), convolutions(whole).values(), strict=True)
+    whole = WholeGraph(model, (40, 48), half=True)
+    pairs = zip(convolutions(WholeGraph(model, (40, 48))).values(), convolutions(whole).values(), strict=True)
     for measured, layer in pairs:  # a range belongs to the layer that it was measured at
         assert torch.equal(measured.weight.half(), layer.weight.half())
     quantise(whole, ranges(model, frames))
@@ -144,12 +144,13 @@ def test_the_graph_has_each_convolution_in_int8_and_all_else_as_in_fp16(name: st
         assert torch.equal(program.module()(pictures), whole(pictures))
 
 
-def runs(whole: Whole) -> Callable[[Picture], Picture]:
+def runs(whole: WholeGraph) -> Callable[[RgbImage], RgbImage]:
     """A graph for bytes, (1, H, W, 3)."""
 
-    def run(frames: Picture) -> Picture:
+    def run(frames: RgbImage) -> RgbImage:
         with torch.inference_mode():
-            return whole(torch.from_numpy(frames).float()).to(torch.uint8).numpy()
+            day: RgbImage = whole(torch.from_numpy(frames).float()).to(torch.uint8).numpy()
+            return day
 
     return run
 
@@ -157,15 +158,15 @@ def runs(whole: Whole) -> Callable[[Picture], Picture]:
 @pytest.mark.parametrize("name", ["a1_barnet", "general"])
 def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
     path = WEIGHTS / f"{name}.pt"
-    model, golden = load_checkpoint(path), golden_frames(path)
-    size = golden[0].shape[:2]
-    eager = runs(Whole(model, size))
-    wanted = [eager(frame[None])[0] for frame in golden]
-    found = ranges(model, golden)
+    model, own_frames = load_checkpoint(path), frames_of_checkpoint(path)
+    size = own_frames[0].shape[:2]
+    eager = runs(WholeGraph(model, size))
+    wanted = [eager(frame[None])[0] for frame in own_frames]
+    found = ranges(model, own_frames)
 
     def verdict(scale: float) -> tuple[float, str]:
-        whole = quantise(Whole(model, size, half=True), [scale * most for most in found])
-        told = qualify(runs(whole), wanted, golden, precision="int8")
+        whole = quantise(WholeGraph(model, size, half=True), [scale * most for most in found])
+        told = qualify(runs(whole), wanted, own_frames, precision="int8")
         return told.mean, told.unfaithful
 
     right, fault = verdict(1)
@@ -177,12 +178,12 @@ def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
 
 def test_int8_is_no_farther_from_the_truth() -> None:
     path = WEIGHTS / "a1_barnet.pt"
-    model, golden = load_checkpoint(path), golden_frames(path)
+    model, own_frames = load_checkpoint(path), frames_of_checkpoint(path)
     clips = ("night_a1_barnet_simulated.mp4", "day_tfl_09731_a1_barnet.mp4")
     nights, days = ([frame[40:248, 56:312] for frame in read_frames(CLIPS / clip)[-40::13]] for clip in clips)
     size = nights[0].shape[:2]
-    whole = Whole(model, size)
-    fp32, int8 = runs(whole), runs(quantise(Whole(model, size, half=True), ranges(model, golden)))
+    whole = WholeGraph(model, size)
+    fp32, int8 = runs(whole), runs(quantise(WholeGraph(model, size, half=True), ranges(model, own_frames)))
     before, after = (
         np.mean(
             [

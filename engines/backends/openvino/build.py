@@ -1,0 +1,97 @@
+"""Writes what OpenVINO compiles a model's graphs to, for one picture size, into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import openvino as ov
+import torch
+from numpy.typing import NDArray
+
+from ...model.generator import NightToDay
+from . import int8
+from .graphs import Graph, graphs_for
+
+# One for the process, never let go. Its CPU plugin gives the thread that first uses it another stack for signals, and
+# frees that memory together with the Core: when the first of two Cores went, the main thread was left with a stack
+# that was gone, and the next SIGTERM or SIGHUP, which Python handles on it, ended the program with SIGSEGV.
+CORE = ov.Core()
+
+# What the generator computes in, by the engine's precision. In int8 it is what lies between two quantised layers.
+GENERATOR_TYPES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+# How many cores a compiled graph runs on. The values are part of file names in users' caches.
+Cores = Literal["whole", "lane"]
+ALL_CORES: Cores = "whole"
+ONE_CORE: Cores = "lane"
+
+# The quantised generator for any picture size, in its folder.
+ANY_SIZE = "any_size.xml"
+
+
+def computes_in(type_: str) -> bool:
+    """Whether this CPU has instructions for a type of OpenVINO's, e.g. BF16."""
+    return type_ in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def compiled_file(folder: Path, graph: Graph, cores: Cores) -> Path:
+    """Where a compiled graph lies in the folder of its size."""
+    return folder / f"{graph.name}.{cores}.blob"
+
+
+def options(graph: Graph, cores: Cores, precision: str) -> dict[str, str]:
+    """What OpenVINO is told when a graph is compiled or loaded."""
+    type_ = GENERATOR_TYPES[precision] if graph.name == "rest" else "f32"
+    told = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": type_}
+    if cores == ONE_CORE:  # without pinning: several of them would all be pinned to the first core
+        told |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
+    return told
+
+
+def build(
+    graphs: Sequence[Graph],
+    folder: Path,
+    *,
+    precision: str,
+    cores: Sequence[Cores],
+    quantised: Callable[[], ov.Model],
+) -> None:
+    """Compile the graphs of a picture size and write them to ``folder``.
+
+    Args:
+        graphs: of ``graphs_for``.
+        folder: an empty one.
+        precision: fp32, bf16 or int8.
+        cores: what each graph is compiled for, once each.
+        quantised: reads what ``quantise`` wrote; called for int8 alone.
+    """
+    for graph in graphs:
+        if graph.name == "rest" and precision == "int8":
+            model = quantised()
+            model.reshape(list(graph.examples[0].shape))
+        else:
+            model = graph.converted()
+        for each in cores:
+            compiled = CORE.compile_model(model, "CPU", options(graph, each, precision))
+            compiled_file(folder, graph, each).write_bytes(compiled.export_model().getvalue())
+
+
+def quantise(model: NightToDay, calibration: Sequence[NDArray[np.uint8]], folder: Path) -> None:
+    """Quantise the generator to int8 and write it to ``folder``, for pictures of any size.
+
+    It takes long, and neither weights nor ranges depend on the size.
+    """
+    inputs = []
+    for frame in calibration:
+        front, rest, *_ = graphs_for(model, *frame.shape[:2])
+        with torch.inference_mode():
+            given = front.module(torch.from_numpy(np.ascontiguousarray(frame))[None])
+        inputs.append((given[0] if isinstance(given, tuple) else given).numpy())
+    floating = folder / "floating.xml"
+    ov.save_model(rest.converted([[1, inputs[0].shape[1], -1, -1]]), floating, compress_to_fp16=False)
+    int8.quantise(floating, inputs, folder / ANY_SIZE)
+    for path in (floating, floating.with_suffix(".bin")):
+        path.unlink()
