@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 from pathlib import Path
 
 import pytest
 
-from nightday.pipeline.config import fields
 from nightday.pipeline.core.camera_url import redact
 from nightday.pipeline.outputs.mp4.limits import Limits
 from tests.pipeline.config.documents import SECRET, Faults, Load, one
@@ -121,7 +121,7 @@ def test_retention_needs_names_that_can_be_read_back(faults: Faults) -> None:
 def test_detection_without_its_extra_says_how_to_install_it(
     faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fields.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert faults(one(detect="text.pt")) == [
         'cameras.yaml:6: cameras[0].detect: "text.pt": detection needs ultralytics; install it with: '
         "pip install -c requirements.lock -e '.[detect]'  (in the checkout)"
