@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from .choices import MIN_SIDE, Backend, Precision
 from .errors import CheckpointError, EngineError
+from .version import program_version
 
 # Exit statuses.
 DONE, FAILED, WRONG = 0, 1, 2
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "by default below ~/.cache.",
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the arguments are wrong or ask for what cannot be had.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     def command(name: str, columns: str, text: str) -> argparse.ArgumentParser:

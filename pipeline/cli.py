@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 from nightday.engines.install import INSTALL
 from nightday.engines.version import program_version
 
+from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
-from .demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from nightday.engines.errors import CheckpointError, DetectorError
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
+from nightday.engines.version import program_version
 
 from . import processes
 from .footage.checks import Finding, check_scene
@@ -140,6 +141,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, TrainSettings]:
         "in the second half and the last steps usually gain",
     )
     add("--force", action="store_true", help="train on footage that the checks refuse")
+    add("--version", action="version", version=f"%(prog)s {program_version()}")
     args = parser.parse_args(argv)
     if (args.cameras is None) != (args.camera is None):
         parser.error("--cameras FILE and --camera NAME go together")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ..core.camera_url import CameraUrl
+from ..core.camera_url import MASK, CameraUrl
 from ..sources.network import PROTOCOLS
 
 _SCHEMES = "|".join(PROTOCOLS)
@@ -41,17 +41,16 @@ def address_hint(written: str) -> str | None:
         return f"is a path of Windows; write it as it is named on this machine{_mounted(written)}"
     if "://" in written:
         scheme, _, rest = written.partition("://")
-        login, at, address = rest.rpartition("@")
+        _, at, address = rest.rpartition("@")
         bracketed = _bracketed(address)
         if bracketed is None:
             return None
-        return (
-            f"needs brackets around its IPv6 address; write {CameraUrl(f'{scheme}://{login}{at}{bracketed}')}"
-        )
+        return f"needs brackets around its IPv6 address; write {_shown(scheme, at, bracketed)}"
     broken = _BROKEN_SCHEME.fullmatch(written)
     if broken:
-        return f"needs :// after its scheme; write {CameraUrl(f'{broken[1].lower()}://{broken[2]}')}"
-    login, at, address = written.removeprefix("//").rpartition("@")
+        _, at, address = broken[2].rpartition("@")
+        return f"needs :// after its scheme; write {_shown(broken[1].lower(), at, address)}"
+    _, at, address = written.removeprefix("//").rpartition("@")
     address = _bracketed(address) or address
     found = _HOST.match(address)
     if not found or (not at and not _is_host(found["host"], found["port"], address)):
@@ -59,7 +58,12 @@ def address_hint(written: str) -> str | None:
     if address[found.end() : found.end() + 1] not in ("", "/", "?", "#"):
         return None
     scheme = _PORT_SCHEMES.get(found["port"] or "", "http" if found["host"].startswith("www.") else "rtsp")
-    return f"is neither a file nor a whole address; write {CameraUrl(f'{scheme}://{login}{at}{address}')}"
+    return f"is neither a file nor a whole address; write {_shown(scheme, at, address)}"
+
+
+def _shown(scheme: str, at: str, address: str) -> str:
+    """The whole address, a login before the ``@`` and all other secrets masked."""
+    return str(CameraUrl(f"{scheme}://{address}")).replace("://", f"://{MASK}@" if at else "://", 1)
 
 
 def _is_host(host: str, port: str | None, address: str) -> bool:

@@ -20,7 +20,7 @@ from .document_edits import (
 )
 from .errors import EXAMPLE, ConfigError
 from .fields import CheckModel
-from .messages import at_most, fault_at, fault_line, fault_order, model_faults
+from .messages import at_most, fault_at, fault_line, fault_order, known_keys, model_faults
 from .schema import Config
 from .wrong_shapes import format_fault, other_program, root_fault
 from .yaml_document import LARGEST, Document, Fault, KeyPath, Place, read_yaml
@@ -111,9 +111,9 @@ def _refuse_other_files(name: str, content: bytes, document: Document) -> None:
     """Raise ConfigError with one fault where the file is no configuration of this program at all."""
     root = document.root
     if isinstance(root, dict):
-        program = other_program(root)
+        program = other_program(root, known_keys(()))
         if program is not None:
-            raise _error(name, [fault_at((program[0],), program[1], document.places)], example=True)
+            raise _error(name, [fault_at(*program, document.places)], example=True)
         return
     form = format_fault(content)
     if form is not None:

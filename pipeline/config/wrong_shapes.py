@@ -5,7 +5,9 @@ Each function gives a sentence for the user, or None where the file is wrong in 
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +15,8 @@ import yaml
 
 _SECTION = re.compile(r"\[\[?[\w.\" -]+\]\]?")
 _ASSIGNMENT = re.compile(r"[\w.\"-]+\s*=.*")
-_LOOKED_AT = 20  # lines by which a format is recognised
+# Lines or keys by which a file is recognised.
+_LOOKED_AT = 20
 _MISPLACED = {f"expected <block end>, but found {token!r}" for token in ("-", "?")} | {
     f"expected <block end>, but found '<block {kind} start>'" for kind in ("mapping", "sequence")
 }
@@ -24,29 +27,29 @@ def layout_fault(error: yaml.MarkedYAMLError) -> str | None:
     mark, problem = error.problem_mark, error.problem or ""
     if mark is None or mark.buffer is None:
         return None
-    before = mark.buffer[: mark.pointer]
-    lines = before.splitlines() if before[-1:] not in ("\r", "\n") else [*before.splitlines(), ""]
-    line = lines[-1] if lines else ""
+    *lines, before = _lines(mark.buffer[: mark.pointer])
+    line = before + _lines(mark.buffer[mark.pointer :])[0]
     if "'\\t'" in problem:
-        where = "a tab stands in this line" if line.strip() else "this line is indented with a tab"
+        where = "a tab stands in this line" if before.strip() else "this line is indented with a tab"
         return f"{where}; YAML takes blanks only, two for each level"
-    above = next((other for other in reversed(lines[:-1]) if other.split("#")[0].strip()), "")
-    if problem == "mapping values are not allowed here" and re.fullmatch(r"\s*(- +)?[\w-]+", line):
+    above = next((other for other in reversed(lines) if other.split("#")[0].strip()), "")
+    misplaced = problem in _MISPLACED or problem.startswith("expected '<document start>', but found '<block")
+    if problem == "mapping values are not allowed here" and re.fullmatch(r"\s*(- +)?[\w-]+", before):
         if re.match(r"\s*-\w", above):
             return "the line above lacks a blank after its dash; write `- name: gate`"
         if re.match(r"\s*(- +)?\w+:[^\s/]", above):
             return "the line above lacks a blank after its colon; write `name: gate`"
-        if above:
-            return _indentation(above)
-    if problem in _MISPLACED or problem.startswith("expected '<document start>', but found '<block"):
-        return _indentation(above)
-    return None
+        misplaced = above != ""
+    if not misplaced:
+        return None
+    together = "the dashes of one list" if line.lstrip().startswith("- ") else "keys that belong together"
+    return f"this line's indentation fits no line above it; {together} begin in one column"
 
 
-def _indentation(above: str) -> str:
-    key = re.match(r"\s*(?:- +)*([\w-]+)", above)
-    beside = f", as {key[1]} above does" if key else ""
-    return f"this line's indentation fits no line above it; keys of one camera begin in one column{beside}"
+def _lines(text: str) -> list[str]:
+    """The lines of ``text``, of which the last is empty where it ends with a line break."""
+    *whole, last = f"{text}|".splitlines()
+    return [*whole, last[:-1]]
 
 
 def format_fault(data: bytes | str) -> str | None:
@@ -67,29 +70,45 @@ def root_fault(root: Any) -> str:
     return "must hold `cameras:` and a list of cameras, not just one value"
 
 
-def other_program(root: dict[str, Any]) -> tuple[str, str] | None:
-    """The key by which a file is known as another program's, and a sentence that names the program."""
-    cameras = root.get("cameras")
+def other_program(root: dict[str, Any], known: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """Whose file a document without a list of cameras is.
+
+    Args:
+        root: the document.
+        known: the keys that a configuration of this program has.
+
+    Returns:
+        The path by which it is known, and a sentence that says whose it is.
+    """
+    key, program = _key_of_other_program(root)
+    if key:
+        return (
+            key,
+        ), f"this looks like a file of {program}; nightday-stream takes one of its own, a list of cameras"
+    first = islice(root, _LOOKED_AT)
+    if root and not any(difflib.get_close_matches(name[:64].lower(), known, n=1) for name in first):
+        return (
+            (),
+            "holds no `cameras:` and no other key of nightday-stream; this looks like another program's file",
+        )
+    return None
+
+
+def _key_of_other_program(root: dict[str, Any]) -> tuple[str, str]:
+    """The key that gives a well-known program away, and the program; both empty if there is none."""
+    cameras, camera = root.get("cameras"), root.get("camera")
     if isinstance(cameras, list):
-        return None
-    entries = list(cameras.values()) if isinstance(cameras, dict) else []
-    camera = root.get("camera")
+        return "", ""
+    if isinstance(cameras, dict) and any(
+        isinstance(one, dict) and "ffmpeg" in one for one in cameras.values()
+    ):
+        return "cameras", "Frigate"
+    if isinstance(root.get("streams"), dict):
+        return "streams", "go2rtc"
+    if isinstance(root.get("paths"), dict):
+        return "paths", "MediaMTX"
     platforms = camera if isinstance(camera, list) else [camera]
-    key, program = "", ""
-    if any(isinstance(entry, dict) and "ffmpeg" in entry for entry in entries):
-        key, program = "cameras", "Frigate"
-    elif isinstance(root.get("streams"), dict):
-        key, program = "streams", "go2rtc"
-    elif isinstance(root.get("paths"), dict):
-        key, program = "paths", "MediaMTX"
-    elif any(isinstance(entry, dict) and "platform" in entry for entry in platforms):
-        key, program = "camera", "Home Assistant"
-    else:
-        key = next((name for name in ("homeassistant", "default_config") if name in root), "")
-        program = "Home Assistant"
-    if not key:
-        return None
-    return (
-        key,
-        f"this looks like a file of {program}; nightday-stream takes one of its own, with a list of cameras",
-    )
+    if any(isinstance(one, dict) and "platform" in one for one in platforms):
+        return "camera", "Home Assistant"
+    key = next((name for name in ("homeassistant", "default_config") if name in root), "")
+    return key, "Home Assistant" if key else ""

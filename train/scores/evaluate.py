@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nightday.engines import Backend, CheckpointError, EngineError, load_engine
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.errors import DetectorError
+from nightday.engines.version import program_version
 
 from ..footage.night_simulation import foreground_mask
 from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
@@ -238,6 +239,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, default=20, help="of the bootstrap behind the intervals; 1 for none")
     add("--pictures", type=Path, help="write a few night, output, truth rows there, a PNG a checkpoint")
     add("--json", type=Path, help="write the scores there too")
+    add("--version", action="version", version=f"%(prog)s {program_version()}")
     args = parser.parse_args(argv)
     if (args.detector is None) != (args.boxes is None):
         parser.error("--detector and --boxes go together")
