@@ -53,7 +53,9 @@ def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: E
     began = time.monotonic()
     try:
         fault = _run(words)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        fault = f"timed out after {BUILD_WITHIN:g} seconds"
+    except OSError as error:
         fault = str(error)
     if fault:
         text = f"{model.name} is built beside the cameras, since a process of its own failed: {fault}"

@@ -24,6 +24,7 @@ class HttpEndpoint:
         self._publish = publish
         self._server: WebServer | None = None
         self._settings: HttpConfig | None = None
+        self._before: HttpConfig | None = None
 
     def serve(self, settings: HttpConfig | None) -> None:
         """Listen as ``settings`` say from now on, or not at all. Raises WebError if that port cannot be had."""
@@ -35,19 +36,15 @@ class HttpEndpoint:
             server.start()
             self._server, self._settings = server, settings
 
-    def move(self, settings: HttpConfig | None) -> WebError | None:
-        """``serve``, unless it listens so already. On an error, returned, it listens as before where it still can."""
-        before = self._settings
-        if settings == before:
-            return None
-        try:
+    def change(self, settings: HttpConfig | None) -> None:
+        """``serve``, unless it listens so already. After a WebError ``restore`` goes back to what was before."""
+        if settings != self._settings:
+            self._before = self._settings
             self.serve(settings)
-        except WebError as error:
-            try:
-                self.serve(before)
-            except (
-                WebError
-            ) as lost:  # the port was taken meanwhile: the run goes on without until the next reload
-                self._publish(Notice(name="http_lost", detail=str(lost), level="error"))
-            return error
-        return None
+
+    def restore(self) -> None:
+        """Listen as before ``change``, where that is still possible."""
+        try:
+            self.serve(self._before)
+        except WebError as error:  # the port was taken meanwhile: the run goes on without until the next reload
+            self._publish(Notice(name="http_lost", detail=str(error), level="error"))

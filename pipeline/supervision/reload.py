@@ -21,7 +21,7 @@ class Reload:
     Args:
         read: reads the configuration and loads what it needs; None where nothing can be reloaded.
         prepare: makes ready what is new in it, in the thread.
-        apply: puts it in place of what runs, in ``finish``. Returns what was changed; raises ConfigError to refuse.
+        apply: puts it in place of what runs, in ``finish``. Returns what was changed, None if it was refused.
         commands: the runtime's.
         publish: told what was changed, or why nothing was.
         notifier: tells systemd.
@@ -32,7 +32,7 @@ class Reload:
         read: Callable[[], Setup] | None,
         *,
         prepare: Callable[[Setup], None],
-        apply: Callable[[Setup], str],
+        apply: Callable[[Setup], str | None],
         commands: CommandQueue,
         publish: Publish,
         notifier: Notifier,
@@ -73,13 +73,15 @@ class Reload:
         result, self._result, self._thread = self._result, None, None
         try:
             if isinstance(result, Setup):
-                self._publish(Notice(name="reloaded", detail=f"reloaded: {self._apply(result)}"))
+                changed = self._apply(result)
+                if changed is not None:
+                    self._publish(Notice(name="reloaded", detail=f"reloaded: {changed}"))
             elif result is not None:
                 raise result
         except ConfigError as error:
-            self._refuse(error.faults)
+            self.refuse(error.faults)
         except Exception as error:
-            self._refuse([f"{type(error).__name__}: {error}"])
+            self.refuse([f"{type(error).__name__}: {error}"])
         self._notifier.ready()
         if self._again:
             self._again = False
@@ -94,6 +96,7 @@ class Reload:
             self._result = error
         self._commands.put("reloaded")
 
-    def _refuse(self, faults: Iterable[str]) -> None:
+    def refuse(self, faults: Iterable[str]) -> None:
+        """Tell why nothing was changed."""
         for fault in faults:
             self._publish(Notice(name="reload_refused", detail=f"not reloaded: {fault}", level="error"))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from nightday.engines.backends.base import Engine, EngineInfo
 
-from ..config.errors import ConfigError
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
@@ -279,10 +278,14 @@ class Runtime:
         if isinstance(event, FileBegun):
             self._files.add(event.path)
 
-    def _change(self, setup: Setup) -> str:
-        """Put ``setup`` in place of what runs; what that changed. Raises ConfigError if it cannot be served."""
-        if (error := self._endpoint.move(setup.config.http)) is not None:
-            raise ConfigError([str(error)])
+    def _change(self, setup: Setup) -> str | None:
+        """Put ``setup`` in place of what runs; what that changed, or None if it was refused."""
+        try:
+            self._endpoint.change(setup.config.http)
+        except WebError as error:
+            self._reload.refuse([str(error)])
+            self._endpoint.restore()
+            return None
         self._config = setup.config
         return str(
             self._cameras.change(

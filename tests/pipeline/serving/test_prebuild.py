@@ -77,7 +77,7 @@ def test_a_build_that_fails_is_told_of_and_no_more(
     assert not prebuild_engine(Path("gate.pt"), {(48, 64)}, EngineConfig())
     (record,) = caplog.records
     assert record.getMessage().startswith(
-        "gate.pt is built beside the cameras, since it cannot be in a process"
+        "gate.pt is built beside the cameras, since a process of its own failed: "
     )
     assert record.getMessage().endswith(fault)
 

@@ -26,7 +26,7 @@ from nightday.engines.backends.base import Engine as EngineProtocol
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.pipeline.cli import main
+from nightday.pipeline.cli import checkpoint_fault, main
 from nightday.pipeline.config.load import LoadedConfig, load_config
 from nightday.pipeline.config.schema import CameraConfig, Config
 from nightday.pipeline.core.clock import SystemClock
@@ -629,7 +629,7 @@ def test_real_checkpoints_are_swapped_when_the_file_changed_and_a_bad_one_change
     models = ModelLoader()
 
     def load() -> Setup:
-        return models.setup(load_config("cameras.yaml"))
+        return models.setup(load_config("cameras.yaml", check_model=checkpoint_fault))
 
     with Run(load(), load, load, load) as run:
         run.wait_for_pictures(5)
