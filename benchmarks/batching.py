@@ -60,7 +60,8 @@ class Asleep:
         """uint8 (N, H, W, 3) → the same."""
         self.sizes.append(len(frames))
         time.sleep(self.batch + self.frame * len(frames))
-        return frames.copy()
+        copied: NDArray[np.uint8] = frames.copy()
+        return copied
 
 
 @dataclass(slots=True)

@@ -128,8 +128,8 @@ def test_cut_takes_features_where_the_paper_does(scene: StudyScene) -> None:
     assert shapes == [(3, 70, 70), (8, 32, 32), (16, 16, 16), (16, 16, 16), (16, 16, 16)]
     with torch.no_grad():
         for head in rival.heads:
-            torch.nn.init.orthogonal_(head[0].weight)  # type: ignore[index,arg-type]
-            torch.nn.init.orthogonal_(head[2].weight)  # type: ignore[index,arg-type]
+            torch.nn.init.orthogonal_(head[0].weight)  # type: ignore[index]
+            torch.nn.init.orthogonal_(head[2].weight)  # type: ignore[index]
         assert rival._nce(night, night) < rival._nce(night, torch.rand_like(night))
 
 
@@ -288,10 +288,10 @@ def test_tables_hold_means_spreads_and_ratios(tmp_path: Path) -> None:
     write("traffic", "night", None, 50.0)
     results = read(table)
 
-    def value(run: Run) -> float:
+    def distance(run: Run) -> float:
         return float(run["final"]["frechet"]["value"])
 
-    text = scene_table(results, value, digits=1, scenes=["traffic", "vehicle"])
+    text = scene_table(results, distance, digits=1, scenes=["traffic", "vehicle"])
     assert "| DiCo | 2 | 3.0 ± 1.0 | 8.0 ± 0.0 | **5.5** | 1.00 |" in text
     assert "| CUT | 1 | 4.0 | 16.0 | **10.0** | 1.63 |" in text  # √(4/3 · 16/8)
     assert "| night itself | – | 50.0 | – | – | – |" in text

@@ -38,7 +38,7 @@ class Converter:
             pytest.fail(f"{PYTHON} is missing: make test-tensorrt makes it")
         self._errors = errors
         self._lines: dict[tuple[str, str], dict[str, Any]] = {}
-        command = [PYTHON, "-m", "tests.trt.convert", str(seed)]
+        command = [str(PYTHON), "-m", "tests.trt.convert", str(seed)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors.open("w"), text=True
