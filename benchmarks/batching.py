@@ -60,8 +60,7 @@ class Asleep:
         """uint8 (N, H, W, 3) → the same."""
         self.sizes.append(len(frames))
         time.sleep(self.batch + self.frame * len(frames))
-        copied: NDArray[np.uint8] = frames.copy()
-        return copied
+        return frames.copy()
 
 
 @dataclass(slots=True)

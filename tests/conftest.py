@@ -27,12 +27,18 @@ MARKED_BY_USE = {
         "benchmarks.study.rivals.Cut",
         "benchmarks.study.rivals.CycleGan",
     },
+    "slow": {"tests.trt.test_conversion.Converter"},
     "alone": {"tests.faults.usage.Usage"},
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the markers of what it uses."""
+    """Give each test the markers of what it uses, and put first the tests that share one long conversion.
+
+    When several processes run the tests, what comes first is the last that another process takes over, so the
+    conversion is done once.
+    """
+    items.sort(key=lambda item: "trt" not in item.path.parts)
     for item in items:
         if isinstance(item, pytest.Function):
             fixtures = [
