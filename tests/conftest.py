@@ -27,7 +27,6 @@ MARKED_BY_USE = {
         "benchmarks.study.rivals.Cut",
         "benchmarks.study.rivals.CycleGan",
     },
-    "slow": {"tests.trt.test_conversion.Converter"},
     "alone": {"tests.faults.usage.Usage"},
 }
 
