@@ -132,9 +132,12 @@ class Bench:
 
     def _openvino(self, model: str, precision: Precision, cache: EngineCache | None = None) -> OpenVinoEngine:
         return OpenVinoEngine(
-            load_checkpoint(self._models[model]), name=model, precision=precision, cache=cache or self._cache,
+            load_checkpoint(self._models[model]),
+            name=model,
+            precision=precision,
+            cache=cache or self._cache,
             calibration=self._calibration,
-        )  # fmt: skip
+        )
 
     def _engines(self, model: str) -> dict[str, Engine]:
         path = self._models[model]
@@ -161,13 +164,19 @@ class Bench:
                         {name: call_of(engine, frames) for name, engine in engines.items()}, self._rounds
                     )
                     eager = times["eager fp32"]
-                    rows.append({
-                        "model": model, "size": f"{width}×{height}", "batch": batch,
-                        "ms": {name: round(statistics.median(each) * 1e3, 1) for name, each in times.items()},
-                        "times eager": {
-                            name: _ratio(eager, each) for name, each in times.items() if each is not eager
-                        },
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            "model": model,
+                            "size": f"{width}×{height}",
+                            "batch": batch,
+                            "ms": {
+                                name: round(statistics.median(each) * 1e3, 1) for name, each in times.items()
+                            },
+                            "times eager": {
+                                name: _ratio(eager, each) for name, each in times.items() if each is not eager
+                            },
+                        }
+                    )
                     print(rows[-1], file=sys.stderr)
         return rows
 
@@ -190,12 +199,15 @@ class Bench:
             through = functools.partial(_through_loop, engine, videos)
             times = in_turns({"bare": bare, "loop": through}, self._rounds)
             count = len(self._nights) * CAMERAS
-            rows.append({
-                "engine": f"{model} {engine.info.precision}", "cameras": CAMERAS,
-                "bare fps": round(count / statistics.median(times["bare"]), 1),
-                "loop fps": round(count / statistics.median(times["loop"]), 1),
-                "loop / bare": _ratio(times["bare"], times["loop"], 3),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "engine": f"{model} {engine.info.precision}",
+                    "cameras": CAMERAS,
+                    "bare fps": round(count / statistics.median(times["bare"]), 1),
+                    "loop fps": round(count / statistics.median(times["loop"]), 1),
+                    "loop / bare": _ratio(times["bare"], times["loop"], 3),
+                }
+            )
             print(rows[-1], file=sys.stderr)
         return rows
 
@@ -213,11 +225,14 @@ class Bench:
                         began = time.perf_counter()
                         engine.prepare(288, 352)
                         times.append(time.perf_counter() - began)
-            rows.append({
-                "engine": f"light {precision}",
-                "build s": round(statistics.median(build), 2), "load s": round(statistics.median(load), 3),
-                "load / build": _ratio(load, build, 3),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "engine": f"light {precision}",
+                    "build s": round(statistics.median(build), 2),
+                    "load s": round(statistics.median(load), 3),
+                    "load / build": _ratio(load, build, 3),
+                }
+            )
             print(rows[-1], file=sys.stderr)
         return rows
 
@@ -268,7 +283,7 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
         lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine)
     loop = WorkerPool(
         lines, ready=ready, max_batch=8, stop=stop, batches=Histogram(BATCH_BOUNDS), clock=clock
-    )  # fmt: skip
+    )
 
     def feed(line: Channel) -> None:
         for number, video in enumerate(videos):

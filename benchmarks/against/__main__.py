@@ -156,11 +156,16 @@ class Bench:
             seconds = end_to_end(server, notes)
         own = figures_of(notes, 1)
         row = {
-            "model": model, "size": "640×360", "fps": round(own.fps, 2),
-            "end to end p50 ms": _ms(percentile(seconds, 50)), "end to end p95 ms": _ms(percentile(seconds, 95)),
-            "decoded to sent p50 ms": _ms(own.latency_p50), "decoded to sent p95 ms": _ms(own.latency_p95),
-            "cores": round(own.cpu, 2), **notes.more,
-        }  # fmt: skip
+            "model": model,
+            "size": "640×360",
+            "fps": round(own.fps, 2),
+            "end to end p50 ms": _ms(percentile(seconds, 50)),
+            "end to end p95 ms": _ms(percentile(seconds, 95)),
+            "decoded to sent p50 ms": _ms(own.latency_p50),
+            "decoded to sent p95 ms": _ms(own.latency_p95),
+            "cores": round(own.cpu, 2),
+            **notes.more,
+        }
         print(row, file=sys.stderr)
         return row
 
@@ -191,10 +196,17 @@ class Bench:
         folder.mkdir()
         backend, precision = self.engines[model]
         return Job(
-            urls=(server.url("/cam"),) * cameras, rate=rate, height=size[0], width=size[1],
-            model=str(self.models[model]), backend=backend, precision=precision, folder=str(folder),
-            settle=self._settle, seconds=self._seconds,
-        )  # fmt: skip
+            urls=(server.url("/cam"),) * cameras,
+            rate=rate,
+            height=size[0],
+            width=size[1],
+            model=str(self.models[model]),
+            backend=backend,
+            precision=precision,
+            folder=str(folder),
+            settle=self._settle,
+            seconds=self._seconds,
+        )
 
     def _run(self, name: str, job: Job) -> Notes:
         if name == "opencv":

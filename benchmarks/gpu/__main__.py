@@ -33,8 +33,14 @@ from nightday.engines.cache.machine import cpu, gpu
 
 RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
 PACKAGES = (
-    "torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-cu13", "tensorrt-rtx-cu13", "triton", "av",
-)  # fmt: skip
+    "torch-tensorrt",
+    "torch-tensorrt-rtx",
+    "tensorrt",
+    "tensorrt-cu13",
+    "tensorrt-rtx-cu13",
+    "triton",
+    "av",
+)
 RESERVE = 15  # seconds kept of --minutes for what a part cannot interrupt
 
 

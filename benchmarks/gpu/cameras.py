@@ -204,9 +204,15 @@ def to_rgb(frames: list[Nv12], size: tuple[int, int], device: torch.device) -> T
 
 
 def serve(
-    source: Source, run: Run, size: tuple[int, int], machine: Machine, *, batch: int, seconds: float,
+    source: Source,
+    run: Run,
+    size: tuple[int, int],
+    machine: Machine,
+    *,
+    batch: int,
+    seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Translate what ``source`` offers for a while: p95 seconds from decode to tensor, shares translated and busy."""
     latencies: list[float] = []
     busy, end = 0.0, clock() + seconds
@@ -230,9 +236,16 @@ def serve(
 
 
 def most_cameras(
-    opened: Callable[[int], Any], run: Run, size: tuple[int, int], machine: Machine, budget: Budget, *,
-    bare_fps: float, batch: int, seconds: float,
-) -> dict[str, Any]:  # fmt: skip
+    opened: Callable[[int], Any],
+    run: Run,
+    size: tuple[int, int],
+    machine: Machine,
+    budget: Budget,
+    *,
+    bare_fps: float,
+    batch: int,
+    seconds: float,
+) -> dict[str, Any]:
     """The largest number of cameras within the bar, tried from what the bare model would serve downwards.
 
     Args:

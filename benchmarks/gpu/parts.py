@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -71,10 +71,14 @@ def generator_share(machine: Machine, budget: Budget) -> dict[str, Any]:
             "against_eager": ratio(times["eager"], spent),
         }
     return {
-        "bar": "share of the matrix product's rate ≥ 0.55", "batch": batch, "size": size,
-        "gflop_a_frame": each / 1e9, "matmul_side": side, "matmul_tflops": statistics.median(matmul) / 1e12,
+        "bar": "share of the matrix product's rate ≥ 0.55",
+        "batch": batch,
+        "size": size,
+        "gflop_a_frame": each / 1e9,
+        "matmul_side": side,
+        "matmul_tflops": statistics.median(matmul) / 1e12,
         **rows,
-    }  # fmt: skip
+    }
 
 
 def cameras_served(machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -208,18 +212,22 @@ def training_step(machine: Machine, budget: Budget) -> dict[str, Any]:
     """A training step of DiCo against one of CUT."""
     from benchmarks import train_speed  # PyAV and OpenCV
 
-    smoke = machine.smoke
-    budget.ask(0 if smoke else 30)
+    size: Literal["compact", "paper"] = "compact" if machine.smoke else "paper"
+    crop, steps, mixed = (64, 1, False) if machine.smoke else (256, 20, True)
+    device: Literal["cpu", "cuda"] = "cuda" if machine.device.type == "cuda" else "cpu"
+    methods = ("dico", "cut")
+    budget.ask(0 if machine.smoke else 30)
     times = train_speed.measure(
-        size="compact" if smoke else "paper", crop=64 if smoke else 256, steps=1 if smoke else 20,
-        device="cuda" if machine.device.type == "cuda" else "cpu", mixed=not smoke, methods=("dico", "cut"),
-    )  # fmt: skip
+        size=size, crop=crop, steps=steps, device=device, mixed=mixed, methods=methods
+    )
     return {
-        "size": "compact" if smoke else "paper", "crop": 64 if smoke else 256, "mixed": not smoke,
+        "size": size,
+        "crop": crop,
+        "mixed": mixed,
         **{f"{name}_s": statistics.median(spent) for name, spent in times.items()},
         "CUT / DiCo": ratio(times["cut"], times["dico"]),
         "published CUT / DiCo": ratio(times[train_speed.PUBLISHED], times["dico"]),
-    }  # fmt: skip
+    }
 
 
 def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -317,9 +325,17 @@ def _nights() -> tuple[NDArray[np.uint8], str]:
 
 
 def _try(
-    rows: dict[str, Any], name: str, kind: str, model: NightToDay, size: tuple[int, int], batch: int,
-    machine: Machine, budget: Budget, precision: str = "fp16", calibration: Sequence[NDArray[np.uint8]] = (),
-) -> Run | None:  # fmt: skip
+    rows: dict[str, Any],
+    name: str,
+    kind: str,
+    model: NightToDay,
+    size: tuple[int, int],
+    batch: int,
+    machine: Machine,
+    budget: Budget,
+    precision: str = "fp16",
+    calibration: Sequence[NDArray[np.uint8]] = (),
+) -> Run | None:
     """What ``make`` makes, or None and a row that says why not."""
     try:
         budget.ask(1)

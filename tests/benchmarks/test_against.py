@@ -67,7 +67,13 @@ def test_bars() -> None:
 
 def test_a_job_survives_the_command_line() -> None:
     job = Job(
-        urls=("rtsp://a/1", "rtsp://b/2"), rate=25, height=288, width=352, model="m.pt", backend="openvino",
-        precision="int8", folder="/tmp/x",
-    )  # fmt: skip
+        urls=("rtsp://a/1", "rtsp://b/2"),
+        rate=25,
+        height=288,
+        width=352,
+        model="m.pt",
+        backend="openvino",
+        precision="int8",
+        folder="/tmp/x",
+    )
     assert Job.parse(job.text()) == job

@@ -37,6 +37,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.slow
 def test_every_part_runs_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gpu.json"
     assert command.main(["--smoke", "--json", str(path)]) == 0
