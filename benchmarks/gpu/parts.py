@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.gpu import cameras
 from benchmarks.gpu.budget import Budget, OutOfTimeError, not_measured
+from benchmarks.gpu.night_frames import night_frames
 from benchmarks.gpu.runners import KINDS, Machine, Run, make, products, ratio, seconds_each
 from nightday.engines.backends.tensorrt.export import Whole
 from nightday.engines.cache.engine_cache import EngineCache
@@ -238,7 +239,7 @@ def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
     path = ROOT / "weights" / "a1_barnet.pt"
     model, calibration = load_checkpoint(path), golden_frames(path)
     rows: dict[str, Any] = {"against": "eager fp32 without TF32, dB, the worst of the frames"}
-    pictures, rows["frames"] = _nights()
+    pictures, rows["frames"] = night_frames()
     if machine.smoke:
         pictures = pictures[:, :48, :64]
     frames = torch.from_numpy(np.ascontiguousarray(pictures)).to(machine.device)
@@ -306,22 +307,6 @@ def _psnr(got: Tensor, want: Tensor) -> float | str:
 
 def _frames(batch: int, size: tuple[int, int], machine: Machine) -> Tensor:
     return torch.randint(0, 60, (batch, *size, 3), dtype=torch.uint8).to(machine.device)
-
-
-def _nights() -> tuple[NDArray[np.uint8], str]:
-    """Night frames (N, H, W, 3), and what they are."""
-    try:
-        from nightday.train.footage.scene import read_frames
-
-        clips = ("night_a1_barnet_simulated.mp4", "night_tfl_07450_piccadilly.mp4")
-        folder = ROOT / "benchmarks" / "clips"
-        return np.stack(
-            [read_frames(folder / clip)[i] for clip in clips for i in (20, 200)]
-        ), "four of the clips"
-    except ImportError as error:
-        rng = np.random.default_rng(0)
-        smooth = rng.integers(0, 60, (4, 36, 44, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-        return smooth + rng.integers(0, 6, smooth.shape, dtype=np.uint8), f"made up: {error}"
 
 
 def _try(
