@@ -1,1 +1,1 @@
-"""Measurements; every figure in ``benchmarks/results`` names the command here that gives it."""
+"""Measurements. ``benchmarks/results`` names, for every figure, the command here that gives it."""

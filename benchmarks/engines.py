@@ -1,15 +1,16 @@
-"""CPU engines against PyTorch eager, the loop against the bare engine, loading against building; on two cores.
+"""CPU engines compared with eager PyTorch, the pipeline with the bare engine, loading with building; on two cores.
 
     python -m benchmarks.engines
 
-Prints what it measures and writes it to benchmarks/results/engines.json. What is compared runs in turns, and the
-medians of the rounds' ratios count: other work on the machine then weighs on all alike.
+It prints its figures and writes them to benchmarks/results/engines.json. The things compared run in turns and the
+result is the median of the rounds' ratios, so that other work on the machine slows all of them alike.
 
-- ``speed``: each engine against eager fp32 of the same model; the best of int8 and bf16 is to be 4 times as fast for
-  compact. Compact has random weights, which cost what trained ones do; light is the shipped model.
-- ``loop``: four cameras' decoded frames through the pipeline's loop, colour conversion and marks included, without
-  outputs, against OpenVINO's requests alone on the same pictures; at least 0.95 of their rate.
-- ``load``: an engine from the cache against building it; at most 5 % of the time.
+- ``speed``: each engine compared with eager fp32 of the same model. The faster of int8 and bf16 must be at least
+  4 times as fast for compact. Compact has random weights, which take as long as trained ones; light is the shipped
+  model.
+- ``loop``: decoded frames of four cameras go through the pipeline's workers, with colour conversion and marks but
+  without outputs. They must reach at least 0.95 of the rate of OpenVINO's requests alone on the same pictures.
+- ``load``: loading an engine from the cache must take at most 5 % of the time that building it takes.
 """
 
 from __future__ import annotations

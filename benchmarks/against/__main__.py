@@ -1,10 +1,10 @@
-"""The pipeline on RTSP cameras: one camera end to end, and four beside what else does its work; on two cores.
+"""The pipeline on RTSP cameras: one camera end to end, and four compared with other programs; on two cores.
 
     python -m benchmarks.against --roboflow PYTHON
 
-Prints what it measures and writes it to benchmarks/results/against.json. GStreamer's RTSP server runs on this
-machine; it and every contestant, one at a time, have the same two cores. Rounds alternate, and medians of their
-ratios count.
+It prints its figures and writes them to benchmarks/results/against.json. GStreamer's RTSP server runs on this
+machine. It shares the same two cores with one contestant at a time. Rounds alternate, and the results are medians of
+their ratios.
 
 - ``single``: one camera of 640×360 at 25 fps, translated and restreamed to the server it came from. 25 fps, and p95
   below 200 ms from when the server sent a frame to when it had the translated one back. Both moments are the

@@ -1,4 +1,4 @@
-"""The same model behind each thing that can run it on a GPU, bytes in and out of the device's memory."""
+"""One model run by each backend that a GPU has; frames are bytes in the GPU's memory, in and out."""
 
 from __future__ import annotations
 
