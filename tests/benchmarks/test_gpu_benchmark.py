@@ -151,6 +151,7 @@ def test_a_budget_ends() -> None:
     assert not_measured(RuntimeError("two\n lines")) == "not measured: two lines"
 
 
+@pytest.mark.slow
 def test_products_are_those_of_the_published_sizes() -> None:
     # The classic ResNet-9 of 64 channels has 49.6 G at 256×256 with 3 input channels and transposed convolutions.
     classic = NightToDay(GeneratorSettings(blocks=9, width=64, input="rgb", upsample="transposed"))

@@ -63,6 +63,7 @@ def test_the_six_scenes_name_their_origin_and_cut_clips_by_time() -> None:
             assert all(before[1] <= after[0] for before, after in itertools.pairwise(parts))
 
 
+@pytest.mark.slow
 def test_a_clip_gives_unpaired_pictures_and_a_test_with_truth(tmp_path: Path) -> None:
     clip = tmp_path / entries()["scenes"]["vehicle"]["clip"]
     clip.parent.mkdir()
@@ -101,6 +102,7 @@ def test_stills_follow_the_manifest(tmp_path: Path) -> None:
     assert scene.test.keep[10:, 10:].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RIVALS))
 def test_a_rival_moves_every_network_and_repeats_with_its_seed(scene: StudyScene, name: str) -> None:
     def run(seed: int) -> dict[str, torch.Tensor]:
@@ -189,6 +191,7 @@ def test_a_run_leaves_its_scores_settings_and_pictures(scene: StudyScene, tmp_pa
     assert len(picture_paths(runs, "vehicle", key)) == 3
 
 
+@pytest.mark.slow
 def test_ablations_change_what_they_name_and_nothing_else(scene: StudyScene, tmp_path: Path) -> None:
     def settings(key: str) -> object:
         train = METHODS[key].train
