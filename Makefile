@@ -1,5 +1,6 @@
 # make demo    run two cameras from bundled clips
-# make test    every test        make lint    style and types
+# make check   style, types, import contracts, and every test that needs neither an RTSP server nor a training
+# make test    every test        make lint    style, types and import contracts
 # make test-tensorrt    the conversion to TensorRT alone (part of make test; 110 MB)
 
 PYTHON ?= python3
@@ -14,15 +15,33 @@ TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
-.PHONY: demo test test-tensorrt lint clean test-packages
+# Processes that run tests. Many tests wait, so make test uses more processes than a small machine has cores.
+CHECK_WORKERS ?= 2
+TEST_WORKERS ?= 3
+PYTEST := $(BIN)/pytest -q --dist worksteal
+
+.PHONY: demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
 	$(BIN)/nightday-stream --cameras cameras.yaml --duration 25
 	@echo "side by side (night, day): out/a1_barnet/side-by-side.png out/piccadilly/side-by-side.png"
 
-test: $(VENV)/dev $(RTX)/ready test-packages
-	$(BIN)/pytest
+# Types and tests run side by side; --output-sync keeps their outputs apart.
+check: style
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target types check-tests
+
+check-tests: $(VENV)/dev test-packages
+	$(PYTEST) -n $(CHECK_WORKERS) -m "not server and not training and not slow and not alone"
+
+# Tests that measure time or memory run before the others, in one process and with nothing beside them.
+test: test-alone test-others
+
+test-alone test-others: $(VENV)/dev $(RTX)/ready test-packages
+test-alone:
+	$(PYTEST) -m alone
+test-others:
+	$(PYTEST) -n $(TEST_WORKERS) -m "not alone"
 
 test-tensorrt: $(VENV)/dev $(RTX)/ready
 	$(BIN)/pytest tests/trt
@@ -33,10 +52,15 @@ $(TYPES):
 	mkdir -p $@
 	for package in engines pipeline train; do ln -sfn ../../../$$package $@/$$package; done
 
-lint: $(VENV)/dev $(TYPES)
+lint: style types
+
+style: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev $(TYPES)
 	$(BIN)/mypy
+	PYTHONPATH=build/types $(BIN)/lint-imports --no-logo --cache-dir build/import_linter
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \

@@ -85,9 +85,17 @@ def main() -> int:
     alone = replace(default_settings("paired"), steps=args.steps, mixed=args.mixed, seed=args.seeds[0])
     pairs = load_checkpoint(_translator(scene, args.runs, alone))
     settings = replace(
-        default_settings("blend"), steps=args.tune, mixed=args.mixed, pairs=4, batch=1, crop=(128, 176),
-        still_weight=0.0, shade=2.0, learning_rate=5e-4, start_from=str(args.general),
-    )  # fmt: skip
+        default_settings("blend"),
+        steps=args.tune,
+        mixed=args.mixed,
+        pairs=4,
+        batch=1,
+        crop=(128, 176),
+        still_weight=0.0,
+        shade=2.0,
+        learning_rate=5e-4,
+        start_from=str(args.general),
+    )
     seeing = [
         load_checkpoint(_translator(scene, args.runs, replace(settings, seed=seed), others=others))
         for seed in args.seeds
@@ -146,11 +154,14 @@ def main() -> int:
         sep="\n",
     )
     result = {
-        "date": str(date.today()), "hardware": hardware("cpu"), "steps": args.steps, "tune": args.tune,
+        "date": str(date.today()),
+        "hardware": hardware("cpu"),
+        "steps": args.steps,
+        "tune": args.tune,
         "seeds": args.seeds,
         "gap_closed": closed,
         "rows": rows,
-    }  # fmt: skip
+    }
     RESULT.write_text(json.dumps(_rounded(result), indent=1) + "\n")
     write_picture(args.runs / "seen.png", _seen(detect, [days, nights, methods[EVENING]]))
     print(args.runs / "seen.png")
@@ -216,10 +227,16 @@ def _seen(detect: Detect, columns: Sequence[Sequence[Image]]) -> Image:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     columns = {
-        "ap50": "AP50", "recall": "recall", "recall_small": "small", "recall_medium": "medium",
-        "recall_large": "large", "recall_new": "not in x_ref", "precision": "precision",
-        "false_alarms": "false alarms, empty road", "psnr_foreground": "PSNR foreground",
-    }  # fmt: skip
+        "ap50": "AP50",
+        "recall": "recall",
+        "recall_small": "small",
+        "recall_medium": "medium",
+        "recall_large": "large",
+        "recall_new": "not in x_ref",
+        "precision": "precision",
+        "false_alarms": "false alarms, empty road",
+        "psnr_foreground": "PSNR foreground",
+    }
     lines = ["| pictures | " + " | ".join(columns.values()) + " |", "|---|" + "---:|" * len(columns)]
     for row in rows:
         cells = [f"{row[c]:.3f}" if c in row and row[c] == row[c] else "–" for c in columns]

@@ -1,15 +1,16 @@
-"""CPU engines against PyTorch eager, the loop against the bare engine, loading against building; on two cores.
+"""CPU engines compared with eager PyTorch, the pipeline with the bare engine, loading with building; on two cores.
 
     python -m benchmarks.engines
 
-Prints what it measures and writes it to benchmarks/results/engines.json. What is compared runs in turns, and the
-medians of the rounds' ratios count: other work on the machine then weighs on all alike.
+It prints its figures and writes them to benchmarks/results/engines.json. The things compared run in turns and the
+result is the median of the rounds' ratios, so that other work on the machine slows all of them alike.
 
-- ``speed``: each engine against eager fp32 of the same model; the best of int8 and bf16 is to be 4 times as fast for
-  compact. Compact has random weights, which cost what trained ones do; light is the shipped model.
-- ``loop``: four cameras' decoded frames through the pipeline's loop, colour conversion and marks included, without
-  outputs, against OpenVINO's requests alone on the same pictures; at least 0.95 of their rate.
-- ``load``: an engine from the cache against building it; at most 5 % of the time.
+- ``speed``: each engine compared with eager fp32 of the same model. The faster of int8 and bf16 must be at least
+  4 times as fast for compact. Compact has random weights, which take as long as trained ones; light is the shipped
+  model.
+- ``loop``: decoded frames of four cameras go through the pipeline's workers, with colour conversion and marks but
+  without outputs. They must reach at least 0.95 of the rate of OpenVINO's requests alone on the same pictures.
+- ``load``: loading an engine from the cache must take at most 5 % of the time that building it takes.
 """
 
 from __future__ import annotations
@@ -132,9 +133,12 @@ class Bench:
 
     def _openvino(self, model: str, precision: Precision, cache: EngineCache | None = None) -> OpenVinoEngine:
         return OpenVinoEngine(
-            load_checkpoint(self._models[model]), name=model, precision=precision, cache=cache or self._cache,
+            load_checkpoint(self._models[model]),
+            name=model,
+            precision=precision,
+            cache=cache or self._cache,
             calibration=self._calibration,
-        )  # fmt: skip
+        )
 
     def _engines(self, model: str) -> dict[str, Engine]:
         path = self._models[model]
@@ -161,13 +165,19 @@ class Bench:
                         {name: call_of(engine, frames) for name, engine in engines.items()}, self._rounds
                     )
                     eager = times["eager fp32"]
-                    rows.append({
-                        "model": model, "size": f"{width}×{height}", "batch": batch,
-                        "ms": {name: round(statistics.median(each) * 1e3, 1) for name, each in times.items()},
-                        "times eager": {
-                            name: _ratio(eager, each) for name, each in times.items() if each is not eager
-                        },
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            "model": model,
+                            "size": f"{width}×{height}",
+                            "batch": batch,
+                            "ms": {
+                                name: round(statistics.median(each) * 1e3, 1) for name, each in times.items()
+                            },
+                            "times eager": {
+                                name: _ratio(eager, each) for name, each in times.items() if each is not eager
+                            },
+                        }
+                    )
                     print(rows[-1], file=sys.stderr)
         return rows
 
@@ -190,12 +200,15 @@ class Bench:
             through = functools.partial(_through_loop, engine, videos)
             times = in_turns({"bare": bare, "loop": through}, self._rounds)
             count = len(self._nights) * CAMERAS
-            rows.append({
-                "engine": f"{model} {engine.info.precision}", "cameras": CAMERAS,
-                "bare fps": round(count / statistics.median(times["bare"]), 1),
-                "loop fps": round(count / statistics.median(times["loop"]), 1),
-                "loop / bare": _ratio(times["bare"], times["loop"], 3),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "engine": f"{model} {engine.info.precision}",
+                    "cameras": CAMERAS,
+                    "bare fps": round(count / statistics.median(times["bare"]), 1),
+                    "loop fps": round(count / statistics.median(times["loop"]), 1),
+                    "loop / bare": _ratio(times["bare"], times["loop"], 3),
+                }
+            )
             print(rows[-1], file=sys.stderr)
         return rows
 
@@ -213,11 +226,14 @@ class Bench:
                         began = time.perf_counter()
                         engine.prepare(288, 352)
                         times.append(time.perf_counter() - began)
-            rows.append({
-                "engine": f"light {precision}",
-                "build s": round(statistics.median(build), 2), "load s": round(statistics.median(load), 3),
-                "load / build": _ratio(load, build, 3),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "engine": f"light {precision}",
+                    "build s": round(statistics.median(build), 2),
+                    "load s": round(statistics.median(load), 3),
+                    "load / build": _ratio(load, build, 3),
+                }
+            )
             print(rows[-1], file=sys.stderr)
         return rows
 
@@ -268,7 +284,7 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
         lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine)
     loop = WorkerPool(
         lines, ready=ready, max_batch=8, stop=stop, batches=Histogram(BATCH_BOUNDS), clock=clock
-    )  # fmt: skip
+    )
 
     def feed(line: Channel) -> None:
         for number, video in enumerate(videos):

@@ -68,12 +68,23 @@ def main() -> int:
         camera for pair in zip(*(cameras(paths, height=h) for h in HEIGHTS), strict=True) for camera in pair
     ]
     settings = replace(
-        default_settings("blend"), generator=LIGHT, still_weight=0.0, detector=args.detector,
-        detector_weight=2.0 if args.detector else 0.0, pairs=args.pairs, batch=1, crop=(128, 176),
-        steps=args.steps, others_share=len(others) / (len(others) + 1), mixed=args.mixed, seed=11,
-        save_every=250, sample_every=1000, start_from=args.start_from,
+        default_settings("blend"),
+        generator=LIGHT,
+        still_weight=0.0,
+        detector=args.detector,
+        detector_weight=2.0 if args.detector else 0.0,
+        pairs=args.pairs,
+        batch=1,
+        crop=(128, 176),
+        steps=args.steps,
+        others_share=len(others) / (len(others) + 1),
+        mixed=args.mixed,
+        seed=11,
+        save_every=250,
+        sample_every=1000,
+        start_from=args.start_from,
         learning_rate=5e-4 if args.start_from else None,
-    )  # fmt: skip
+    )
     trainer = Trainer(first, settings, args.out, others=others)
     trainer.resume()
     trainer.run(lambda step, terms: logging.info("%d %s", step, terms) if step % 50 == 0 else None)

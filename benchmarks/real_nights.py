@@ -64,17 +64,27 @@ def main() -> int:
     labels = {entry["stills"]: entry["labels"] for entry in entries()["scenes"].values() if "stills" in entry}
     lta = labels["lta/4713"][:1]  # its logo, which all of LTA's have
     budget = Budget(
-        steps=args.steps, device=args.device, mixed=args.mixed, vgg=args.vgg, general=args.general,
-        others=other_cameras(list(clips(args.footage)), height=args.height) if args.method == "own_general" else (),
-    )  # fmt: skip
+        steps=args.steps,
+        device=args.device,
+        mixed=args.mixed,
+        vgg=args.vgg,
+        general=args.general,
+        others=other_cameras(list(clips(args.footage)), height=args.height)
+        if args.method == "own_general"
+        else (),
+    )
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[float, Image]] = []
     try:
         for camera in args.only or cameras(args.footage):
             scene = load_stills(
-                camera.replace("/", "_"), args.footage, camera, height=args.height, title=camera,
+                camera.replace("/", "_"),
+                args.footage,
+                camera,
+                height=args.height,
+                title=camera,
                 labels=labels.get(camera, lta if camera.startswith("lta") else []),
-            )  # fmt: skip
+            )
             row, picture = _camera(scene, args.method, budget, args.runs)
             logging.info("%s", row)
             rows.append(row)
@@ -96,10 +106,17 @@ def main() -> int:
     print(f"\n{enough} of {len(rows)} cameras gain {GAIN:g} dB or more")
     if not args.only:
         result = {
-            "date": str(date.today()), "hardware": hardware(args.device), "method": args.method, "steps": args.steps,
-            "height": args.height, "features": args.vgg, "enough": enough,
-            "cameras": [{k: None if v != v else v for k, v in row.items()} for row in rows],  # JSON knows no NaN
-        }  # fmt: skip
+            "date": str(date.today()),
+            "hardware": hardware(args.device),
+            "method": args.method,
+            "steps": args.steps,
+            "height": args.height,
+            "features": args.vgg,
+            "enough": enough,
+            "cameras": [
+                {k: None if v != v else v for k, v in row.items()} for row in rows
+            ],  # JSON knows no NaN
+        }
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
     width = max(picture.shape[1] for _, picture in pictures)
     sheet = [
@@ -133,10 +150,15 @@ def _camera(scene: StudyScene, method: str, budget: Budget, runs: Path) -> tuple
     last = len(outputs) - 1
     columns = [test.background, test.nights[0], outputs[0], test.nights[last], outputs[last]]
     row = {
-        "camera": scene.title, "days": len(scene.train.day), "nights_learned": len(scene.train.night),
-        "nights": len(outputs), "night": round(night, 3), "output": round(output, 3),
-        "gain": round(output - night, 3), **{name: round(value, 4) for name, value in asdict(things).items()},
-    }  # fmt: skip
+        "camera": scene.title,
+        "days": len(scene.train.day),
+        "nights_learned": len(scene.train.night),
+        "nights": len(outputs),
+        "night": round(night, 3),
+        "output": round(output, 3),
+        "gain": round(output - night, 3),
+        **{name: round(value, 4) for name, value in asdict(things).items()},
+    }
     return row, np.hstack(columns)
 
 

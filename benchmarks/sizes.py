@@ -88,10 +88,16 @@ def _train(name: str, args: argparse.Namespace) -> None:
     size, taught = name.removesuffix(TAUGHT), name.endswith(TAUGHT)
     demo = split()
     settings = replace(
-        default_settings("blend"), generator=SIZES[size], steps=args.steps, batch=1, pairs=2,
-        learning_rate=RATES.get(size), teacher=str(args.runs / TEACHER / "model.pt") if taught else None,
-        mixed=args.mixed, seed=7,
-    )  # fmt: skip
+        default_settings("blend"),
+        generator=SIZES[size],
+        steps=args.steps,
+        batch=1,
+        pairs=2,
+        learning_rate=RATES.get(size),
+        teacher=str(args.runs / TEACHER / "model.pt") if taught else None,
+        mixed=args.mixed,
+        seed=7,
+    )
     trainer = Trainer(Scene("a1_barnet", demo.day, demo.night, demo.background), settings, args.runs / name)
     trainer.resume()
     began, first = time.process_time(), trainer.step

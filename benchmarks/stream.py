@@ -1,4 +1,4 @@
-"""One camera at 25 fps, and the loop against the bare engine.
+"""One camera at 25 fps, and the pipeline compared with the bare engine.
 
     python -m benchmarks.stream --model weights/a1_barnet.pt
 
@@ -7,7 +7,7 @@ runs, on the real 352×288 night clip:
 - ``file`` and ``rtsp``: the clip at its own pace for a minute, from disk and from GStreamer's RTSP server on
   this machine, into an MP4 (and from RTSP a restream to the same server), with background and snapshot. No frame
   may be dropped through overload, and p95 latency from decode to written must stay below 250 ms.
-- ``ratio``: the clip as fast as it goes through the whole line, against the engine alone on the same frames
+- ``ratio``: the clip as fast as it goes through the whole pipeline, compared with the engine alone on the same frames
   decoded beforehand; rounds alternate, and the median of the rounds' ratios counts.
 """
 
@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from nightday.engines import Engine, load_engine
 from nightday.pipeline.config.schema import CameraConfig, Config
-from nightday.pipeline.supervision.runtime import Outcome, run
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import run
 from nightday.train.footage.scene import read_frames
 from tests.support.rtsp_server import RtspServer
 

@@ -50,9 +50,14 @@ def measure(
         assert train is not None
         learners[name] = train(scene, budget, 0, Path("runs/speed"))
     learners[PUBLISHED] = PublishedCut(
-        scene, replace(SIZES[size], input="rgb"), crop=(crop, crop), steps=budget.steps, seed=0, device=device,
+        scene,
+        replace(SIZES[size], input="rgb"),
+        crop=(crop, crop),
+        steps=budget.steps,
+        seed=0,
+        device=device,
         mixed=mixed,
-    )  # fmt: skip
+    )
     seconds: dict[str, list[float]] = {name: [] for name in learners}
     for step in range(steps + 2):
         for name, learner in learners.items():
@@ -88,9 +93,14 @@ def main() -> int:
         )
     if args.json:
         result = {
-            "date": str(date.today()), "hardware": hardware(args.device), "size": args.size, "crop": args.crop,
-            "mixed": args.mixed, "steps": args.steps, "seconds_per_step": medians,
-        }  # fmt: skip
+            "date": str(date.today()),
+            "hardware": hardware(args.device),
+            "size": args.size,
+            "crop": args.crop,
+            "mixed": args.mixed,
+            "steps": args.steps,
+            "seconds_per_step": medians,
+        }
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 

@@ -1,17 +1,56 @@
-"""What every test starts from."""
+"""What every test starts from, and the markers that tests get by what they use."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 # Small arrays gain nothing from threads, and beside other work threads that spin for each other cost tenfold.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+# OpenVINO reports over the network that it is used, and forks this process to do so, unless this module is missing.
+# The engines see to that, but some test modules import OpenVINO before them.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import pytest  # noqa: E402
 
 from nightday.pipeline.core import camera_url  # noqa: E402
+from tests.support.reach import reached  # noqa: E402
+
+# A test that uses one of these, directly or through helpers and fixtures of the tests, gets the marker.
+MARKED_BY_USE = {
+    "server": {"tests.support.rtsp_server.RtspServer"},
+    "training": {
+        "nightday.train.run.trainer.Trainer",
+        "benchmarks.study.run.run_one",
+        "benchmarks.study.rivals.Cut",
+        "benchmarks.study.rivals.CycleGan",
+    },
+    "alone": {"tests.faults.usage.Usage"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the markers of what it uses, and put first the tests that share one long conversion.
+
+    When several processes run the tests, what comes first is the last that another process takes over, so the
+    conversion is done once.
+    """
+    items.sort(key=lambda item: "trt" not in item.path.parts)
+    for item in items:
+        if isinstance(item, pytest.Function):
+            fixtures = [
+                fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known
+            ]
+            used = {_full_name(thing) for thing in reached([item.function, *fixtures])}
+            for marker, names in MARKED_BY_USE.items():
+                if used & names:
+                    item.add_marker(marker)
+
+
+def _full_name(thing: object) -> str:
+    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
 
 
 @pytest.fixture(autouse=True)

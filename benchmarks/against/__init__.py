@@ -1,1 +1,1 @@
-"""``python -m benchmarks.against``: the pipeline on RTSP cameras, alone and beside what else does its work."""
+"""``python -m benchmarks.against``: the pipeline on RTSP cameras, compared with other programs for the same work."""

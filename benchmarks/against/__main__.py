@@ -1,10 +1,10 @@
-"""The pipeline on RTSP cameras: one camera end to end, and four beside what else does its work; on two cores.
+"""The pipeline on RTSP cameras: one camera end to end, and four compared with other programs; on two cores.
 
     python -m benchmarks.against --roboflow PYTHON
 
-Prints what it measures and writes it to benchmarks/results/against.json. GStreamer's RTSP server runs on this
-machine; it and every contestant, one at a time, have the same two cores. Rounds alternate, and medians of their
-ratios count.
+It prints its figures and writes them to benchmarks/results/against.json. GStreamer's RTSP server runs on this
+machine. It shares the same two cores with one contestant at a time. Rounds alternate, and the results are medians of
+their ratios.
 
 - ``single``: one camera of 640×360 at 25 fps, translated and restreamed to the server it came from. 25 fps, and p95
   below 200 ms from when the server sent a frame to when it had the translated one back. Both moments are the
@@ -156,11 +156,16 @@ class Bench:
             seconds = end_to_end(server, notes)
         own = figures_of(notes, 1)
         row = {
-            "model": model, "size": "640×360", "fps": round(own.fps, 2),
-            "end to end p50 ms": _ms(percentile(seconds, 50)), "end to end p95 ms": _ms(percentile(seconds, 95)),
-            "decoded to sent p50 ms": _ms(own.latency_p50), "decoded to sent p95 ms": _ms(own.latency_p95),
-            "cores": round(own.cpu, 2), **notes.more,
-        }  # fmt: skip
+            "model": model,
+            "size": "640×360",
+            "fps": round(own.fps, 2),
+            "end to end p50 ms": _ms(percentile(seconds, 50)),
+            "end to end p95 ms": _ms(percentile(seconds, 95)),
+            "decoded to sent p50 ms": _ms(own.latency_p50),
+            "decoded to sent p95 ms": _ms(own.latency_p95),
+            "cores": round(own.cpu, 2),
+            **notes.more,
+        }
         print(row, file=sys.stderr)
         return row
 
@@ -191,10 +196,17 @@ class Bench:
         folder.mkdir()
         backend, precision = self.engines[model]
         return Job(
-            urls=(server.url("/cam"),) * cameras, rate=rate, height=size[0], width=size[1],
-            model=str(self.models[model]), backend=backend, precision=precision, folder=str(folder),
-            settle=self._settle, seconds=self._seconds,
-        )  # fmt: skip
+            urls=(server.url("/cam"),) * cameras,
+            rate=rate,
+            height=size[0],
+            width=size[1],
+            model=str(self.models[model]),
+            backend=backend,
+            precision=precision,
+            folder=str(folder),
+            settle=self._settle,
+            seconds=self._seconds,
+        )
 
     def _run(self, name: str, job: Job) -> Notes:
         if name == "opencv":

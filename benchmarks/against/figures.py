@@ -1,4 +1,4 @@
-"""From notes to figures."""
+"""Turns the notes of a contestant into figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served and what it is translated with."""
+"""The clips that are served and the models that translate them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What every contestant is told and what it notes, alike for all; imports nothing but Python's own.
+"""The job that every contestant gets and the notes that it returns. Imports only Python's standard library.
 
-A contestant is a process of its own: ``python -m benchmarks.against.NAME JOB``. It opens all cameras; once each has
-had a picture written, and the job's time to settle is over, the time counts.
+A contestant is a process of its own: ``python -m benchmarks.against.NAME JOB``. It opens all
+cameras. Measuring starts when a picture of each has been written and the job's time to settle is over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The contestant: what one would write oneself. Run by ``benchmarks.against``.
+"""The contestant that one would write oneself with OpenCV and PyTorch. Run by ``benchmarks.against``.
 
-OpenCV reads each camera in a thread of its own, which has PyTorch translate the frame and OpenCV write it. The
-generator is shared. Nothing is set: OpenCV takes RTSP over TCP, and decodes and writes with its FFmpeg.
+Each camera has a thread that reads a frame with OpenCV, translates it with PyTorch and writes it with OpenCV. The
+threads share the generator. All settings are OpenCV's defaults: RTSP over TCP, decoding and writing by its FFmpeg.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
 from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.runtime import Outcome, run
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import run
 
 END_WITHIN = 10.0
 

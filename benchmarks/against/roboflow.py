@@ -60,11 +60,13 @@ def start(job: Job, notebook: Notebook) -> Stop:
     decoded: list[dict[int, tuple[float, float]]] = [{} for _ in job.urls]
     writers = [
         cv2.VideoWriter(
-            str(Path(job.folder, f"{number}.mp4")), cv2.VideoWriter.fourcc(*"mp4v"), job.rate,
+            str(Path(job.folder, f"{number}.mp4")),
+            cv2.VideoWriter.fourcc(*"mp4v"),
+            job.rate,
             (job.width, job.height),
         )
         for number in range(len(job.urls))
-    ]  # fmt: skip
+    ]
 
     def translate(frames: list[VideoFrame]) -> list[Picture]:
         return list(engine(np.stack([cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB) for frame in frames])))

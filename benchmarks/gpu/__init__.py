@@ -1,1 +1,1 @@
-"""``python -m benchmarks.gpu``: every figure that takes a GPU, in one run of a few minutes, as ratios."""
+"""``python -m benchmarks.gpu``: every figure that needs a GPU, as ratios, in one run of a few minutes."""

@@ -1,12 +1,12 @@
-"""``python -m benchmarks.gpu``: every figure that takes a GPU, in one run of a few minutes.
+"""``python -m benchmarks.gpu``: every figure that needs a GPU, in one run of a few minutes.
 
     python -m benchmarks.gpu            # on a machine with an NVIDIA GPU
     python -m benchmarks.gpu --smoke    # every part at toy size on the CPU, to see that it runs
 
 It needs torch and NumPy; PyAV and OpenCV for decoding and for the training step. With torch-tensorrt or
-torch-tensorrt-rtx it measures TensorRT; without, torch.compile with CUDA graphs and eager, the floor that TensorRT
-must beat, and says so. It ends within ``--minutes``, and the JSON is complete after each part: what was not measured
-says "not measured" and why.
+torch-tensorrt-rtx it measures TensorRT. Without them it measures torch.compile with CUDA graphs and eager PyTorch,
+which TensorRT must beat, and says so. It ends within ``--minutes``. The JSON file is complete after each part; a
+figure that was not measured says "not measured" and why.
 """
 
 from __future__ import annotations
@@ -33,8 +33,14 @@ from nightday.engines.cache.machine import cpu, gpu
 
 RESULT = Path(__file__).parent.parent / "results" / "gpu.json"
 PACKAGES = (
-    "torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-cu13", "tensorrt-rtx-cu13", "triton", "av",
-)  # fmt: skip
+    "torch-tensorrt",
+    "torch-tensorrt-rtx",
+    "tensorrt",
+    "tensorrt-cu13",
+    "tensorrt-rtx-cu13",
+    "triton",
+    "av",
+)
 RESERVE = 15  # seconds kept of --minutes for what a part cannot interrupt
 
 

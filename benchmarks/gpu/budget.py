@@ -1,4 +1,4 @@
-"""Time to spend, and a result that is on disk whatever happens."""
+"""The time that a run may take, and a report that is on disk after every part."""
 
 from __future__ import annotations
 

@@ -45,8 +45,10 @@ class Nv12:
 class Source(Protocol):
     """Cameras that run."""
 
-    offered: int
-    """Frames decoded so far."""
+    @property
+    def offered(self) -> int:
+        """Frames decoded so far."""
+        ...
 
     def take(self, most: int) -> list[Nv12]:
         """The frames that wait, the oldest first, one a camera at the most."""
@@ -196,17 +198,21 @@ def sample_clip(size: tuple[int, int]) -> Iterator[Path]:
 
 def to_rgb(frames: list[Nv12], size: tuple[int, int], device: torch.device) -> Tensor:
     """NV12 frames (BT.709, limited range) as uint8 RGB (N, H, W, 3) of a size, on the device."""
-    luma, chroma = (
-        torch.stack([plane(frame) for frame in frames]).to(device)
-        for plane in (lambda frame: frame.luma, lambda frame: frame.chroma)
-    )
+    luma = torch.stack([frame.luma for frame in frames]).to(device)
+    chroma = torch.stack([frame.chroma for frame in frames]).to(device)
     return nv12.to_rgb(luma, chroma, colorspace=nv12.BT709, full_range=False, size=size)
 
 
 def serve(
-    source: Source, run: Run, size: tuple[int, int], machine: Machine, *, batch: int, seconds: float,
+    source: Source,
+    run: Run,
+    size: tuple[int, int],
+    machine: Machine,
+    *,
+    batch: int,
+    seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Translate what ``source`` offers for a while: p95 seconds from decode to tensor, shares translated and busy."""
     latencies: list[float] = []
     busy, end = 0.0, clock() + seconds
@@ -230,9 +236,16 @@ def serve(
 
 
 def most_cameras(
-    opened: Callable[[int], Any], run: Run, size: tuple[int, int], machine: Machine, budget: Budget, *,
-    bare_fps: float, batch: int, seconds: float,
-) -> dict[str, Any]:  # fmt: skip
+    opened: Callable[[int], Any],
+    run: Run,
+    size: tuple[int, int],
+    machine: Machine,
+    budget: Budget,
+    *,
+    bare_fps: float,
+    batch: int,
+    seconds: float,
+) -> dict[str, Any]:
     """The largest number of cameras within the bar, tried from what the bare model would serve downwards.
 
     Args:

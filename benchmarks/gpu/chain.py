@@ -1,4 +1,4 @@
-"""From a clip to H.264, one camera, frame by frame through the pipeline's own functions: what crosses to the host."""
+"""One camera from a clip to H.264 by the pipeline's own functions: which bytes cross between GPU and host."""
 
 from __future__ import annotations
 

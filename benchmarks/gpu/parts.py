@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.gpu import cameras
 from benchmarks.gpu.budget import Budget, OutOfTimeError, not_measured
+from benchmarks.gpu.night_frames import night_frames
 from benchmarks.gpu.runners import KINDS, Machine, Run, make, products, ratio, seconds_each
 from nightday.engines.backends.tensorrt.export import WholeGraph
 from nightday.engines.cache.engine_cache import EngineCache
@@ -71,10 +72,14 @@ def generator_share(machine: Machine, budget: Budget) -> dict[str, Any]:
             "against_eager": ratio(times["eager"], spent),
         }
     return {
-        "bar": "share of the matrix product's rate ≥ 0.55", "batch": batch, "size": size,
-        "gflop_a_frame": each / 1e9, "matmul_side": side, "matmul_tflops": statistics.median(matmul) / 1e12,
+        "bar": "share of the matrix product's rate ≥ 0.55",
+        "batch": batch,
+        "size": size,
+        "gflop_a_frame": each / 1e9,
+        "matmul_side": side,
+        "matmul_tflops": statistics.median(matmul) / 1e12,
         **rows,
-    }  # fmt: skip
+    }
 
 
 def cameras_served(machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -208,18 +213,22 @@ def training_step(machine: Machine, budget: Budget) -> dict[str, Any]:
     """A training step of DiCo against one of CUT."""
     from benchmarks import train_speed  # PyAV and OpenCV
 
-    smoke = machine.smoke
-    budget.ask(0 if smoke else 30)
+    size: Literal["compact", "paper"] = "compact" if machine.smoke else "paper"
+    crop, steps, mixed = (64, 1, False) if machine.smoke else (256, 20, True)
+    device: Literal["cpu", "cuda"] = "cuda" if machine.device.type == "cuda" else "cpu"
+    methods = ("dico", "cut")
+    budget.ask(0 if machine.smoke else 30)
     times = train_speed.measure(
-        size="compact" if smoke else "paper", crop=64 if smoke else 256, steps=1 if smoke else 20,
-        device="cuda" if machine.device.type == "cuda" else "cpu", mixed=not smoke, methods=("dico", "cut"),
-    )  # fmt: skip
+        size=size, crop=crop, steps=steps, device=device, mixed=mixed, methods=methods
+    )
     return {
-        "size": "compact" if smoke else "paper", "crop": 64 if smoke else 256, "mixed": not smoke,
+        "size": size,
+        "crop": crop,
+        "mixed": mixed,
         **{f"{name}_s": statistics.median(spent) for name, spent in times.items()},
         "CUT / DiCo": ratio(times["cut"], times["dico"]),
         "published CUT / DiCo": ratio(times[train_speed.PUBLISHED], times["dico"]),
-    }  # fmt: skip
+    }
 
 
 def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -230,7 +239,7 @@ def quality(machine: Machine, budget: Budget) -> dict[str, Any]:
     path = ROOT / "weights" / "a1_barnet.pt"
     model, calibration = load_checkpoint(path), frames_of_checkpoint(path)
     rows: dict[str, Any] = {"against": "eager fp32 without TF32, dB, the worst of the frames"}
-    pictures, rows["frames"] = _nights()
+    pictures, rows["frames"] = night_frames()
     if machine.smoke:
         pictures = pictures[:, :48, :64]
     frames = torch.from_numpy(np.ascontiguousarray(pictures)).to(machine.device)
@@ -300,26 +309,18 @@ def _frames(batch: int, size: tuple[int, int], machine: Machine) -> Tensor:
     return torch.randint(0, 60, (batch, *size, 3), dtype=torch.uint8).to(machine.device)
 
 
-def _nights() -> tuple[NDArray[np.uint8], str]:
-    """Night frames (N, H, W, 3), and what they are."""
-    try:
-        from nightday.train.footage.scene import read_frames
-
-        clips = ("night_a1_barnet_simulated.mp4", "night_tfl_07450_piccadilly.mp4")
-        folder = ROOT / "benchmarks" / "clips"
-        return np.stack(
-            [read_frames(folder / clip)[i] for clip in clips for i in (20, 200)]
-        ), "four of the clips"
-    except ImportError as error:
-        rng = np.random.default_rng(0)
-        smooth = rng.integers(0, 60, (4, 36, 44, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-        return smooth + rng.integers(0, 6, smooth.shape, dtype=np.uint8), f"made up: {error}"
-
-
 def _try(
-    rows: dict[str, Any], name: str, kind: str, model: NightToDay, size: tuple[int, int], batch: int,
-    machine: Machine, budget: Budget, precision: str = "fp16", calibration: Sequence[NDArray[np.uint8]] = (),
-) -> Run | None:  # fmt: skip
+    rows: dict[str, Any],
+    name: str,
+    kind: str,
+    model: NightToDay,
+    size: tuple[int, int],
+    batch: int,
+    machine: Machine,
+    budget: Budget,
+    precision: str = "fp16",
+    calibration: Sequence[NDArray[np.uint8]] = (),
+) -> Run | None:
     """What ``make`` makes, or None and a row that says why not."""
     try:
         budget.ask(1)

@@ -1,4 +1,4 @@
-"""The same model behind each thing that can run it on a GPU, bytes in and out of the device's memory."""
+"""One model run by each backend that a GPU has; frames are bytes in the GPU's memory, in and out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Edge(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """See ``Run``."""
-        return self.whole(frames.float()).to(torch.uint8)
+        day: Tensor = self.whole(frames.float())
+        return day.to(torch.uint8)
 
 
 def make(
@@ -94,7 +95,8 @@ def make(
 
     def run(frames: Tensor) -> Tensor:
         with torch.inference_mode():
-            return call(frames)
+            day: Tensor = call(frames)
+        return day
 
     run(torch.zeros((batch, *size, 3), dtype=torch.uint8, device=machine.device))  # compiles
     machine.wait()

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.study``: run what has no result yet."""
+"""``python -m benchmarks.study``: run every job that has no result in its table yet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 
 from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.methods import METHODS, Budget
-from benchmarks.study.run import RESULTS, pending, run_one, score_again
+from benchmarks.study.run import pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
+from benchmarks.study.table import RESULTS
 from nightday.engines.errors import CheckpointError
 from nightday.train.footage.scene import SceneError
 from nightday.train.run.trainer import TrainingError
@@ -31,9 +32,13 @@ def main() -> int:
         "--runs",
         type=Path,
         default=Path("runs/study"),
-        help="checkpoints, and pictures that may not be published, in a folder named as the results'",
+        help="checkpoints and pictures, in a folder with the table's name",
     )
-    add("--results", type=Path, help="default: benchmarks/results/study/SIZE-HEIGHT-STEPS[-VGG]")
+    add(
+        "--results",
+        type=Path,
+        help="the table's file; default: benchmarks/results/study/SIZE-HEIGHT-STEPS[-VGG].jsonl",
+    )
     add("--scenes", nargs="+", choices=tuple(file["scenes"]), default=list(file["scenes"]))
     add("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -57,12 +62,17 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     network = "" if args.vgg == "orthogonal" else f"-{Path(args.vgg).stem}"
-    results = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}{network}"
+    table: Path = args.results or RESULTS / f"{args.size}-{args.height}-{args.steps}{network}.jsonl"
     budget = Budget(
-        steps=args.steps, crop=args.crop, size=args.size, vgg=args.vgg, device=args.device, mixed=args.mixed,
+        steps=args.steps,
+        crop=args.crop,
+        size=args.size,
+        vgg=args.vgg,
+        device=args.device,
+        mixed=args.mixed,
         general=args.general,
-    )  # fmt: skip
-    jobs = pending(results, args.scenes, args.methods, args.seeds, done=args.score_again)
+    )
+    jobs = pending(table, args.scenes, args.methods, args.seeds, done=args.score_again)
     if args.dry_run:
         print("\n".join(f"{scene} {method} {'' if seed is None else seed}" for scene, method, seed in jobs))
         return 0
@@ -75,11 +85,11 @@ def main() -> int:
             if key not in scenes:
                 scene = load(key, args.footage, height=args.height)
                 scenes[key] = scene, Scorer(scene.test, features)
-            folders = {"results": results, "runs": args.runs / results.name}
+            paths = {"table": table, "runs": args.runs / table.stem}
             if args.score_again:
-                result = score_again(*scenes[key], METHODS[method], seed, **folders)
+                result = score_again(*scenes[key], METHODS[method], seed, **paths)
             else:
-                result = run_one(*scenes[key], METHODS[method], budget, seed, **folders)
+                result = run_one(*scenes[key], METHODS[method], budget, seed, **paths)
         except SceneError as error:
             print(f"benchmarks.study: {error}", file=sys.stderr)
             return 2
@@ -87,10 +97,9 @@ def main() -> int:
             logging.error("%s %s %s: %s", key, method, seed, error)
             continue
         final = result["final"]
-        logging.info(
-            "%d of %d: %s %s %s in %.0f s: Fréchet %.3g (floor %.3g)", number, len(jobs), key, method, seed,
-            result["seconds"], final["frechet"]["value"], result["floor"]["frechet"],
-        )  # fmt: skip
+        told = f"{key} {method} {seed} in {result['seconds']:.0f} s"
+        distance, floor = final["frechet"]["value"], result["floor"]["frechet"]
+        logging.info("%d of %d: %s: Fréchet %.3g (floor %.3g)", number, len(jobs), told, distance, floor)
     return 0
 
 

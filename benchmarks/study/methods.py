@@ -56,8 +56,9 @@ class Budget:
         """What a result says of it: the others by name."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return plain | {
-            "general": self.general and self.general.name, "others": [other.name for other in self.others]
-        }  # fmt: skip
+            "general": self.general and self.general.name,
+            "others": [other.name for other in self.others],
+        }
 
 
 BLEND: dict[str, Any] = {"see_reference": True, "blend": True, "still_weight": 5.0}
@@ -122,9 +123,13 @@ def _general(scene: Scene, budget: Budget, seed: int, folder: Path) -> Learner:
     """
     settings = _within(default_settings("blend"), budget, seed, LIGHT)
     settings = replace(
-        settings, pairs=3, batch=2, others_share=0.6, learning_rate=5e-4,
+        settings,
+        pairs=3,
+        batch=2,
+        others_share=0.6,
+        learning_rate=5e-4,
         start_from=str(budget.general),
-    )  # fmt: skip
+    )
     return Trainer(scene, settings, folder, others=budget.others)
 
 
@@ -141,9 +146,14 @@ def _student(teacher: str) -> Train:
 def _rival(name: str) -> Train:
     def start(scene: Scene, budget: Budget, seed: int, _folder: Path) -> Learner:
         return RIVALS[name](
-            scene, replace(SIZES[budget.size], input="rgb"), crop=(budget.crop, budget.crop), steps=budget.steps,
-            seed=seed, device=budget.device, mixed=budget.mixed,
-        )  # fmt: skip
+            scene,
+            replace(SIZES[budget.size], input="rgb"),
+            crop=(budget.crop, budget.crop),
+            steps=budget.steps,
+            seed=seed,
+            device=budget.device,
+            mixed=budget.mixed,
+        )
 
     return start
 
@@ -152,9 +162,17 @@ def _within(
     settings: TrainSettings, budget: Budget, seed: int, generator: GeneratorSettings
 ) -> TrainSettings:
     return replace(
-        settings, generator=generator, steps=budget.steps, batch=1, crop=(budget.crop, budget.crop),
-        mask_warmup=min(300, budget.steps // 4), vgg=budget.vgg, seed=seed, device=budget.device, mixed=budget.mixed,
-    )  # fmt: skip
+        settings,
+        generator=generator,
+        steps=budget.steps,
+        batch=1,
+        crop=(budget.crop, budget.crop),
+        mask_warmup=min(300, budget.steps // 4),
+        vgg=budget.vgg,
+        seed=seed,
+        device=budget.device,
+        mixed=budget.mixed,
+    )
 
 
 def _gamma(scene: Scene) -> Callable[[Image], Image]:

@@ -70,7 +70,8 @@ class AntialiasedResnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H, W) → float (N, 3, H, W) in [-1, 1]; H and W multiples of 4."""
-        return self.layers(x)
+        out: Tensor = self.layers(x)
+        return out
 
 
 class AntialiasedPatchDiscriminator(nn.Module):
@@ -88,7 +89,8 @@ class AntialiasedPatchDiscriminator(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Float (N, 3, H, W) in [0, 1] → scores."""
-        return self.layers(rgb * 2 - 1)
+        out: Tensor = self.layers(rgb * 2 - 1)
+        return out
 
 
 class PublishedCut(Cut):

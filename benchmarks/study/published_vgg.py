@@ -26,9 +26,11 @@ SCALES = {10: 220.0, 17: 139.0}
 
 # What others print of these weights, (convolution of vgg16().features, first kernel value, first bias)
 KNOWN = (
-    (0, 0.42947057, 0.73429835), (5, -0.008902963, -0.04577766), (10, 0.002486315, -0.074358866),
+    (0, 0.42947057, 0.73429835),
+    (5, -0.008902963, -0.04577766),
+    (10, 0.002486315, -0.074358866),
     (17, -0.012453815, 0.013485669),
-)  # fmt: skip
+)
 
 
 def convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,45 +14,71 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.study.methods import METHODS
-from benchmarks.study.run import RESULTS, SHOWN
+from benchmarks.study.run import SHOWN, picture_paths
 from benchmarks.study.scenes import entries, load
-from nightday.train.footage.scene import Image, write_picture
+from benchmarks.study.table import RESULTS, Run, read_runs
+from nightday.train.footage.scene import Image
 from nightday.train.objectives.elesim import elesim
 from nightday.train.objectives.vgg import Vgg16Features
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("study.md", "study_random.md")]
 
-Results = dict[tuple[str, str], list[dict[str, Any]]]  # by (method, scene), a run a seed
+# The scores of four tables, each with its column's title.
+BESIDE = {
+    "frechet": "Fréchet",
+    "frechet_foreground": "on what moves",
+    "frechet_white": "whitened",
+}
+PAIRED = {
+    "psnr": "PSNR, dB",
+    "psnr_foreground": "foreground",
+    "psnr_background": "background",
+    "ssim": "SSIM",
+    "ssim_foreground": "SSIM foreground",
+    "feature_distance": "feature distance",
+}
+TIME = {
+    "warped_error": "warped error",
+    "warped_error_night": "of the night",
+    "background_std": "background std",
+    "background_std_night": "of the night",
+}
+BACKGROUND = {"to_x_ref": "PSNR to x_ref, dB", "to_x_ref_night": "of the night"}
+
+# The width of a sheet's names column, pixels.
+NAMES = 180
+# JPEG quality of the sheets. They look the same as at OpenCV's default of 95 and are half as large.
+QUALITY = 85
+
+# The runs of each (method, scene), one for each seed.
+Results = dict[tuple[str, str], list[Run]]
 
 
-def read(folder: Path) -> Results:
-    """Every run's result."""
+def read(table: Path) -> Results:
+    """The results of every run of a table."""
     found: Results = defaultdict(list)
-    for path in sorted(folder.glob("*.json")):
-        run = json.loads(path.read_text())
-        found[run["method"], run["scene"]].append(run)
+    for (scene, method, _), run in read_runs(table).items():
+        found[method, scene].append(run)
     return found
 
 
-def final(name: str) -> Callable[[dict[str, Any]], float]:
+def final(name: str) -> Callable[[Run], float]:
     """What to take from a run: a score of its last step."""
 
-    def take(run: dict[str, Any]) -> float:
+    def take(run: Run) -> float:
         value = run["final"].get(name, float("nan"))
         return float(value["value"] if isinstance(value, dict) else value)
 
     return take
 
 
-def best(run: dict[str, Any]) -> float:
+def best(run: Run) -> float:
     """The lowest Fréchet distance on a run's way, as is the custom; of what is not trained the only one."""
     return float(run.get("best", {}).get("frechet", final("frechet")(run)))
 
 
-def scene_table(
-    results: Results, take: Callable[[dict[str, Any]], float], *, digits: int, scenes: list[str]
-) -> str:
+def scene_table(results: Results, take: Callable[[Run], float], *, digits: int, scenes: list[str]) -> str:
     """Methods by scenes: the mean over seeds, ± half their range where there are several, and averages.
 
     The arithmetic average is the paper's; the geometric mean of the ratios to DiCo counts every scene alike.
@@ -132,21 +156,33 @@ def beside_table(results: Results, columns: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def sheet(scene: str, folder: Path, footage: Path | None) -> Image | None:
-    """All methods' pictures of one scene at three moments, a method a row with its name; None without pictures."""
+def sheet(scene: str, results: Results, runs: Path, footage: Path | None) -> Image | None:
+    """Pictures of one scene at three moments: one row, with the name, for each method of a table.
+
+    Args:
+        scene: its key.
+        results: the table, which says which methods belong on the sheet.
+        runs: the folder of the table's runs, with their pictures.
+        footage: adds a first row with the truth, or real days where there is no truth.
+
+    Returns:
+        The sheet, or None if a picture is missing, so that a complete sheet is never replaced by a part of it.
+    """
     rows: list[tuple[str, list[Image]]] = []
+    for method in METHODS.values():
+        if any(run["seed"] in (None, 0) for run in results.get((method.key, scene), [])):
+            paths = picture_paths(runs, scene, method.key)
+            if not all(path.is_file() for path in paths):
+                return None
+            pictures = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
+            rows.append((method.title, pictures))
+    if not rows:
+        return None
     if footage is not None:
         held = load(scene, footage).test
         at = [round(share * (len(held.nights) - 1)) for share in SHOWN]
         days = held.truth or held.real
-        rows.append(("truth" if held.truth else "real days", [days[i % len(days)] for i in at]))
-    for method in METHODS.values():
-        paths = [folder / "pictures" / f"{scene}.{method.key}.{i}.png" for i in range(len(SHOWN))]
-        pictures = [cv2.imread(str(path)) for path in paths if path.is_file()]
-        if len(pictures) == len(SHOWN):
-            rows.append((method.title, [cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in pictures]))
-    if not rows:
-        return None
+        rows.insert(0, ("truth" if held.truth else "real days", [days[i % len(days)] for i in at]))
     return np.vstack([np.hstack([_named(name, pictures[0].shape[0]), *pictures]) for name, pictures in rows])
 
 
@@ -181,7 +217,7 @@ def _batch(picture: Image) -> torch.Tensor:
 
 
 def _named(text: str, height: int) -> NDArray[np.uint8]:
-    label = np.full((height, 180, 3), 255, np.uint8)
+    label = np.full((height, NAMES, 3), 255, np.uint8)
     words = re.sub("ξ", "xi", text).split()
     line, y = "", 24
     for word in [*words, ""]:
@@ -200,96 +236,81 @@ def _clips() -> list[str]:
 def tables(results: Results) -> dict[str, str]:
     """Every table by the name that the page's markers call it."""
     scenes, clips = list(entries()["scenes"]), _clips()
+    stills = [scene for scene in scenes if scene not in clips]
+
+    def by_scene(name: str, digits: int) -> str:
+        return scene_table(results, final(name), digits=digits, scenes=scenes)
+
     return {
-        "frechet": scene_table(results, final("frechet"), digits=2, scenes=scenes),
-        "frechet-foreground": scene_table(results, final("frechet_foreground"), digits=2, scenes=scenes),
-        "white": scene_table(results, final("frechet_white"), digits=1, scenes=scenes),
-        "white-foreground": scene_table(
-            results, final("frechet_white_foreground"), digits=1, scenes=scenes
-        ),
+        "frechet": by_scene("frechet", 2),
+        "frechet-foreground": by_scene("frechet_foreground", 2),
+        "white": by_scene("frechet_white", 1),
+        "white-foreground": by_scene("frechet_white_foreground", 1),
         "best": scene_table(results, best, digits=2, scenes=scenes),
-        "kernel": scene_table(results, final("kernel"), digits=3, scenes=scenes),
-        "beside": beside_table(
-            results,
-            {
-                "frechet": "Fréchet", "frechet_foreground": "on what moves", "frechet_white": "whitened",
-            },
-        ),
+        "kernel": by_scene("kernel", 3),
+        "beside": beside_table(results, BESIDE),
         "foreground": scene_table(results, final("psnr_foreground"), digits=2, scenes=clips),
-        "paired": score_table(
-            results,
-            {
-                "psnr": "PSNR, dB", "psnr_foreground": "foreground", "psnr_background": "background",
-                "ssim": "SSIM", "ssim_foreground": "SSIM foreground", "feature_distance": "feature distance",
-            },
-            scenes=clips,
-        ),
-        "time": score_table(
-            results,
-            {
-                "warped_error": "warped error", "warped_error_night": "of the night",
-                "background_std": "background std", "background_std_night": "of the night",
-            },
-            scenes=clips,
-        ),
-        "background": score_table(
-            results, {"to_x_ref": "PSNR to x_ref, dB", "to_x_ref_night": "of the night"},
-            scenes=[s for s in scenes if s not in clips],
-        ),
-    }  # fmt: skip
+        "paired": score_table(results, PAIRED, scenes=clips),
+        "time": score_table(results, TIME, scenes=clips),
+        "background": score_table(results, BACKGROUND, scenes=stills),
+    }
 
 
 def fill(page: str, results: Path) -> tuple[str, list[str]]:
-    """Put each table between its markers, ``<!-- table FOLDER NAME -->`` and ``<!-- end -->``.
+    """Put each table between its markers, ``<!-- table FILE NAME -->`` and ``<!-- end -->``.
 
     Args:
         page: the text.
-        results: what FOLDER lies in.
+        results: the folder that FILE.jsonl lies in.
 
     Returns:
-        The page, and the folders that it shows.
+        The page, and the names of the files that it shows.
     """
     made: dict[str, dict[str, str]] = {}
 
     def table(found: re.Match[str]) -> str:
-        folder, name = found[2], found[3]
-        if folder not in made:
-            made[folder] = tables(read(results / folder))
-        return f"{found[1]}\n{made[folder][name]}\n\n{found[4]}"
+        file, name = found[2], found[3]
+        if file not in made:
+            made[file] = tables(read(results / f"{file}.jsonl"))
+        return f"{found[1]}\n{made[file][name]}\n\n{found[4]}"
 
     marked = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
     return marked.sub(table, page), list(made)
 
 
+def _write_sheet(path: Path, picture: Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
+        raise OSError(f"{path}: cannot be written")
+    print(path)
+
+
 def main() -> int:
-    """Write tables into the pages between their markers, and the sheets beside them."""
+    """Write the tables into the pages between their markers, and the sheets beside them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study.report", description=__doc__)
-    parser.add_argument("--footage", type=Path, help="adds the truth, or real days, to the sheets")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folders of the runs' JSON files")
-    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="unpublished pictures")
-    parser.add_argument(
-        "--vgg", type=Path, help="with --footage adds the sheet of how VGG-16 tells background"
-    )
+    add = parser.add_argument
+    add("--footage", type=Path, help="adds the truth, or real days, to the sheets")
+    add("--results", type=Path, default=RESULTS, help="folder of the tables' files")
+    add("--runs", type=Path, default=Path("runs/study"), help="folder of the runs' pictures")
+    add("--vgg", type=Path, help="with --footage adds the sheet of how VGG-16 tells background")
     args = parser.parse_args()
     shown: list[str] = []
     for page in PAGES:
-        text, folders = fill(page.read_text(), args.results)
+        text, files = fill(page.read_text(), args.results)
         page.write_text(text)
-        shown += [folder for folder in folders if folder not in shown]
+        shown += [file for file in files if file not in shown]
     clips = _clips()
-    for folder in shown:
+    published = ROOT / "docs" / "study"
+    for file in shown:
+        results = read(args.results / f"{file}.jsonl")
         for scene in entries()["scenes"]:
-            published = scene in clips
-            made = sheet(scene, args.results / folder if published else args.runs / folder, args.footage)
+            made = sheet(scene, results, args.runs / file, args.footage)
             if made is not None:
-                target = ROOT / "docs" / "study" if published else args.runs
-                write_picture(target / folder / f"{scene}.jpg", made)
-                print(target / folder / f"{scene}.jpg")
+                _write_sheet((published if scene in clips else args.runs) / file / f"{scene}.jpg", made)
     if args.vgg is not None and args.footage is not None:
         networks = {"random weights": Vgg16Features(), "ImageNet's": Vgg16Features(args.vgg)}
-        target = ROOT / "docs" / "study" / "elesim.jpg"
-        write_picture(target, similarity_sheet(clips, args.footage, networks))
-        print(target)
+        _write_sheet(published / "elesim.jpg", similarity_sheet(clips, args.footage, networks))
     return 0
 
 

@@ -29,9 +29,16 @@ class Rival(ABC):
     """What both share: data, networks' rate, one step a call. ``model`` is the night-to-day generator."""
 
     def __init__(
-        self, scene: Scene, generator: GeneratorSettings, *, crop: tuple[int, int], steps: int, seed: int,
-        device: str = "cpu", mixed: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        scene: Scene,
+        generator: GeneratorSettings,
+        *,
+        crop: tuple[int, int],
+        steps: int,
+        seed: int,
+        device: str = "cpu",
+        mixed: bool = False,
+    ) -> None:
         torch.manual_seed(seed)
         self.scene, self.steps, self.step = scene, steps, 0
         self.device, self.mixed = torch.device(device), mixed
@@ -100,11 +107,15 @@ class CycleGan(Rival):
         _update(self._generators, loss)
         for judge in judges:
             judge.requires_grad_(True)
-        pooled = [self._pooled(pool, fake.detach().float())
-                  for pool, fake in zip(self._pools, (fake_day, fake_night), strict=True)]  # fmt: skip
+        pooled = [
+            self._pooled(pool, fake.detach().float())
+            for pool, fake in zip(self._pools, (fake_day, fake_night), strict=True)
+        ]
         with self._autocast():
-            pairs = [(judge(real), judge(fake))
-                     for judge, real, fake in zip(judges, (day, night), pooled, strict=True)]  # fmt: skip
+            pairs = [
+                (judge(real), judge(fake))
+                for judge, real, fake in zip(judges, (day, night), pooled, strict=True)
+            ]
         losses = [discriminator_loss(real.float(), fake.float()) / 2 for real, fake in pairs]
         _update(self._judges, losses[0] + losses[1])
 

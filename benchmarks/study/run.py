@@ -1,10 +1,8 @@
-"""Runs of the study, each a JSON file of its own, so that it can be stopped and gone on with at any time."""
+"""Runs of the study. Each is written to its table when it ends, so the study can be stopped and resumed."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import platform
 import time
 from datetime import date
@@ -15,20 +13,25 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, Method, translate
 from benchmarks.study.scenes import StudyScene
+from benchmarks.study.table import Run, read_runs, write_run
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.train.footage.scene import Image, write_picture
 from nightday.train.scores.scorer import Scorer
 
 log = logging.getLogger("study")
 
-RESULTS = Path(__file__).parents[1] / "results" / "study"
-SHOWN = (0.1, 0.5, 0.9)  # test nights whose pictures are kept, as shares of the test part
-LOOKS = 4  # times a run is scored on its way; the best of them is reported apart from the last
+# The test nights whose pictures are kept, as positions in the test part (0 is its start, 1 its end).
+SHOWN = (0.1, 0.5, 0.9)
+# How often a run is scored during training. The best of these scores is reported beside the last one.
+LOOKS = 4
+
+# A scene, a method and a seed; the seed is None where nothing is trained.
+Job = tuple[str, str, int | None]
 
 
-def result_path(results: Path, scene: str, method: str, seed: int | None) -> Path:
-    """Where a run's result lies; trivial methods have no seed."""
-    return results / f"{scene}.{method}{'' if seed is None else f'.{seed}'}.json"
+def run_folder(runs: Path, scene: str, method: str, seed: int | None) -> Path:
+    """Where a training run's checkpoint lies."""
+    return runs / f"{scene}.{method}.{seed}"
 
 
 def run_one(
@@ -38,13 +41,26 @@ def run_one(
     budget: Budget,
     seed: int | None,
     *,
-    results: Path,
+    table: Path,
     runs: Path,
-) -> dict[str, Any]:
-    """Train where there is something to train, score, and write the result; returns it."""
+) -> Run:
+    """Train where there is something to train, score, and write the result into the table.
+
+    Args:
+        scene: what to train on and to test on.
+        scorer: the scene's scorer.
+        method: what to run.
+        budget: the training's steps and settings.
+        seed: of the training; None where nothing is trained.
+        table: the file that takes the result.
+        runs: the folder for the checkpoint and the pictures.
+
+    Returns:
+        The result as it was before rounding.
+    """
     course: list[dict[str, float]] = []
     started = time.monotonic()
-    result: dict[str, Any] = {
+    result: Run = {
         "scene": scene.key,
         "method": method.key,
         "seed": seed,
@@ -56,7 +72,7 @@ def run_one(
         pictures = [apply(night) for night in scene.test.nights]
     else:
         assert seed is not None
-        folder = runs / f"{scene.key}.{method.key}.{seed}"
+        folder = run_folder(runs, scene.key, method.key, seed)
         learner = method.train(scene.train, budget, seed, folder)
         training = 0.0
         for step in range(1, budget.steps + 1):
@@ -82,24 +98,23 @@ def run_one(
         "hardware": hardware(budget.device),
         "seconds": round(time.monotonic() - started, 1),
     }
-    _keep_pictures(scene, method, seed, pictures, results if scene.shippable else runs)
-    _write(result_path(results, scene.key, method.key, seed), result)
+    _keep_pictures(scene, method, seed, pictures, runs)
+    write_run(table, result)
     return result
 
 
 def score_again(
-    scene: StudyScene, scorer: Scorer, method: Method, seed: int | None, *, results: Path, runs: Path
-) -> dict[str, Any]:
-    """Score the last step anew, from its checkpoint where there is one; the rest of the result stays."""
-    path = result_path(results, scene.key, method.key, seed)
+    scene: StudyScene, scorer: Scorer, method: Method, seed: int | None, *, table: Path, runs: Path
+) -> Run:
+    """Score a run's last step anew, from its checkpoint if it was trained; the rest of its result stays."""
     if method.apply is not None:
         apply = method.apply(scene.train)
         pictures = [apply(night) for night in scene.test.nights]
     else:
-        model = load_checkpoint(runs / f"{scene.key}.{method.key}.{seed}" / "model.pt")
+        model = load_checkpoint(run_folder(runs, scene.key, method.key, seed) / "model.pt")
         pictures = translate(model, scene.test.nights)
-    result = json.loads(path.read_text()) | _scores(scorer, pictures)
-    _write(path, result)
+    result = read_runs(table)[scene.key, method.key, seed] | _scores(scorer, pictures)
+    write_run(table, result)
     return result
 
 
@@ -107,33 +122,22 @@ def _scores(scorer: Scorer, pictures: list[Image]) -> dict[str, Any]:
     return {"final": scorer.full(pictures), "floor": scorer.floor, "features": scorer.features.name}
 
 
-def _write(path: Path, result: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(_rounded(result), indent=1) + "\n")
-    os.replace(part, path)
-
-
 def _keep_pictures(
-    scene: StudyScene, method: Method, seed: int | None, pictures: list[Image], folder: Path
+    scene: StudyScene, method: Method, seed: int | None, pictures: list[Image], runs: Path
 ) -> None:
-    """A few outputs, of the first seed; where pictures may not be published, in the runs' folder."""
+    """Write a few outputs of the first seed, which the report puts into its picture sheets."""
     if seed in (None, 0):
-        for number, share in enumerate(SHOWN):
-            picture = pictures[round(share * (len(pictures) - 1))]
-            write_picture(folder / "pictures" / f"{scene.key}.{method.key}.{number}.png", picture)
+        for path, share in zip(picture_paths(runs, scene.key, method.key), SHOWN, strict=True):
+            write_picture(path, pictures[round(share * (len(pictures) - 1))])
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    return round(value, 5) if isinstance(value, float) else value
+def picture_paths(runs: Path, scene: str, method: str) -> list[Path]:
+    """Where the outputs of a method's first seed lie, one for each of ``SHOWN``."""
+    return [runs / "pictures" / f"{scene}.{method}.{number}.png" for number in range(len(SHOWN))]
 
 
 def hardware(device: str) -> str:
-    """What ran it."""
+    """The processor or GPU, its instruction set, the threads and the version of PyTorch."""
     if device == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     model = platform.processor() or platform.machine()
@@ -147,15 +151,19 @@ def hardware(device: str) -> str:
 
 
 def pending(
-    results: Path, scenes: list[str], methods: list[str], seeds: list[int], *, done: bool = False
-) -> list[tuple[str, str, int | None]]:
-    """What has no result yet, or with ``done`` what has one: a seed's methods on every scene, then the next's."""
-    jobs: list[tuple[str, str, int | None]] = []
+    table: Path, scenes: list[str], methods: list[str], seeds: list[int], *, done: bool = False
+) -> list[Job]:
+    """The jobs that have no result in the table yet, or with ``done`` those that have one.
+
+    Their order: every method on every scene with the first seed, then with the next seed.
+    """
+    finished = read_runs(table)
+    jobs: list[Job] = []
     for seed in seeds:
         for method in methods:
             for scene in scenes:
                 trained = METHODS[method].train is not None
                 job = (scene, method, seed if trained else None)
-                if (trained or seed == seeds[0]) and result_path(results, *job).is_file() == done:
+                if (trained or seed == seeds[0]) and (job in finished) == done:
                     jobs.append(job)
     return jobs

@@ -40,7 +40,8 @@ class StudyScene:
 
 def entries(path: Path = SCENES) -> dict[str, Any]:
     """The file as it is."""
-    return yaml.safe_load(path.read_text())
+    file: dict[str, Any] = yaml.safe_load(path.read_text())
+    return file
 
 
 def load(key: str, footage: Path, *, height: int | None = None) -> StudyScene:

@@ -37,6 +37,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.slow
 def test_every_part_runs_at_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gpu.json"
     assert command.main(["--smoke", "--json", str(path)]) == 0
@@ -114,7 +115,7 @@ def test_it_ends_in_time_though_a_part_does_not(tmp_path: Path, monkeypatch: pyt
         ended.append(status)
         over.set()
 
-    monkeypatch.setattr(command.os, "_exit", end)
+    monkeypatch.setattr("benchmarks.gpu.__main__.os._exit", end)
     path = tmp_path / "gpu.json"
 
     def hang(machine: Machine, budget: Budget) -> dict[str, Any]:
@@ -150,6 +151,7 @@ def test_a_budget_ends() -> None:
     assert not_measured(RuntimeError("two\n lines")) == "not measured: two lines"
 
 
+@pytest.mark.slow
 def test_products_are_those_of_the_published_sizes() -> None:
     # The classic ResNet-9 of 64 channels has 49.6 G at 256×256 with 3 input channels and transposed convolutions.
     classic = NightToDay(GeneratorSettings(blocks=9, width=64, input="rgb", upsample="transposed"))
@@ -201,7 +203,7 @@ def of_speed(clock: Clock, seconds: float) -> Any:
 
 
 def test_latency_and_drops_are_those_of_an_open_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("benchmarks.gpu.cameras.time.sleep", lambda seconds: None)
     frames = cameras.made_up(2, (8, 8), CPU.device)
 
     def figures(count: int, seconds: float, batch: int = 4) -> dict[str, float]:
@@ -224,7 +226,7 @@ def test_latency_and_drops_are_those_of_an_open_loop(monkeypatch: pytest.MonkeyP
 
 def test_the_most_cameras_are_found_and_the_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(cameras.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("benchmarks.gpu.cameras.time.sleep", lambda seconds: None)
     monkeypatch.setattr(cameras, "serve", lambda *a, **k: serve(*a, **k, clock=clock))
     frames = cameras.made_up(2, (8, 8), CPU.device)
 
@@ -282,7 +284,7 @@ def test_a_part_goes_on_without_what_cannot_be_had(monkeypatch: pytest.MonkeyPat
     assert share["eager"]["against_eager"] == 1
     for kind in KINDS[1:]:
         assert share[kind] == f"not measured: no {kind} here"
-    monkeypatch.setattr(parts.cameras, "most_cameras", lambda *a, **k: {"cameras": 5})
+    monkeypatch.setattr("benchmarks.gpu.parts.cameras.most_cameras", lambda *a, **k: {"cameras": 5})
     row = parts._served(NightToDay(parts.TOY), (32, 48), CPU, Budget(60), None, 2, 0.1)
     assert isinstance(row, dict)
     assert (row["backend"], row["cameras"]) == ("eager", 5)

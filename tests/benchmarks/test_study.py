@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -14,10 +14,11 @@ import torch
 
 from benchmarks.study.methods import METHODS, Budget, translate
 from benchmarks.study.published_cut import BlurDown, BlurUp, PublishedCut
-from benchmarks.study.report import beside_table, fill, read, scene_table, score_table
+from benchmarks.study.report import beside_table, fill, read, scene_table, score_table, sheet
 from benchmarks.study.rivals import RIVALS, Cut, CycleGan
-from benchmarks.study.run import pending, result_path, run_one, score_again
+from benchmarks.study.run import pending, picture_paths, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load, load_stills
+from benchmarks.study.table import Run, read_runs, write_run
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
 from nightday.train.scores.image_distances import FeatureMap
@@ -39,9 +40,14 @@ def scene() -> StudyScene:
     keep = np.ones((80, 96), bool)
     keep[:8] = False
     test = HeldOut(
-        nights=nights[18:22], truth=frames[18:22], real=frames[18:22], background=train.background, keep=keep,
-        video=True, floor=frames[:4],
-    )  # fmt: skip
+        nights=nights[18:22],
+        truth=frames[18:22],
+        real=frames[18:22],
+        background=train.background,
+        keep=keep,
+        video=True,
+        floor=frames[:4],
+    )
     return StudyScene("vehicle", "Tiny", train, test, shippable=True)
 
 
@@ -57,6 +63,7 @@ def test_the_six_scenes_name_their_origin_and_cut_clips_by_time() -> None:
             assert all(before[1] <= after[0] for before, after in itertools.pairwise(parts))
 
 
+@pytest.mark.slow
 def test_a_clip_gives_unpaired_pictures_and_a_test_with_truth(tmp_path: Path) -> None:
     clip = tmp_path / entries()["scenes"]["vehicle"]["clip"]
     clip.parent.mkdir()
@@ -95,6 +102,7 @@ def test_stills_follow_the_manifest(tmp_path: Path) -> None:
     assert scene.test.keep[10:, 10:].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RIVALS))
 def test_a_rival_moves_every_network_and_repeats_with_its_seed(scene: StudyScene, name: str) -> None:
     def run(seed: int) -> dict[str, torch.Tensor]:
@@ -122,8 +130,8 @@ def test_cut_takes_features_where_the_paper_does(scene: StudyScene) -> None:
     assert shapes == [(3, 70, 70), (8, 32, 32), (16, 16, 16), (16, 16, 16), (16, 16, 16)]
     with torch.no_grad():
         for head in rival.heads:
-            torch.nn.init.orthogonal_(head[0].weight)  # type: ignore[index,arg-type]
-            torch.nn.init.orthogonal_(head[2].weight)  # type: ignore[index,arg-type]
+            torch.nn.init.orthogonal_(head[0].weight)  # type: ignore[index]
+            torch.nn.init.orthogonal_(head[2].weight)  # type: ignore[index]
         assert rival._nce(night, night) < rival._nce(night, torch.rand_like(night))
 
 
@@ -160,8 +168,9 @@ def test_a_run_leaves_its_scores_settings_and_pictures(scene: StudyScene, tmp_pa
     scorer = Scorer(scene.test, FeatureMap(), rounds=2)
     method = METHODS[key]
     seed = None if method.train is None else 0
-    run_one(scene, scorer, method, BUDGET, seed, results=tmp_path / "results", runs=tmp_path / "runs")
-    result = json.loads(result_path(tmp_path / "results", "vehicle", key, seed).read_text())
+    table, runs = tmp_path / "results" / "tiny.jsonl", tmp_path / "runs"
+    run_one(scene, scorer, method, BUDGET, seed, table=table, runs=runs)
+    result = read_runs(table)["vehicle", key, seed]
     final = result["final"]
     assert {"frechet", "kernel_foreground", "psnr_foreground", "ssim", "warped_error"} <= final.keys()
     assert final["frechet"]["low"] <= final["frechet"]["value"] <= final["frechet"]["high"]
@@ -173,11 +182,16 @@ def test_a_run_leaves_its_scores_settings_and_pictures(scene: StudyScene, tmp_pa
         assert result["budget"]["steps"] == 4
     else:
         assert final["to_x_ref"] > 90
-    again = score_again(scene, scorer, method, seed, results=tmp_path / "results", runs=tmp_path / "runs")
+    again = score_again(scene, scorer, method, seed, table=table, runs=runs)
     assert again["final"]["psnr"] == pytest.approx(final["psnr"], abs=1e-3)
-    assert len(list((tmp_path / "results" / "pictures").glob(f"vehicle.{key}.*.png"))) == 3
+    kept = read_runs(table)
+    assert list(kept) == [("vehicle", key, seed)]
+    assert kept["vehicle", key, seed]["date"] == result["date"]
+    assert sorted((runs / "pictures").glob(f"vehicle.{key}.*.png")) == picture_paths(runs, "vehicle", key)
+    assert len(picture_paths(runs, "vehicle", key)) == 3
 
 
+@pytest.mark.slow
 def test_ablations_change_what_they_name_and_nothing_else(scene: StudyScene, tmp_path: Path) -> None:
     def settings(key: str) -> object:
         train = METHODS[key].train
@@ -196,37 +210,91 @@ def test_ablations_change_what_they_name_and_nothing_else(scene: StudyScene, tmp
 
 
 def test_what_is_left_goes_seed_by_seed_and_skips_what_is_done(tmp_path: Path) -> None:
-    jobs = pending(tmp_path, ["traffic", "vehicle"], ["night", "dico"], [0, 1])
+    table = tmp_path / "table.jsonl"
+    scenes, methods, seeds = ["traffic", "vehicle"], ["night", "dico"], [0, 1]
+    jobs = pending(table, scenes, methods, seeds)
     assert jobs == [
-        ("traffic", "night", None), ("vehicle", "night", None), ("traffic", "dico", 0), ("vehicle", "dico", 0),
-        ("traffic", "dico", 1), ("vehicle", "dico", 1),
-    ]  # fmt: skip
-    for job in (jobs[0], jobs[3]):
-        result_path(tmp_path, *job).write_text("{}")
-    assert pending(tmp_path, ["traffic", "vehicle"], ["night", "dico"], [0, 1]) == [
-        jobs[1],
-        jobs[2],
-        *jobs[4:],
+        ("traffic", "night", None),
+        ("vehicle", "night", None),
+        ("traffic", "dico", 0),
+        ("vehicle", "dico", 0),
+        ("traffic", "dico", 1),
+        ("vehicle", "dico", 1),
     ]
+    for scene, method, seed in (jobs[0], jobs[3]):
+        write_run(table, {"scene": scene, "method": method, "seed": seed})
+    assert pending(table, scenes, methods, seeds) == [jobs[1], jobs[2], *jobs[4:]]
+    assert pending(table, scenes, methods, seeds, done=True) == [jobs[0], jobs[3]]
+
+
+def _write_runs(table: Path, scene: str, seeds: range) -> None:
+    for seed in seeds:
+        write_run(table, {"scene": scene, "method": "dico", "seed": seed, "value": 1 / 3})
+
+
+def test_two_processes_write_one_table_and_lose_no_run(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    fork = get_context("fork")
+    writers = [
+        fork.Process(target=_write_runs, args=(table, scene, range(20))) for scene in ("vehicle", "crowds")
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    runs = read_runs(table)
+    assert list(runs) == [(scene, "dico", seed) for scene in ("crowds", "vehicle") for seed in range(20)]
+    assert runs["crowds", "dico", 0]["value"] == 0.33333
+    assert [path.name for path in tmp_path.iterdir()] == ["table.jsonl"]
+
+
+def test_a_run_written_again_replaces_its_line(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    for value in (1, 2):
+        write_run(table, {"scene": "crowds", "method": "x_ref", "seed": None, "value": value})
+    assert len(table.read_text().splitlines()) == 1
+    assert read_runs(table)["crowds", "x_ref", None]["value"] == 2
+
+
+def test_a_sheet_needs_the_pictures_of_every_method_in_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    for method in ("night", "dico"):
+        seed = 0 if method == "dico" else None
+        write_run(table, {"scene": "vehicle", "method": method, "seed": seed})
+    write_run(table, {"scene": "vehicle", "method": "cut", "seed": 1})  # a seed without pictures
+    results = read(table)
+    grey = np.full((40, 50, 3), 99, np.uint8)
+    for path in picture_paths(tmp_path, "vehicle", "night"):
+        write_picture(path, grey)
+    assert sheet("vehicle", results, tmp_path, None) is None
+    for path in picture_paths(tmp_path, "vehicle", "dico"):
+        write_picture(path, grey)
+    made = sheet("vehicle", results, tmp_path, None)
+    assert made is not None
+    assert made.shape == (2 * 40, 180 + 3 * 50, 3)
+    assert (made[:, 180:] == 99).all()
+    assert sheet("crowds", results, tmp_path, None) is None
 
 
 def test_tables_hold_means_spreads_and_ratios(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+
     def write(scene: str, method: str, seed: int | None, value: float) -> None:
         final = {"frechet": {"value": value, "low": 0, "high": 9}, "psnr": value}
-        run = {"scene": scene, "method": method, "seed": seed, "final": final}
-        result_path(tmp_path, scene, method, seed).write_text(json.dumps(run))
+        write_run(table, {"scene": scene, "method": method, "seed": seed, "final": final})
 
     for scene, values in (("traffic", (2.0, 4.0)), ("vehicle", (8.0, 8.0))):
         for seed, value in enumerate(values):
             write(scene, "dico", seed, value)
         write(scene, "cut", 0, 2 * values[0])
     write("traffic", "night", None, 50.0)
-    results = read(tmp_path)
+    results = read(table)
 
-    def value(run: dict) -> float:
+    def distance(run: Run) -> float:
         return float(run["final"]["frechet"]["value"])
 
-    text = scene_table(results, value, digits=1, scenes=["traffic", "vehicle"])
+    text = scene_table(results, distance, digits=1, scenes=["traffic", "vehicle"])
     assert "| DiCo | 2 | 3.0 ± 1.0 | 8.0 ± 0.0 | **5.5** | 1.00 |" in text
     assert "| CUT | 1 | 4.0 | 16.0 | **10.0** | 1.63 |" in text  # √(4/3 · 16/8)
     assert "| night itself | – | 50.0 | – | – | – |" in text
@@ -234,30 +302,33 @@ def test_tables_hold_means_spreads_and_ratios(tmp_path: Path) -> None:
 
 
 def test_runs_are_set_beside_dico_of_the_same_scene_and_seed(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
     values = {
-        ("traffic", "dico", 0): 2.0, ("traffic", "dico", 1): 40.0, ("traffic", "cut", 0): 8.0,
-        ("vehicle", "dico", 1): 5.0, ("vehicle", "cut", 1): 5.0, ("crowds", "cut", 1): 1.0,
-    }  # fmt: skip
+        ("traffic", "dico", 0): 2.0,
+        ("traffic", "dico", 1): 40.0,
+        ("traffic", "cut", 0): 8.0,
+        ("vehicle", "dico", 1): 5.0,
+        ("vehicle", "cut", 1): 5.0,
+        ("crowds", "cut", 1): 1.0,
+    }
     for (scene, method, seed), value in values.items():
-        run = {"scene": scene, "method": method, "seed": seed, "final": {"frechet": {"value": value}}}
-        result_path(tmp_path, scene, method, seed).write_text(json.dumps(run))
-    lines = beside_table(read(tmp_path), {"frechet": "Fréchet"}).splitlines()
+        final = {"frechet": {"value": value}}
+        write_run(table, {"scene": scene, "method": method, "seed": seed, "final": final})
+    lines = beside_table(read(table), {"frechet": "Fréchet"}).splitlines()
     assert lines[0] == "| method | runs | Fréchet | higher in |"
     assert lines[2:] == ["| CUT | 2 | **2.00** (1.00 to 4.00) | 1 |"]  # √(8/2 · 5/5); Crowds has no DiCo
 
 
-def test_a_page_gets_each_folders_tables_between_its_markers(tmp_path: Path) -> None:
-    for folder, value in (("one", 1.25), ("other", 7.75)):
-        path = result_path(tmp_path / folder, "traffic", "dico", 0)
-        path.parent.mkdir()
+def test_a_page_gets_each_files_tables_between_its_markers(tmp_path: Path) -> None:
+    for file, value in (("one", 1.25), ("other", 7.75)):
         run = {"scene": "traffic", "method": "dico", "seed": 0, "final": {"frechet": {"value": value}}}
-        path.write_text(json.dumps(run))
+        write_run(tmp_path / f"{file}.jsonl", run)
     page = "".join(
-        f"before {folder}\n<!-- table {folder} frechet -->\nold\n<!-- end -->\nafter {folder}\n"
-        for folder in ("one", "other")
+        f"before {file}\n<!-- table {file} frechet -->\nold\n<!-- end -->\nafter {file}\n"
+        for file in ("one", "other")
     )
-    filled, folders = fill(page, tmp_path)
-    assert folders == ["one", "other"]
+    filled, files = fill(page, tmp_path)
+    assert files == ["one", "other"]
     assert "old" not in filled
     first, second = filled.split("after one\n")
     assert "| DiCo | 1 | 1.25 |" in first

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.train_vehicles import PADDING, read_clips, write_dataset
+from benchmarks.train_vehicles import read_clips, write_dataset
+from nightday.engines.detection.letterbox import PADDING
 from nightday.train.scores.detection_scores import FAR
 
 
@@ -67,6 +68,8 @@ def test_the_unlabelled_distance_is_painted_for_training_only(footage: Path, tmp
     write_dataset(read_clips(footage), tmp_path / "out", every=2)
     taught = cv2.imread(str(tmp_path / "out" / "images" / "train" / "0_00000.png"))
     judged = cv2.imread(str(tmp_path / "out" / "images" / "test" / "1_00000.png"))
+    assert taught is not None
+    assert judged is not None
     assert (taught[50 - FAR : 50, 20:44] == PADDING).all()
     assert abs(taught[51:, 20:44].astype(int) - 200).max() < 10
     assert abs(taught[:, 50:].astype(int) - 200).max() < 10

@@ -261,7 +261,8 @@ class Proxy:
         hit = np.flatnonzero(self._rng.random(len(data)) < fault.corrupt)
         hit = hit[hit >= first]
         data[hit] = self._rng.integers(0, 256, len(hit))
-        return data.tobytes()
+        broken: bytes = data.tobytes()
+        return broken
 
 
 class ProxyProcess:

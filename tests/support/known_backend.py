@@ -37,7 +37,8 @@ class Known:
     def __call__(self, frames: Any) -> Any:
         day = self.eager(frames).astype(np.int16)
         signs = np.where(np.arange(day.size) % 2, 1, -1).reshape(day.shape)
-        return (day + self.levels * signs).clip(0, 255).astype(np.uint8)
+        off: Frames = (day + self.levels * signs).clip(0, 255).astype(np.uint8)
+        return off
 
     def prepared(self, height: int, width: int) -> bool:
         return True

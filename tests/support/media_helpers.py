@@ -133,7 +133,8 @@ def ffprobe(path: Path, *entries: str) -> dict[str, Any]:
     """What Debian's ffprobe says of a file."""
     command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", ":".join(entries), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def packet_pts(path: Path) -> list[int]:

@@ -152,4 +152,5 @@ class RtspServer:
 
 def _codec(clip: Path) -> str:
     with av.open(str(clip)) as container:
-        return container.streams.video[0].codec_context.name
+        name: str = container.streams.video[0].codec_context.name
+        return name

@@ -30,16 +30,21 @@ class Transfer:
 class OnGpu(Tensor):
     """A tensor "on the GPU". As on a real one, what mixes it with a tensor on the host raises RuntimeError."""
 
-    inner: Tensor
+    inner: Tensor  # type: ignore[assignment]  # Tensor has a method of this name
     transfers: list[Transfer]
 
     @staticmethod
     def __new__(cls, inner: Tensor, transfers: list[Transfer]) -> OnGpu:
         with torch.inference_mode(False):  # whose tensors could not be looked at outside
-            made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-                cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(),
-                dtype=inner.dtype, device=DEVICE, requires_grad=False,
-            )  # fmt: skip
+            made = Tensor._make_wrapper_subclass(
+                cls,
+                inner.size(),
+                strides=inner.stride(),
+                storage_offset=inner.storage_offset(),
+                dtype=inner.dtype,
+                device=DEVICE,
+                requires_grad=False,
+            )
         made.inner, made.transfers = inner, transfers
         return made
 
@@ -47,7 +52,9 @@ class OnGpu(Tensor):
         return f"OnGpu({self.inner!r})"
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         flat = tree_flatten((args, kwargs))[0]
         held = [one for one in flat if isinstance(one, OnGpu)]
@@ -103,7 +110,7 @@ class _Moves(TorchFunctionMode):
             args = (*args[:2], OnGpu(torch.tensor(args[2], dtype=args[0].dtype), self._transfers))
         if not wanted:
             return func(*args, **kwargs)
-        source = args[0] if args and isinstance(args[0], Tensor) else None
+        source: Tensor | None = args[0] if args and isinstance(args[0], Tensor) else None
         if isinstance(source, OnGpu):
             args, kwargs = _on_cpu(args), _on_cpu(kwargs)
             out = func(source.inner, *args[1:], **kwargs)
@@ -111,7 +118,7 @@ class _Moves(TorchFunctionMode):
         out = func(*_on_cpu(args), **_on_cpu(kwargs))
         if source is not None:
             self._transfers.append(Transfer("to_device", out.numel() * out.element_size(), func.__name__))
-        return OnGpu(out.clone() if out is source else out, self._transfers)
+        return OnGpu(source.clone() if out is source and source is not None else out, self._transfers)
 
 
 def _is_device(one: str | torch.device) -> bool:

@@ -26,9 +26,12 @@ from tests.trt.convert import GRAPHS, MAX_BATCH, PRECISIONS
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = ROOT / ".venv-rtx" / "bin" / "python"
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="TensorRT-RTX's wheels for Linux are for x86_64 alone"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        platform.machine() != "x86_64", reason="TensorRT-RTX's wheels for Linux are for x86_64 alone"
+    ),
+]
 
 
 class Converter:
