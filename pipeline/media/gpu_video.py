@@ -1,8 +1,8 @@
 """The video units of an NVIDIA GPU: NVDEC's frames as tensors, and tensors as NVENC's frames. Nothing is copied.
 
-All of it, FFmpeg's part too, happens in PyTorch's CUDA context, on the default stream: what one of them enqueues
-comes after what the other did, and nobody waits. FFmpeg is told to share the context that is current in the calling
-thread. Asked for the primary one, which is the same, it refuses what PyTorch made before, for its scheduling flags.
+PyTorch and FFmpeg both work in PyTorch's CUDA context, on the default stream, so that their work is ordered and
+neither waits for the other. FFmpeg is told to share the context that is current in the calling thread. That is the
+primary context, but if FFmpeg is asked for the primary one, it refuses, since PyTorch has set other scheduling flags.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from . import nv12
 
 _CURRENT: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
-SHARED = ("nv12", "p010le", "p016le")  # what PyAV hands over of the formats that NVDEC makes
+# The formats of NVDEC that PyAV can hand over as tensors.
+SHARED = ("nv12", "p010le", "p016le")
 
 
 @functools.cache
 def fault() -> str | None:
-    """Why no frame can be kept on a GPU here, or None. Looked at once."""
+    """Why no frame can be kept on a GPU here, or None. It is looked up once."""
     if not torch.cuda.is_available():
         return "there is no NVIDIA GPU"
     if "cuda" not in hwdevices_available():
@@ -41,7 +42,7 @@ def fault() -> str | None:
 
 
 def accelerator() -> HWAccel:
-    """NVDEC on PyTorch's GPU, its frames left there, for this thread. What it cannot decode, the CPU decodes."""
+    """NVDEC on PyTorch's GPU, for this thread; it leaves frames there. The CPU decodes what NVDEC cannot."""
     device = torch.cuda.current_device()
     _enter(torch.device("cuda", device))
     return HWAccel(
@@ -60,11 +61,11 @@ def sw_format_of(video: av.VideoFrame) -> str:
 
 
 def planes_of(video: av.VideoFrame) -> tuple[Tensor, Tensor]:
-    """Luma uint8 (H, W) and chroma uint8 (H/2, W/2, 2) of a frame in one of ``SHARED`` formats, where they lie.
+    """Luma uint8 (H, W) and chroma uint8 (H/2, W/2, 2) of a frame in one of the ``SHARED`` formats, not copied.
 
-    Of samples of ten or more bits the upper eight. Raises NotImplementedError for other formats.
+    Samples of ten or more bits are cut to the upper eight. Raises NotImplementedError for other formats.
     """
-    # By its capsule: asked by PyTorch itself, PyAV would be told of a stream, and refuses to know about streams.
+    # from_dlpack(plane) would pass a CUDA stream to PyAV, which does not support that, so pass the plane's capsule.
     luma, chroma = (from_dlpack(plane.__dlpack__()) for plane in video.planes)
     if luma.dtype != torch.uint8:
         luma, chroma = (plane.view(torch.uint8)[..., 1::2] for plane in (luma, chroma))
@@ -72,7 +73,7 @@ def planes_of(video: av.VideoFrame) -> tuple[Tensor, Tensor]:
 
 
 def rgb_of(video: av.VideoFrame) -> Tensor:
-    """Colour of a frame, uint8 (H, W, 3), where the frame lies, by the frame's own matrix and range."""
+    """A frame as RGB, uint8 (H, W, 3), on the frame's device, by the frame's own matrix and range."""
     luma, chroma = planes_of(video)
     return nv12.to_rgb(luma, chroma, colorspace=video.colorspace, full_range=video.color_range == FULL_RANGE)
 
@@ -83,10 +84,10 @@ def context_for(device: torch.device) -> CudaContext:
 
 
 def as_frame(packed: Tensor, context: CudaContext | None) -> av.VideoFrame:
-    """A frame for an encoder over the memory of ``from_rgb``, which it keeps as long as it needs it.
+    """A frame for an encoder that uses the memory of ``packed``, a result of ``nv12.from_rgb``, and keeps it alive.
 
-    To be called in the thread that wrote it; waits until that is done. ``context`` is the encoder's, None for a
-    tensor on the host.
+    Call it in the thread that wrote ``packed``; it waits until that is done. ``context`` is the encoder's, None for
+    a tensor on the host.
     """
     if packed.is_cuda:
         torch.cuda.current_stream(packed.device).synchronize()
@@ -95,5 +96,5 @@ def as_frame(packed: Tensor, context: CudaContext | None) -> av.VideoFrame:
 
 
 def _enter(device: torch.device) -> None:
-    """Make PyTorch's context the current one of this thread; only work does so for sure."""
+    """Make PyTorch's context the current one of this thread, which is certain only after some work on the GPU."""
     torch.zeros(1, device=device)

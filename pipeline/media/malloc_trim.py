@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Giving freed memory back to the system."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 from ..core.clock import Clock, SystemClock
 
-EVERY = 5.0  # seconds between two times at least: each takes a millisecond
+# Seconds between two calls at least: each takes about a millisecond.
+EVERY = 5.0
 
 
 class MallocTrimmer:
     """Gives back what libraries freed and the allocator kept, where the C library is glibc.
 
-    Each connection has a decoder with threads of its own, whose freed buffers stay with glibc's arenas; over a
-    thousand reconnects a process grew by 2 to 4 MB so, with nothing more allocated than before.
+    Each connection has a decoder with threads of its own, whose freed buffers stay with glibc. Without giving them
+    back, a process grows with every reconnect.
 
     Args:
         clock: time.
@@ -31,7 +32,7 @@ class MallocTrimmer:
             self._trim = None
 
     def give_back(self) -> bool:
-        """Give back what can be, unless that was done within ``EVERY`` seconds; whether it was."""
+        """Give back what can be, unless that was done in the last ``EVERY`` seconds. True if it was done."""
         with self._lock:
             now = self._clock.monotonic()
             if self._trim is None or now < self._due:
@@ -42,4 +43,4 @@ class MallocTrimmer:
 
 
 malloc_trimmer = MallocTrimmer()
-"""The process's own."""
+"""The one for the whole process."""

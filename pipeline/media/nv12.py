@@ -1,7 +1,7 @@
-"""NV12, what video decoders and encoders of GPUs speak, to RGB and back, on whatever device the tensors lie.
+"""NV12, the format of a GPU's video decoder and encoder, to RGB and back, on the device that the tensors are on.
 
-Chroma is replicated on the way to RGB and averaged over 2×2 pixels on the way back, and a matrix that is not told is
-BT.601's, all as swscale does it for frames on the host: both paths show the same picture.
+Chroma is replicated on the way to RGB and averaged over 2×2 pixels on the way back, and a stream that does not name
+its matrix is taken for BT.601, all as swscale does it for frames on the host: both paths show the same picture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ BT709, BT601 = 1, 6
 # The weights of red and blue in luma, by FFmpeg's number of the matrix (ITU-T H.273, MatrixCoefficients).
 _WEIGHTS = {BT709: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _WEIGHTS_601 = (0.299, 0.114)
-_PITCH = 256  # bytes that rows are aligned to, as in memory that CUDA lays out for pictures
+# Bytes that rows are aligned to, as in memory that CUDA allocates for pictures.
+_PITCH = 256
 
 
 def to_rgb(
@@ -58,13 +59,13 @@ def to_rgb(
 def from_rgb(rgb: Tensor, *, colorspace: int, out: Tensor | None = None) -> Tensor:
     """A picture as NV12 of limited range: uint8 (H + H/2, W), luma above the rows of Cb and Cr in turn.
 
-    One piece of memory whose rows are aligned, since NVENC is told of the luma alone and takes what lies behind it
-    for the chroma.
+    It is one piece of memory with aligned rows: NVENC is given the luma's address alone, and takes what follows it in
+    memory for the chroma.
 
     Args:
         rgb: uint8 (H, W, 3), H and W even.
         colorspace: FFmpeg's number of the matrix.
-        out: what was made of a picture of this size before, to be written over; None takes new memory.
+        out: the result for an earlier picture of this size, to be written over; None allocates memory.
     """
     height, width = int(rgb.shape[0]), int(rgb.shape[1])
     red, blue = _weights(colorspace)
@@ -94,12 +95,12 @@ def _byte(levels: Tensor) -> Tensor:
 
 
 def _halves(pixels: int, samples: int, like: Tensor) -> Tensor:
-    """For each of so many pixels the number of its chroma sample, the last one for what lies beyond."""
+    """The number of each pixel's chroma sample, for so many pixels; the last sample serves those beyond it."""
     return (torch.arange(pixels, device=like.device) // 2).clamp_(max=samples - 1)
 
 
 def _shrunk(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Means over areas: (…, H, W, C) → (…, H', W', C)."""
+    """Shrunk by averaging over areas: (…, H, W, C) → (…, H', W', C)."""
     batch = values if values.dim() == 4 else values[None]
     small = F.interpolate(batch.permute(0, 3, 1, 2), size=size, mode="area").permute(0, 2, 3, 1)
     return small if values.dim() == 4 else small[0]

@@ -1,25 +1,23 @@
-"""One rising time line for a camera's whole life, whatever its connections say."""
+"""One strictly rising timeline for a camera's whole life, whatever PTS its connections send."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-LEAP = (
-    10.0  # seconds a live camera's clock may run ahead of ours between two frames before it counts as a jump
-)
-SLIP = (
-    1.0  # seconds a PTS may lie behind the last before it counts as a jump rather than a frame out of order
-)
+# Seconds a live camera's clock may run ahead of ours between two frames before it counts as a jump.
+LEAP = 10.0
+# Seconds a PTS may lie behind the last before it counts as a jump rather than a frame out of order.
+SLIP = 1.0
 
 
 class Timeline:
-    """Places each frame's own PTS on a strictly rising line in one time base, that of the first connection.
+    """Maps each frame's own PTS to a strictly rising one in one time base, that of the first connection.
 
     The first connection keeps its PTS as they are (moved up to 0 if they begin below). Every later one goes
     on after the last frame: by the time that passed on our clock if the source is live, by one frame's
     duration if it is a file. The same happens where a PTS is missing, and where one jumps: backwards by
     ``SLIP`` or more or, in a live source, ahead of our clock by more than ``LEAP``. A frame whose PTS repeats
-    or lies a little behind is out of order and gets no place.
+    or lies a little behind is out of order and is left out.
     """
 
     def __init__(self) -> None:
@@ -37,7 +35,7 @@ class Timeline:
     def time_base(self) -> Fraction:
         """Seconds a tick, the same for the camera's whole life. ``begin`` must have been called."""
         if self._time_base is None:
-            raise RuntimeError("a time line has no time base before its first connection begins")
+            raise RuntimeError("a timeline has no time base before its first connection begins")
         return self._time_base
 
     def begin(self, *, time_base: Fraction, live: bool, frame_seconds: float) -> None:
@@ -52,7 +50,7 @@ class Timeline:
         self._last_own = None
 
     def place(self, pts: int | None, *, now: float) -> int | None:
-        """The place of a frame that came ``now`` (monotonic seconds), or None if it is out of order."""
+        """The PTS on the timeline of a frame that came ``now`` (monotonic seconds); None if it is out of order."""
         placed = self._after_last(now) if pts is None else self._place_own(pts, now)
         if placed is not None:
             self._last, self._last_at = placed, now

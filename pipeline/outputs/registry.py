@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "file": ".mp4",
     "rtsp": ".rtsp",
+    "udp": ".udp",
 }
 _PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
 

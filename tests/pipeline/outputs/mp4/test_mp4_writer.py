@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
 import random
 import resource
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.events import Event, FileBegun, FileFinished
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import QUEUE, Output
@@ -190,6 +193,45 @@ def test_after_sigkill_all_but_the_last_two_seconds_play(tmp_path: Path) -> None
         assert ffmpeg_complaints(path) == ""
     with av.open(str(files[-1])) as last:
         assert [frame.pts for frame in last.decode(video=0)] == packet_pts(files[-1])
+
+
+def test_each_file_is_reported_when_it_begins_and_when_it_is_complete(tmp_path: Path) -> None:
+    events: list[Event] = []
+    template = str(tmp_path / "x.mp4")
+    writer = SegmentWriter(template=template, segment_seconds=1, camera="gate", publish=events.append)
+    for number in range(60):
+        writer.write(picture(number * FRAME))
+    assert isinstance(events[-1], FileBegun)  # the last file is still open
+    writer.close()
+    names = ["x.mp4", "x-1.mp4", "x-2.mp4"]
+    assert events == [
+        step(camera="gate", path=tmp_path / name) for name in names for step in (FileBegun, FileFinished)
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+@pytest.mark.parametrize(("pictures", "stays"), [(0, False), (60, True)])
+def test_a_file_that_fails_is_reported_as_finished_only_if_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, stays: bool
+) -> None:
+    events: list[Event] = []
+    path, write, full = tmp_path / "x.mp4", os.write, threading.Event()
+
+    def limited(handle: int, data: bytes) -> int:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", limited)
+    writer = SegmentWriter(template=str(path), camera="gate", publish=events.append)
+    for number in range(pictures):
+        writer.write(picture(number * FRAME))
+    full.set()
+    with pytest.raises(OSError, match="No space"):
+        write_noise(writer, range(pictures, pictures + 60))
+    assert path.exists() == stays
+    finished = [FileFinished(camera="gate", path=path)] if stays else []
+    assert events == [FileBegun(camera="gate", path=path), *finished]
 
 
 # As an output -------------------------------------------------------------------------------------------------
