@@ -1,4 +1,4 @@
-"""Files that are never seen half-written."""
+"""Writing files so that nobody sees half of one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 def write_atomically(
     path: Path, parts: Iterable[bytes], *, durable: bool = False, mode: int | None = None
 ) -> None:
-    """Write ``parts`` to ``path``, whose folder is made if missing. Raises OSError.
+    """Write ``parts`` to ``path``; its folder is made if missing. Raises OSError.
 
-    Who reads the file sees the old one or the new one, whole.
+    A reader sees the whole old file or the whole new file, never a part of one.
 
     Args:
         path: the file.
         parts: its bytes, one part after the other.
-        durable: whether it, and its name, are on the disk when this returns, lest a power cut leaves it empty.
-        mode: who may read it; by default its owner alone.
+        durable: whether the file and its name are on the disk when this returns, so that it survives a power cut.
+        mode: the file's permissions; by default only its owner may read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -37,7 +37,7 @@ def write_atomically(
         Path(temporary).unlink(missing_ok=True)
         raise
     if durable:
-        with suppress(OSError):  # not every file system can be asked for it
+        with suppress(OSError):  # not every file system can sync a folder
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Capped exponential back-off with full jitter: uniform in 0…min(cap, first · 2ⁿ), but never below ``floor``.
+    """Exponential back-off with full jitter: a random time from 0 to min(cap, first · 2ⁿ), but at least ``floor``.
 
-    By default the tiers are 1, 2, 4, 8, 16 and 30 s: the last is kept for as long as the source stays away.
+    By default the upper limits are 1, 2, 4, 8, 16 and then always 30 s. The jitter spreads the tries of cameras that
+    went down together. The floor prevents a busy loop when several short times are drawn one after the other.
 
-    Full jitter spreads the tries of cameras that went down together; the floor keeps one lucky draw after
-    another from becoming a busy loop. All in seconds.
+    Attributes:
+        first: upper limit of the first waiting time, in seconds.
+        cap: upper limit of every waiting time, in seconds.
+        floor: shortest waiting time, in seconds.
     """
 
     first: float = 1.0

@@ -1,4 +1,4 @@
-"""Time as an argument: the pipeline asks a clock, so that tests can hold one still and move it by hand."""
+"""Time as an argument: the pipeline asks a clock, so that tests can give it one that they move by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the pipeline needs to know of time."""
+    """What the pipeline asks of a clock."""
 
     def monotonic(self) -> float:
         """Seconds on a clock that never jumps."""

@@ -1,4 +1,4 @@
-"""Counters, written by the pipeline's threads and read by whoever shows them."""
+"""Counters that the pipeline's threads raise, and monitoring reads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DropReason = Literal[
 Collected = Literal["day", "night", "failed"]
 """A picture collected for training: by day, by night, or lost because it could not be written."""
 Stage = Literal["translated", "output"]
-"""Up to where a frame's latency is counted from the end of its decoding: translated, or written by an output."""
+"""Where a frame's latency, which begins when it is decoded, ends: translated, or written by an output."""
 
 # Seconds. The buckets are narrow where 25 fps cameras lie, and reach up to what only an overloaded machine takes.
 LATENCY_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
@@ -103,8 +103,19 @@ class EventCounter:
 class StatsSnapshot:
     """The counters of one camera at one moment.
 
-    ``latency_p50`` and ``latency_p95`` are those of the last pictures, in seconds from the end of decoding until
-    an output has written the picture, None before the first; ``latency`` counts all since the start, by stage.
+    Attributes:
+        up: whether the camera delivers frames.
+        decoded: frames decoded.
+        translated: pictures translated and handed to the outputs.
+        passed: pictures handed to the outputs as the camera sent them.
+        dropped: frames that reached no output, or not all of them, by reason.
+        reconnects: lost connections and failed tries, by reason.
+        detections: boxes found, by class name; the same object counts on each frame.
+        collected: pictures collected for training, or lost on the way.
+        latency_p50: median latency of the last pictures, in seconds from the end of decoding until an output has
+            written the picture; None before the first.
+        latency_p95: their 95th percentile.
+        latency: all latencies since the start, by stage.
     """
 
     up: bool
@@ -122,7 +133,7 @@ class StatsSnapshot:
 
 @dataclass(slots=True)
 class CameraStats:
-    """Thread-safe counters of one camera. ``detections`` counts boxes by class name since the start."""
+    """Thread-safe counters of one camera."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _up: bool = False
@@ -184,7 +195,7 @@ class CameraStats:
                 self._latency.append(seconds)
 
     def snapshot(self) -> StatsSnapshot:
-        """A consistent copy of every counter; those of ``latency`` may be a frame ahead."""
+        """A consistent copy of every counter, except that ``latency`` may be a frame ahead."""
         with self._lock:
             recent = list(self._latency)
             counted = StatsSnapshot(

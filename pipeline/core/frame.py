@@ -1,4 +1,4 @@
-"""The two values that flow: a decoded camera frame, and the picture made from it."""
+"""The values that flow through the pipeline: a decoded camera frame, and the picture made from it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from nightday.engines.device_copies import Pixels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One decoded frame, still in the decoder's pixel format: colour is converted only for frames that are used.
+    """One decoded frame, in the decoder's pixel format. Colour is converted only for frames that are used.
 
     Attributes:
         camera: name of the camera in the configuration.
-        video: the decoder's frame: usually yuv420p on the host, or "cuda" where NVDEC left it on the GPU.
-        pts: presentation time in ticks of ``time_base``; strictly rising over the camera's whole life,
-            reconnects and loops included.
+        video: the decoder's frame: usually yuv420p on the host, or "cuda" for a frame that NVDEC left on the GPU.
+        pts: presentation time in ticks of ``time_base``. It rises strictly over the camera's whole life, across
+            reconnects and loops.
         time_base: seconds a tick.
-        decoded_at: seconds on the pipeline's monotonic clock when decoding ended; latency counts from here.
-        wall_time: Unix seconds at the same moment.
+        decoded_at: when decoding ended, in seconds on the pipeline's monotonic clock. Latency counts from here.
+        wall_time: the same moment in Unix seconds.
     """
 
     camera: str

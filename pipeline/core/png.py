@@ -1,4 +1,4 @@
-"""PNG files that are never seen half-written."""
+"""Writing PNG files so that nobody sees half of one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .atomic_file import write_atomically
 
 
 def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """Write ``rgb`` (H, W, 3) to ``path``, whose folder is made if missing.
+    """Write ``rgb`` (H, W, 3) to ``path`` in one step; its folder is made if missing.
 
-    Who reads the file sees the old one or the new one, whole. Raises OSError naming the file.
+    Everybody may read the file, since a web server or another user shows it. Raises OSError naming the file.
     """
     encoded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise OSError(f"cannot encode a picture of {rgb.shape} as PNG for {path}")
-    write_atomically(path, [data.tobytes()], mode=0o644)  # a web server or another user shows these
+    write_atomically(path, [data.tobytes()], mode=0o644)

@@ -1,4 +1,4 @@
-"""How often what died may be started again."""
+"""How often something that died may be started again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 
 
 class RestartBudget:
-    """At most ``most`` restarts within any ``within`` seconds: a fault that comes back at once is no accident."""
+    """Grants at most ``most`` restarts within any ``within`` seconds. A fault that comes back at once will stay."""
 
     def __init__(self, *, most: int = 5, within: float = 60.0) -> None:
         self._most = most

@@ -1,9 +1,12 @@
 """The HTTP endpoints: health, readiness, metrics, the cameras as JSON and as a page.
 
-Whoever can reach the port can ask, a page in the user's own browser included. So only GET and HEAD are answered,
-on loopback only to names that mean this machine (else a foreign name could be made to resolve to it), never
-to another page, and with a token set to nobody without it. A connection carries one request and lives for
-``TIME_LIMIT`` seconds; when there are too many, the oldest goes. So whoever is slow is slow for himself alone.
+Anything that can reach the port can ask, including web pages in the user's own browser. So only GET and HEAD are
+answered, and no request that comes from another page. On loopback a request must name this machine as its host,
+because a foreign name could be made to resolve to it. If a token is set, a request must show it.
+
+A connection carries one request and lives for ``TIME_LIMIT`` seconds. When there are too many connections, the oldest
+is cut off, so that slow clients keep nobody else out. Uvicorn's own limit would refuse the newest instead, and it does
+not limit the time that a request's head takes.
 """
 
 from __future__ import annotations
@@ -38,18 +41,22 @@ from .api import camera_json
 from .prometheus import PrometheusMetrics
 from .status_page import STYLE, Page
 
-TIME_LIMIT = 10.0  # seconds from a connection's opening until it is closed, whatever it is doing
+# Seconds from a connection's opening until it is closed, whatever it is doing.
+TIME_LIMIT = 10.0
 MOST_CONNECTIONS = 64
-BACKLOG = 128  # with 16, one of 20 callers in a rush waited for a second until the kernel tried again
-LARGEST_HEAD = 16 * 1024  # bytes of request line and headers
+# Connections that wait to be accepted. With 16, one of 20 clients at once waited a second for the kernel's next try.
+BACKLOG = 128
+# Bytes of request line and headers.
+LARGEST_HEAD = 16 * 1024
 
-_OPEN = ("/healthz", "/readyz")  # to whoever watches the process, token or not; they name no camera
+# Answered without a token, for whatever watches the process. They name no camera.
+_OPEN = ("/healthz", "/readyz")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 
 
 class WebError(NightdayError, RuntimeError):
-    """The server cannot listen where it should. The message is one line and says the way out."""
+    """The server cannot listen at its address. The message is one line and says what to do."""
 
 
 class WebServer:
@@ -98,7 +105,7 @@ class WebServer:
         """Listen, and serve from now on. Raises WebError if the port cannot be had."""
         self._listener = _listen(self._settings.host, self._settings.port)
         self._port = self._listener.getsockname()[1]
-        # A malformed request is the affair of whoever sent it: a line for each would fill the log at his will.
+        # A client could fill the log with malformed requests, so they are not logged.
         logger = logging.getLogger("uvicorn.error")
         logger.setLevel(logging.ERROR)
         logger.addFilter(_is_ours)
@@ -162,17 +169,17 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         "/": show_page,
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
-    app.router.redirect_slashes = False  # it would redirect to whatever Host says
+    app.router.redirect_slashes = False  # it would redirect to the host that the request names
     return _Guard(app, settings)
 
 
 class _Guard:
-    """Lets through what may be answered, and adds to each answer what browsers are to do with it."""
+    """Refuses requests that may not be answered, and adds to each answer the headers that browsers go by."""
 
     def __init__(self, app: ASGIApp, settings: HttpConfig) -> None:
         self._app = app
         self._token = settings.token.get_secret_value().encode() if settings.token else None
-        # On other addresses the token does what the names do here: no browser sends it on its own.
+        # On other addresses any name will do, because a token is needed there, and no browser sends that on its own.
         names = {*_LOOPBACK, _bracketed(settings.host).lower()}
         self._names = names if is_loopback(settings.host) else None
 
@@ -186,7 +193,7 @@ class _Guard:
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that gets no other."""
+        """The answer to a request that is refused; None for the others."""
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
         raw: list[tuple[bytes, bytes]] = request.scope["headers"]
@@ -201,7 +208,7 @@ class _Guard:
         ours = (f"http://{host}", f"https://{host}")
         if any(origin not in ours for origin in request.headers.getlist("origin")):
             return PlainTextResponse("not for other pages\n", 403)
-        # Not request.url.path: that is made with what Host says.
+        # Not request.url.path: that is made from the Host header.
         path = request.scope["path"]
         if self._token is not None and path not in _OPEN and not _shows(request, self._token):
             message = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
@@ -210,7 +217,7 @@ class _Guard:
 
 
 def _shows(request: Request, token: bytes) -> bool:
-    """Whether the request bears ``token``; takes the same time however much of it is right."""
+    """Whether the request shows ``token``. It takes the same time however much of it is right."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return hmac.compare_digest(credentials.strip().encode("latin-1"), token)
@@ -218,7 +225,7 @@ def _shows(request: Request, token: bytes) -> bool:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether what uvicorn logs is not merely that an answer was under way when the request turned out malformed."""
+    """Whether a record of uvicorn's is to be logged; not if a request turned out malformed while it was answered."""
     return record.exc_info is None or not isinstance(record.exc_info[1], h11.LocalProtocolError)
 
 
@@ -233,7 +240,7 @@ def _bracketed(host: str) -> str:
 
 
 def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP/1.1 protocol with a bound on how long and how many."""
+    """Uvicorn's HTTP/1.1 protocol with limits on how long connections last, and on how many there are."""
     opened: dict[Connection, None] = {}  # the oldest first
 
     class Connection(H11Protocol):
@@ -243,7 +250,7 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
             opened[self] = None
             if len(opened) > most:
                 oldest = next(iter(opened))
-                del opened[oldest]  # at once: its `connection_lost` comes later
+                del opened[oldest]  # now, because its `connection_lost` comes later
                 _cut_off(oldest.transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -258,7 +265,7 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
 
 
 def _cut_off(transport: asyncio.Transport) -> None:
-    # Without lingering: else what its end does not read, megabytes of it, stays with the kernel.
+    # Without lingering, or the kernel would keep megabytes that the client does not read.
     transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
     )
@@ -269,7 +276,7 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises WebError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # localhost has two
+        family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)  # localhost has two
         return socket.create_server(address, family=family)
     except (OSError, UnicodeError) as error:
         raise WebError(f"http: cannot listen at {_bracketed(host)}:{port}: {_why(error)}") from None

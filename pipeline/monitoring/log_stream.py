@@ -1,4 +1,4 @@
-"""What the program says: log lines and the status line on one stream, as text or as JSON, without secrets."""
+"""The program's log and its status line, on one stream, as text or as JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -24,19 +24,24 @@ from ..core.camera_url import redact
 
 LogFormat = Literal["text", "json"]
 
-MOST_WAITING = 1_000_000  # characters that wait to be written
-FLUSH_WITHIN = 1.0  # seconds to write what waits at the end
+# Characters that may wait to be written.
+MOST_WAITING = 1_000_000
+# Seconds that writing what waits may take at the end.
+FLUSH_WITHIN = 1.0
 
 _FIELDS = ("camera", "cameras", "output", "reason")
 
 
 class Screen:
-    """A stream for lines and, where it is a terminal, one line at the bottom that is written over.
+    """A stream for lines. On a terminal it has a status line at the bottom, which is replaced each time.
 
-    In JSON every line is an object with ``time`` (ISO 8601, UTC), ``level``, ``event`` and ``message`` or the event's
-    own keys. Strings are redacted on the way out, and text is printable: what a server says is none for the terminal.
-    A stream that is gone (a closed pipe) is no error, and one that nobody reads holds nobody up: a thread of its own
-    writes, what waits for it is bounded, and how many lines were dropped is said with the next one there is room for.
+    In JSON every line is an object with ``time`` (ISO 8601, UTC), ``level``, ``event``, and ``message`` or the
+    event's own keys. Secrets are masked. In text, characters that cannot be printed are replaced, because text from
+    a server may hold control codes for the terminal.
+
+    A thread of its own writes, so a stream that nobody reads holds nobody up. The lines that wait are bounded; how
+    many were dropped is said with the next line there is room for. A stream that is gone (a closed pipe) is no
+    error.
     """
 
     def __init__(self, stream: TextIO, *, log_format: LogFormat = "text") -> None:
@@ -77,12 +82,12 @@ class Screen:
         self._write(replaced)
 
     def raw(self, text: str) -> None:
-        """Write text as it is but for its secrets."""
+        """Write text as it is, with its secrets masked."""
         shown = redact(text)
         self._write(lambda: shown)
 
     def flush(self, within: float = FLUSH_WITHIN) -> bool:
-        """Wait until all is written, for at most ``within`` seconds; whether it is."""
+        """Wait until all lines are out, for at most ``within`` seconds; whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, within)
 
@@ -160,8 +165,8 @@ class _Handler(logging.Handler):
 def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
     """Send all log records, warnings and uncaught exceptions to ``screen``, a line each.
 
-    With ``verbose`` FFmpeg's own messages join in, through the same redaction. They stay off otherwise: they name
-    no camera, and calling into Python from FFmpeg's threads has its price.
+    With ``verbose`` FFmpeg's own messages are logged, too, with their secrets masked. They are off otherwise,
+    because they name no camera, and each costs a call into Python from FFmpeg's threads.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -185,17 +190,17 @@ def _log_thread_death(args: threading.ExceptHookArgs) -> None:
 def _tell_end(
     screen: Screen, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """What Python does with an exception nobody caught, without the secrets it may hold."""
+    """Print an exception that nobody caught, as Python does, with its secrets masked."""
     if not issubclass(kind, KeyboardInterrupt):
         text = "ended by a fault of its own: %s: %s"
         logging.getLogger("nightday").critical(text, kind.__name__, error, extra={"event": "died"})
     told = screen.flush()
     if not say("".join(traceback.format_exception(kind, error, trace)), sys.stderr) or not told:
-        os._exit(1)  # the interpreter's own end would wait for whoever does not read
+        os._exit(1)  # the interpreter would wait at its end for the stream that nobody reads
 
 
 def say(text: str, stream: TextIO) -> bool:
-    """Write text without its secrets, waiting ``FLUSH_WITHIN`` seconds at the most; whether it is written."""
+    """Write text with its secrets masked, within ``FLUSH_WITHIN`` seconds; whether it was."""
     screen = Screen(stream)
     screen.raw(text)
     return screen.flush()

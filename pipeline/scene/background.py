@@ -42,14 +42,58 @@ _DROP_CAUSES: dict[DropCause, str] = {
 }
 
 
+class _Checkpoint:
+    """The file that keeps one camera's background: when it is to be written, and what it holds.
+
+    Args:
+        path: the file; None for none.
+        camera: the camera's name.
+        source: its address, secrets masked.
+        clock: time.
+    """
+
+    def __init__(self, path: Path | None, *, camera: str, source: str, clock: Clock) -> None:
+        self.path = path
+        self.at_once = False
+        """Whether the next change is to be written without delay."""
+        self.held: SavedBackground | None = None
+        """What the file holds, as far as this program has read or written it."""
+        self._camera = camera
+        self._source = source
+        self._clock = clock
+        self._written_at: float | None = None
+
+    def load(self) -> SavedBackground | None:
+        """What the file holds; None without a file. Raises BackgroundRefusedError."""
+        if self.path is None:
+            return None
+        saved = load_background(self.path, camera=self._camera, source=self._source)
+        if saved is not None and len({picture.shape for picture, _ in saved.medians.values()}) > 1:
+            raise BackgroundRefusedError("its pictures differ in size")
+        return saved
+
+    def write(self, current: SavedBackground, *, final: bool) -> bool:
+        """Write ``current`` if it is due; whether it was. Raises OSError."""
+        if self.path is None or current is self.held or not (current.medians or self.held):
+            return False
+        now = self._clock.monotonic()
+        old = self._written_at is None or now - self._written_at >= CHECKPOINT_EVERY
+        if not (final or self.at_once or old):
+            return False
+        self.at_once = False
+        self._written_at = now  # also if it fails, so that a full disk is not tried every time
+        save_background(self.path, current, camera=self._camera, source=self._source)
+        self.held = current
+        return True
+
+
 class Background:
     """Samples one camera's day view and updates its medians, a little at each frame.
 
     One thread calls ``observe``; another may call ``save``, ``checkpoint`` and ``use_model``, and read the
     properties.
 
-    Memory: at most 2·``frames`` + 5 pictures, one of which is the median that is not in use, and 0.6 MB for the scene
-    watch. Before the first sample it is nothing.
+    It takes the memory of at most 2·``frames`` + 5 pictures, and 0.6 MB for the scene watch.
 
     Args:
         camera: its name.
@@ -75,26 +119,20 @@ class Background:
         clock: Clock | None = None,
     ) -> None:
         self._camera = camera
-        self._source = source
         self._model = self._next_model = model
         self._every = every
         self._path = path
         self._publish = publish
-        self._clock = clock or SystemClock()
-        self._medians: dict[TimeOfDay, RollingMedian] = {
-            time: RollingMedian(frames=frames) for time in TIMES_OF_DAY
-        }
+        state = path.with_suffix(".state") if path else None
+        self._checkpoint = _Checkpoint(state, camera=camera, source=source, clock=clock or SystemClock())
+        self._medians = {time: RollingMedian(frames=frames) for time in TIMES_OF_DAY}
         self._watch = SceneWatch()
         self._time: TimeOfDay = "day"
         self._size: tuple[int, ...] | None = None  # of the pictures, seen or restored
         self._restored = False  # whether the size is a checkpoint's and no picture has confirmed it yet
         self._sampled_at: float | None = None
-        # What other threads read. It is replaced, never changed.
-        self._current = SavedBackground()
+        self._current = SavedBackground()  # what other threads read; it is replaced, never changed
         self._saved: NDArray[np.uint8] | None = None  # the picture that was saved last
-        self._checkpointed: SavedBackground | None = None
-        self._checkpointed_at: float | None = None
-        self._checkpoint_now = False  # whether the next checkpoint is due at once
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
@@ -120,7 +158,7 @@ class Background:
     @property
     def checkpoint_path(self) -> Path | None:
         """Where the checkpoint is kept."""
-        return self._path.with_suffix(".state") if self._path else None
+        return self._checkpoint.path
 
     def observe(self, view: Pixels, *, seen: Pixels, translated: bool, seconds: float) -> None:
         """Show it a frame. Only frames that are sampled are copied to the host.
@@ -147,7 +185,8 @@ class Background:
             self._sampled_at = seconds
             change = self._watch.look(on_host(seen, "background"), seconds=seconds)
             if change is not None:
-                self._drop(change)
+                self._forget()
+                self._publish_dropped(change)
             median.push(on_host(view, "background"))
         if not median.ready:
             median.advance()
@@ -155,10 +194,7 @@ class Background:
                 self._update_current()
 
     def use_model(self, model: str) -> None:
-        """The generator with this fingerprint translates from now on.
-
-        If it is another one, the median of "night" is dropped with the next frame.
-        """
+        """The generator with this fingerprint translates from now on; another one drops the median of "night"."""
         self._next_model = model
 
     def finish(self) -> None:
@@ -182,61 +218,45 @@ class Background:
 
         With ``final`` a change is written whatever the age of the last checkpoint.
         """
-        current, path = self._current, self.checkpoint_path
-        now = self._clock.monotonic()
-        if path is None or current is self._checkpointed or not (current.medians or self._checkpointed):
-            return False
-        last = self._checkpointed_at
-        if not (final or self._checkpoint_now or last is None or now - last >= CHECKPOINT_EVERY):
-            return False
-        self._checkpoint_now = False
-        self._checkpointed_at = now  # also if it fails, so that a full disk is not tried every time
-        save_background(path, current, camera=self._camera, source=self._source)
-        self._checkpointed = current
-        return True
+        return self._checkpoint.write(self._current, final=final)
 
     def restore(self) -> None:
         """Begin with the checkpoint, if there is one that can be used. To be called before any frame."""
-        path = self.checkpoint_path
-        if path is None:
-            return
         try:
-            saved = load_background(path, camera=self._camera, source=self._source)
-            saved = self._of_this_model(saved) if saved else None
-            sizes = {picture.shape for picture, _ in saved.medians.values()} if saved else set()
-            if len(sizes) > 1:
-                raise BackgroundRefusedError("its pictures differ in size")
+            found = self._checkpoint.load()
         except BackgroundRefusedError as refused:
             self._refuse(str(refused))
             return
-        if not saved or not sizes:
+        if found is None:
+            return
+        saved = _without_other_models(found, self._model)
+        if len(saved.medians) < len(found.medians):
+            self._publish_dropped("model")
+        if not saved.medians:
             return
         for time in TIMES_OF_DAY:
             if time in saved.medians:
                 picture, count = saved.medians[time]
                 self._medians[time].seed(picture, count=count)
+                self._size, self._restored = picture.shape, True
         self._watch.restore(saved.views)
-        self._size, self._restored = sizes.pop(), True
         self._update_current()
-        self._checkpointed = self._current
+        self._checkpoint.held = self._current
         times = " and ".join(self._current.medians)
-        detail = f"background of {times} taken up from {path}"
+        detail = f"background of {times} taken up from {self.checkpoint_path}"
         self._publish(BackgroundChanged(camera=self._camera, step="restored", detail=detail))
 
     def _resize(self, shape: tuple[int, ...]) -> None:
         before, self._size = self._size, shape
-        if before is not None and self._restored:
-            self._forget()
-            self._watch.reset()
-            self._refuse(f"its pictures are {before[1]}x{before[0]}, the camera's are {shape[1]}x{shape[0]}")
-        elif before is not None:
-            self._watch.reset()
-            self._drop("resolution")
-        self._restored = False
-
-    def _drop(self, cause: DropCause) -> None:
+        if before is None:
+            return
+        self._watch.reset()
         self._forget()
-        self._publish_dropped(cause)
+        if self._restored:
+            self._refuse(f"its pictures are {before[1]}x{before[0]}, the camera's are {shape[1]}x{shape[0]}")
+        else:
+            self._publish_dropped("resolution")
+        self._restored = False
 
     def _drop_night(self) -> None:
         night = self._medians["night"]
@@ -244,13 +264,13 @@ class Background:
             self._publish_dropped("model")
         night.clear()
         self._update_current()
-        self._checkpoint_now = True
+        self._checkpoint.at_once = True
 
     def _forget(self) -> None:
         for median in self._medians.values():
             median.clear()
         self._update_current()
-        self._checkpoint_now = True  # so that a restart does not take up the old scene
+        self._checkpoint.at_once = True  # so that a restart does not take up the old scene
 
     def _refuse(self, reason: str) -> None:
         detail = f"background checkpoint {self.checkpoint_path} refused: {reason}; starting afresh"
@@ -268,14 +288,13 @@ class Background:
         views = self._watch.references()
         self._current = SavedBackground(medians=medians, views=views, model=self._model)
 
-    def _of_this_model(self, saved: SavedBackground) -> SavedBackground:
-        """``saved`` without what another generator made.
 
-        Where nothing was translated, nights were taken for day. Then a camera that is translated now drops that, too.
-        """
-        if saved.model == self._model or not saved.medians:
-            return saved
-        medians = {time: median for time, median in saved.medians.items() if saved.model and time != "night"}
-        if len(medians) < len(saved.medians):
-            self._publish_dropped("model")
-        return SavedBackground(medians=medians, views=saved.views, model=self._model)
+def _without_other_models(saved: SavedBackground, model: str) -> SavedBackground:
+    """``saved`` without what another generator than ``model`` made.
+
+    Where nothing was translated, nights were taken for day. If the camera is translated now, that is left out, too.
+    """
+    if saved.model == model or not saved.medians:
+        return saved
+    medians = {time: median for time, median in saved.medians.items() if saved.model and time != "night"}
+    return SavedBackground(medians=medians, views=saved.views, model=model)

@@ -1,4 +1,4 @@
-"""How much of a live stream is decoded: less of it while most of what is decoded gets thrown away."""
+"""How much of a live stream is decoded: less of it while most of the decoded frames are thrown away."""
 
 from __future__ import annotations
 
@@ -7,34 +7,38 @@ from typing import Literal
 
 DecodeLevel = Literal["all", "references", "keys"]
 
-WINDOW = 2.0  # seconds over which the shares below are measured
-WASTED = 0.5  # share of the decoded frames that nobody took, above which decoding less loses nothing
-USED = 0.25  # share not taken below which the loop may want more than it is given
-SATURATED = (
-    0.1  # share of the time spent waiting for data below which the stream comes faster than it is decoded
-)
-AT_EASE = 0.25  # share from which there is room to decode more
-HOLD = 8.0  # seconds a level is kept at least before more is decoded again
-HOLD_MOST = 128.0
-KEY_INTERVAL_MOST = 4.0  # seconds between key frames above which they alone are too few to show
+# Seconds over which the shares below are measured.
+WINDOW = 2.0
+# Share of the decoded frames that nobody took above which less is decoded.
+WASTED = 0.5
+# Share of the decoded frames that nobody took up to which more may be decoded.
+USED = 0.25
+# Share of the time spent waiting for data below which the decoder cannot keep up with the stream.
+SATURATED = 0.1
+# Share of the time spent waiting for data from which the decoder has time to decode more.
+AT_EASE = 0.25
+# Seconds a level is kept at least before more is decoded again: the shortest, and the longest.
+HOLD, HOLD_MOST = 8.0, 128.0
+# Seconds between key frames above which key frames alone are too few to show.
+KEY_INTERVAL_MOST = 4.0
 
 _LEVELS: tuple[DecodeLevel, ...] = ("all", "references", "keys")
 
 
 class FrameSkipping:
-    """Decides what of one connection is decoded, from what became of the frames decoded before.
+    """Decides how much of one connection is decoded, by what became of the frames decoded before.
 
-    Two signals, each over ``WINDOW`` seconds: the share of the decoded frames that were replaced in the slot
-    before anybody took them (the loop cannot keep up), and the share of the time in which the reader waited for
-    data (the decoder cannot keep up: what has come piles up in the socket). Above ``WASTED``, or below
-    ``SATURATED``, non-reference frames are no longer decoded, and after another such window nothing but key
-    frames; that only where key frames alone are as many as the loop takes (or the decoder is saturated) and
+    Two things are measured over ``WINDOW`` seconds: the share of the decoded frames that were replaced in the slot
+    before anybody took them (the workers cannot keep up), and the share of the time in which the reader waited for
+    data (if it is small, the decoder cannot keep up, and data piles up in the socket). Above ``WASTED``, or below
+    ``SATURATED``, frames that no other frame refers to are not decoded any more. After another such window only key
+    frames are decoded, if key frames alone are as many as the workers take (or the decoder cannot keep up), and
     come often enough to be shown.
 
-    One level is taken back once few frames are replaced and the decoder has time to spare, but not before the
-    level has been held for ``HOLD`` seconds. It cannot oscillate: whether the loop would take more can only be
-    tried out, since it can take no more than is decoded, so each try that fails within the hold doubles it, up to
-    ``HOLD_MOST``. Under a steady load, whatever it is, the level changes at most twice in that time.
+    Once few frames are replaced and the decoder has time to spare, more is decoded again, one level at a time, but
+    not before a level has been held for ``HOLD`` seconds. Whether the workers would take more can only be tried
+    out, since they cannot take more than is decoded. So each try that fails within the hold doubles it, up to
+    ``HOLD_MOST``. This prevents oscillation: under any steady load the level changes at most twice in that time.
     """
 
     def __init__(self) -> None:
@@ -48,36 +52,36 @@ class FrameSkipping:
 
     @property
     def level(self) -> DecodeLevel:
-        """What is to be decoded: everything, frames others refer to, or key frames only."""
+        """What is to be decoded: all frames, only those that others refer to, or only key frames."""
         return _LEVELS[self._level]
 
     def saw_packet(self, *, now: float, waited: float, key: bool) -> None:
-        """A packet came at ``now`` (monotonic seconds) after ``waited`` seconds without one."""
+        """Note a packet that came at ``now`` (monotonic seconds), after ``waited`` seconds of waiting for it."""
         if self._began is None:
             self._began = now
         self._waited += waited
         if key:
             self._keys.append(now)
         if now - self._began >= WINDOW:
-            self._judge(now, now - self._began)
+            self._decide(now, now - self._began)
             self._began = now
             self._clear()
 
     def saw_frame(self, *, replaced: bool) -> None:
-        """A decoded frame went to the slot; ``replaced`` says that the one before it had not been taken."""
+        """Note a decoded frame that went to the slot; ``replaced`` says that nobody had taken the one before it."""
         self._decoded += 1
         self._replaced += replaced
 
     def _clear(self) -> None:
         self._waited, self._decoded, self._replaced = 0.0, 0, 0
 
-    def _judge(self, now: float, seconds: float) -> None:
+    def _decide(self, now: float, seconds: float) -> None:
         wasted = self._replaced > WASTED * self._decoded
         saturated = self._waited < SATURATED * seconds
         used = (self._decoded - self._replaced) / seconds
         if wasted or saturated:
             if self._level == 0 or (self._level == 1 and self._keys_suffice(0.0 if saturated else used)):
-                # A level taken back too soon is what may not come again and again.
+                # If more was decoded only a short time ago, that try has failed.
                 failed = now - self._lowered_at < self._hold + WINDOW
                 self._hold = min(2 * self._hold, HOLD_MOST) if failed else HOLD
                 self._level += 1

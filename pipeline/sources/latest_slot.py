@@ -1,4 +1,4 @@
-"""One newest-wins slot a camera, between its reader and the batcher."""
+"""The slot between a camera's reader and the batcher, in which the newest frame wins."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import threading
 from ..core.counters import CameraStats, DropReason
 from ..core.frame import Frame
 
-CANCEL_CHECK = (
-    0.1  # seconds; an Event cannot wake a waiter on another one, so a blocked put looks at it this often
-)
+# Seconds between a blocked put's looks at ``cancelled``. A thread that waits on one event cannot be woken by another.
+CANCEL_CHECK = 0.1
 
 
 class LatestSlot:
     """Holds at most one frame: the newest that nobody has taken yet.
 
-    All slots of a pipeline share ``ready``, a condition with a re-entrant lock (the default), of which
-    a frame in any of them wakes one waiter. The batcher waits on all cameras at once with it::
+    All slots of a pipeline share ``ready``, a condition with a re-entrant lock (the default). A frame in any slot
+    wakes one waiter. So the batcher can wait for all cameras at once::
 
         with ready:
             ready.wait_for(lambda: stop.is_set() or any(slot.pending for slot in slots), timeout=window)
@@ -27,7 +26,7 @@ class LatestSlot:
     Args:
         ready: the condition all slots share.
         stats: the camera's counters.
-        max_age: seconds from decoding after which a frame is not worth taking; None for no limit.
+        max_age: seconds after decoding from which a frame is too old to be taken; None for no limit.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class LatestSlot:
         self._emptied = threading.Event()
 
     def put(self, frame: Frame, *, reason: DropReason = "overload") -> None:
-        """Hold ``frame`` at once; an older one that nobody took is dropped and counted as ``reason``."""
+        """Hold ``frame`` at once. An older frame that nobody took is dropped and counted as ``reason``."""
         with self._ready:
             replaced, self._frame = self._frame, frame
             self._ready.notify()
@@ -48,7 +47,7 @@ class LatestSlot:
             self._stats.count_dropped(reason)
 
     def put_wait(self, frame: Frame, *, cancelled: threading.Event) -> bool:
-        """Hold ``frame`` once the older one has been taken: nothing is lost.
+        """Hold ``frame`` as soon as the older one has been taken, so that none is lost.
 
         Returns False, with the frame not put, if ``cancelled`` is set first (seen within ``CANCEL_CHECK``).
         """
@@ -63,9 +62,10 @@ class LatestSlot:
         return False
 
     def take(self, now: float | None = None) -> Frame | None:
-        """The held frame, which leaves the slot; None if there is none.
+        """Take the held frame out of the slot; None if there is none.
 
-        None as well if it is older than ``max_age`` at ``now`` (monotonic clock): then it is dropped as "stale".
+        If it is older than ``max_age`` at ``now`` (monotonic seconds), it is dropped as "stale", and the result is
+        None.
         """
         with self._ready:
             frame, self._frame = self._frame, None
@@ -83,6 +83,6 @@ class LatestSlot:
         return self._frame is not None
 
     def peek_age(self, now: float) -> float | None:
-        """Seconds from the held frame's decoding to ``now`` (monotonic clock); None if there is none."""
+        """Seconds since the held frame was decoded, at ``now`` (monotonic seconds); None if there is none."""
         frame = self._frame
         return None if frame is None else now - frame.decoded_at

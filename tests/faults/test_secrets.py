@@ -38,19 +38,23 @@ def test_no_form_of_it_is_told_by_log_answers_arguments_or_summary(tmp_path: Pat
         addresses = [
             form.replace("{secret}", "${GATE_PASSWORD}").replace("{host}", host) for form in FORMS.values()
         ]
-        cameras = [{"name": name, "url": url} for name, url in zip(FORMS, addresses, strict=True)]
+        cameras: list[dict[str, object]] = [
+            {"name": name, "url": url} for name, url in zip(FORMS, addresses, strict=True)
+        ]
         outputs = [url.replace("/cam", f"/{name}") for name, url in zip(FORMS, addresses, strict=True)]
         cameras.append({"name": "clip", "url": "clip.mp4", "loop": True, "outputs": outputs})
         document = {"cameras": cameras, "defaults": {"translate": "never"}, "http": {"port": 0}}
         (tmp_path / "cameras.yaml").write_text(yaml.safe_dump(document))
+        command = [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml"]
+        command += ["--log-format", "json", "--verbose"]
         process = subprocess.Popen(
-            [
-                sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml",
-                "--log-format", "json", "--verbose",
-            ],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT), "GATE_PASSWORD": SECRET},
-        )  # fmt: skip
+        )
         try:
             told, address = _read_until_all_failed(process)
             answers = {path: _get(address + path) for path in ("/", "/metrics", "/api/cameras", "/readyz")}
@@ -94,6 +98,7 @@ def _read_until_all_failed(process: subprocess.Popen[str]) -> tuple[str, str]:
 def _get(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.read().decode()
+            told: bytes = answer.read()
+            return told.decode()
     except urllib.error.HTTPError as error:
         return error.read().decode()

@@ -492,11 +492,24 @@ class TestStrangers:
     @pytest.mark.parametrize(
         "host",
         [
-            "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.2",
-            "[::2]", "0.0.0.0", "", "localhost:8080:1", "localhost@evil.example", "evil.example#localhost",
-            "localhost.", "[::1", "::1", "localhost/", "localhost,evil.example",
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.2",
+            "[::2]",
+            "0.0.0.0",
+            "",
+            "localhost:8080:1",
+            "localhost@evil.example",
+            "evil.example#localhost",
+            "localhost.",
+            "[::1",
+            "::1",
+            "localhost/",
+            "localhost,evil.example",
         ],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("path", [*PATHS, "/nowhere"])
     def test_a_foreign_name_is_refused(self, plain: WebServer, path: str, host: str) -> None:
         answer = ask(plain, path, Host=host)
@@ -557,11 +570,26 @@ class TestStrangers:
     @pytest.mark.parametrize(
         "path",
         [
-            "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc%2fpasswd", "//etc/passwd", "/static/..",
-            "/api/cameras/../x", "/api/cameras/", "/healthz/", "/./healthz", "/metrics%00", "/%00", "/\\..",
-            "http://localhost/metrics", "file:///etc/passwd", "*", "/api/cameras;x", "/%ff%fe", "/cameras.yaml",
+            "/../../etc/passwd",
+            "/%2e%2e/%2e%2e/etc/passwd",
+            "/..%2f..%2fetc%2fpasswd",
+            "//etc/passwd",
+            "/static/..",
+            "/api/cameras/../x",
+            "/api/cameras/",
+            "/healthz/",
+            "/./healthz",
+            "/metrics%00",
+            "/%00",
+            "/\\..",
+            "http://localhost/metrics",
+            "file:///etc/passwd",
+            "*",
+            "/api/cameras;x",
+            "/%ff%fe",
+            "/cameras.yaml",
         ],
-    )  # fmt: skip
+    )
     def test_there_are_no_other_paths(self, plain: WebServer, path: str) -> None:
         answer = ask(plain, path)
         assert answer.status == 404

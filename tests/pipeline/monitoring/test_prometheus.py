@@ -25,7 +25,7 @@ from nightday.pipeline.core.counters import (
     DropReason,
     Histogram,
 )
-from nightday.pipeline.core.events import OutputChanged
+from nightday.pipeline.core.events import EngineChanged, EventBus, Notice, OutputChanged, SourceChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.monitoring import prometheus as metrics_module
 from nightday.pipeline.monitoring.prometheus import PrometheusMetrics
@@ -251,3 +251,29 @@ def test_copies_of_frames_are_there_before_the_first(monkeypatch: pytest.MonkeyP
     assert len(series) == len(get_args(device_copies.Direction)) * len(get_args(device_copies.CopyReason))
     assert series.pop(frozenset({("direction", "to_host"), ("reason", "encode")})) == 7
     assert set(series.values()) == {0}
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_events_are_counted_by_name_and_camera(accept: str) -> None:
+    run = FakeRun()
+    bus = EventBus(run.events.count)
+    for _ in range(2):
+        bus.publish(SourceChanged(camera="gate", state="playing"))
+    bus.publish(SourceChanged(camera="yard", state="retrying", reason="refused"))
+    bus.publish(EngineChanged(step="swapped", cameras=("gate", "yard"), detail="another engine"))
+    bus.publish(Notice(name="reloaded", detail="reloaded"))
+    events = {
+        labels: value
+        for (name, labels), value in read(run, accept).items()
+        if name == "nightday_events_total"
+    }
+    assert events == {
+        frozenset({("event", event), ("camera", camera)}): count
+        for event, camera, count in (
+            ("camera_playing", "gate", 2),
+            ("camera_retrying", "yard", 1),
+            ("engine_swapped", "gate", 1),
+            ("engine_swapped", "yard", 1),
+            ("reloaded", "", 1),
+        )
+    }

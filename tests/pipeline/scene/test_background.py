@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.pipeline.config.schema import Config
-from nightday.pipeline.core import atomic_file
 from nightday.pipeline.core.png import save_png
 from nightday.pipeline.scene import background as background_module
 from nightday.pipeline.scene.background import CHECKPOINT_EVERY, Background
 from nightday.pipeline.scene.background_file import SavedBackground, load_background, save_background
+from nightday.pipeline.scene.night_gate import TIMES_OF_DAY
 from nightday.pipeline.scene.rolling_median import STRIPS
 from nightday.pipeline.supervision.runtime import run
 from tests.support.clips import make_clip
@@ -96,6 +96,7 @@ def test_background_samples_by_the_cameras_clock(rng: np.random.Generator, tmp_p
     assert background.save()
     assert not background.save()  # nothing new
     saved = cv2.imread(str(tmp_path / "new" / "bg.png"))
+    assert saved is not None
     np.testing.assert_array_equal(saved[..., ::-1], background.picture)
     assert os.listdir(tmp_path / "new") == ["bg.png"]
 
@@ -123,7 +124,9 @@ def test_day_and_night_are_kept_apart_and_the_one_in_use_is_shown(
     np.testing.assert_array_equal(background.of("night"), reference(by_night))
     assert background.picture is background.of("night")
     assert background.save()
-    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "bg.png"))[..., ::-1], reference(by_night))
+    saved = cv2.imread(str(tmp_path / "bg.png"))
+    assert saved is not None
+    np.testing.assert_array_equal(saved[..., ::-1], reference(by_night))
     again = show(background, day, start=200, samples=1, rng=rng)
     np.testing.assert_array_equal(
         background.of("day"), reference(deque([reference(by_day)] * 5 + [*again], maxlen=5))
@@ -174,8 +177,8 @@ def test_a_restart_begins_with_both_medians(
     after = made(tmp_path / "bg.png")
     after.restore()
     assert events(caplog) == [("background_restored", "")]
-    for state in ("day", "night"):
-        np.testing.assert_array_equal(after.of(state), before.of(state))
+    for time in TIMES_OF_DAY:
+        np.testing.assert_array_equal(after.of(time), before.of(time))
     assert after.nbytes == 2 * before.picture.nbytes  # type: ignore[union-attr]
     assert not after.checkpoint(final=True)  # no news
     old = before.of("day")
@@ -193,7 +196,7 @@ def test_another_model_drops_what_the_last_one_made_of_the_night(
     after = made(tmp_path / "bg.png", model="two")
     after.restore()
     assert events(caplog) == [("background_dropped", "model")]
-    assert [state for state in ("day", "night") if after.of(state) is not None] == stays  # type: ignore[arg-type]
+    assert [time for time in TIMES_OF_DAY if after.of(time) is not None] == stays
     if stays:
         np.testing.assert_array_equal(after.of("day"), old.of("day"))
     show(after, scene(rng), start=0, samples=2, rng=rng)
@@ -392,7 +395,7 @@ def test_a_failed_write_leaves_the_old_picture_and_no_litter(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(atomic_file.os, "replace", disk_full)
+    monkeypatch.setattr(os, "replace", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_png(path, np.full((8, 8, 3), 9, np.uint8))
     assert path.read_bytes() == before
@@ -448,17 +451,22 @@ def test_a_second_run_begins_with_the_background_of_the_first(
         assert held is not None
         return {state: float(picture.mean()) for state, (picture, _) in held.medians.items()}
 
+    def shown() -> float:
+        picture = cv2.imread("bg.png")
+        assert picture is not None
+        return float(picture.mean())
+
     play("night.mp4")
-    assert kept() == {"night": pytest.approx(cv2.imread("bg.png").mean())}
+    assert kept() == {"night": pytest.approx(shown())}
     night = kept()["night"]
     assert night > 180
     play("day.mp4")
-    assert kept() == {"night": night, "day": pytest.approx(cv2.imread("bg.png").mean())}
+    assert kept() == {"night": night, "day": pytest.approx(shown())}
     assert [name for name, _ in events(caplog)] == ["background_restored"]
     caplog.clear()
     save_checkpoint("model.pt", NightToDay(GeneratorSettings(blocks=2, width=4)))
     play("day.mp4")
-    assert kept() == {"day": pytest.approx(cv2.imread("bg.png").mean())}
+    assert kept() == {"day": pytest.approx(shown())}
     assert events(caplog)[0] == ("background_dropped", "model")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nightday.pipeline.core import atomic_file
 from nightday.pipeline.scene.background_file import (
     BackgroundRefusedError,
     SavedBackground,
@@ -166,7 +165,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
             def disk_full(*_: object) -> None:
                 raise OSError(28, "No space left on device", str(path))
 
-            patch.setattr(atomic_file.os, call, disk_full)
+            patch.setattr(os, call, disk_full)
             with pytest.raises(OSError, match="No space left"):
                 save_background(path, SavedBackground(), **WHO)
         assert path.read_bytes() == before
@@ -184,6 +183,6 @@ def test_it_is_on_the_disk_before_it_has_its_name(
             done.append(call)
             real(*args)
 
-        monkeypatch.setattr(atomic_file.os, call, noted)
+        monkeypatch.setattr(os, call, noted)
     save_background(tmp_path / "bg.state", kept, **WHO)
     assert done == ["fsync", "replace", "fsync"]

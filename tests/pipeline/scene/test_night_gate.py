@@ -75,7 +75,7 @@ def test_it_is_sure_of_nothing_in_a_flash_or_while_the_light_changes() -> None:
     assert gate.sure is None
     gate.update(NIGHT, now=5.5)
     assert gate.sure == "night"
-    dawn = []
+    dawn: list[str | None] = []
     for second in range(6, 30):
         gate.update(DAY, now=second)
         dawn.append(gate.sure)
@@ -188,6 +188,7 @@ def test_lightning_or_a_grey_picture_at_the_start_is_soon_put_right() -> None:
         gate = NightGate()
         gate.update(first, now=0)
         states = run(gate, steady, start=0.25, seconds=30, step=0.25)
+        assert gate.night is not None
         assert states.index(gate.night) * 0.25 <= FIRST_DWELL + 0.25
         assert switches(states) == 1
         brief = run(gate, first, start=31, seconds=DWELL - 1, step=0.25)  # and then takes its time

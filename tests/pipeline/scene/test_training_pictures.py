@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from nightday.engines.detection.detections import Detection
 from nightday.pipeline.config.schema import Config
-from nightday.pipeline.core import atomic_file
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
@@ -243,7 +242,7 @@ def test_a_picture_that_cannot_be_written_leaves_no_litter_and_the_next_one_is(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        patch.setattr(atomic_file.os, "replace", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(OSError, match="No space"):
             show(collection, day, start=60, seconds=30)
         assert show(collection, day, start=90, seconds=30) == 0  # not again and again
@@ -384,7 +383,7 @@ def test_a_reload_begins_to_collect(clips: Path) -> None:
     after = config(
         {"name": "gate", "url": "day.mp4", "translate": "never", "collect": {"folder": "training/gate"}}
     )
-    commands, asked = CommandQueue(), []
+    commands, asked = CommandQueue(), list[bool]()
 
     def until(cameras: dict[str, CameraStatus]) -> bool:
         if cameras["gate"].pictures and not asked:

@@ -18,7 +18,7 @@ class Model:
 
     def __init__(self, *, rate: float, gop: int, every: int, takes: float, decodes: float = 1e9) -> None:
         self.rate, self.gop, self.every, self.takes, self.decodes = rate, gop, every, takes, decodes
-        self.thinning = FrameSkipping()
+        self.skipping = FrameSkipping()
         self.now, self.number, self.lag = 0.0, 0, 0.0
         self.next_take, self.pending = 0.0, False
         self.taken: list[float] = []
@@ -36,11 +36,11 @@ class Model:
         waited = max(0.0, arrival - self.now)
         self.now = max(self.now, arrival)
         key = self.number % self.gop == 0
-        self.thinning.saw_packet(now=self.now, waited=waited, key=key)
-        if self.thinning.level != self.levels[-1][1]:
-            self.levels.append((self.now, self.thinning.level))
+        self.skipping.saw_packet(now=self.now, waited=waited, key=key)
+        if self.skipping.level != self.levels[-1][1]:
+            self.levels.append((self.now, self.skipping.level))
         if self.applied != "keys" or key:
-            self.applied = self.thinning.level
+            self.applied = self.skipping.level
         referred = key or not self.every or self.number % self.every
         self.number += 1
         if (self.applied == "keys" and not key) or (self.applied == "references" and not referred):
@@ -50,8 +50,11 @@ class Model:
             self.pending = False
             self.taken.append(self.now)
             self.next_take = self.now + 1 / self.takes
-        self.thinning.saw_frame(replaced=self.pending)
+        self.skipping.saw_frame(replaced=self.pending)
         self.pending = True
+
+    def level(self) -> DecodeLevel:
+        return self.skipping.level
 
     def taken_rate(self, since: float) -> float:
         return sum(at >= since for at in self.taken) / (self.now - since)
@@ -92,11 +95,11 @@ def test_a_decoder_that_cannot_keep_up_catches_up_on_key_frames() -> None:
 
 def test_it_goes_back_when_there_is_room_again() -> None:
     model = Model(rate=100, gop=100, every=2, takes=0.5).run(30)
-    assert model.thinning.level == "keys"
+    assert model.level() == "keys"
     model.takes = 1000.0
     model.next_take = model.now
     model.run(60)
-    assert model.thinning.level == "all"
+    assert model.level() == "all"
     assert model.taken_rate(model.now - 10) == pytest.approx(100, rel=0.05)
 
 
