@@ -113,23 +113,24 @@ class CameraConfig(_Section):
     Attributes:
         name: letters, digits, ``-`` and ``_``; unique.
         url: rtsp(s), http(s), srt, rtmp(s), the path of a file, or ``device:0``.
-        model: checkpoint of the generator; needed unless ``translate`` is ``never`` or nothing but ``collect`` is
-            wanted of the camera.
-        translate: ``night`` translates what the gate takes for night, ``always`` and ``never`` speak for themselves.
+        model: checkpoint of the generator; needed unless ``translate`` is ``never``, or the camera has ``collect``
+            and no outputs.
+        translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
         detect: false, or an ultralytics model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
-        pace: of a file: ``realtime`` plays it at its own speed; ``fast`` as fast as can be without losing a
-            frame, to which live cameras beside it must wait now and then.
+        pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
+            a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
-        frames: ``auto`` keeps those of a camera that is translated on a GPU there, from decoding to encoding, as far
-            as the GPU has the units; ``host`` brings them to the host's memory in between.
-        max_age: seconds after which a frame that waited is not worth translating, and dropped as "stale".
-        stall_timeout: seconds without a picture after which a camera is given up and opened anew.
-        segment_seconds: length of the files among the outputs.
-        retention: when old ones are deleted.
-        background: the rolling median.
-        snapshot: a PNG, night left and day right, written now and then and at the end.
-        collect: the pictures kept for training; in a file, a folder alone stands for the section with that folder.
+        frames: where frames of a camera stay that is translated on a GPU: ``auto`` keeps them on the GPU from
+            decoding to encoding, as far as it can decode and encode; ``host`` brings them to main memory in between.
+        max_age: seconds after which a frame that waits is not worth translating; it is dropped as "stale".
+        stall_timeout: seconds without a picture after which the connection is closed and opened anew.
+        segment_seconds: length of each file of a file output.
+        retention: when the oldest files are deleted.
+        background: the rolling median of the day view.
+        snapshot: a PNG, night left and day right, written every few seconds and at the end.
+        collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with that folder
+            alone.
 
     ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot``, ``background.save`` and
     ``collect.folder`` is filled in when a file is read, so that they can be defaults.
@@ -181,7 +182,8 @@ class HttpConfig(_Section):
         port: 0 takes a free one.
     """
 
-    token: Token | None = None  # first, since whether the host will do depends on it
+    # Comes first, because the check of the host looks at it.
+    token: Token | None = None
     host: str = "127.0.0.1"
     port: Count = Field(default=8080, ge=0, le=65535)
 

@@ -1,8 +1,8 @@
 """Camera and output addresses that keep their secrets: ``CameraUrl`` and ``redact``.
 
 Users paste passwords with ``@``, ``/`` and ``?`` in them unescaped, cameras take ``?pwd=`` in the query or in
-the path, and FFmpeg quotes any of it in its errors. So masking errs on the side of too much: whatever stands
-before the last ``@`` of an address is hidden once a colon or an ``@`` makes it look like a login.
+the path, and FFmpeg quotes any of it in its errors. So rather too much is masked than too little: everything before
+the last ``@`` of an address is hidden if a colon or another ``@`` makes it look like a login.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 MASK = "***"
 PORT_FAULT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
-SHORTEST_SECRET = 4  # shorter ones would blot out ordinary words and numbers of a log line
+# Characters. Shorter secrets would hide ordinary words and numbers of a log line.
+SHORTEST_SECRET = 4
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _HOST_PORT = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:[0-9]{0,5})?")
@@ -25,17 +26,20 @@ _ADDRESS = re.compile(
 _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
 # A quotation mark behind what is masked already is the sentence's, not the secret's.
 _SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)(\*\*\*(?=[\"'][:;,.]?(?:\s|$))|[^&\s]*)", re.IGNORECASE)
-# What stands where a port should and is none: not a number with a sentence's marks behind, nor ${PORT}.
+# What stands where a port should be and is no port. A number is one, with a sentence's punctuation behind it as well,
+# and so is ${PORT}.
 _NO_PORT = re.compile(
     r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]{0,5}[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"
 )
-_BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")  # viewer:secret@10.0.0.5
+# viewer:secret@10.0.0.5
+_BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _WORD_START = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
 _WORD = re.compile(r"\w")
 
-# By their first SHORTEST_SECRET characters, longest first: with a thousand cameras each label and line meets few.
+# The registered secrets by their first SHORTEST_SECRET characters, the longest first. So a text is compared with few,
+# even where there are a thousand cameras.
 _secrets: dict[str, tuple[str, ...]] = {}
 _secrets_lock = threading.Lock()
 
@@ -53,18 +57,16 @@ class CameraUrl:
 
     def __init__(self, text: str) -> None:
         object.__setattr__(self, "_CameraUrl__text", text)
-        for secret in (
-            *_secrets_of(text),
-            *_secrets_of(self.reveal()),
-        ):  # FFmpeg quotes it as it was given it
+        # FFmpeg quotes the address as it was given it, so the secrets of that form are registered too.
+        for secret in (*_secrets_of(text), *_secrets_of(self.reveal())):
             register_secret(secret)
 
     def reveal(self) -> str:
         """The real URL, secrets included, fit for FFmpeg.
 
-        It is the text as given, save that a ``/``, ``?``, ``#``, ``@``, bracket or blank left raw in the password
-        is percent-encoded: FFmpeg would otherwise end the host name there, and look the password up in the DNS,
-        and a bracket makes the address unreadable to Python.
+        It is the text as given, except that a ``/``, ``?``, ``#``, ``@``, bracket or blank in the password is
+        percent-encoded. Otherwise FFmpeg would end the host name there and look the password up in the DNS, and
+        Python could not read an address with a bracket.
         """
         head, userinfo, rest = _split(self.__text)
         if not userinfo:
@@ -151,7 +153,8 @@ def redact(text: str) -> str:
     For log lines and error messages. A password with blanks in it is found only if it was registered, which
     making a ``CameraUrl`` does.
     """
-    text = _hide_registered(text)  # first, since they may hold blanks or quotes, which end a URL in free text
+    # Registered secrets go first: they may hold blanks or quotes, which end a URL in free text.
+    text = _hide_registered(text)
     starts = [hit.start() for hit in _URL_IN_TEXT.finditer(text)]
     if not starts:
         return _mask_bare(text)
@@ -194,11 +197,10 @@ def _end_of_secret(text: str, start: int) -> int:
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    """``scheme://``, the login or "", and what follows its ``@``: the reading FFmpeg is to be given.
+    """``scheme://``, the login or "", and what follows its ``@``, as FFmpeg is to read the address.
 
-    RFC 3986 ends the login at the last ``@`` before the first ``/?#``. Where that reading leaves no possible
-    host, or leaves a bare word while a proper address stands behind a later ``@``, the login goes on to the
-    last ``@``.
+    By RFC 3986 the login ends at the last ``@`` before the first ``/?#``. If what follows can be no host, or if it is
+    a bare word and a proper address follows a later ``@``, the login goes on to the last ``@`` of all.
     """
     found = _SCHEME.match(text)
     if not found or not found[2]:

@@ -177,8 +177,11 @@ class TestBadInput:
         write(gate(url=f"rtps://viewer:{SECRET}@10.0.0.5/s", outputs=["a.avi"]))
         done = subprocess.run(
             [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml"],
-            capture_output=True, text=True, timeout=STARTING, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=STARTING,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == 2
         assert done.stdout == ""
         assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
@@ -309,8 +312,11 @@ def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml", "--log-format", "json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     try:
         assert process.stdout is not None
         writing: set[str] = set()
@@ -507,8 +513,10 @@ def test_a_process_whose_words_nobody_reads_does_its_work_and_ends(folder: Path)
         os.set_blocking(end, True)
     process = subprocess.Popen(
         [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=ends[0][1], stderr=ends[1][1],
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=ends[0][1],
+        stderr=ends[1][1],
+    )
     try:
         assert process.wait(STARTING) == 0
     finally:
@@ -525,8 +533,12 @@ def test_a_process_whose_reader_is_gone_ends_quietly() -> None:
     os.close(read)
     done = subprocess.run(
         [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", "cameras.yaml"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=end, stderr=subprocess.PIPE, text=True, timeout=STARTING,
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=end,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=STARTING,
+    )
     os.close(end)
     assert done.returncode == 0
     assert "BrokenPipe" not in done.stderr

@@ -180,8 +180,11 @@ class TestCollect:
         [
             ("clip.mp4/gate", 'collect: "clip.mp4/gate": cannot write to clip.mp4/gate: Not a directory'),
             ("{folder: clip.mp4}", 'collect.folder: "clip.mp4": cannot write to clip.mp4: Not a directory'),
-            ("training/%Y", 'collect: "training/%Y" holds a %, which stands for nothing here; {name}, the '
-             "camera's name, is filled in"),
+            (
+                "training/%Y",
+                'collect: "training/%Y" holds a %, which stands for nothing here; {name}, the '
+                "camera's name, is filled in",
+            ),
             ("{keep: 20}", "collect.folder: missing"),
             ("{folder: t, keep: 5}", "collect.keep: must be at least 10, not 5"),
             ("{folder: t, keep: lots}", 'collect.keep: must be a whole number, not "lots"'),
@@ -190,7 +193,7 @@ class TestCollect:
             ("7", "collect: must be a mapping (key: value), not 7"),
             ('""', "collect: is empty; it must be a path"),
         ],
-    )  # fmt: skip
+    )
     def test_faults(self, faults: Faults, value: str, fault: str) -> None:
         assert faults(self.cameras(f"    collect: {value}\n    translate: never\n")) == [
             f"cameras.yaml:4: cameras[0].{fault}"
