@@ -29,8 +29,11 @@ from .footage.checks import Finding, check_scene
 from .footage.collected import TAKEN, load_collected
 from .footage.scene import Scene, SceneError, load_day, load_scene
 from .objectives.vgg import VggWeightsError
-from .report.page import read_log, write_report
-from .run.trainer import ResumeError, Trainer, TrainingError, TrainSettings, default_settings
+from .run.step_log import read_log
+from .report.page import write_report
+from .run.state import ResumeError
+from .run.trainer import Trainer, TrainingError
+from .run.settings import TrainSettings, default_settings
 from .run.validation import HOLD_BACK, Validator
 
 log = logging.getLogger("nightday.train")

@@ -17,8 +17,10 @@ from nightday.engines.model.generator import GeneratorSettings
 from nightday.train import processes
 from nightday.train.cli import main
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
-from nightday.train.objectives.dico_losses import LossSettings
-from nightday.train.run.trainer import ResumeError, Trainer, TrainSettings
+from nightday.train.objectives.loss_settings import LossSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.trainer import Trainer
+from nightday.train.run.settings import TrainSettings
 
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 SETTINGS = TrainSettings(

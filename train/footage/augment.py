@@ -8,13 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .night_simulation import (
-    NightSimulator,
-    foreground_mask,
-    linear_to_srgb8,
-    random_conditions,
-    srgb_to_linear,
-)
+from .night_simulator import NightSimulator
+from .foreground import foreground_mask
+from .linear_light import linear_to_srgb8, srgb_to_linear
+from .night_conditions import random_conditions
 from .scene import Image, Scene
 
 PASTES = 2  # at most this many other frames give their foreground to one

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import same_edges
-from .night_simulation import foreground_mask, linear_to_srgb8, srgb_to_linear
+from .foreground import foreground_mask
+from .linear_light import linear_to_srgb8, srgb_to_linear
 from .scene import Image, Scene, temporal_median
 
 STILL = 20  # grey levels that a night may be off the nights' median, lit as it is

@@ -24,11 +24,11 @@ import torch
 from nightday.engines.model.checkpoint import load_checkpoint
 
 from .. import processes
-from ..footage.night_simulation import foreground_mask
+from ..footage.foreground import foreground_mask
 from ..footage.scene import Image
 from ..run.trainer import Trainer
 from ..run.validation import Validation, Validator, translate
-from ..scores.evaluate import Score, score, trivial_scores
+from ..scores.baselines import Score, score, baseline_scores
 from .style import STYLE
 from .verdict import Measured, Rule, judge
 
@@ -57,7 +57,7 @@ def write_report(
         model, file, step = trainer.model, "model.pt", trainer.step
     outputs, real = translate(model, validator.nights), translate(model, validator.real)
     scores = [
-        *trivial_scores(validator.nights, validator.days, background),
+        *baseline_scores(validator.nights, validator.days, background),
         score(f"this model ({file}, step {step})", outputs, validator.days, background),
     ]
     measured = Measured(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..run.validation import Validation
-from ..scores.evaluate import Score
+from ..scores.baselines import Score
 
 MARGIN = 1.0  # dB above the best of what costs nothing: less is hardly seen
 STEEP = 0.5  # dB gained in the last quarter of the steps: more is left to gain

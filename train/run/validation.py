@@ -33,9 +33,11 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack
 
-from ..footage.night_simulation import NightSimulator, foreground_mask, random_conditions
+from ..footage.night_simulator import NightSimulator
+from ..footage.foreground import foreground_mask
+from ..footage.night_conditions import random_conditions
 from ..footage.scene import Image, Scene, temporal_median
-from ..scores.evaluate import score
+from ..scores.baselines import score
 from ..scores.image_distances import background_std
 
 SEED = 20_240_229  # of the conditions and the noise; not one that a run is likely to have

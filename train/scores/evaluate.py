@@ -18,7 +18,7 @@ from nightday.engines import Backend, CheckpointError, EngineError, load_engine
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.errors import DetectorError
 
-from ..footage.night_simulation import foreground_mask
+from ..footage.foreground import foreground_mask
 from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
 from ..objectives.vgg import VggWeightsError
 from .detection_scores import SURE, false_positives, read_boxes, score_detections
@@ -92,7 +92,7 @@ def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
     return min(GAMMAS, key=lambda g: abs(np.mean([gamma(night, g).mean() for night in nights]) - day))
 
 
-def trivial_scores(
+def baseline_scores(
     night: Sequence[Image], day: Sequence[Image], background: Image, *, labels: Sequence[Box] = ()
 ) -> list[Score]:
     """The night itself, gamma and CLAHE at their best foreground score on these very frames, and x_ref."""
@@ -118,7 +118,7 @@ def trivial_scores(
     ]
 
 
-def trivial_answers(test: HeldOut) -> dict[str, list[Image]]:
+def baseline_pictures(test: HeldOut) -> dict[str, list[Image]]:
     """What needs no model, by name. Gamma and CLAHE are given their best: foreground PSNR to the truth where there is
     one, else gamma to the real days' brightness and a clip of 4.
     """
@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         seen = _detection(args, test)
         scores = [
             {"method": name, **scorer.full(pictures), **seen(pictures)}
-            for name, pictures in trivial_answers(test).items()
+            for name, pictures in baseline_pictures(test).items()
         ]
         if args.detector:
             scores.append({"method": "the true day", **seen(test.truth or [])})

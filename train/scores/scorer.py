@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..footage.night_simulation import foreground_mask
+from ..footage.foreground import foreground_mask
 from ..footage.scene import Image, temporal_median
 from .image_distances import (
     FeatureMap,

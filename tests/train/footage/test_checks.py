@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nightday.train.cli import main
 from nightday.train.footage.checks import MIN_DAY, MIN_NIGHT, Finding, check_scene, edge_field, offset
-from nightday.train.footage.night_simulation import TEST_NIGHT, darken
+from nightday.train.footage.night_conditions import TEST_NIGHT
+from nightday.train.footage.night_simulator import darken
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
 
 Image = NDArray[np.uint8]

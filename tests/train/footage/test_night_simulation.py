@@ -10,19 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightday.train.footage.night_simulation import (
-    TEST_NIGHT,
-    TRAIN_NIGHT,
-    Lamp,
-    NightConditions,
-    NightSimulator,
-    Panel,
-    foreground_mask,
-    linear_to_srgb,
-    main,
-    random_conditions,
-    srgb_to_linear,
-)
+from nightday.train.footage.night_conditions import TEST_NIGHT, TRAIN_NIGHT, Lamp, NightConditions, Panel, random_conditions
+from nightday.train.footage.night_simulator import NightSimulator
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.linear_light import linear_to_srgb, srgb_to_linear
+from nightday.train.footage.night_simulation import main
 from nightday.train.footage.scene import read_frames
 
 # A perfect camera: nothing but less light

@@ -16,7 +16,8 @@ from nightday.engines.errors import DetectorError
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.objectives.detector_features import DetectorFeatures
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.trainer import Trainer
+from nightday.train.run.settings import TrainSettings
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 

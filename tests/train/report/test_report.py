@@ -13,11 +13,13 @@ import pytest
 
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
-from nightday.train.report.page import read_log, write_report
+from nightday.train.run.step_log import read_log
+from nightday.train.report.page import write_report
 from nightday.train.report.verdict import FLICKER, MARGIN, REAL_GAIN, REAL_LEAST, STEEP, Measured, judge
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.trainer import Trainer
+from nightday.train.run.settings import TrainSettings
 from nightday.train.run.validation import Validation, Validator
-from nightday.train.scores.evaluate import Score
+from nightday.train.scores.baselines import Score
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 NAN = float("nan")

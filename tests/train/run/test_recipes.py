@@ -15,14 +15,10 @@ from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.train.footage.augment import Augmenter, put_in, shaded
-from nightday.train.footage.night_simulation import (
-    TEST_NIGHT,
-    NightConditions,
-    NightSimulator,
-    foreground_mask,
-    linear_to_srgb8,
-    srgb_to_linear,
-)
+from nightday.train.footage.night_conditions import TEST_NIGHT, NightConditions
+from nightday.train.footage.night_simulator import NightSimulator
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.linear_light import linear_to_srgb8, srgb_to_linear
 from nightday.train.footage.scene import (
     Image,
     Scene,
@@ -32,10 +28,13 @@ from nightday.train.footage.scene import (
     temporal_median,
     write_picture,
 )
-from nightday.train.objectives.dico_losses import LossSettings
-from nightday.train.run.trainer import ResumeError, Trainer, TrainSettings, _Pair
+from nightday.train.objectives.loss_settings import LossSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.trainer import Trainer
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.sampler import _Pair
 from nightday.train.run.validation import translate
-from nightday.train.scores.evaluate import TFL_LABELS, score
+from nightday.train.scores.baselines import TFL_LABELS, score
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(

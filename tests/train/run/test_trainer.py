@@ -29,9 +29,11 @@ from nightday.train.footage.scene import (
     temporal_median,
     write_picture,
 )
-from nightday.train.objectives.dico_losses import LossSettings
+from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
-from nightday.train.run.trainer import ResumeError, Trainer, TrainingError, TrainSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.trainer import Trainer, TrainingError
+from nightday.train.run.settings import TrainSettings
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.cli import main
-from nightday.train.footage.night_simulation import foreground_mask
+from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import Scene, load_scene, read_frames, temporal_median, write_picture
 from nightday.train.run import validation
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.trainer import Trainer
+from nightday.train.run.settings import TrainSettings
 from nightday.train.run.validation import Validator, translate
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"

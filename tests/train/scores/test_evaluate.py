@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.train.footage.night_simulation import foreground_mask
+from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import write_picture
-from nightday.train.scores.evaluate import GAMMAS, gamma, main, score, trivial_scores
+from nightday.train.scores.baselines import GAMMAS, gamma, score, baseline_scores
+from nightday.train.scores.evaluate import main
 from nightday.train.scores.image_distances import FeatureMap
 from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
 
@@ -64,7 +65,7 @@ def test_scores_are_psnr_over_the_pixels_of_each_part(rng: np.random.Generator) 
 
 def test_the_trivial_answers_are_given_their_best(rng: np.random.Generator) -> None:
     nights, days, background = scene(rng)
-    night, best_gamma, clahe, x_ref = trivial_scores(nights, days, background)
+    night, best_gamma, clahe, x_ref = baseline_scores(nights, days, background)
     assert night.whole < best_gamma.whole
     for exponent in GAMMAS:
         tried = score("", [gamma(n, exponent) for n in nights], days, background)
@@ -99,7 +100,7 @@ def test_the_command_lists_all_and_draws(
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "output", str(model)]
     assert f"{scores[-1]['psnr_foreground']:.2f}" in out
-    best = trivial_scores(nights, days, background)
+    best = baseline_scores(nights, days, background)
     for got, want in zip(scores, best, strict=False):
         assert got["psnr"] == pytest.approx(want.whole)
         assert got["psnr_foreground"] == pytest.approx(want.foreground)
