@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import random
-import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,8 +19,10 @@ from ..core.faults import FaultReason, detail_of
 from ..core.frame import Picture
 from ..media.ffmpeg import reason_of
 from .encoder import LeftOut, SharedEncoder
-from .mp4.retention import Limits, Retention
+from .mp4.limits import Limits
+from .mp4.retention import Retention
 from .mp4.writer import SegmentWriter
+from .registry import output_fault
 from .rtsp.client import RtspError
 from .rtsp.writer import RestreamWriter
 
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 OutputState = Literal["starting", "writing", "retrying", "closed"]
 OutputReason = FaultReason | Literal["disk_full", "read_only", "denied", "disk_error"]
 
-NO_PORT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
 QUEUE = 4  # pictures an output may lie behind: 0.16 s at 25 fps, 25 MB at 1080p
 FILE_BACKOFF = Backoff(
     cap=5.0
@@ -54,7 +54,6 @@ _STATUS_REASONS: dict[int, OutputReason] = {
     403: "unauthorised",
     404: "not_found",
 }
-_LATER = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
 
 
 class Writer(Protocol):
@@ -343,22 +342,3 @@ def open_output(
     )
     sink.start()
     return sink
-
-
-def output_fault(output: CameraUrl | str) -> str | None:
-    """What is wrong with an ``outputs`` entry, in one line without its secrets; None if nothing is."""
-    url = CameraUrl(output) if isinstance(output, str) else output
-    ways = "use a path ending in .mp4 (strftime codes allowed) or rtsp://host/path"
-    if url.is_file:
-        if url.path.suffix != ".mp4":
-            return f"output {url}: a file output must end in .mp4; {ways}"
-        if re.match(r"file:", url.reveal(), re.IGNORECASE):
-            return f"output {url}: write the path without file:, its % codes are the time's; {ways}"
-        return None
-    if url.scheme == "rtsp":
-        if not re.match(r"rtsp://[^/]", url.reveal(), re.IGNORECASE):
-            return f"output {url}: no host; {ways}"
-        return None if url.port_is_usable else f"output {url}: has {NO_PORT}"
-    if url.scheme in _LATER:
-        return f"output {url}: {url.scheme} outputs are not built in yet; {ways}"
-    return f"output {url}: {url.scheme!r} is no output; {ways}"

@@ -22,7 +22,7 @@ import pytest
 
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs.mp4.retention import Limits
+from nightday.pipeline.outputs.mp4.limits import Limits
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output, open_output
 from tests.faults.feeding import RATE, Camera, states

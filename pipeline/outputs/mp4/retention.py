@@ -6,12 +6,12 @@ import errno
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.clock import Clock, SystemClock
 from ...core.faults import detail_of
-from .recordings import Recording, recorded, tidy, unreadable_code
+from .limits import Limits, retention_fault
+from .recordings import Recording, recorded, tidy
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +19,6 @@ DAY = 86_400.0  # seconds
 GIGABYTE = 10**9  # bytes, as disks are sold
 ROOM = 64 * 10**6  # bytes to make free on a full disk: some 10 s of 4K; of a small one, a twentieth
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How old (days) and how large together (gigabytes of 10⁹ bytes) an output's files may get; None: no limit."""
-
-    days: float | None = None
-    gigabytes: float | None = None
 
 
 class Retention:
@@ -136,14 +128,6 @@ class Retention:
                     "event": "retention", "camera": self._camera, "files": len(deleted), "bytes": size,
                 },
             )  # fmt: skip
-
-
-def retention_fault(template: Path) -> str | None:
-    """Why old files of ``template`` cannot be told from others, in one line; None if they can."""
-    code = unreadable_code(template)
-    if code is None:
-        return None
-    return f"retention cannot read {code} back from a file's name; use %Y %m %d %H %M %S in output {template}"
 
 
 def _space(folder: Path) -> tuple[int, int]:

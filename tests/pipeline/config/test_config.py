@@ -16,7 +16,7 @@ from nightday.pipeline.config.load import LoadedConfig, load_config
 from nightday.pipeline.config.messages import ConfigError
 from nightday.pipeline.config.yaml_document import LARGEST
 from nightday.pipeline.core.camera_url import CameraUrl, redact
-from nightday.pipeline.outputs.mp4.retention import Limits
+from nightday.pipeline.outputs.mp4.limits import Limits
 
 SECRET = "Zk9q7Wx2"
 Load = Callable[..., LoadedConfig]

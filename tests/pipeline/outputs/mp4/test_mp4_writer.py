@@ -20,7 +20,8 @@ from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.output import QUEUE, Output, open_output, output_fault
+from nightday.pipeline.outputs.output import QUEUE, Output, open_output
+from nightday.pipeline.outputs.registry import output_fault
 from tests.support.media_helpers import (
     Events,
     FakeClock,

@@ -1,0 +1,1 @@
+"""The demo's clips, installed as ``nightday.clips``; ``nightday.engines.bundled`` finds them."""
