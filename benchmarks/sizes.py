@@ -34,9 +34,9 @@ from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.scene import Scene
-from nightday.train.run.trainer import Trainer
 from nightday.train.run.settings import default_settings
-from nightday.train.scores.baselines import TFL_LABELS, score, baseline_scores
+from nightday.train.run.trainer import Trainer
+from nightday.train.scores.baselines import TFL_LABELS, baseline_scores, score
 
 RESULT = Path(__file__).parent / "results" / "sizes.json"
 SIZES: dict[str, GeneratorSettings] = {

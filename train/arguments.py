@@ -79,8 +79,8 @@ class Arguments:
     """stop after so many validations without a gain; 0 trains to the end, since the learning rate falls in the second
     half and the last steps usually gain"""
 
-    options: OmitArgPrefixes[TrainOptions] = field(default_factory=TrainOptions)
-    losses: OmitArgPrefixes[LossSettings] = field(default_factory=LossSettings)
+    training: OmitArgPrefixes[TrainOptions] = field(default_factory=TrainOptions)
+    loss: OmitArgPrefixes[LossSettings] = field(default_factory=LossSettings)
 
     def check(self) -> None:
         """Raise ValueError for a value that makes no sense; the message names the setting and the value."""
@@ -107,8 +107,8 @@ def parse(argv: list[str] | None) -> Arguments:
     )
     options = default_options(deciding.recipe)
     defaults = Arguments(
-        options=replace(options, detector_weight=2.0) if deciding.detector is not None else options,
-        losses=default_losses(deciding.recipe),
+        training=replace(options, detector_weight=2.0) if deciding.detector is not None else options,
+        loss=default_losses(deciding.recipe),
     )
     return tyro.cli(
         Arguments, prog=PROGRAM, description=DESCRIPTION, args=argv, config=config, default=defaults

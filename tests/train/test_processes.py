@@ -18,9 +18,9 @@ from nightday.train import processes
 from nightday.train.cli import main
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
 from nightday.train.objectives.loss_settings import LossSettings
+from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.trainer import Trainer
-from nightday.train.run.settings import TrainSettings
 
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 SETTINGS = TrainSettings(
@@ -55,9 +55,11 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
         processes.average_gradients(layer)
         whole = Trainer(scene, SETTINGS, folder / "whole")
         whole.run(lambda *_: None)
+        terms = whole.paper_terms
+        assert terms is not None
         first = Trainer(scene, SETTINGS, folder / "parts")
         # Only one of them is told to stop, as by a signal that arrives between two steps.
-        first.run(lambda *_: None, lambda: processes.any_rank(rank == 1 and first.step == 3, first.device))
+        first.run(lambda *_: None, lambda: processes.any_process(rank == 1 and first.step == 3, first.device))
         second = Trainer(scene, SETTINGS, folder / "parts")
         resumed = second.resume()
         second.run(lambda *_: None)
@@ -65,10 +67,10 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
             "gradient": layer.weight.grad,
             "whole": whole.model.state_dict(),
             "parts": second.model.state_dict(),
-            "discriminator": whole.discriminator.state_dict(),
+            "discriminator": terms.discriminator.state_dict(),
             "stopped": first.step,
             "resumed": resumed,
-            "next_draw": float(whole.rng.random()),
+            "next_draw": float(whole.sampler.rng.random()),
             "next_noise": float(torch.rand(1)),
         }
     torch.save(left, folder / f"{rank}.pt")
@@ -132,10 +134,10 @@ def test_a_state_from_before_there_were_several_is_gone_on_with(tmp_path: Path) 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     state |= {name: state[name][0] for name in ("torch_rng", "numpy_rng")}
     torch.save(state, tmp_path / "state.pt")
-    wanted = trainer.rng.random()
+    wanted = trainer.sampler.rng.random()
     again = Trainer(trainer.scene, trainer.settings, tmp_path)
     assert again.resume()
-    assert again.rng.random() == wanted
+    assert again.sampler.rng.random() == wanted
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
@@ -144,7 +146,7 @@ def test_alone_there_is_nobody_to_ask() -> None:
     with processes.joined("cpu"):
         processes.average_gradients(layer)
         assert (processes.rank(), processes.count(), processes.gather("x")) == (0, 1, ["x"])
-        assert processes.any_rank(True, torch.device("cpu"))
+        assert processes.any_process(True, torch.device("cpu"))
     assert layer.weight.grad.tolist() == [[1.0, 2.0]]
 
 
@@ -153,7 +155,7 @@ def test_more_processes_than_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with (
-        pytest.raises(processes.RanksError, match="process 3 of this machine, which has 2 GPUs"),
+        pytest.raises(processes.ProcessesError, match="process 3 of this machine, which has 2 GPUs"),
         processes.joined("cuda"),
     ):
         pass

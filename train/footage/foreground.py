@@ -21,4 +21,4 @@ def foreground_mask(frame: Image, background: Image, *, threshold: int = 28) -> 
     mask = (cv2.GaussianBlur(difference.astype(np.float32), (0, 0), 1.0) > threshold).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    return mask.astype(bool)
+    return np.asarray(mask, bool)

@@ -116,15 +116,15 @@ class NightSimulator:
         tail = np.exp(-np.arange(math.ceil(3 * length)) / length).astype(np.float32)
         # filter2D correlates: of a column from top to bottom the last tap is the pixel itself.
         column = (tail[::-1] / tail.sum())[:, None]
-        return cv2.filter2D(
-            sources, -1, column, anchor=(0, len(column) - 1), borderType=cv2.BORDER_CONSTANT
-        ).astype(np.float32)
+        anchor = (0, len(column) - 1)
+        drawn = cv2.filter2D(sources, -1, column, anchor=anchor, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(drawn, np.float32)
 
     def _lens(self, light: Linear) -> Linear:
         """Part of the light spreads over the picture before it reaches the sensor, unclipped."""
         c = self.conditions
         height, width = self.shape
-        out = light * np.float32(1 - sum(share for _, share in c.glare) - c.streak)
+        out: Linear = light * np.float32(1 - sum(share for _, share in c.glare) - c.streak)
         for radius, share in c.glare:
             sigma = max(0.5, radius * height)
             # Wide blurs are taken from a smaller picture: they hold no detail.
@@ -152,7 +152,7 @@ class NightSimulator:
         grey = (raw @ _rgb(GREY))[..., None]
         raw = grey + np.float32(c.saturation) * (raw - grey)
         srgb = linear_to_srgb(raw) ** np.float32(c.gamma)
-        return np.rint(srgb * 255).astype(np.uint8)
+        return np.asarray(np.rint(srgb * 255), np.uint8)
 
     def _compressed(self, night: Image) -> Image:
         if not self.conditions.jpeg_quality:
@@ -176,7 +176,7 @@ def _line(sigma: float, angle: float) -> Linear:
     kernel = np.exp(-0.5 * (along / max(sigma, 0.5)) ** 2 - 0.5 * (across / 0.6) ** 2)
     rows, columns = kernel.max(axis=1) > 1e-4, kernel.max(axis=0) > 1e-4
     kernel = kernel[rows][:, columns]
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _add_panel(target: Linear, panel: Panel) -> None:

@@ -1,8 +1,6 @@
 """Whether a trained model is fit to use, from measured rules whose limits are the constants below.
 
-What they were set by: the demo model, which looks right, stands 7 dB above gamma on moving things, its nights come
-out at 24 dB and it wavers by 5 grey levels; after 600 steps instead of 10,000 the picture is still smeared, at 4 dB,
-21 dB and 6 levels, and the score rises by 0.6 dB in the last quarter.
+What the limits were set by is in ``benchmarks/NOTES.md``, section "Training".
 """
 
 from __future__ import annotations
@@ -12,34 +10,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..run.validation import Validation
-from ..scores.baselines import Score
+from ..scores.baselines import Score, best_foreground
 
-MARGIN = 1.0  # dB above the best of what costs nothing: less is hardly seen
-STEEP = 0.5  # dB gained in the last quarter of the steps: more is left to gain
-FLICKER = 10.0  # grey levels; the demo model, which looks steady, has 5
-REAL_GAIN, REAL_LEAST = 3.0, 15.0  # dB; outputs on real nights were grey smears at 10 and 14 dB, a day at 17
-REAL_NIGHTS = 4  # fewer have no median
-UNSEEN = 4  # pictures; fewer are chance
-SHOWN = (
-    0.2  # of what stands out of real nights; pastes of x_ref had 0 to 0.1, models that show vehicles 0.45 up
-)
-STANDS_OUT = 0.001  # share of the pixels; below it nothing moves
-FALLEN = 1.0  # dB below the best: later steps harm
+# dB above the best baseline; less can hardly be seen.
+MARGIN = 1.0
+# dB gained in the last quarter of the steps; above it longer training will help.
+STEEP = 0.5
+# Grey levels that noise makes the output change by at most; the demo model, which looks steady, has 5.
+FLICKER = 10.0
+# PSNR of real nights' outputs to x_ref, in dB: how much above the nights themselves, and how high at least.
+REAL_GAIN, REAL_LEAST = 3.0, 15.0
+# Fewer real nights have no median.
+REAL_NIGHTS = 4
+# Scores of fewer pictures are chance.
+UNSEEN = 4
+# Share of the outstanding pixels of real nights that must differ from x_ref in the outputs.
+RECALL = 0.2
+# Share of the pixels that are outstanding; below it nothing moves.
+OUTSTANDING = 0.001
+# dB below the best score; more means that later steps do harm.
+FALLEN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the verdict is made of.
+    """The measurements that the verdict follows from.
 
     Attributes:
-        scores: of night, gamma, CLAHE, x_ref, and last the model, dB.
+        scores: of night, gamma, CLAHE, x_ref, and last the model, in dB.
         history: of the validations.
-        step, steps: where training is, and what it was to do.
-        flicker: grey levels.
-        real, real_night: PSNR to x_ref of the median of outputs on real nights and of these nights, dB.
-        real_nights: how many there were.
-        stands_out, shown: share of the real nights' pixels that stand out of them, and share of these that are shown.
-        unseen: held-back pictures scored on; 0 if those scored on were learnt from.
+        step, steps: steps done, and steps asked for.
+        flicker: by how much noise changes the output, grey levels.
+        real, real_night: PSNR to x_ref of the median of outputs on real nights, and of these nights, in dB.
+        real_nights: how many real nights there were.
+        outstanding, recall: see ``OutstandingRecall``.
+        unseen: held-back pictures scored on; 0 if the model was trained on those scored on.
     """
 
     scores: Sequence[Score]
@@ -50,25 +55,25 @@ class Measured:
     real: float
     real_night: float
     real_nights: int
-    stands_out: float
-    shown: float
+    outstanding: float
+    recall: float
     unseen: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule and what came out: True kept, False broken, None for a reservation or nothing to judge by."""
+    """One rule and its result: True passed, False failed, None for a reservation or where it cannot be decided."""
 
-    kept: bool | None
+    passed: bool | None
     name: str
     text: str
 
 
-def judge(m: Measured) -> tuple[str, list[Rule]]:
+def assess(m: Measured) -> tuple[str, list[Rule]]:
     """The verdict ("fit", "reservations" or "unfit") and the rules it follows from."""
-    *trivial, model = m.scores
+    *baselines, model = m.scores
     rules = []
-    rival = max(trivial, key=lambda s: s.foreground if s.foreground == s.foreground else -math.inf)
+    rival = best_foreground(baselines)
     name = "Moving things"
     if math.isnan(model.foreground):
         rules.append(
@@ -88,7 +93,7 @@ def judge(m: Measured) -> tuple[str, list[Rule]]:
                 f"the best cheap trick, {rival.method}. At least {MARGIN:g} dB better is asked for.",
             )
         )
-    rival = max((s for s in trivial if not s.method.startswith("output x_ref")), key=lambda s: s.whole)
+    rival = max((s for s in baselines if not s.method.startswith("output x_ref")), key=lambda s: s.whole)
     ahead = model.whole - rival.whole
     rules.append(
         Rule(
@@ -119,13 +124,13 @@ def judge(m: Measured) -> tuple[str, list[Rule]]:
                 "nights are asked for.",
             )
         )
-        if m.stands_out >= STANDS_OUT:
+        if m.outstanding >= OUTSTANDING:
             rules.append(
                 Rule(
-                    True if m.shown >= SHOWN else None,
+                    True if m.recall >= RECALL else None,
                     "Things in your nights",
-                    f"{m.shown:.0%} of what stands out of your real nights, lamps included, shows in the output. "
-                    f"Below {SHOWN:.0%} it may be little but a picture of the empty place: look at the samples.",
+                    f"{m.recall:.0%} of what stands out of your real nights, lamps included, shows in the output. "
+                    f"Below {RECALL:.0%} it may be little but a picture of the empty place: look at the samples.",
                 )
             )
     rules.append(
@@ -137,9 +142,9 @@ def judge(m: Measured) -> tuple[str, list[Rule]]:
         )
     )
     rules += _learning(m)
-    if any(rule.kept is False for rule in rules):
+    if any(rule.passed is False for rule in rules):
         return "unfit", rules
-    return ("fit" if all(rule.kept for rule in rules) else "reservations"), rules
+    return ("fit" if all(rule.passed for rule in rules) else "reservations"), rules
 
 
 def _learning(m: Measured) -> list[Rule]:

@@ -54,7 +54,9 @@ def feature_l1(vgg: Vgg16Features, output: Tensor, day: Tensor, *, mixed: bool) 
         with torch.no_grad():
             wanted = vgg(day)
         made = vgg(output)
-    return torch.stack([(m.float() - w.float()).abs().mean() for m, w in zip(made, wanted, strict=True)]).sum()
+    return torch.stack(
+        [(m.float() - w.float()).abs().mean() for m, w in zip(made, wanted, strict=True)]
+    ).sum()
 
 
 def drawing_l1(drawn: Tensor, day: Tensor, moving: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class PaperTerms:
             scores = self.discriminator(real), self.discriminator(output)
         loss = discriminator_loss(scores[0].float(), scores[1].float())
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         processes.average_gradients(self.discriminator)
         self.optimiser.step()
         return loss

@@ -57,8 +57,6 @@ def _background_mask(output: Image, background: Image, terms: PaperTerms | None)
     """Where the output shows the background, by EleSim or by the difference."""
     if terms is None:
         return ~foreground_mask(output, background)
-    features, reference = (
-        terms.vgg(to_tensor([picture], terms.device)) for picture in (output, background)
-    )
+    features, reference = (terms.vgg(to_tensor([picture], terms.device)) for picture in (output, background))
     similarity = elesim(features[0], reference[0])[0, 0]
     return np.asarray((similarity > terms.thresholds[0]).cpu().numpy())

@@ -27,21 +27,21 @@ MIN_CROP = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """The settings of a training run that the command line offers under the same names or shorter ones."""
+    """How to train: the recipe, its weights, and its course."""
 
     recipe: Recipe = "paired"
     """dico is the paper's method alone. paired learns from the camera's day pictures and their simulated nights.
     paired+dico starts with that and adds the paper's terms on real nights. blend is paired, blends in the day
     background (x_ref), and learns from real nights too."""
 
-    start_from: str | None = None
+    start_from: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """checkpoint whose weights to start with; 'general' is the general model that comes with nightday-stream, for
     --recipe blend --size light"""
 
     others_share: float = 0.5
     """share of the pairs that come from other cameras, where there are --others"""
 
-    detector: str | None = None
+    detector: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """an ultralytics model that is to recognise more in the output: its feature maps are compared too (needs the
     extra [detect])"""
 
@@ -64,9 +64,9 @@ class TrainOptions:
     flip: bool = False
     """mirror half the crops"""
 
-    learning_rate: Annotated[
-        float | None, arg(help_behavior_hint="(default: 2e-4 for dico, else 1e-3)")
-    ] = None
+    learning_rate: Annotated[float | None, arg(help_behavior_hint="(default: 2e-4 for dico, else 1e-3)")] = (
+        None
+    )
     """learning rate of the generator's Adam: constant for half the steps, then falling linearly to 0. The
     discriminator's is 2e-4."""
 
@@ -175,9 +175,9 @@ class TrainSettings(TrainOptions):
         if self.detector_weight > 0 and self.detector is None:
             raise ValueError(f"detector_weight={self.detector_weight}: needs a detector")
         if self.blend and not self.see_reference:
-            raise ValueError("blend=True: wants see_reference=True, there is nothing to blend with")
+            raise ValueError("blend=True: needs see_reference=True, there is nothing to blend with")
         if self.layers_weight and not self._has_layers:
-            raise ValueError(f"layers_weight={self.layers_weight}: wants blend=True and pairs")
+            raise ValueError(f"layers_weight={self.layers_weight}: needs blend=True and pairs")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
             raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
         if self.seed < 0:

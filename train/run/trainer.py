@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nightday.engines.bundled import bundled_weights
 from nightday.engines.errors import CheckpointError, NightdayError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import NightToDay
@@ -90,7 +91,9 @@ class Trainer:
         if self.paper_terms is not None:
             parts["discriminator"] = self.paper_terms.discriminator
             parts["optimiser_d"] = self.paper_terms.optimiser
-        self.state = RunState(folder / "state.pt", parts, settings, fingerprint(scene, others), self.sampler.rng)
+        self.state = RunState(
+            folder / "state.pt", parts, settings, fingerprint(scene, others), self.sampler.rng
+        )
 
     def run_step(self) -> dict[str, float]:
         """One optimiser step; returns the terms by name."""
@@ -103,7 +106,7 @@ class Trainer:
             real = self.sampler.real_nights()
 
         # One forward pass for all kinds: batch normalisation then sees them together.
-        drawn = [*pairs, *real]
+        drawn: list[Pair | RealNight] = [*pairs, *real]
         nights = to_tensor([each.night for each in drawn], self.device)
         nights = nights.contiguous(memory_format=torch.channels_last)
         references = to_tensor([each.reference for each in drawn], self.device) if s.see_reference else None
@@ -120,7 +123,7 @@ class Trainer:
                 "go on from it with --start-from and a lower --learning-rate"
             )
         self.optimiser.zero_grad(set_to_none=True)
-        found.total.backward()
+        torch.autograd.backward(found.total)
         processes.average_gradients(self.model)
         self.optimiser.step()
         processes.average_buffers(self.model)
@@ -160,7 +163,9 @@ class Trainer:
             if self.detector is not None:
                 found.add("detector", self.detector.difference(output[:count], day), s.detector_weight)
         if self.teacher is not None:
-            own = None if references is None or self.teacher.settings.reference is None else references[count:]
+            own = (
+                None if references is None or self.teacher.settings.reference is None else references[count:]
+            )
             with torch.no_grad(), self._autocast():
                 taught = self.teacher.translate(nights[count:], own).float()
             found.add("teacher", (output[count:] - taught).abs().mean(), s.teacher_weight)
@@ -223,9 +228,7 @@ class Trainer:
         """Write ``state.pt`` and ``model.pt``, each atomically. Process 0 writes; all must call."""
         self.state.save(self.step)
         if processes.rank() == 0:
-            save_checkpoint(
-                self.folder / "model.pt", self.model, training=self.card(), golden=self.golden
-            )
+            save_checkpoint(self.folder / "model.pt", self.model, training=self.card(), golden=self.golden)
 
     def card(self) -> dict[str, Any]:
         """What a checkpoint says about its training."""
@@ -257,9 +260,9 @@ def first_model(scene: Scene, settings: TrainSettings) -> NightToDay:
     if settings.start_from is None:
         model = NightToDay(generator)
     else:
-        start = settings.start_from
-        bundled = start == "general" and not Path(start).exists()
-        model = load_checkpoint(bundled_weights(start) if bundled else start).train()
+        general = settings.start_from == "general" and not Path("general").exists()
+        start = bundled_weights("general.pt") if general else settings.start_from
+        model = load_checkpoint(start).train()
         if None not in (model.settings.reference, generator.reference):
             model = model.at_place(torch.zeros(3, height, width, dtype=torch.uint8))
         if model.settings != generator:

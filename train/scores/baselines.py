@@ -1,4 +1,4 @@
-"""Baselines: what needs no model, the night itself, gamma, CLAHE and x_ref; and the PSNR that they are compared by."""
+"""Baselines, which need no model: the night itself, gamma, CLAHE and x_ref; and the PSNR to compare them by."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def score(
 
 
 def gamma(night: Image, exponent: float) -> Image:
-    """The night image raised to ``exponent``."""
+    """The night picture, uint8, with its levels in [0, 1] raised to ``exponent``."""
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     return table[night]
 
@@ -56,11 +56,11 @@ def clahe(night: Image, clip: float) -> Image:
     """Contrast-limited adaptive histogram equalisation of the lightness, 8×8 tiles."""
     lab = cv2.cvtColor(night, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(clipLimit=clip, tileGridSize=(8, 8)).apply(lab[..., 0])
-    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
-    """The exponent that brings nights nearest to the mean brightness of days."""
+    """The exponent of ``GAMMAS`` that brings the nights' mean brightness nearest to that of days."""
     day = np.mean([image.mean() for image in days])
     return min(GAMMAS, key=lambda g: abs(np.mean([gamma(night, g).mean() for night in nights]) - day))
 
@@ -92,8 +92,10 @@ def baseline_scores(
 
 
 def baseline_pictures(test: HeldOut) -> dict[str, list[Image]]:
-    """What needs no model, by name. Gamma and CLAHE are given their best: foreground PSNR to the truth where there is
-    one, else gamma to the real days' brightness and a clip of 4.
+    """The baselines' pictures of the test's nights, by name.
+
+    Gamma and CLAHE have the setting of the highest foreground PSNR to the truth where there is one; else gamma is set
+    to the real days' brightness and CLAHE to a clip limit of 4.
     """
     exponent, clip = gamma_to(test.nights, test.real), 4.0
     if test.truth is not None:

@@ -27,7 +27,8 @@ from .image_distances import (
 
 Box = tuple[int, int, int, int]
 
-MOVING = 0.25  # share of a feature's 8×8 pixels from which on it counts as foreground
+# Share of a feature's 8×8 pixels from which on it counts as foreground.
+MOVING = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

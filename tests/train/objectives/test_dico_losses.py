@@ -10,10 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nightday.train.objectives.loss_settings import LossSettings
-from nightday.train.objectives.dico_losses import adversarial_loss, background_loss, dico_losses, discriminator_loss, foreground_loss
+from nightday.train.objectives.dico_losses import (
+    adversarial_loss,
+    background_loss,
+    dico_losses,
+    discriminator_loss,
+    foreground_loss,
+)
 from nightday.train.objectives.discriminator import PatchDiscriminator
 from nightday.train.objectives.elesim import background_mask, elesim, similarity_thresholds
+from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
 
 

@@ -13,7 +13,7 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import write_picture
-from nightday.train.scores.baselines import GAMMAS, gamma, score, baseline_scores
+from nightday.train.scores.baselines import GAMMAS, baseline_scores, gamma, score
 from nightday.train.scores.evaluate import main
 from nightday.train.scores.image_distances import FeatureMap
 from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
@@ -40,7 +40,7 @@ def scene(rng: np.random.Generator, count: int = 3) -> tuple[list[Image], list[I
 
 
 def psnr(a: list[float]) -> float:
-    return 10 * np.log10(255**2 / np.mean(a))
+    return float(10 * np.log10(255**2 / np.mean(a)))
 
 
 def test_scores_are_psnr_over_the_pixels_of_each_part(rng: np.random.Generator) -> None:
