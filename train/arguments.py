@@ -16,14 +16,14 @@ PROGRAM = "nightday-train"
 DESCRIPTION = """Train a night-to-day model on one fixed camera.
 
 Started again with the same arguments it goes on where it was stopped. The defaults shown are those of the --recipe
-given beside --help."""
+that is given with --help."""
 
 _SOURCE = create_mutex_group(required=True, title="what to train on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What ``nightday-train`` is told: where things are, and ``TrainOptions`` and ``LossSettings`` of the run."""
+    """The arguments of ``nightday-train``: where things are, and ``TrainOptions`` and ``LossSettings`` of the run."""
 
     scene: Annotated[Path | None, _SOURCE, arg(metavar="DIR", help_behavior_hint="")] = None
     """folder with day/, night/ and optionally background.png"""

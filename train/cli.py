@@ -18,8 +18,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{PROGRAM} {program_version()}")
         return 0
     # PyTorch comes in with these, which takes seconds; --help must not wait for it.
-    from .run.session import run, settings_of
     from .run.trainer import TrainingError
+    from .session import run, settings_of
 
     try:
         arguments.check()

@@ -88,9 +88,9 @@ def any_process(flag: bool, device: torch.device) -> bool:
     """Whether ``flag`` is set in any process; all must call."""
     if count() < 2:
         return flag
-    said = torch.tensor(float(flag), device=device)
-    dist.all_reduce(said, op=dist.ReduceOp.MAX)
-    return bool(said.item())
+    highest = torch.tensor(float(flag), device=device)
+    dist.all_reduce(highest, op=dist.ReduceOp.MAX)
+    return bool(highest.item())
 
 
 def gather(value: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
         processes.average_gradients(layer)
         whole = Trainer(scene, SETTINGS, folder / "whole")
         whole.run(lambda *_: None)
-        terms = whole.paper_terms
+        terms = whole.objective.paper_terms
         assert terms is not None
         first = Trainer(scene, SETTINGS, folder / "parts")
         # Only one of them is told to stop, as by a signal that arrives between two steps.
@@ -104,7 +105,8 @@ def test_two_processes_hold_one_model_and_go_on_with_it(tmp_path: Path) -> None:
     for name, images in (("day", scene.day), ("night", scene.night)):
         for i, image in enumerate(images):
             write_picture(tmp_path / "gate" / name / f"{i:03d}.png", image)
-    torch.multiprocessing.spawn(work, args=(tmp_path, free_ports(2)), nprocs=2)
+    spawn: Any = torch.multiprocessing.spawn  # type: ignore[attr-defined]
+    spawn(work, args=(tmp_path, free_ports(2)), nprocs=2)
     one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for left in (one, two):
         assert left["gradient"].tolist() == [[1.5, 15.0]]

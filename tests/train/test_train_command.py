@@ -14,9 +14,9 @@ from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.train.arguments import parse
 from nightday.train.cli import main
 from nightday.train.footage.scene import Scene
-from nightday.train.run.session import settings_of
 from nightday.train.run.trainer import Trainer
 from nightday.train.scores import evaluate
+from nightday.train.session import settings_of
 
 HEAVY = ("torch", "cv2", "av", "ultralytics", "sklearn", "skimage", "openvino")
 

@@ -1,7 +1,7 @@
 """Whether the camera stayed in one position, and whether nights show what the days show.
 
-Measured on public cameras the correlation of edges tells one camera from another and a moved camera from a fixed one;
-the figures are in ``benchmarks/NOTES.md``, section "Training".
+Measured on public cameras, the correlation of edges separates one camera from another, and a moved camera from a fixed
+one; the figures are in ``benchmarks/NOTES.md``, section "Training".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def check_days(scene: Scene) -> list[Finding]:
             Finding(
                 False,
                 f"only {len(clear)} of {len(fields)} day pictures show edges: fog, or an empty view? "
-                "Whether the camera stands still cannot be judged",
+                "Whether the camera keeps its position cannot be judged",
             )
         ]
     best: list[tuple[Offset, bool]] = []

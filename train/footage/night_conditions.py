@@ -112,7 +112,7 @@ class NightConditions:
 
 
 def random_conditions(rng: np.random.Generator) -> NightConditions:
-    """A night drawn at random, wide enough to hold most cameras' nights; for training."""
+    """A night drawn at random for training. The ranges are wide enough to include most cameras' nights."""
     colours = list(LAMP_COLOURS.values())
     lamps = tuple(
         Lamp(
@@ -172,8 +172,8 @@ def random_conditions(rng: np.random.Generator) -> NightConditions:
     )
 
 
-# Two fixed nights. A scene's unpaired night pictures come from TRAIN_NIGHT; scores are taken under TEST_NIGHT,
-# whose lamps, lens and sensor differ from it. Its far-reaching third glare no random night has.
+# Two fixed nights. A demo scene's unpaired night pictures come from TRAIN_NIGHT; scores are taken under TEST_NIGHT,
+# whose lamps, lens and sensor are different. No random night has a third, far-reaching glare as TEST_NIGHT does.
 TRAIN_NIGHT = NightConditions(
     ambient=0.02,
     lamps=(

@@ -93,7 +93,7 @@ def _things(
     left = steps.copy()
     square = np.ones((3, 3), np.uint8)
     for _ in range(8):
-        # The stretch of time that most pixels share: traffic passing beside a lorry steps at other times.
+        # The stretch of time that most pixels share: traffic that passes near a lorry changes pixels at other times.
         moments, votes = np.unique(first[left] * (count + 1) + end[left], return_counts=True)
         if not len(moments) or votes.max() < SMALL * steps.size / 8:
             break

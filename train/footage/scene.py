@@ -47,9 +47,9 @@ def load_scene(folder: Path, *, max_frames: int = 2000, hold_back: float = 0.0) 
 
     Args:
         folder: the scene.
-        max_frames: the most frames kept of each of day and night, spread evenly; they stay in memory.
-        hold_back: share of the day, from its end, that becomes ``held_back`` and is no part of ``day`` nor of the
-            median; below 10 day frames a tenth of them is none.
+        max_frames: the most frames kept of day and of night, spread evenly; they stay in memory.
+        hold_back: share of the day, from its end, that becomes ``held_back`` and is part neither of ``day`` nor of
+            the median. It is rounded down: a tenth of fewer than 10 frames is none.
 
     Raises:
         SceneError: a folder is missing or empty, a file cannot be read, sizes differ.

@@ -71,80 +71,63 @@ class Rule:
 
 def assess(m: Measured) -> tuple[str, list[Rule]]:
     """The verdict ("fit", "reservations" or "unfit") and the rules it follows from."""
-    *baselines, model = m.scores
-    rules = []
-    rival = best_foreground(baselines)
-    name = "Moving things"
-    if math.isnan(model.foreground):
-        rules.append(
-            Rule(
-                None,
-                name,
-                "Nothing moves in the pictures held back for scoring. Cars and people could not be scored.",
-            )
-        )
-    else:
-        ahead = model.foreground - rival.foreground
-        rules.append(
-            Rule(
-                ahead >= MARGIN,
-                name,
-                f"Cars and people come out {_db(ahead)} {'better' if ahead >= 0 else 'worse'} than by "
-                f"the best cheap trick, {rival.method}. At least {MARGIN:g} dB better is asked for.",
-            )
-        )
-    rival = max((s for s in baselines if not s.method.startswith("output x_ref")), key=lambda s: s.whole)
-    ahead = model.whole - rival.whole
-    rules.append(
-        Rule(
-            ahead >= MARGIN,
-            "Whole picture",
-            f"It is {_db(ahead)} {'closer to' if ahead >= 0 else 'farther from'} the true day than "
-            f"merely brightening the night, {rival.method}. At least {MARGIN:g} dB closer is asked for.",
-        )
-    )
-    if m.real_nights < REAL_NIGHTS:
-        rules.append(
-            Rule(
-                None,
-                "Your own nights",
-                f"Only {m.real_nights} real night pictures: too few to tell, {REAL_NIGHTS} are needed.",
-            )
-        )
-    else:
-        gain = m.real - m.real_night
-        rules.append(
-            Rule(
-                gain >= REAL_GAIN and m.real >= REAL_LEAST,
-                "Your own nights",
-                f"On your real night pictures the scene comes out at {m.real:.1f} dB from your day "
-                f"background, the nights "
-                f"themselves are at {m.real_night:.1f} dB. At least {REAL_LEAST:g} dB and {REAL_GAIN:g} "
-                f"dB more than the "
-                "nights are asked for.",
-            )
-        )
-        if m.outstanding >= OUTSTANDING:
-            rules.append(
-                Rule(
-                    True if m.recall >= RECALL else None,
-                    "Things in your nights",
-                    f"{m.recall:.0%} of what stands out of your real nights, lamps included, shows in the output. "
-                    f"Below {RECALL:.0%} it may be little but a picture of the empty place: look at the samples.",
-                )
-            )
-    rules.append(
-        Rule(
-            m.flicker <= FLICKER,
-            "Steadiness",
-            f"The camera's noise makes a still picture waver by {m.flicker:.1f} of 255 grey levels. "
-            f"Up to {FLICKER:g} is fine.",
-        )
-    )
-    rules += _learning(m)
+    rules = [_moving(m), _whole(m), *_real_nights(m), _steadiness(m), *_learning(m)]
     if any(rule.passed is False for rule in rules):
         return "unfit", rules
     return ("fit" if all(rule.passed for rule in rules) else "reservations"), rules
+
+
+def _moving(m: Measured) -> Rule:
+    *baselines, model = m.scores
+    rival = best_foreground(baselines)
+    if math.isnan(model.foreground):
+        text = "Nothing moves in the pictures held back for scoring. Cars and people could not be scored."
+        return Rule(None, "Moving things", text)
+    ahead = model.foreground - rival.foreground
+    text = (
+        f"Cars and people come out {_db(ahead)} {'better' if ahead >= 0 else 'worse'} than by "
+        f"the best cheap trick, {rival.method}. At least {MARGIN:g} dB better is asked for."
+    )
+    return Rule(ahead >= MARGIN, "Moving things", text)
+
+
+def _whole(m: Measured) -> Rule:
+    *baselines, model = m.scores
+    rival = max((s for s in baselines if not s.method.startswith("output x_ref")), key=lambda s: s.whole)
+    ahead = model.whole - rival.whole
+    text = (
+        f"It is {_db(ahead)} {'closer to' if ahead >= 0 else 'farther from'} the true day than "
+        f"merely brightening the night, {rival.method}. At least {MARGIN:g} dB closer is asked for."
+    )
+    return Rule(ahead >= MARGIN, "Whole picture", text)
+
+
+def _real_nights(m: Measured) -> list[Rule]:
+    name = "Your own nights"
+    if m.real_nights < REAL_NIGHTS:
+        text = f"Only {m.real_nights} real night pictures: too few to tell, {REAL_NIGHTS} are needed."
+        return [Rule(None, name, text)]
+    text = (
+        f"On your real night pictures the scene comes out at {m.real:.1f} dB from your day background, the nights "
+        f"themselves are at {m.real_night:.1f} dB. At least {REAL_LEAST:g} dB and {REAL_GAIN:g} dB more than the "
+        "nights are asked for."
+    )
+    rules = [Rule(m.real - m.real_night >= REAL_GAIN and m.real >= REAL_LEAST, name, text)]
+    if m.outstanding >= OUTSTANDING:
+        text = (
+            f"{m.recall:.0%} of what stands out of your real nights, lamps included, shows in the output. "
+            f"Below {RECALL:.0%} it may be little but a picture of the empty place: look at the samples."
+        )
+        rules.append(Rule(True if m.recall >= RECALL else None, "Things in your nights", text))
+    return rules
+
+
+def _steadiness(m: Measured) -> Rule:
+    text = (
+        f"The camera's noise makes a still picture waver by {m.flicker:.1f} of 255 grey levels. "
+        f"Up to {FLICKER:g} is fine."
+    )
+    return Rule(m.flicker <= FLICKER, "Steadiness", text)
 
 
 def _learning(m: Measured) -> list[Rule]:

@@ -1,4 +1,4 @@
-"""The loss terms beside the paper's: of pairs, of real nights with a target, and of a blending generator's layers."""
+"""The loss terms besides the paper's: of pairs, of real nights with a target, and of a blending generator's layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..objectives.vgg import Vgg16Features
 
 # Standard deviation of the added noise at most, share of white: a camera's by night.
 NOISE = 0.06
-# Weight of the mask's cross-entropy beside the L1 of what is drawn.
+# Weight of the mask's cross-entropy relative to the L1 of what is drawn.
 MASK = 0.3
 
 

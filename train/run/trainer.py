@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.errors import CheckpointError, NightdayError
@@ -20,16 +19,12 @@ from nightday.engines.model.qualification_frames import pack
 
 from .. import processes
 from ..footage.scene import Scene
-from ..objectives.detector_features import DetectorFeatures
-from ..objectives.vgg import Vgg16Features
-from . import losses
-from .losses import LossSum
-from .paper_terms import PaperTerms
-from .sampler import Pair, RealNight, Sampler
+from .objective import Objective
+from .sampler import Sampler
 from .samples import write_sample
 from .settings import TrainSettings
 from .state import RunState, Stateful, fingerprint, plain
-from .tensors import to_maps, to_tensor
+from .tensors import to_tensor
 
 log = logging.getLogger("nightday.train")
 
@@ -58,6 +53,7 @@ class Trainer:
     Raises:
         SceneError: the pictures are too small, or there is no night to learn from.
         CheckpointError: a checkpoint to start from or to learn from cannot be had or does not fit.
+        VggWeightsError, DetectorError: a network behind the loss cannot be had.
     """
 
     def __init__(
@@ -69,28 +65,18 @@ class Trainer:
         self.step = 0
         self.model = first_model(scene, settings).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = load_checkpoint(settings.teacher).to(self.device) if settings.teacher else None
         betas = (0.9 if settings.paired else 0.5, 0.999)
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=betas)
         self.sampler = Sampler(scene, settings, others)
         self.golden = pack(scene.night)
-        unpaired = settings.unpaired_start < settings.steps
-        self.vgg: Vgg16Features | None = None
-        if unpaired or (settings.paired and settings.feature_weight > 0):
-            self.vgg = Vgg16Features(settings.vgg).to(self.device)
-        self.detector: DetectorFeatures | None = None
-        if settings.detector is not None and settings.detector_weight > 0:
-            self.detector = DetectorFeatures(settings.detector).to(self.device)
-        self.paper_terms: PaperTerms | None = None
-        if unpaired and self.vgg is not None:
-            self.paper_terms = PaperTerms(scene, settings, self.vgg, self.device)
+        self.objective = Objective(scene, settings, self.device)
         if processes.rank() > 0:  # the same weights to begin with, other crops and noise
             torch.manual_seed(settings.seed + processes.rank())
             self.sampler.rng = np.random.default_rng((settings.seed, processes.rank()))
         parts: dict[str, Stateful] = {"model": self.model, "optimiser": self.optimiser}
-        if self.paper_terms is not None:
-            parts["discriminator"] = self.paper_terms.discriminator
-            parts["optimiser_d"] = self.paper_terms.optimiser
+        if self.objective.paper_terms is not None:
+            parts["discriminator"] = self.objective.paper_terms.discriminator
+            parts["optimiser_d"] = self.objective.paper_terms.optimiser
         self.state = RunState(
             folder / "state.pt", parts, settings, fingerprint(scene, others), self.sampler.rng
         )
@@ -99,24 +85,9 @@ class Trainer:
         """One optimiser step; returns the terms by name."""
         s = self.settings
         self._set_learning_rate()
-        paper_terms = self.paper_terms if self.step >= s.unpaired_start else None
         pairs = self.sampler.pairs() if s.paired else []
-        real: list[RealNight] = []
-        if paper_terms is not None or self.teacher is not None or s.still_weight > 0:
-            real = self.sampler.real_nights()
-
-        # One forward pass for all kinds: batch normalisation then sees them together.
-        drawn: list[Pair | RealNight] = [*pairs, *real]
-        nights = to_tensor([each.night for each in drawn], self.device)
-        nights = nights.contiguous(memory_format=torch.channels_last)
-        references = to_tensor([each.reference for each in drawn], self.device) if s.see_reference else None
-        found, output = self._losses(pairs, real, nights, references)
-        generated = output[len(pairs) :]
-        if paper_terms is not None:
-            reference = to_tensor([each.reference for each in real], self.device)
-            unpaired = paper_terms.loss(generated, nights[len(pairs) :], reference, self.step)
-            found.terms |= unpaired.terms
-            found.total = found.total + unpaired.total
+        real = self.sampler.real_nights() if self.objective.needs_real_nights(self.step) else []
+        found, generated = self.objective.losses(self.model, pairs, real, self.step)
         if not torch.isfinite(found.total):
             raise TrainingError(
                 f"the loss is {found.total.item()} at step {self.step + 1}; what was saved before is untouched: "
@@ -127,82 +98,25 @@ class Trainer:
         processes.average_gradients(self.model)
         self.optimiser.step()
         processes.average_buffers(self.model)
-        if paper_terms is not None:
+        paper_terms = self.objective.paper_terms
+        if paper_terms is not None and self.step >= s.unpaired_start:
             days = to_tensor(self.sampler.day_crops(), self.device)
             found.terms["discriminator"] = paper_terms.train_discriminator(days, generated.detach())
         self.step += 1
         return {name: float(value.detach()) for name, value in found.terms.items()}
-
-    def _losses(
-        self, pairs: list[Pair], real: list[RealNight], nights: Tensor, references: Tensor | None
-    ) -> tuple[LossSum, Tensor]:
-        """Translate and compare: all terms but the paper's, and the output, (N, 3, H, W), pairs first."""
-        s = self.settings
-        found, count = LossSum(self.device), len(pairs)
-        inputs, seen = nights, references
-        if s.steady_weight > 0:
-            inputs = torch.cat((nights, losses.with_noise(nights)))
-            seen = None if references is None else references.repeat(2, 1, 1, 1)
-        with self._autocast():
-            if s.layers > 0:
-                output, drawing, mask = self.model.translate_in_layers(inputs, seen)
-            else:
-                output = self.model.translate(inputs, seen)
-        output = output.float()
-        if s.steady_weight > 0:
-            output, again = output.chunk(2)
-            found.add("steady", (output - again).abs().mean(), s.steady_weight)
-        if pairs:
-            day = to_tensor([pair.day for pair in pairs], self.device)
-            moving = to_maps([pair.foreground for pair in pairs], self.device)
-            paired = losses.paired_l1(output[:count], day, moving, s.foreground_weight)
-            found.add("paired", paired, s.paired_weight)
-            if s.feature_weight > 0 and self.vgg is not None:
-                features = losses.feature_l1(self.vgg, output[:count], day, mixed=s.mixed)
-                found.add("features", features, s.feature_weight)
-            if self.detector is not None:
-                found.add("detector", self.detector.difference(output[:count], day), s.detector_weight)
-        if self.teacher is not None:
-            own = (
-                None if references is None or self.teacher.settings.reference is None else references[count:]
-            )
-            with torch.no_grad(), self._autocast():
-                taught = self.teacher.translate(nights[count:], own).float()
-            found.add("teacher", (output[count:] - taught).abs().mean(), s.teacher_weight)
-        targets = [each.target for each in real if each.target is not None]
-        if targets:
-            wanted = to_tensor([target.day for target in targets], self.device)
-            weight = to_maps([target.weight for target in targets], self.device)
-            found.add("still", losses.weighted_l1(output[count:], wanted, weight), s.still_weight)
-        if s.layers > 0:
-            stationary = ~moving
-            if targets:  # else there are pairs alone
-                inserted = to_maps([target.inserted for target in targets], self.device)
-                day, moving = torch.cat((day, wanted)), torch.cat((moving, inserted))
-                stationary = torch.cat((stationary, (weight > 0) & ~inserted))
-            drawn, alpha = drawing[: len(day)], mask[: len(day)]
-            found.add_layers(
-                losses.drawing_l1(drawn, day, moving),
-                losses.mask_cross_entropy(alpha, moving, stationary),
-                s.layers,
-            )
-        return found, output
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.mixed)
 
     def _set_learning_rate(self) -> None:
         s = self.settings
         decay = min(1.0, 2 * (1 - self.step / s.steps))
         rate = s.learning_rate or (PAIRED_RATE if s.paired else GAN_RATE)
         self.optimiser.param_groups[0]["lr"] = rate * decay
-        if self.paper_terms is not None:
-            self.paper_terms.optimiser.param_groups[0]["lr"] = GAN_RATE * decay
+        if self.objective.paper_terms is not None:
+            self.objective.paper_terms.optimiser.param_groups[0]["lr"] = GAN_RATE * decay
 
     def run(
         self, progress: Callable[[int, dict[str, float]], None], stop: Callable[[], bool] = lambda: False
     ) -> None:
-        """Train from the present step to the last; ``progress`` hears of every step, ``stop`` ends it early.
+        """Train from the present step to the last; ``progress`` is called after every step, ``stop`` ends it early.
 
         Saves the state and a sample grid at their intervals, at the end, and when stopped.
         """
@@ -222,7 +136,9 @@ class Trainer:
         if processes.rank() > 0:
             return
         path, s = self.folder / "samples" / f"{self.step:06d}.png", self.settings
-        write_sample(path, self.model, self.scene, seed=s.seed, simulated=s.paired, terms=self.paper_terms)
+        write_sample(
+            path, self.model, self.scene, seed=s.seed, simulated=s.paired, terms=self.objective.paper_terms
+        )
 
     def save(self) -> None:
         """Write ``state.pt`` and ``model.pt``, each atomically. Process 0 writes; all must call."""

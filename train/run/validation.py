@@ -12,7 +12,7 @@ pair: its scores compare with its own earlier ones and with the baselines, less 
 Real nights have no truth. What can be measured is whether their background becomes the day's: the PSNR of the median
 of the outputs on at most ``REAL`` real nights, in which moving things are gone, to x_ref. A pasted x_ref is best at
 that, so ``OutstandingRecall`` measures how much of what is outstanding in the nights also shows in the outputs. Both
-stand beside the score and are no part of it.
+are reported with the score and are not part of it.
 
 Nothing here changes the training's random state or the model's running statistics.
 """
@@ -205,8 +205,8 @@ def read_validations(path: Path) -> list[Validation]:
     found = []
     for line in path.read_text().splitlines() if path.is_file() else ():
         try:
-            told: dict[str, Any] = {k: math.nan if v is None else v for k, v in json.loads(line).items()}
-            found.append(Validation(**told))
+            values: dict[str, Any] = {k: math.nan if v is None else v for k, v in json.loads(line).items()}
+            found.append(Validation(**values))
         except (json.JSONDecodeError, TypeError, AttributeError):
             continue
     return found

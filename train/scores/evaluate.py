@@ -21,7 +21,7 @@ _TEST = create_mutex_group(required=True, title="what to score on")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """Score checkpoints beside the baselines: PSNR, SSIM and feature distance to the true day, Fréchet and kernel
+    """Score checkpoints and the baselines: PSNR, SSIM and feature distance to the true day, Fréchet and kernel
     distance to real days with 95 % intervals, steadiness over time.
     """
 

@@ -60,7 +60,7 @@ class FeatureMap:
         return np.asarray(self.vgg(x)[1][0].permute(1, 2, 0).numpy(), np.float32)
 
     def places(self, mask: Mask, share: float = 0.5) -> Mask:
-        """bool (H, W) → bool (H // 8, W // 8): the places of whose pixels at least ``share`` are in ``mask``."""
+        """bool (H, W) → bool (H // 8, W // 8): places with at least ``share`` of their pixels in ``mask``."""
         height, width = (side // self.STRIDE for side in mask.shape)
         cells = mask[: height * self.STRIDE, : width * self.STRIDE].reshape(
             height, self.STRIDE, width, self.STRIDE
@@ -88,12 +88,12 @@ def frechet_distance(a: Features, b: Features) -> float:
 def whitening(real: Features, *, shrinkage: float = 1e-3) -> NDArray[np.float32]:
     """The (C, C) matrix by which (N, C) points of real pictures get unit covariance in every direction.
 
-    Of random features nearly all variance is brightness, so that a distance in them says little of texture; where
-    every direction counts alike it says more.
+    Nearly all variance of random features is brightness, so that a distance in them says little of texture. Where
+    every direction has the same weight it says more.
 
     Args:
         real: (N, C) points.
-        shrinkage: added to each variance, as a share of the largest: N is seldom far above C.
+        shrinkage: added to each variance, as a share of the largest, since N is seldom far above C.
     """
     values, vectors = np.linalg.eigh(np.cov(real.astype(np.float64), rowvar=False))
     return np.asarray(vectors / np.sqrt(values.clip(0) + shrinkage * values.max()), np.float32)
@@ -148,7 +148,7 @@ def bootstrap(
     for _ in range(rounds):
         x, y = ([side[i] for i in rng.integers(len(side), size=len(side))] for side in (a, b))
         drawn.append(distance(joined(x), joined(y)))
-    # Drawing with repetition biases the distance upwards; the spread is what counts, laid around the estimate.
+    # Drawing with repetition biases the distance upwards: only the spread of the draws is used, around the estimate.
     low, middle, high = np.nanquantile(drawn, (0.025, 0.5, 0.975))
     return Interval(value, float(value + low - middle), float(value + high - middle))
 

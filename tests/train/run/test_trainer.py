@@ -32,10 +32,10 @@ from nightday.train.footage.scene import (
 )
 from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
-from nightday.train.run.session import settings_of
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.trainer import Trainer, TrainingError
+from nightday.train.session import settings_of
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(

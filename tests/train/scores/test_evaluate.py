@@ -116,12 +116,13 @@ def test_real_days_need_not_be_the_nights_moments(
     rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two nights, three days: what looks like the days is nearer to them than the night is."""
-    nights, days, background = (
-        [cv2.GaussianBlur(i, (0, 0), 2) for i in part]
-        if isinstance(part, list)
-        else cv2.GaussianBlur(part, (0, 0), 2)
-        for part in scene(rng)
-    )
+
+    def blurred(image: Image) -> Image:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), 2), np.uint8)
+
+    nights, days, background = scene(rng)
+    nights, days = [blurred(night) for night in nights], [blurred(day) for day in days]
+    background = blurred(background)
     for name, images in (("night", nights[:2]), ("day", days)):
         for i, image in enumerate(images):
             write_picture(tmp_path / "real" / name / f"{i}.png", image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import scipy.linalg
+import scipy.linalg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from nightday.train.scores.image_distances import (

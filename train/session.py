@@ -18,17 +18,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
 
-from .. import processes
-from ..arguments import PROGRAM, Arguments
-from ..footage.checks import check_scene
-from ..footage.collected import TAKEN, load_collected
-from ..footage.finding import Finding
-from ..footage.scene import Scene, SceneError, load_day, load_scene
-from ..report.page import write_report
-from .settings import TrainSettings, from_options
-from .step_log import LOG_EVERY, StepLog, read_log
-from .trainer import Trainer, TrainingError
-from .validation import Validator
+from . import processes
+from .arguments import PROGRAM, Arguments
+from .footage.checks import check_scene
+from .footage.collected import TAKEN, load_collected
+from .footage.finding import Finding
+from .footage.scene import Scene, SceneError, load_day, load_scene
+from .report.page import write_report
+from .run.settings import TrainSettings, from_options
+from .run.step_log import LOG_EVERY, StepLog, read_log
+from .run.trainer import Trainer, TrainingError
+from .run.validation import Validator
 
 log = logging.getLogger("nightday.train")
 
