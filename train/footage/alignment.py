@@ -1,7 +1,7 @@
 """Whether the camera stayed in one position, and whether nights show what the days show.
 
-Measured on public cameras, the correlation of edges separates one camera from another, and a moved camera from a fixed
-one; the figures are in ``benchmarks/NOTES.md``, section "Training".
+Both follow from the correlation of edges. The limits were measured on public cameras; the figures are in
+``benchmarks/NOTES.md``, section "Training".
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class LossSettings:
     """weight of L_fore (dico 1, paired+dico 0.5)"""
 
     reading: Reading = "C"
-    """how eq. 12 is read; see the README"""
+    """how eq. 12 is read: A literally, B as PatchNCE on the foreground, C as B with negatives from the background"""
 
     temperature: float = 0.07
     """τ of eq. 12"""

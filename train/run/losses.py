@@ -1,4 +1,4 @@
-"""The loss terms besides the paper's: of pairs, of real nights with a target, and of a blending generator's layers."""
+"""The loss terms besides the paper's: of pairs, of real nights with a target, and of a generator's layers."""
 
 from __future__ import annotations
 
