@@ -7,18 +7,14 @@ from pathlib import Path
 
 
 def bundled_weights(name: str) -> Path:
-    """The path of a bundled checkpoint, e.g. ``general.pt``.
-
-    Raises FileNotFoundError with the names there are, if there is none of this name.
-    """
-    folder = Path(str(files("nightday.weights")))
-    path = folder / name
-    if not path.is_file():
-        names = ", ".join(sorted(found.name for found in folder.glob("*.pt")))
-        raise FileNotFoundError(f"no bundled weights {name}; there are: {names}")
-    return path
+    """Where the bundled checkpoint of this file name is, e.g. ``general.pt``; nothing is opened."""
+    return _folder("nightday.weights") / name
 
 
 def bundled_clips() -> Path:
     """The folder of the demo's clips."""
-    return Path(str(files("nightday.clips")))
+    return _folder("nightday.clips")
+
+
+def _folder(package: str) -> Path:
+    return Path(str(files(package)))

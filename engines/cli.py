@@ -24,6 +24,7 @@ from .errors import CheckpointError, EngineError
 from .model.qualification_frames import read_frames
 from .selection.load import Bench, candidates, fastest, load_engine
 from .selection.qualify import VERDICT, Qualification
+from .version import program_version
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "by default below ~/.cache.",
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the arguments are wrong or ask for what cannot be had.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, columns: str, text: str) -> argparse.ArgumentParser:

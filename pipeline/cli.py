@@ -1,4 +1,7 @@
-"""``nightday-stream``: the command."""
+"""``nightday-stream``: the command.
+
+What it imports at the top is light, so that ``--help`` and a wrong option are answered at once.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from nightday.engines.install import INSTALL
+from nightday.engines.version import program_version
 
+from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .config.errors import ConfigError
     from .config.load import LoadedConfig
     from .monitoring.log_stream import Screen
     from .supervision.runtime import Outcome, Runtime, Setup
@@ -69,8 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong. "
         "SIGHUP reads the configuration again: only cameras that changed are touched.",
     )
-    parser.add_argument(
-        "--cameras", required=True, metavar="FILE", help="the configuration, e.g. cameras.yaml"
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--cameras", metavar="FILE", help="the configuration, e.g. cameras.yaml")
+    source.add_argument(
+        "--demo",
+        action="store_true",
+        help=f"run two cameras on bundled clips for {DEMO_SECONDS:g} seconds and write to ./out; needs no file",
     )
     parser.add_argument(
         "--check",
@@ -88,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
 
 
@@ -102,8 +115,8 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
+    from .config.errors import ConfigError
     from .config.load import load_config
-    from .config.messages import ConfigError
     from .monitoring.http_server import WebError
     from .monitoring.log_stream import default_screen, say, set_up_logging
     from .serving.model_loader import ModelLoader
@@ -117,18 +130,20 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
             "write ${NAME} in its place and set NAME in the environment",
             extra={"event": "password_in_arguments"},
         )
+    file, overrides, duration = options.cameras, options.overrides, options.duration
+    if options.demo:
+        file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
     models = ModelLoader()
 
     def load(sizes: Mapping[str, tuple[int, int]]) -> tuple[LoadedConfig, Setup]:
-        loaded = load_config(options.cameras, overrides=options.overrides)
+        loaded = load_config(file, overrides=overrides, check_model=checkpoint_fault)
         return loaded, models.setup(loaded, sizes=sizes)
 
     try:
         loaded, setup = load({})
     except ConfigError as error:
         screen.flush()
-        for fault in error.faults:
-            print(fault, file=sys.stderr)
+        _print_faults(error)
         return WRONG
     if options.check:
         screen.flush()
@@ -138,7 +153,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         with signals(commands):
             runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], commands=commands)
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
-            outcome = _stream(runtime, screen, duration=options.duration)
+            outcome = _stream(runtime, screen, duration=duration)
     except WebError as error:
         if not screen.close() or not say(f"error: {error}\n", sys.stderr):
             os._exit(FAILED)
@@ -148,6 +163,27 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
+
+
+def checkpoint_fault(path: Path) -> str | None:
+    """What is wrong with the content of a checkpoint, in one line; None if nothing is. It takes PyTorch to look."""
+    from nightday.engines.errors import CheckpointError
+    from nightday.engines.model.checkpoint import read_checkpoint
+
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def _print_faults(error: ConfigError) -> None:
+    for fault in error.faults:
+        print(fault, file=sys.stderr)
+    if error.example:
+        print("A configuration looks like this:", file=sys.stderr)
+        for line in error.example:
+            print(f"    {line}", file=sys.stderr)
 
 
 def _print_config(loaded: LoadedConfig) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..core.camera_url import MASK, CameraUrl, redact
+from .address_hints import address_hint
 from .schema import (
     BackgroundConfig,
     CameraConfig,
@@ -20,9 +22,10 @@ from .schema import (
     HttpConfig,
     RetentionConfig,
 )
-from .yaml_document import Document, Fault, KeyPath, Origin, shown
+from .yaml_document import Document, Fault, KeyPath, Place, shown
 
-MOST_FAULTS = 50  # lines of faults shown; whoever has more has one mistake made everywhere
+# Lines of faults shown: whoever has more has made one mistake everywhere.
+MOST_FAULTS = 50
 _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Config,
     ("cameras",): CameraConfig,
@@ -37,25 +40,22 @@ URL_KEYS = ("url", "outputs")
 SECRET_KEYS = ("token",)
 
 
-class ConfigError(ValueError):
-    """The configuration is wrong. ``faults`` holds a line for each thing wrong, without secrets."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
-
-
 def model_faults(error: ValidationError, document: Document, *, known: set[KeyPath]) -> Iterator[Fault]:
     """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
     for details in error.errors(include_url=False, include_context=True, include_input=True):
         path: KeyPath = tuple(details["loc"])
-        if fault_at(path, "", document.origins).path not in known:  # e.g. what a missing variable left empty
-            yield fault_at(path, _message(details, path, document), document.origins)
+        if fault_at(path, "", document.places).path in known:  # e.g. what a missing variable left empty
+            continue
+        fault = fault_at(path, _message(details, path, document), document.places)
+        # The list of cameras, or a whole camera, is missing or is something else.
+        if path[:1] == ("cameras",) and len(path) <= 2:
+            fault = replace(fault, wants_example=True)
+        yield fault
 
 
 def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
     kind, context = details["type"], details.get("ctx", {})
-    value = _shown_value(details["input"], path, document.origins)
+    value = _shown_value(details["input"], path, document.places)
     match kind:
         case "extra_forbidden":
             return unknown_key(str(path[-1]), path[:-1])
@@ -65,9 +65,12 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
+            if path[-1] == "url" or "outputs" in path:
+                place = document.places.get(path)
+                text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):
                 return f"{text}, not {value}"
-            return f"{value} {text}" if _reads_on(text) else f"{value}: {text}"
+            return f"{value} {text}" if _follows_a_value(text) else f"{value}: {text}"
         case "literal_error":
             choices = _choices(path)
             given = details["input"]
@@ -83,8 +86,9 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             return f"must be {_expected(kind)}, not {value}"
 
 
-def _reads_on(text: str) -> bool:
-    return text.startswith(("is ", "has ", "must ", "holds "))
+def _follows_a_value(text: str) -> bool:
+    """Whether a message is the rest of a sentence that begins with the value."""
+    return text.startswith(("is ", "has ", "must ", "holds ", "needs "))
 
 
 def _expected(kind: str) -> str:
@@ -130,7 +134,19 @@ def unknown_key(key: str, path: KeyPath) -> str:
     if key in _LATER.get(_words(path), ()):
         return "not built in this version; remove it"
     known = known_keys(path)
-    return "unknown key" + (nearest(key, known) or f"; known keys: {', '.join(known)}")
+    return "unknown key" + (nearest(key, known) or _elsewhere(key) or f"; known keys: {', '.join(known)}")
+
+
+def _elsewhere(key: str) -> str:
+    """Where a key belongs that is known in another section, as happens when it is indented wrongly."""
+    section = next((path for path, model in _SECTIONS.items() if key in model.model_fields), None)
+    if section is None:
+        return ""
+    if section == ():
+        return " here; it belongs at the left edge, without indentation"
+    if section == ("cameras",):
+        return " here; it belongs to a camera, in the column of the camera's name, or below `defaults:`"
+    return f" here; it belongs below `{section[-1]}:`"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -139,14 +155,14 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
-def _shown_value(value: object, path: KeyPath, origins: Mapping[KeyPath, Origin]) -> str:
+def _shown_value(value: object, path: KeyPath, places: Mapping[KeyPath, Place]) -> str:
     """A value as it was written, so with ``${NAME}`` in place of what it stands for, and without secrets."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    origin = origins.get(path)
-    text = origin.written if origin and origin.written is not None else str(value)
+    place = places.get(path)
+    text = place.written if place and place.written is not None else str(value)
     if path and path[-1] in SECRET_KEYS and not re.fullmatch(r"\$\{\w+\}", text):
         return MASK
     masked = str(CameraUrl(text)) if any(key in path for key in URL_KEYS) else text
@@ -155,18 +171,18 @@ def _shown_value(value: object, path: KeyPath, origins: Mapping[KeyPath, Origin]
     return f'"{masked}"' if isinstance(value, str) else masked or "nothing"
 
 
-def fault_at(path: KeyPath, message: str, origins: Mapping[KeyPath, Origin]) -> Fault:
+def fault_at(path: KeyPath, message: str, places: Mapping[KeyPath, Place]) -> Fault:
     """A fault at the line of ``path`` or, where that is missing, of what it should stand in."""
     for length in range(len(path), -1, -1):
-        origin = origins.get(path[:length])
-        if origin is not None:
-            return Fault(origin.line, origin.path + path[length:], message)
+        place = places.get(path[:length])
+        if place is not None:
+            return Fault(place.line, place.path + path[length:], message)
     return Fault(1, path, message)
 
 
-def line_of(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> int | None:
+def line_of(path: KeyPath, places: Mapping[KeyPath, Place]) -> int | None:
     """Line of ``path``'s value, or of what it should stand in."""
-    return fault_at(path, "", origins).line
+    return fault_at(path, "", places).line
 
 
 def fault_line(file: str, fault: Fault) -> str:

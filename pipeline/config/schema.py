@@ -7,195 +7,33 @@ fault of the configuration and is found before any camera opens. Relative paths 
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import math
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from nightday.engines.choices import Backend, Precision
-from nightday.engines.errors import CheckpointError
-from nightday.engines.install import INSTALL_DETECT
-from nightday.engines.model.checkpoint import read_checkpoint
 
-from ..core.camera_url import MASK, CameraUrl, register_secret
-from ..outputs.mp4.retention import Limits, retention_fault
-from ..outputs.output import NO_PORT, output_fault
-
-SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
-_FALSE = ("false", "no", "off")
-SHORTEST_TOKEN = 8  # characters
-
-
-def _fail(message: str) -> NoReturn:
-    # Braces would be taken for a template's.
-    raise PydanticCustomError("nightday", "{text}", {"text": message})
-
-
-def _text(value: object, *, what: str) -> str:
-    if not isinstance(value, str):
-        _fail(f"must be {what}")
-    if not value.strip():
-        _fail(f"is empty; it must be {what}")
-    if "\0" in value:
-        _fail("holds a NUL character")
-    return value
-
-
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        _fail("must be a number")
-    return value
-
-
-def _source(value: object) -> CameraUrl:
-    text = value.reveal() if isinstance(value, CameraUrl) else _text(value, what="a camera's address")
-    url = CameraUrl(text)
-    ways = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
-    if url.is_file:
-        try:
-            if not url.path.is_file():
-                _fail("is a folder, not a file" if url.path.is_dir() else "no such file")
-            with url.path.open("rb"):
-                pass
-        except OSError as error:
-            _fail(f"cannot be read: {error.strerror}")
-    elif url.scheme == "device":
-        if not re.fullmatch(r"device:[0-9]+", text):
-            _fail("must be device: and a number (e.g. device:0)")
-    elif url.scheme not in SOURCES:
-        _fail(f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)")
-    elif not re.match(r"[^:]+://[^/?#]", text):
-        _fail(f"has no host; {ways}")
-    elif not url.port_is_usable:
-        _fail(f"has {NO_PORT}")
-    return url
-
-
-def _output(value: object) -> CameraUrl:
-    text = value.reveal() if isinstance(value, CameraUrl) else _text(value, what="a path or an address")
-    url = CameraUrl(text)
-    fault = output_fault(url)
-    if fault is not None:
-        _fail(fault.removeprefix(f"output {url}: "))
-    if url.is_file:
-        _check_folder(url.path.parent)
-    return url
-
-
-def _model(value: object) -> Path:
-    path = _path(value)
-    try:
-        if path.is_dir():
-            _fail("is a folder, not a checkpoint")
-        read_checkpoint(path)
-    except CheckpointError as error:
-        _fail(str(error).removeprefix(f"{path}: "))
-    except OSError as error:
-        _fail(f"cannot be read: {error.strerror}")
-    return path
-
-
-def _png(value: object) -> Path:
-    path = _path(value)
-    if path.suffix.lower() != ".png":
-        _fail("must end in .png")
-    _check_folder(path.parent)
-    return path
-
-
-def _folder(value: object) -> Path:
-    path = _path(value)
-    if "%" in str(path):
-        _fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
-    _check_folder(path)
-    return path
-
-
-def _detect(value: object) -> Path | Literal[False]:
-    if value is False or (isinstance(value, str) and value.lower() in _FALSE):
-        return False
-    if not isinstance(value, (str, Path)):
-        _fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
-    path = _path(value)
-    try:
-        if path.is_dir():
-            _fail("is a folder, not a model")
-        if not path.is_file():
-            _fail("no such model file")
-    except OSError as error:
-        _fail(f"cannot be read: {error.strerror}")
-    if importlib.util.find_spec("ultralytics") is None:
-        _fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
-    return path
-
-
-def _path(value: object) -> Path:
-    return value if isinstance(value, Path) else Path(_text(value, what="a path"))
-
-
-def _token(value: object) -> SecretStr:
-    given = value.get_secret_value() if isinstance(value, SecretStr) else value
-    text = _text(given, what="text (put it in quotes)")
-    register_secret(text)
-    if not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", text):
-        _fail(
-            f"must be {SHORTEST_TOKEN} or more letters, digits and signs without blanks; "
-            "make one with: openssl rand -hex 16"
-        )
-    return SecretStr(text)
-
-
-def _check_folder(folder: Path) -> None:
-    """Fail unless files can be written to ``folder``; it is made for the test and taken away again if missing.
-
-    Names of folders may hold strftime codes: then the part above is what can be tried.
-    """
-    fixed = Path(*folder.parts[: _first_code(folder)])
-    made: list[Path] = []
-    try:
-        try:
-            for missing in reversed([level for level in (fixed, *fixed.parents) if not level.exists()]):
-                missing.mkdir()
-                made.append(missing)
-            with tempfile.TemporaryFile(dir=fixed):
-                pass
-        finally:
-            for level in reversed(made):
-                level.rmdir()
-    except (OSError, ValueError) as error:
-        _fail(f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}")
-
-
-def _first_code(folder: Path) -> int:
-    return next((index for index, part in enumerate(folder.parts) if "%" in part), len(folder.parts))
-
-
-SourceAddress = Annotated[CameraUrl, PlainValidator(_source)]
-OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
-Model = Annotated[Path, PlainValidator(_model)]
-Png = Annotated[Path, PlainValidator(_png)]
-Folder = Annotated[Path, PlainValidator(_folder)]
-DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
-Token = Annotated[SecretStr, PlainValidator(_token)]
-Count = Annotated[int, BeforeValidator(_no_bool)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=86400, allow_inf_nan=False)]
+from ..core.camera_url import MASK, CameraUrl
+from ..outputs.mp4.limits import Limits, retention_fault
+from .fields import (
+    Count,
+    DetectorPath,
+    Folder,
+    Model,
+    Number,
+    OutputAddress,
+    Png,
+    Seconds,
+    SourceAddress,
+    Token,
+    fail,
+    require_text,
+)
 
 
 class _Section(BaseModel):
@@ -254,13 +92,13 @@ class RetentionConfig(_Section):
         gigabytes: how large an output's files may get together, in 10⁹ bytes; the one being written comes on top.
     """
 
-    days: Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=36_525)] | None = None
-    gigabytes: Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1e6)] | None = None
+    days: Annotated[Number, Field(gt=0, le=36_525)] | None = None
+    gigabytes: Annotated[Number, Field(gt=0, le=1e6)] | None = None
 
     @model_validator(mode="after")
     def _needs_a_limit(self) -> RetentionConfig:
         if self.days is None and self.gigabytes is None:
-            _fail("has no limit; add days (e.g. days: 7), gigabytes (e.g. gigabytes: 20) or both")
+            fail("has no limit; add days (e.g. days: 7), gigabytes (e.g. gigabytes: 20) or both")
         return self
 
     @property
@@ -322,7 +160,7 @@ class CameraConfig(_Section):
         for output in info.data.get("outputs", ()) if value is not None else ():
             fault = retention_fault(output.path) if output.is_file else None
             if fault is not None:
-                _fail(fault)
+                fail(fault)
         return value
 
 
@@ -350,11 +188,11 @@ class HttpConfig(_Section):
     @field_validator("host", mode="plain")
     @classmethod
     def _host(cls, value: object, info: ValidationInfo) -> str:
-        host = _text(value, what="an address of this machine")
+        host = require_text(value, what="an address of this machine")
         if _ip_address(host) is None and not re.fullmatch(r"[\w.-]+", host):
-            _fail("is no address; give one such as 127.0.0.1 or ::1, without port or brackets")
+            fail("is no address; give one such as 127.0.0.1 or ::1, without port or brackets")
         if not is_loopback(host) and info.data.get("token", ...) is None:
-            _fail(
+            fail(
                 "is reached from other machines, so whoever asks must show a token; "
                 "add `token: ${NIGHTDAY_TOKEN}` under http"
             )

@@ -7,19 +7,24 @@ Nothing is constructed but text, numbers, truth values, lists and mappings, what
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .wrong_shapes import layout_fault
+
 KeyPath = tuple[str | int, ...]
 """Where a value is: ``("cameras", 0, "url")``."""
 
-LARGEST = 256 * 1024  # bytes; a camera takes about 300
-DEEPEST = 64  # levels; PyYAML takes seconds for a few thousand
-MOST_NODES = 50_000  # aliases counted each time they are used: a few lines of YAML can stand for billions
+# Bytes of a file. A camera takes about 300.
+LARGEST = 256 * 1024
+# Levels of lists and mappings. PyYAML takes seconds for a few thousand.
+DEEPEST = 64
+# Values of a document, those of an alias counted each time it is used: a few lines of YAML can stand for billions.
+MOST_NODES = 50_000
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
@@ -27,12 +32,12 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Place:
     """Where a value was written.
 
     Attributes:
         line: line in the file from 1, or None for one from ``--set``.
-        path: its path there, which differs from its place in the result for defaults.
+        path: its path there; that of a default differs from its path in the result.
         written: a scalar's text before ``${…}`` was filled in; None for lists and mappings.
         variables: names and values that were filled in.
     """
@@ -45,19 +50,27 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong, at a line of the file, or at ``--set`` if there is none."""
+    """One thing wrong.
+
+    Attributes:
+        line: line in the file from 1, or None if a ``--set`` is wrong.
+        path: the path of the value that is wrong; empty for the whole file.
+        message: what is wrong and the way out, on one line.
+        wants_example: whether the file has a shape so different that the user is shown how one looks.
+    """
 
     line: int | None
     path: KeyPath
     message: str
+    wants_example: bool = False
 
 
 @dataclass(slots=True)
 class Document:
-    """A document's values as plain Python, with the origin of each by its path, and what is wrong with it."""
+    """A document's values as plain Python, with the place of each by its path, and what is wrong with it."""
 
     root: Any = None
-    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -69,29 +82,30 @@ def shown(path: KeyPath) -> str:
 
 def read_yaml(data: bytes | str, environment: Mapping[str, str]) -> Document:
     """Read one YAML document; whatever ``data`` is, the outcome is a document with its faults listed."""
-    return _Reader(environment, fixed_line=False).read(data)
+    return _Reader(environment, from_option=False).read(data)
 
 
 def read_value(text: str, environment: Mapping[str, str]) -> Document:
     """Read the value of a ``--set``: a scalar as it stands, or YAML where it begins with one of ``[ { " '``."""
-    reader = _Reader(environment, fixed_line=True)
+    reader = _Reader(environment, from_option=True)
     if text[:1] in "[{\"'" and text:
         return reader.read(text)
     loader = yaml.SafeLoader("")
-    return reader.convert(loader, yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (True, False)), text))
+    resolve: Callable[..., str] = loader.resolve
+    return reader.convert(loader, yaml.ScalarNode(resolve(yaml.ScalarNode, text, (True, False)), text))
 
 
-def graft(document: Document, path: KeyPath, branch: Document) -> None:
-    """Put the root of ``branch`` at ``path`` in ``document``, whose parents must be there."""
+def put_document(document: Document, path: KeyPath, value: Document) -> None:
+    """Put the root of ``value`` at ``path`` in ``document``, whose parents must be there."""
     holder = document.root
     for part in path[:-1]:
         holder = holder[part]
-    holder[path[-1]] = branch.root
-    for old in [key for key in document.origins if key[: len(path)] == path]:
-        del document.origins[old]
-    for key, origin in branch.origins.items():
-        document.origins[path + key] = Origin(None, path + key, origin.written, origin.variables)
-    document.faults += [Fault(None, path + fault.path, fault.message) for fault in branch.faults]
+    holder[path[-1]] = value.root
+    for old in [key for key in document.places if key[: len(path)] == path]:
+        del document.places[old]
+    for key, place in value.places.items():
+        document.places[path + key] = Place(None, path + key, place.written, place.variables)
+    document.faults += [Fault(None, path + fault.path, fault.message) for fault in value.faults]
 
 
 class _Loader(yaml.SafeLoader):
@@ -113,9 +127,9 @@ class _Loader(yaml.SafeLoader):
 class _Reader:
     """Turns one document's nodes into values."""
 
-    def __init__(self, environment: Mapping[str, str], *, fixed_line: bool) -> None:
+    def __init__(self, environment: Mapping[str, str], *, from_option: bool) -> None:
         self._environment = environment
-        self._fixed_line = fixed_line
+        self._from_option = from_option
         self._nodes = 0
         self._document = Document()
 
@@ -127,6 +141,9 @@ class _Reader:
             node = loader.get_single_node()
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            layout = layout_fault(error)
+            if layout is not None:
+                return self._only_fault(mark, f"not YAML: {layout}", wants_example=True)
             problem = " ".join((error.problem or error.context or "cannot be parsed").split())
             return self._only_fault(mark, f"not YAML: {problem}")
         except yaml.YAMLError as error:
@@ -136,7 +153,8 @@ class _Reader:
         except (ValueError, LookupError, ArithmeticError) as error:  # PyYAML lets these out on odd escapes
             return self._only_fault(None, f"not YAML: {' '.join(str(error).split())[:120]}")
         if node is None:
-            return self._only_fault(None, "empty; it needs at least `cameras:` with one camera")
+            message = "empty; it needs at least `cameras:` with one camera"
+            return self._only_fault(None, message, wants_example=True)
         return self.convert(loader, node)
 
     def convert(self, loader: yaml.SafeLoader, node: yaml.Node) -> Document:
@@ -151,12 +169,14 @@ class _Reader:
             return self._only_fault(node.start_mark, "nested too deeply")
         return self._document
 
-    def _only_fault(self, mark: yaml.Mark | None, message: str) -> Document:
+    def _only_fault(self, mark: yaml.Mark | None, message: str, *, wants_example: bool = False) -> Document:
         line = 1 if mark is None else mark.line + 1
-        return Document(faults=[Fault(None if self._fixed_line else line, (), message)])
+        if self._from_option:
+            return Document(faults=[Fault(None, (), message)])
+        return Document(faults=[Fault(line, (), message, wants_example)])
 
     def _line(self, node: yaml.Node) -> int | None:
-        return None if self._fixed_line or node.start_mark is None else node.start_mark.line + 1
+        return None if self._from_option or node.start_mark is None else node.start_mark.line + 1
 
     def _fault(self, line: int | None, path: KeyPath, message: str) -> None:
         self._document.faults.append(Fault(line, path, message))
@@ -170,7 +190,7 @@ class _Reader:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, line)
-        self._document.origins[path] = Origin(line, path)
+        self._document.places[path] = Place(line, path)
         above = (*above, id(node))
         if isinstance(node, yaml.SequenceNode) and node.tag.endswith(":seq"):
             return [
@@ -221,7 +241,7 @@ class _Reader:
                 value = self._loader.construct_object(node)
             except (ValueError, OverflowError, yaml.YAMLError):
                 value = text
-        self._document.origins[path] = Origin(line, path, text, tuple(variables.items()))
+        self._document.places[path] = Place(line, path, text, tuple(variables.items()))
         return value
 
     def _fill_in(self, text: str, path: KeyPath, line: int | None, variables: dict[str, str]) -> str:

@@ -22,7 +22,8 @@ _ADDRESS = re.compile(
     r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]|localhost|[^:/?#\[\]@]+\.[^:/?#\[\]@]+)(:\d+)?"
 )
 _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
-_SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)([^&\s]*)", re.IGNORECASE)
+# A quotation mark behind what is masked already is the sentence's, not the secret's.
+_SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)(\*\*\*(?=[\"'][:;,.]?(?:\s|$))|[^&\s]*)", re.IGNORECASE)
 # What stands where a port should and is none: not a number with a sentence's marks behind, nor ${PORT}.
 _NO_PORT = re.compile(
     r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]{0,5}[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"

@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 from nightday.engines import CheckpointError, EngineError, load_engine
 
+from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
-from ..config.messages import ConfigError
 from ..supervision.runtime import Setup
 from ..translation.channel import Detector
 from ..translation.engine_call import Translate

@@ -12,7 +12,7 @@ from typing import Literal
 
 from nightday.engines.backends.base import EngineInfo
 
-from ..config.messages import ConfigError
+from ..config.errors import ConfigError
 from ..config.schema import CameraConfig, Config, HttpConfig
 from ..core.camera_url import CameraUrl, redact
 from ..core.clock import Clock, SystemClock

@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.load import load_config
-from nightday.pipeline.config.messages import ConfigError
 
 SLOWEST = 5.0  # seconds of CPU a document may take; an honest one takes a hundredth
 FAULT = re.compile(r"cameras\.yaml:(\d+): \S")

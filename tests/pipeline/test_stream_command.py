@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -382,7 +383,7 @@ class Terminal:
 
 
 def test_log_lines_stand_above_the_status_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_stream.shutil, "get_terminal_size", lambda: os.terminal_size((20, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((20, 24)))
     terminal = Terminal(is_terminal=True)
     screen = Screen(terminal)  # type: ignore[arg-type]
     screen.status("00:01 gate 25.0 fps and more")
@@ -428,7 +429,7 @@ def test_every_way_into_the_log_is_redacted() -> None:
     screen = Screen(stream, log_format="json")  # type: ignore[arg-type]
     set_up_logging(screen)
     url = f"rtsp://u:{SECRET}@h/s"
-    log = logging.getLogger("pipeline.any")
+    log = logging.getLogger("nightday.any")
     log.info("opening %s", url, extra={"event": "opening", "camera": url})
     try:
         raise OSError(f"no route to {url}")
@@ -468,7 +469,7 @@ def test_a_log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_lost(
     pipe = Stuck()
     screen = Screen(pipe, log_format=log_format)  # type: ignore[arg-type]
     set_up_logging(screen)
-    log = logging.getLogger("pipeline.any")
+    log = logging.getLogger("nightday.any")
 
     def chatter() -> None:
         for number in range(500):

@@ -90,9 +90,9 @@ def test_value_semantics_and_no_leak_through_them() -> None:
     with pytest.raises(TypeError) as pickled:
         pickle.dumps(url)
     with pytest.raises(AttributeError) as changed:
-        url.anything = SECRET  # type: ignore[attr-defined]
+        url.anything = SECRET
     with pytest.raises(TypeError) as ordered:
-        url < other  # type: ignore[operator]  # noqa: B015
+        _ = url < other  # type: ignore[operator]
     for error in (failed, pickled, changed, ordered):
         assert SECRET not in str(error.value)
     assert not hasattr(url, "__dict__")
@@ -186,6 +186,14 @@ def test_what_stands_in_place_of_a_port_is_masked() -> None:
     for line in ("rtsp://h:554: refused", "see 'rtsp://h:554', rtsp://[::1]:554/s.", "rtsp://h: away"):
         assert redact(line) == line
     assert str(CameraUrl("rtsp://h:${PORT}/s")) == "rtsp://h:${PORT}/s"
+
+
+def test_a_quotation_mark_behind_a_masked_parameter_stays() -> None:
+    assert redact('"rtsp://h/s?pwd=***": refused') == '"rtsp://h/s?pwd=***": refused'
+    assert redact("see 'http://h/?token=***', then") == "see 'http://h/?token=***', then"
+    for tail in ('"x', '":x', "'"):
+        assert redact(f"rtsp://h/s?pwd={SECRET}{tail} on") == "rtsp://h/s?pwd=*** on"
+        assert SECRET not in redact(f"rtsp://h/s?pwd=***{tail}{SECRET}")
 
 
 def test_registered_secrets_go_alone_and_short_ones_stay() -> None:

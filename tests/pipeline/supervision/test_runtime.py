@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.pipeline.config.messages import ConfigError
+from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.monitoring.http_server import WebError

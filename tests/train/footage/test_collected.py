@@ -55,23 +55,97 @@ def fill(folder: Path, *, day: int, night: int, first: int = 0) -> None:
             write_picture(folder / kind / f"20261125-10{index:02d}00Z.jpg", picture)
 
 
+class TestVariables:
+    """``${X}`` in the folder is found where nightday-stream finds it, and nothing else of the file must be there."""
+
+    @pytest.fixture
+    def file(self) -> Path:
+        file = Path("cameras.yaml")
+        file.write_text(CAMERAS)
+        return file
+
+    def test_from_the_environment(self, file: Path) -> None:
+        assert collected_folder(file, "yard", environment={"DISK": "disk"}) == Path("disk/yard/scene")
+
+    def test_from_the_environment_of_the_process(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DISK", "disk")
+        assert collected_folder(file, "yard") == Path("disk/yard/scene")
+
+    def test_from_a_file(self, file: Path, tmp_path: Path) -> None:
+        (tmp_path / "where").write_text("/srv/disk\n")
+        environment = {"DISK_FILE": str(tmp_path / "where")}
+        assert collected_folder(file, "yard", environment=environment) == Path("/srv/disk/yard/scene")
+
+    def test_from_a_file_that_is_not_there(self, file: Path) -> None:
+        with pytest.raises(SceneError) as error:
+            collected_folder(file, "yard", environment={"DISK_FILE": "nowhere"})
+        assert str(error.value) == (
+            "cameras.yaml:7: cameras[1].collect.folder: ${DISK}: DISK_FILE is nowhere, which cannot be read: "
+            "No such file or directory"
+        )
+
+    def test_from_a_systemd_credential(self, file: Path, tmp_path: Path) -> None:
+        (tmp_path / "credentials").mkdir()
+        (tmp_path / "credentials" / "DISK").write_text("/srv/disk\n")
+        environment = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+        assert collected_folder(file, "yard", environment=environment) == Path("/srv/disk/yard/scene")
+
+    def test_the_camera_collects_elsewhere_than_by_default(self) -> None:
+        file = Path("cameras.yaml")
+        file.write_text(
+            "defaults: {collect: '${X}'}\ncameras:\n  - {name: a, collect: mine}\n  - {name: b}\n"
+        )
+        assert collected_folder(file, "a", environment={}) == Path("mine")
+        with pytest.raises(
+            SceneError, match=r"^cameras\.yaml:1: defaults\.collect: \$\{X\} is not set; set X, or"
+        ):
+            collected_folder(file, "b", environment={})
+
+
+_NO_PICTURES = "day and 0 night pictures so far, at least 5 and 4 are needed"
+
+
 @pytest.mark.parametrize(
     ("text", "camera", "said"),
     [
-        (CAMERAS, "gaet", "cameras.yaml: no camera 'gaet'; there are: gate, yard, shed, dock; did you mean gate?"),
+        (
+            CAMERAS,
+            "gaet",
+            "cameras.yaml: no camera 'gaet'; there are: gate, yard, shed, dock; did you mean gate?",
+        ),
         ("cameras: []", "gate", "cameras.yaml: no camera 'gate'; there are: none"),
-        ("- 1", "gate", "cameras.yaml: no camera 'gate'; there are: none"),
-        ("cameras: [{name: a}]", "a", 'cameras.yaml:1: a collects no pictures; add this line to it, and let '
-         'nightday-stream run by day and by night:    collect: "training/{name}"'),
-        ("\ncameras:\n\n  - {name: a}\n  - name: b\n    url: x", "b", "cameras.yaml:5: b collects no pictures"),
-        (CAMERAS, "gate", f"{Path('training/gate')}: 0 day and 0 night pictures so far, at least 5 and 4 are needed; "
-         "let nightday-stream run on"),
-        (CAMERAS, "shed", f"{Path('training/shed')}: 6 day and 0 night pictures so far, at least 5 and 4 are needed"),
-        (CAMERAS, "yard", "cameras.yaml: the folder of collect needs DISK, which is not set"),
-        ("cameras: [", "gate", "cameras.yaml: cannot be read: while parsing"),
-        ("cameras: !!python/object:os.system {}", "gate", "cameras.yaml: cannot be read: could not determine"),
+        ("- 1", "gate", "cameras.yaml:1: must hold `cameras:` with the list of cameras below it, not a list"),
+        (
+            "cameras: [{name: a}]",
+            "a",
+            "cameras.yaml:1: a collects no pictures; add this line to it, and let "
+            'nightday-stream run by day and by night:    collect: "training/{name}"',
+        ),
+        (
+            "\ncameras:\n\n  - {name: a}\n  - name: b\n    url: x",
+            "b",
+            "cameras.yaml:5: b collects no pictures",
+        ),
+        (CAMERAS, "gate", f"{Path('training/gate')}: 0 {_NO_PICTURES}; let nightday-stream run on"),
+        (CAMERAS, "shed", f"{Path('training/shed')}: 6 {_NO_PICTURES}"),
+        (
+            CAMERAS,
+            "yard",
+            "cameras.yaml:7: cameras[1].collect.folder: ${DISK} is not set; set DISK, or DISK_FILE to a file",
+        ),
+        (
+            "cameras: [{name: a, collect: '{nam}/x'}]",
+            "a",
+            "cameras.yaml:1: cameras[0].collect: {nam} stands for nothing; only {name}, the camera's name, is",
+        ),
+        ("cameras: [", "gate", "cameras.yaml:1: not YAML: expected the node content, but found"),
+        (
+            "cameras: !!python/object:os.system {}",
+            "gate",
+            "cameras.yaml:1: cameras: tag tag:yaml.org,2002:python/object:os.system is not understood",
+        ),
     ],
-)  # fmt: skip
+)
 def test_it_says_why_there_is_nothing_to_train_on(
     text: str, camera: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

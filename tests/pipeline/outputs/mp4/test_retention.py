@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.outputs.mp4.recordings import recorded, recordings, unreadable_code
 from nightday.pipeline.outputs.mp4.limits import Limits, retention_fault
+from nightday.pipeline.outputs.mp4.recordings import recorded, recordings, unreadable_code
 from nightday.pipeline.outputs.mp4.retention import DAY, GIGABYTE, Retention
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from tests.support.media_helpers import FakeClock, picture

@@ -1,0 +1,90 @@
+"""What is wrong between values that are each fine: a name used twice, a file two cameras write, a model missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..core.camera_url import CameraUrl, redact
+from .document_edits import NAME_PLACEHOLDER, cameras_of
+from .messages import fault_at
+from .yaml_document import Document, Fault, KeyPath
+
+
+def cross_faults(document: Document) -> Iterator[Fault]:
+    """Names and files that are used twice, and models that are needed and not given."""
+    if document.root.get("cameras") == []:
+        yield fault_at(("cameras",), "must have at least one camera", document.places)
+    names: dict[str, int] = {}
+    targets: dict[str, str] = {}
+    for index, camera in enumerate(cameras_of(document)):
+        path: KeyPath = ("cameras", index)
+        name = camera.get("name")
+        if isinstance(name, str):
+            if name in names:
+                message = f"{redact(name)!r} is the name of cameras[{names[name]}] already"
+                yield fault_at((*path, "name"), message, document.places)
+            names.setdefault(name, index)
+        only_collects = bool(camera.get("collect")) and not camera.get("outputs")
+        if (
+            camera
+            and camera.get("model") is None
+            and camera.get("translate") != "never"
+            and not only_collects
+        ):
+            message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
+            yield fault_at((*path, "model"), message, document.places)
+        source = camera.get("url")
+        own = _target_id(source) if isinstance(source, str) else None
+        for place, target in _targets(camera):
+            if target == own:
+                yield fault_at(path + place, "is what this camera reads; name another", document.places)
+            if target in targets:
+                message = f"{targets[target]} writes there too; put {NAME_PLACEHOLDER} into the name"
+                yield fault_at(path + place, message, document.places)
+            targets.setdefault(target, f"cameras[{index}]")
+
+
+def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Where a camera writes: the place of each value, and what is the same for two names of one target."""
+    outputs = camera.get("outputs")
+    for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
+        if isinstance(output, str):
+            yield ("outputs", number), _target_id(output)
+    background = camera.get("background")
+    save = background.get("save") if isinstance(background, dict) else None
+    collect = camera.get("collect")
+    folder = collect.get("folder") if isinstance(collect, dict) else None
+    for place, value in (
+        (("background", "save"), save),
+        (("snapshot",), camera.get("snapshot")),
+        (("collect", "folder"), folder),
+    ):
+        if isinstance(value, str):
+            yield place, _real_path(value)
+    if isinstance(save, str) and save.lower().endswith(".png"):
+        # a.png and a.PNG are two pictures with one checkpoint beside them.
+        yield ("background", "save"), _real_path(f"{save[:-4]}.state")
+
+
+def _target_id(address: str) -> str:
+    return _server_stream(address) if "://" in address else _real_path(address)
+
+
+def _real_path(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL in it, which has a fault of its own
+        return path
+
+
+def _server_stream(address: str) -> str:
+    """An address less what does not matter to where it leads: its login, letter case and the usual port."""
+    try:
+        url = urlsplit(CameraUrl(address).reveal())
+        port = url.port or 554
+    except ValueError:
+        return address
+    return f"{url.scheme}://{url.hostname}:{port}{url.path.rstrip('/')}?{url.query}"

@@ -1,0 +1,200 @@
+"""Types of the values in ``cameras.yaml``: addresses, paths, numbers, and how each is checked.
+
+Relative paths start at the current directory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from nightday.engines.install import INSTALL_DETECT
+
+from ..core.camera_url import CameraUrl, register_secret
+from ..outputs.registry import NO_PORT, output_fault
+
+CheckModel = Callable[[Path], str | None]
+"""Looks into a checkpoint; gives what is wrong with it in one line, or None."""
+
+SOURCES = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps")
+SHORTEST_TOKEN = 8  # characters
+_FALSE = ("false", "no", "off")
+
+
+def fail(message: str) -> NoReturn:
+    """Refuse a value with ``message``, which says what is wrong with it and what to do.
+
+    In the fault's line it comes after the value: "is empty" reads on from there, "no such file" follows a colon.
+    """
+    # Pydantic fills in what stands in braces, which a message may hold: so the message itself is filled in.
+    raise PydanticCustomError("nightday", "{text}", {"text": message})
+
+
+def require_text(value: object, *, what: str) -> str:
+    """``value``, if it is text that is not empty; ``what`` is named where it is not."""
+    if not isinstance(value, str):
+        fail(f"must be {what}")
+    if not value.strip():
+        fail(f"is empty; it must be {what}")
+    if "\0" in value:
+        fail("holds a NUL character")
+    return value
+
+
+def require_number(value: object) -> object:
+    """``value``, unless it is true or false, which Python takes for numbers."""
+    if isinstance(value, bool):
+        fail("must be a number")
+    return value
+
+
+def source_fault(url: CameraUrl) -> str | None:
+    """What is wrong with a camera's address, in one line; None if nothing is."""
+    ways = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
+    if url.is_file:
+        try:
+            if not url.path.is_file():
+                return "is a folder, not a file" if url.path.is_dir() else "no such file"
+            with url.path.open("rb"):
+                return None
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+    text = url.reveal()
+    if url.scheme == "device":
+        known = re.fullmatch(r"device:[0-9]+", text)
+        return None if known else "must be device: and a number (e.g. device:0)"
+    if url.scheme not in SOURCES:
+        return f"{url.scheme}: is no kind of camera here; {ways} (./ before a file's name with a colon in it)"
+    if not re.match(r"[^:]+://[^/?#]", text):
+        return f"has no host; {ways}"
+    return None if url.port_is_usable else f"has {NO_PORT}"
+
+
+def _source(value: object) -> CameraUrl:
+    url = value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="a camera's address"))
+    fault = source_fault(url)
+    if fault is not None:
+        fail(fault)
+    return url
+
+
+def _output(value: object) -> CameraUrl:
+    url = (
+        value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="a path or an address"))
+    )
+    fault = output_fault(url)
+    if fault is not None:
+        fail(fault.removeprefix(f"output {url}: "))
+    if url.is_file:
+        _check_folder(url.path.parent)
+    return url
+
+
+def _model(value: object, info: ValidationInfo) -> Path:
+    path = _path(value)
+    try:
+        if path.is_dir():
+            fail("is a folder, not a checkpoint")
+        if not path.is_file():
+            fail("no such checkpoint; nightday-train makes them")
+        check: CheckModel | None = (info.context or {}).get("check_model")
+        fault = check(path) if check is not None else None
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}")
+    if fault is not None:
+        fail(fault.removeprefix(f"{path}: "))
+    return path
+
+
+def _png(value: object) -> Path:
+    path = _path(value)
+    if path.suffix.lower() != ".png":
+        fail("must end in .png")
+    _check_folder(path.parent)
+    return path
+
+
+def _folder(value: object) -> Path:
+    path = _path(value)
+    if "%" in str(path):
+        fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
+    _check_folder(path)
+    return path
+
+
+def _detect(value: object) -> Path | Literal[False]:
+    if value is False or (isinstance(value, str) and value.lower() in _FALSE):
+        return False
+    if not isinstance(value, (str, Path)):
+        fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
+    path = _path(value)
+    try:
+        if path.is_dir():
+            fail("is a folder, not a model")
+        if not path.is_file():
+            fail("no such model file")
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}")
+    if importlib.util.find_spec("ultralytics") is None:
+        fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
+    return path
+
+
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
+
+
+def _token(value: object) -> SecretStr:
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    text = require_text(given, what="text (put it in quotes)")
+    register_secret(text)
+    if not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", text):
+        fail(
+            f"must be {SHORTEST_TOKEN} or more letters, digits and signs without blanks; "
+            "make one with: openssl rand -hex 16"
+        )
+    return SecretStr(text)
+
+
+def _check_folder(folder: Path) -> None:
+    """Fail unless files can be written to ``folder``; a missing one is made for the test and removed again.
+
+    Names of folders may hold strftime codes: then only the part above the first code can be tried.
+    """
+    fixed = Path(*folder.parts[: _first_code(folder)])
+    made: list[Path] = []
+    try:
+        try:
+            for missing in reversed([level for level in (fixed, *fixed.parents) if not level.exists()]):
+                missing.mkdir()
+                made.append(missing)
+            with tempfile.TemporaryFile(dir=fixed):
+                pass
+        finally:
+            for level in reversed(made):
+                level.rmdir()
+    except (OSError, ValueError) as error:
+        fail(f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}")
+
+
+def _first_code(folder: Path) -> int:
+    return next((index for index, part in enumerate(folder.parts) if "%" in part), len(folder.parts))
+
+
+SourceAddress = Annotated[CameraUrl, PlainValidator(_source)]
+OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
+Model = Annotated[Path, PlainValidator(_model)]
+Png = Annotated[Path, PlainValidator(_png)]
+Folder = Annotated[Path, PlainValidator(_folder)]
+DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
+Token = Annotated[SecretStr, PlainValidator(_token)]
+Number = Annotated[float, BeforeValidator(require_number)]
+Count = Annotated[int, BeforeValidator(require_number)]
+Seconds = Annotated[Number, Field(gt=0, le=86400, allow_inf_nan=False)]

@@ -1,0 +1,202 @@
+"""Sections of a configuration: http, retention, detect and collect."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+from pathlib import Path
+
+import pytest
+
+from nightday.pipeline.core.camera_url import redact
+from nightday.pipeline.outputs.mp4.limits import Limits
+from tests.pipeline.config.documents import SECRET, Faults, Load, one
+
+
+class TestHttp:
+    def test_it_is_off_unless_asked_for_and_then_on_loopback(self, load: Load) -> None:
+        assert load(one()).config.http is None
+        assert load(one() + "http:\n").config.http is None
+        http = load(one() + "http: {}\n").config.http
+        assert http is not None
+        assert (http.host, http.port, http.token) == ("127.0.0.1", 8080, None)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", '"::1"', "localhost", "LOCALHOST"])
+    def test_loopback_needs_no_token(self, load: Load, host: str) -> None:
+        assert load(one() + f"http: {{host: {host}}}\n").config.http is not None
+
+    @pytest.mark.parametrize(
+        "host",
+        ["0.0.0.0", '"::"', "10.0.0.9", '"fe80::1%eth0"', "localhost.evil.org", '"127.1"'],
+    )
+    def test_other_hosts_need_one(self, load: Load, faults: Faults, host: str) -> None:
+        shown = host if '"' in host else f'"{host}"'
+        wanted = (
+            f"cameras.yaml:8: http.host: {shown} is reached from other machines, so whoever asks "
+            "must show a token; add `token: ${NIGHTDAY_TOKEN}` under http"
+        )
+        for token in ("", "  token:\n"):
+            (fault,) = faults(one() + f"http:\n  port: 0\n  host: {host}\n{token}")
+            assert fault == wanted
+        text = one() + f"http: {{host: {host}, token: '${{TOKEN}}'}}\n"
+        http = load(text, TOKEN=f"{SECRET}-{secrets.token_hex(8)}").config.http
+        assert http is not None
+        assert http.token is not None
+
+    def test_the_token_is_shown_nowhere(self, load: Load) -> None:
+        token = f"{secrets.token_urlsafe(12)}-{SECRET}"
+        config = load(one() + "http:\n  token: ${TOKEN}\n", TOKEN=token).config
+        assert config.http is not None
+        assert config.http.token is not None
+        assert config.http.token.get_secret_value() == token
+        assert config.dump()["http"] == {"token": "***", "host": "127.0.0.1", "port": 8080}
+        assert token not in repr(config) + str(config) + str(config.dump())
+        assert redact(f"asked for /metrics?t={token} and {token}.") == "asked for /metrics?t=*** and ***."
+
+    @pytest.mark.parametrize(
+        ("lines", "fault"),
+        [
+            (
+                "  token: Zk9q7Wx\n",
+                "7: http.token: must be 8 or more letters, digits and signs without blanks",
+            ),
+            (f'  token: "{SECRET} {SECRET}"\n', "7: http.token: must be 8 or more"),
+            (f'  token: "{SECRET}é"\n', "7: http.token: must be 8 or more"),
+            ("  token: 1234567890\n", "7: http.token: must be text (put it in quotes), not ***"),
+            (f"  token: [{SECRET}]\n", "7: http.token: must be text (put it in quotes), not a list"),
+            ("  host: 0.0.0.0\n  token: ${TOKEN}\n", "8: http.token: ${TOKEN} is not set"),
+            (f"  tokn: {SECRET}\n", '7: http.tokn: unknown key; did you mean "token"?'),
+            ("  host: 127.0.0.1:8080\n", '7: http.host: "127.0.0.1:8080" is no address; give one such as'),
+            ("  host: http://localhost\n", '7: http.host: "http://localhost" is no address'),
+            ('  host: "[::1]"\n', '7: http.host: "[::1]" is no address'),
+            ("  host: [a]\n", "7: http.host: must be an address of this machine, not a list"),
+            ("  host: ''\n", "7: http.host: is empty; it must be an address"),
+            ("  port: 65536\n", "7: http.port: must be at most 65535, not 65536"),
+            ("  port: true\n", "7: http.port: must be a number, not true"),
+        ],
+    )
+    def test_faults(self, faults: Faults, lines: str, fault: str) -> None:
+        (found,) = faults(one() + "http:\n" + lines)
+        assert found.startswith(f"cameras.yaml:{fault}")
+        assert "1234567890" not in found
+        assert "Zk9q7Wx" not in found
+
+
+def test_retention_is_a_cameras_own_or_a_default(load: Load) -> None:
+    text = """\
+cameras:
+  - {name: gate, url: clip.mp4, translate: never, outputs: ["out/%F/%T.mp4"], retention: {days: 0.5}}
+  - {name: yard, url: clip.mp4, translate: never}
+defaults: {retention: {days: 7, gigabytes: 20}}
+"""
+    gate, yard = load(text).config.cameras
+    assert gate.retention is not None
+    assert yard.retention is not None
+    assert gate.retention.limits == Limits(days=0.5, gigabytes=20)
+    assert yard.retention.limits == Limits(days=7, gigabytes=20)
+    assert load(one()).config.cameras[0].retention is None
+
+
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        ("{}", "retention: a mapping has no limit; add days"),
+        ("{days: 0}", "retention.days: must be more than 0, not 0"),
+        ("{days: true}", "retention.days: must be a number"),
+        ("{days: 1, gigabites: 2}", 'retention.gigabites: unknown key; did you mean "gigabytes"?'),
+        ("{gigabytes: 20GB}", "retention.gigabytes: must be a number"),
+        ("{gigabytes: .nan}", "retention.gigabytes: must be"),
+    ],
+)
+def test_a_retention_that_makes_no_sense(faults: Faults, retention: str, said: str) -> None:
+    (fault,) = faults(one(retention=retention))
+    assert said in fault
+
+
+def test_retention_needs_names_that_can_be_read_back(faults: Faults) -> None:
+    (fault,) = faults(one(outputs="[out/%s.mp4]", retention="{days: 7}"))
+    assert fault.startswith("cameras.yaml:7: cameras[0].retention: a mapping: retention cannot read %s back")
+
+
+def test_detection_without_its_extra_says_how_to_install_it(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert faults(one(detect="text.pt")) == [
+        'cameras.yaml:6: cameras[0].detect: "text.pt": detection needs ultralytics; install it with: '
+        "pip install -c requirements.lock -e '.[detect]'  (in the checkout)"
+    ]
+
+
+class TestCollect:
+    """``collect``: a section, or a folder alone, in a camera or in the defaults."""
+
+    CAMERA = "  - name: {name}\n    url: rtsp://10.0.0.5/{name}\n"
+
+    def cameras(self, *extra: str) -> str:
+        return "cameras:\n" + "".join(
+            self.CAMERA.format(name=name) + lines
+            for name, lines in zip(("gate", "yard"), extra, strict=False)
+        )
+
+    def test_a_folder_alone_has_the_defaults(self, load: Load) -> None:
+        gate, yard = load(
+            self.cameras(
+                "    collect: training/{name}\n", "    collect: {folder: t, every_s: 30, keep: 20}\n"
+            )
+        ).config.cameras
+        assert gate.collect is not None
+        assert (gate.collect.folder, gate.collect.every_s, gate.collect.keep) == (
+            Path("training/gate"),
+            60,
+            500,
+        )
+        assert yard.collect is not None
+        assert (yard.collect.folder, yard.collect.every_s, yard.collect.keep) == (Path("t"), 30, 20)
+        assert not Path("training").exists()
+
+    def test_defaults_and_cameras_may_write_either(self, load: Load) -> None:
+        defaults = "defaults:\n  collect: training/{name}\n"
+        gate, yard = load(self.cameras("    collect: {keep: 50}\n", "") + defaults).config.cameras
+        assert gate.collect is not None
+        assert yard.collect is not None
+        assert (gate.collect.folder, gate.collect.keep) == (Path("training/gate"), 50)
+        assert (yard.collect.folder, yard.collect.keep) == (Path("training/yard"), 500)
+        defaults = 'defaults:\n  collect: {folder: "training/{name}", keep: 50}\n'
+        (gate,) = load(self.cameras("    collect: elsewhere\n") + defaults).config.cameras
+        assert gate.collect is not None
+        assert (gate.collect.folder, gate.collect.keep) == (Path("elsewhere"), 50)
+        (gate,) = load(self.cameras("") + defaults, "cameras.gate.collect=there").config.cameras
+        assert gate.collect is not None
+        assert gate.collect.folder == Path("there")
+
+    def test_a_camera_that_only_collects_needs_no_model(self, load: Load, faults: Faults) -> None:
+        load(self.cameras("    collect: training/{name}\n"))
+        (fault,) = faults(self.cameras("    collect: training/{name}\n    outputs: [out.mp4]\n"))
+        assert fault.startswith("cameras.yaml:2: cameras[0].model: missing; ")
+
+    @pytest.mark.parametrize(
+        ("value", "fault"),
+        [
+            ("clip.mp4/gate", 'collect: "clip.mp4/gate": cannot write to clip.mp4/gate: Not a directory'),
+            ("{folder: clip.mp4}", 'collect.folder: "clip.mp4": cannot write to clip.mp4: Not a directory'),
+            ("training/%Y", 'collect: "training/%Y" holds a %, which stands for nothing here; {name}, the '
+             "camera's name, is filled in"),
+            ("{keep: 20}", "collect.folder: missing"),
+            ("{folder: t, keep: 5}", "collect.keep: must be at least 10, not 5"),
+            ("{folder: t, keep: lots}", 'collect.keep: must be a whole number, not "lots"'),
+            ("{folder: t, every_s: 1}", "collect.every_s: must be at least 10, not 1"),
+            ("{folder: t, evry_s: 60}", 'collect.evry_s: unknown key; did you mean "every_s"?'),
+            ("7", "collect: must be a mapping (key: value), not 7"),
+            ('""', "collect: is empty; it must be a path"),
+        ],
+    )  # fmt: skip
+    def test_faults(self, faults: Faults, value: str, fault: str) -> None:
+        assert faults(self.cameras(f"    collect: {value}\n    translate: never\n")) == [
+            f"cameras.yaml:4: cameras[0].{fault}"
+        ]
+
+    def test_two_cameras_do_not_share_a_folder(self, faults: Faults) -> None:
+        assert faults(self.cameras("    collect: training\n", "    collect: {folder: ./training/}\n")) == [
+            "cameras.yaml:7: cameras[1].collect.folder: cameras[0] writes there too; put {name} into the name"
+        ]
