@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightday.train.footage.night_simulation import TEST_NIGHT, TRAIN_NIGHT, darken
+from nightday.train.footage.night_conditions import TEST_NIGHT, TRAIN_NIGHT
+from nightday.train.footage.night_simulator import darken
 from nightday.train.footage.scene import read_frames, temporal_median, write_picture
 
 CLIP = Path(__file__).parent / "clips" / "day_tfl_09731_a1_barnet.mp4"

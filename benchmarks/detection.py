@@ -36,12 +36,15 @@ from benchmarks.study.run import hardware
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
 from nightday.engines.model.generator import LIGHT, NightToDay
-from nightday.train.footage.night_simulation import TEST_NIGHT, NightSimulator, foreground_mask
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.night_conditions import TEST_NIGHT
+from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, Scene, read_frames, temporal_median, write_picture
-from nightday.train.run.trainer import Trainer, TrainSettings, default_settings
+from nightday.train.run.settings import TrainSettings, default_settings
+from nightday.train.run.trainer import Trainer
 from nightday.train.run.validation import translate
-from nightday.train.scores.detection_scores import Detect, false_positives, read_boxes, score_detections
-from nightday.train.scores.evaluate import TFL_LABELS, clahe, gamma, gamma_to
+from nightday.train.scores.baselines import TFL_LABELS, clahe, gamma, gamma_to
+from nightday.train.scores.detection_scores import Detector, false_positives, read_boxes, score_detections
 from nightday.train.scores.scorer import keep_mask, psnr
 
 RESULT = Path(__file__).parent / "results" / "detection.json"
@@ -192,7 +195,7 @@ def _translator(scene: Scene, runs: Path, settings: TrainSettings, *, others: Se
 
 
 def _false_alarms(
-    detect: Detect, trivial: dict[str, Callable[[Image], Image]], general: NightToDay
+    detect: Detector, trivial: dict[str, Callable[[Image], Image]], general: NightToDay
 ) -> dict[str, float]:
     """False alarms a picture on the empty road, by method."""
     clip = read_frames(CLIPS / "day_tfl_09731_a1_barnet.mp4")
@@ -209,7 +212,7 @@ def _false_alarms(
     return {name: false_positives(detect, pictures, keep) for name, pictures in made.items()}
 
 
-def _seen(detect: Detect, columns: Sequence[Sequence[Image]]) -> Image:
+def _seen(detect: Detector, columns: Sequence[Sequence[Image]]) -> Image:
     """Three moments, a row each: sure detections drawn on the pictures of each column, twice their size."""
     rows = []
     for at in np.linspace(0, len(columns[0]) - 1, 3).round().astype(int):

@@ -19,7 +19,8 @@ import torch
 from benchmarks.study.scenes import scaled
 from nightday.engines.model.generator import LIGHT
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
-from nightday.train.run.trainer import Trainer, default_settings
+from nightday.train.run.settings import default_settings
+from nightday.train.run.trainer import Trainer
 
 LEFT_OUT = {"tfl_09731_a1_barnet", "tfl_07450_piccadilly_circus", "tfl_03507_tooley"}
 HEIGHTS = (288, 144)  # the clips' own, and half of it: to a generator, farther away

@@ -39,12 +39,9 @@ from nightday.engines import load_engine
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import NightToDay, from_bytes, to_bytes
 from nightday.engines.model.lift import Lifted
-from nightday.train.footage.night_simulation import (
-    TEST_NIGHT,
-    NightConditions,
-    NightSimulator,
-    foreground_mask,
-)
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.night_conditions import TEST_NIGHT, NightConditions
+from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, read_frames, temporal_median, write_picture
 from nightday.train.scores.image_distances import ssim
 

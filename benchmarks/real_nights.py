@@ -7,7 +7,6 @@ import csv
 import json
 import logging
 import sys
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from benchmarks.study.run import hardware
 from benchmarks.study.scenes import StudyScene, entries, load_stills
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.train.footage.scene import Image, SceneError, temporal_median, write_picture
-from nightday.train.run.validation import shown
+from nightday.train.run.validation import outstanding_recall
 from nightday.train.scores.scorer import psnr
 
 RESULT = Path(__file__).parent / "results" / "real_nights.json"
@@ -146,7 +145,8 @@ def _camera(scene: StudyScene, method: str, budget: Budget, runs: Path) -> tuple
     night, output = (
         psnr(pictures, reference, moving, test.keep).background for pictures in (test.nights, outputs)
     )
-    things = shown(test.nights, outputs, temporal_median([*scene.train.night, *test.nights]), test.background)
+    empty = temporal_median([*scene.train.night, *test.nights])
+    things = outstanding_recall(test.nights, outputs, empty, test.background)
     last = len(outputs) - 1
     columns = [test.background, test.nights[0], outputs[0], test.nights[last], outputs[last]]
     row = {
@@ -157,7 +157,9 @@ def _camera(scene: StudyScene, method: str, budget: Budget, runs: Path) -> tuple
         "night": round(night, 3),
         "output": round(output, 3),
         "gain": round(output - night, 3),
-        **{name: round(value, 4) for name, value in asdict(things).items()},
+        "stands_out": round(things.outstanding, 4),
+        "shown": round(things.recall, 4),
+        "elsewhere": round(things.elsewhere, 4),
     }
     return row, np.hstack(columns)
 

@@ -34,8 +34,9 @@ from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.scene import Scene
-from nightday.train.run.trainer import Trainer, default_settings
-from nightday.train.scores.evaluate import TFL_LABELS, score, trivial_scores
+from nightday.train.run.settings import default_settings
+from nightday.train.run.trainer import Trainer
+from nightday.train.scores.baselines import TFL_LABELS, baseline_scores, score
 
 RESULT = Path(__file__).parent / "results" / "sizes.json"
 SIZES: dict[str, GeneratorSettings] = {
@@ -114,7 +115,7 @@ def _rows(names: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     demo = split()
     rows: list[dict[str, Any]] = [
         {"model": one.method, "PSNR, dB": round(one.whole, 2), "foreground": round(one.foreground, 2)}
-        for one in trivial_scores(demo.test_night, demo.test_day, demo.background, labels=TFL_LABELS)
+        for one in baseline_scores(demo.test_night, demo.test_day, demo.background, labels=TFL_LABELS)
     ]
     lowest = precisions()[0]
     engines = {}

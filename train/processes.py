@@ -1,4 +1,4 @@
-"""Several processes that train one model together, as ``torchrun`` starts them; alone, everything here does nothing.
+"""Several processes that train one model together, as ``torchrun`` starts them. For a single process nothing is done.
 
 Each process draws crops of its own and averages its gradients with the others', so that n processes are a batch n
 times as large. All therefore hold the same weights after every step; process 0 alone writes.
@@ -15,20 +15,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nightday.engines.errors import NightdayError
 
-class RanksError(ValueError):
+
+class ProcessesError(NightdayError, ValueError):
     """The processes cannot train together. One line, with the way out."""
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Join the others where torchrun says that there are any: NCCL on GPUs, one each, else gloo.
+    """Join the other processes where torchrun says that there are any: NCCL on GPUs, one GPU each, else gloo.
 
     Args:
         device: cpu or cuda; a process takes the GPU of its ``LOCAL_RANK``.
 
     Raises:
-        RanksError: more processes than GPUs.
+        ProcessesError: more processes than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
@@ -36,7 +38,7 @@ def joined(device: str) -> Iterator[None]:
     if device == "cuda":
         local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local >= gpus:
-            raise RanksError(
+            raise ProcessesError(
                 f"process {local + 1} of this machine, which has {gpus} GPUs: start one process a GPU"
             )
         torch.cuda.set_device(local)
@@ -48,7 +50,7 @@ def joined(device: str) -> Iterator[None]:
 
 
 def rank() -> int:
-    """Which of the processes this is, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -74,24 +76,25 @@ def _average(tensors: Iterable[Tensor]) -> None:
     parts = list(tensors)
     if not parts:
         return
-    together = torch.cat([p.reshape(-1).float() for p in parts])  # one message instead of a hundred
+    # One message instead of a hundred.
+    together = torch.cat([p.reshape(-1).float() for p in parts])
     dist.all_reduce(together)
     together /= count()
-    for part, mean in zip(parts, together.split([p.numel() for p in parts]), strict=True):
+    for part, mean in zip(parts, torch.split(together, [p.numel() for p in parts]), strict=True):
         part.copy_(mean.view_as(part))
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether any process says so; all must ask."""
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is set in any process; all must call."""
     if count() < 2:
         return flag
-    said = torch.tensor(float(flag), device=device)
-    dist.all_reduce(said, op=dist.ReduceOp.MAX)
-    return bool(said.item())
+    highest = torch.tensor(float(flag), device=device)
+    dist.all_reduce(highest, op=dist.ReduceOp.MAX)
+    return bool(highest.item())
 
 
 def gather(value: Any) -> list[Any]:
-    """Each process's value, by rank; all must give one."""
+    """Each process's value, by rank; all must call."""
     if count() < 2:
         return [value]
     values: list[Any] = [None] * count()

@@ -12,8 +12,9 @@ import torch
 from benchmarks.study.rivals import RIVALS
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
 from nightday.train.footage.scene import Image, Scene
-from nightday.train.run.trainer import LAYERS, Trainer, TrainSettings, default_settings
-from nightday.train.scores.evaluate import clahe, gamma, gamma_to
+from nightday.train.run.settings import LAYERS, TrainSettings, default_settings
+from nightday.train.run.trainer import Trainer
+from nightday.train.scores.baselines import clahe, gamma, gamma_to
 
 Size = Literal["compact", "paper"]
 SIZES: dict[Size, GeneratorSettings] = {"compact": replace(COMPACT, norm="instance"), "paper": PAPER}

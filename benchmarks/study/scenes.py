@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import yaml
 
-from nightday.train.footage.night_simulation import TEST_NIGHT, NightSimulator, foreground_mask
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.night_conditions import TEST_NIGHT
+from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, Scene, SceneError, read_frames, temporal_median
 from nightday.train.scores.image_distances import Mask
 from nightday.train.scores.scorer import HeldOut, keep_mask

@@ -46,5 +46,7 @@ class HttpEndpoint:
         """Listen as before ``change``, where that is still possible."""
         try:
             self.serve(self._before)
-        except WebError as error:  # the port was taken meanwhile: the run goes on without until the next reload
+        except (
+            WebError
+        ) as error:  # the port was taken meanwhile: the run goes on without until the next reload
             self._publish(Notice(name="http_lost", detail=str(error), level="error"))

@@ -46,7 +46,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     save_checkpoint(
-        "gate.pt", NightToDay(GeneratorSettings(blocks=1, width=4)), qualification_frames=pack(synthetic_nights((32, 48)))
+        "gate.pt",
+        NightToDay(GeneratorSettings(blocks=1, width=4)),
+        qualification_frames=pack(synthetic_nights((32, 48))),
     )
     root = logging.getLogger()
     before = root.level, list(root.handlers), threading.excepthook

@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,8 +18,10 @@ from nightday.engines.model.generator import GeneratorSettings
 from nightday.train import processes
 from nightday.train.cli import main
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
-from nightday.train.objectives.dico_losses import LossSettings
-from nightday.train.run.trainer import ResumeError, Trainer, TrainSettings
+from nightday.train.objectives.loss_settings import LossSettings
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.trainer import Trainer
 
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 SETTINGS = TrainSettings(
@@ -53,9 +56,11 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
         processes.average_gradients(layer)
         whole = Trainer(scene, SETTINGS, folder / "whole")
         whole.run(lambda *_: None)
+        terms = whole.objective.paper_terms
+        assert terms is not None
         first = Trainer(scene, SETTINGS, folder / "parts")
         # Only one of them is told to stop, as by a signal that arrives between two steps.
-        first.run(lambda *_: None, lambda: processes.any_rank(rank == 1 and first.step == 3, first.device))
+        first.run(lambda *_: None, lambda: processes.any_process(rank == 1 and first.step == 3, first.device))
         second = Trainer(scene, SETTINGS, folder / "parts")
         resumed = second.resume()
         second.run(lambda *_: None)
@@ -63,10 +68,10 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
             "gradient": layer.weight.grad,
             "whole": whole.model.state_dict(),
             "parts": second.model.state_dict(),
-            "discriminator": whole.discriminator.state_dict(),
+            "discriminator": terms.discriminator.state_dict(),
             "stopped": first.step,
             "resumed": resumed,
-            "next_draw": float(whole.rng.random()),
+            "next_draw": float(whole.sampler.rng.random()),
             "next_noise": float(torch.rand(1)),
         }
     torch.save(left, folder / f"{rank}.pt")
@@ -100,7 +105,8 @@ def test_two_processes_hold_one_model_and_go_on_with_it(tmp_path: Path) -> None:
     for name, images in (("day", scene.day), ("night", scene.night)):
         for i, image in enumerate(images):
             write_picture(tmp_path / "gate" / name / f"{i:03d}.png", image)
-    torch.multiprocessing.spawn(work, args=(tmp_path, free_ports(2)), nprocs=2)
+    spawn: Any = torch.multiprocessing.spawn  # type: ignore[attr-defined]
+    spawn(work, args=(tmp_path, free_ports(2)), nprocs=2)
     one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for left in (one, two):
         assert left["gradient"].tolist() == [[1.5, 15.0]]
@@ -130,10 +136,10 @@ def test_a_state_from_before_there_were_several_is_gone_on_with(tmp_path: Path) 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     state |= {name: state[name][0] for name in ("torch_rng", "numpy_rng")}
     torch.save(state, tmp_path / "state.pt")
-    wanted = trainer.rng.random()
+    wanted = trainer.sampler.rng.random()
     again = Trainer(trainer.scene, trainer.settings, tmp_path)
     assert again.resume()
-    assert again.rng.random() == wanted
+    assert again.sampler.rng.random() == wanted
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
@@ -142,7 +148,7 @@ def test_alone_there_is_nobody_to_ask() -> None:
     with processes.joined("cpu"):
         processes.average_gradients(layer)
         assert (processes.rank(), processes.count(), processes.gather("x")) == (0, 1, ["x"])
-        assert processes.any_rank(True, torch.device("cpu"))
+        assert processes.any_process(True, torch.device("cpu"))
     assert layer.weight.grad.tolist() == [[1.0, 2.0]]
 
 
@@ -151,7 +157,7 @@ def test_more_processes_than_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with (
-        pytest.raises(processes.RanksError, match="process 3 of this machine, which has 2 GPUs"),
+        pytest.raises(processes.ProcessesError, match="process 3 of this machine, which has 2 GPUs"),
         processes.joined("cuda"),
     ):
         pass

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .night_simulation import (
-    NightSimulator,
-    foreground_mask,
-    linear_to_srgb8,
-    random_conditions,
-    srgb_to_linear,
-)
+from .foreground import foreground_mask
+from .linear_light import linear_to_srgb8, srgb_to_linear
+from .night_conditions import random_conditions
+from .night_simulator import NightSimulator
 from .scene import Image, Scene
 
-PASTES = 2  # at most this many other frames give their foreground to one
-GRID = (2, 9)  # nodes along a side of the coarsest and, but for one, the finest field of shade
-OTHER_LIGHT = 0.25  # share of a day that differs from x_ref above which its light differs, not things in it
-LIT_OVER = 6.0  # standard deviation of the means that light is told by, pixels
-VISIBLE = 4.0  # grey levels that a thing must change of a night, in means over
-VISIBLE_OVER = 3.0  # pixels, standard deviation
-NO_NOISE = 1e6  # photons at white: what is left is below a grey level
-SHIFT = 0.08  # of the frame's size: far enough to leave the lane, near enough to keep the perspective
+# At most this many other frames give their foreground to one.
+PASTES = 2
+# Nodes along a side of a random field of light: from the first number to below the second.
+GRID = (2, 9)
+# Share of a day picture that differs from x_ref; above it its light is another, and the difference says nothing of
+# what moves.
+OTHER_LIGHT = 0.25
+# Standard deviation in pixels of the blur from which a night's light is estimated.
+LIGHT_BLUR = 6.0
+# Grey levels, blurred, that a thing must change a night by to count as visible; and that blur's standard deviation in
+# pixels.
+VISIBLE, VISIBLE_BLUR = 4.0, 3.0
+# Photons at white; the noise that is left is below a grey level.
+NO_NOISE = 1e6
+# How far a paste is moved at most, share of the frame's size: far enough to leave the lane, near enough to keep the
+# perspective.
+SHIFT = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A rectangle of the frame, flipped or not; the night, its x_ref and its day must share one.
+    """A rectangle of the frame, flipped or not. A night, its x_ref and its day must be cut by the same crop.
 
     Attributes:
         top, left, height, width: pixels.
@@ -42,7 +49,7 @@ class Crop:
     width: int
     flip: bool
 
-    def __call__(self, image: NDArray[np.generic]) -> NDArray:
+    def __call__(self, image: NDArray[np.generic]) -> NDArray[Any]:
         """The crop of an array (H, W, ...), contiguous."""
         out = image[self.top : self.top + self.height, self.left : self.left + self.width]
         return np.ascontiguousarray(out[:, ::-1] if self.flip else out)
@@ -52,14 +59,14 @@ class Augmenter:
     """Draws crops, and day crops with foreground copied in from other times, moved and recoloured.
 
     Ten seconds of a camera show a handful of cars in a handful of places. Moving them, and changing their
-    brightness and hue, keeps the generator from learning which car stands where. A day in other light than x_ref's
-    tells nothing of what moves, and is left out.
+    brightness and hue, keeps the generator from learning which car stands where. Day pictures in another light than
+    x_ref's are left out, since their difference to x_ref says nothing of what moves.
 
     Args:
         scene: day frames and x_ref.
         crop: (height, width), no larger than the frame.
-        flip: mirror half the crops. A fixed camera never is: without, the generator need learn its background
-            only one way round.
+        flip: mirror half the crops. Without it the generator need learn the background only one way round, and a
+            fixed camera is never mirrored.
     """
 
     def __init__(self, scene: Scene, crop: tuple[int, int], *, flip: bool = False) -> None:
@@ -109,12 +116,12 @@ class Augmenter:
         return _mixed(other, day, _soft(pasted.astype(bool))), mask | pasted.astype(bool)
 
 
-def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
-    """A day in other light: brighter here and darker there, with soft borders and hard ones.
+def relit(rng: np.random.Generator, day: Image, most: float) -> Image:
+    """A day in another light: brighter in some places and darker in others, with soft or hard borders.
 
     Args:
         day: uint8 RGB (H, W, 3).
-        most: powers of two, in linear light, by which the light changes at most.
+        most: the largest change of the light, in powers of two of linear light.
     """
     height, width = day.shape[:2]
     nodes = rng.normal(size=rng.integers(*GRID, size=2)).astype(np.float32)
@@ -126,29 +133,30 @@ def shaded(rng: np.random.Generator, day: Image, most: float) -> Image:
     return linear_to_srgb8(lit)
 
 
-def put_in(
+def insert_into_night(
     rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
 ) -> tuple[Image, Image, NDArray[np.bool_]]:
-    """A real night and its day with something in them that was seen at another time by day.
+    """A real night and its day with things inserted that were seen at another time by day.
 
-    The light that falls on a place is what the night shows there over what the day does, I = L R; what is put in is
-    lit by it, and brings lights of its own. Lamps that the night did not have come with it, so that not all that
-    shines is a thing. All in linear light, which adds up. What no light falls on stays out of the day: a generator
-    that is asked for it draws smears into dark skies.
+    The light that falls on a place is the ratio of what the night and the day show there: I = L R, intensity is light
+    times reflectance. What is inserted is lit by that light, and brings vehicle lights of its own. Lamps that the
+    night did not have come with it, so that not everything bright is a thing. All is done in linear light, which adds
+    up. Things that no light falls on are left out of the day: a generator that must draw them draws smears into dark
+    skies.
 
     Args:
         night: uint8 RGB (H, W, 3), as all of these.
         background: its day, x_ref.
         day: a picture by day that has the thing.
-        mask: where it is, bool (H, W).
+        mask: where the thing is, bool (H, W).
 
     Returns:
         The night and the day with it, and where it can be seen.
     """
-    seen, shines = (
-        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIT_OVER) for picture in (night, background)
+    intensity, reflectance = (
+        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIGHT_BLUR) for picture in (night, background)
     )
-    light = np.minimum(seen / np.maximum(shines, 0.01), 1)
+    light = np.minimum(intensity / np.maximum(reflectance, 0.01), 1)
     drawn = random_conditions(rng)
     lights = replace(drawn, ambient=0.0, photons=NO_NOISE, read_noise=0.0, jpeg_quality=0)
     simulate = NightSimulator(lights, mask.shape, rng)
@@ -159,7 +167,7 @@ def put_in(
     noise = rng.normal(0, drawn.read_noise, day.shape).astype(np.float32) * soft
     bare, clean, noisy = (linear_to_srgb8(picture) for picture in (without, lit, lit + noise))
     apart = cv2.absdiff(clean, bare).max(axis=2).astype(np.float32)
-    visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_OVER) > VISIBLE)
+    visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_BLUR) > VISIBLE)
     return noisy, _mixed(day, background, _soft(visible)), visible
 
 
@@ -177,4 +185,4 @@ def _recolour(rng: np.random.Generator, rgb: Image) -> Image:
     hsv[..., 0] = (hsv[..., 0] + rng.uniform(0, 180)) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.5, 2.0), 0, 255)
     hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.3), 0, 255)
-    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)

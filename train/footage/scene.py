@@ -10,14 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nightday.engines.errors import NightdayError
+
 Image = NDArray[np.uint8]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 CLIPS = {".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm"}
-MEDIAN_FRAMES = 101  # spread over the clip; more change the median by less than its rounding
+# Frames of a median, spread over the clip; more change it by less than its rounding.
+MEDIAN_FRAMES = 101
 
 
-class SceneError(ValueError):
+class SceneError(NightdayError, ValueError):
     """A scene's folder cannot be used. The message is one line and names the folder or file."""
 
 
@@ -44,9 +47,9 @@ def load_scene(folder: Path, *, max_frames: int = 2000, hold_back: float = 0.0) 
 
     Args:
         folder: the scene.
-        max_frames: the most frames kept of each of day and night, spread evenly; they stay in memory.
-        hold_back: share of the day, from its end, that becomes ``held_back`` and is no part of ``day`` nor of the
-            median; below 10 day frames a tenth of them is none.
+        max_frames: the most frames kept of day and of night, spread evenly; they stay in memory.
+        hold_back: share of the day, from its end, that becomes ``held_back`` and is part neither of ``day`` nor of
+            the median. It is rounded down: a tenth of fewer than 10 frames is none.
 
     Raises:
         SceneError: a folder is missing or empty, a file cannot be read, sizes differ.
@@ -96,7 +99,7 @@ def _read_folder(folder: Path, max_frames: int) -> list[Image]:
     if not frames:
         raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
     if len(frames) > max_frames:
-        frames = [frames[i] for i in np.linspace(0, len(frames) - 1, max_frames).round().astype(int)]
+        frames = spread(frames, max_frames)
     return frames
 
 
@@ -116,7 +119,7 @@ def _read_picture(path: Path) -> Image:
     data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if data is None:
         raise SceneError(f"{path}: cannot be read as a picture")
-    return cv2.cvtColor(data, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def write_picture(path: Path, rgb: Image) -> None:
@@ -128,10 +131,16 @@ def write_picture(path: Path, rgb: Image) -> None:
     path.write_bytes(data.tobytes())
 
 
+def spread(images: list[Image], count: int) -> list[Image]:
+    """At most ``count`` of the images, evenly spread, the first and the last among them."""
+    picks = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    return [images[i] for i in picks]
+
+
 def temporal_median(frames: list[Image]) -> Image:
     """The per-pixel median over the clip (x_ref): things that move are gone, without the ghosts of a mean."""
-    picks = np.linspace(0, len(frames) - 1, min(len(frames), MEDIAN_FRAMES)).round().astype(int)
-    return np.rint(np.median(np.stack([frames[i] for i in picks]), axis=0)).astype(np.uint8)
+    median = np.median(np.stack(spread(frames, MEDIAN_FRAMES)), axis=0)
+    return np.asarray(np.rint(median), np.uint8)
 
 
 def _size(image: Image) -> str:

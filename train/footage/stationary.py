@@ -6,40 +6,52 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import same_edges
-from .night_simulation import foreground_mask, linear_to_srgb8, srgb_to_linear
+from .edges import same_edges
+from .foreground import foreground_mask
+from .linear_light import linear_to_srgb8, srgb_to_linear
 from .scene import Image, Scene, temporal_median
 
-STILL = 20  # grey levels that a night may be off the nights' median, lit as it is
-LIGHT_OVER = 0.05  # share of the height: standard deviation of the means that a night's light is told by
-DARK = 1e-3  # linear light below which a ratio says nothing
-CLOSED = 0.1  # share of the height: gaps in the outline of what moved that are closed
-BUSY = 0.1  # share of the days with something at a place from which on it is no sure background
-MATCH = 0.4  # correlation of the nights' edges with those of x_ref above which it is: a queue has edges of its own
-BLINDING = 245  # grey levels, of two channels, from which on a night may be too bright to show anything
-BLIND_OVER = 0.06  # share of the height: diameter from which on such a place is no headlight
-OFTEN = 0.1  # share of the nights that blind at a place from which on a lamp does, not something lit
-SAME = 0.8  # correlation of a night's edges with those of the nights' median above which it differs in light alone
+# Grey levels that a night may differ by from the nights' median in the same light.
+TOLERANCE = 20
+# Standard deviation of the blur from which a night's light is estimated, share of the height.
+LIGHT_BLUR = 0.05
+# Linear light below which a ratio says nothing.
+DARK = 1e-3
+# Gaps in the outline of what moved that are closed, share of the height.
+GAP = 0.1
+# Share of the days with something at a place; from this on the place is no sure background.
+BUSY = 0.1
+# Correlation of the edges of the nights and of x_ref; below it something else is there, such as a queue of cars.
+BACKGROUND_EDGES = 0.4
+# Correlation of the edges of a night and of the nights' median; above it they differ in light alone.
+NIGHT_EDGES = 0.8
+# Grey levels, of two channels; from this on a night may be too bright to show anything.
+BLINDING = 245
+# Diameter of such a place, share of the height; from this on it is no headlight.
+BLINDING_SIZE = 0.06
+# Share of the nights that are too bright at a place; from this on a lamp is the cause, not something lit.
+OFTEN = 0.1
 
 
-def still_places(scene: Scene) -> list[NDArray[np.bool_]]:
-    """Where each night shows the background for sure, bool (H, W): it agrees with the median of all, however lit.
+def stationary_masks(scene: Scene) -> list[NDArray[np.bool_]]:
+    """Where each night surely shows the background, bool (H, W): it agrees with the median of all in any light.
 
-    What stands still through all nights, such as a queue of cars in a short clip, agrees as well: so places are left
-    out where things pass by day, unless the nights have the edges of x_ref there. Clouds and sun may change all of a
-    day; what counts is which places change most. A house that the sun wanders over is such a place, and known by its
-    windows. Where lamps blind the camera night after night there is nothing else to show.
+    Things that do not move through all nights, such as a queue of cars in a short clip, agree with it as well. So
+    places where things pass by day are left out, unless the nights have the edges of x_ref there. Clouds and sun may
+    change a whole day; what counts is which places change most. A house front on which the sunlight moves is such a
+    place, and is recognised by its windows. Where lamps blind the camera night after night nothing else could be
+    shown, so these places count as background.
     """
     empty = temporal_median(scene.night)
     days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
     passed = np.mean([foreground_mask(day, scene.background) for day in days], axis=0)
     busy = passed > max(BUSY, 2 * float(np.median(passed)))
-    doubtful = busy & (same_edges(scene.background, empty) < MATCH)
+    doubtful = busy & (same_edges(scene.background, empty) < BACKGROUND_EDGES)
     near = np.ones((9, 9), np.uint8)
 
     def moved(night: Image) -> NDArray[np.bool_]:
-        # Lamps may take another colour: where nothing passes, edges in place are enough.
-        return _moved(night, empty) & (busy | (same_edges(empty, night) < SAME))
+        # A lamp may change its colour: where nothing passes, edges in the same place are enough.
+        return np.asarray(_moved(night, empty) & (busy | (same_edges(empty, night) < NIGHT_EDGES)))
 
     blind = [_blind(night) for night in scene.night]
     lamps = np.mean(blind, axis=0) > OFTEN
@@ -50,8 +62,8 @@ def still_places(scene: Scene) -> list[NDArray[np.bool_]]:
 
 
 def _blind(night: Image) -> NDArray[np.bool_]:
-    """Where a night is too bright over more than a headlight, with the rim of it, bool (H, W)."""
-    side = round(BLIND_OVER * len(night)) | 1
+    """Where a night is too bright over an area larger than a headlight, with its rim, bool (H, W)."""
+    side = round(BLINDING_SIZE * len(night)) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     bright = (np.median(night, axis=2) >= BLINDING).astype(np.uint8)
     found = cv2.morphologyEx(bright, cv2.MORPH_OPEN, disc)
@@ -61,17 +73,17 @@ def _blind(night: Image) -> NDArray[np.bool_]:
 def _moved(night: Image, empty: Image) -> NDArray[np.bool_]:
     """Where a night differs from the median of all by more than its light, bool (H, W).
 
-    Lamps and headlights change what falls on a place, not its details, and are told by means over ``LIGHT_OVER`` of
-    the height. What is larger and plain keeps but its outline then, which is filled.
+    Lamps and headlights change the light that falls on a place but not its details; the light is estimated by a blur
+    over ``LIGHT_BLUR`` of the height. Of a large plain thing only the outline is left then, and is filled.
     """
     height = len(night)
     lit, usual = (
-        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIGHT_OVER * height) + DARK
+        cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIGHT_BLUR * height) + DARK
         for picture in (night, empty)
     )
     expected = linear_to_srgb8(srgb_to_linear(empty) * (lit / usual))
-    other = [foreground_mask(night, picture, threshold=STILL) for picture in (empty, expected)]
-    side = round(CLOSED * height) | 1
+    other = [foreground_mask(night, picture, threshold=TOLERANCE) for picture in (empty, expected)]
+    side = round(GAP * height) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     found = cv2.morphologyEx((other[0] & other[1]).astype(np.uint8), cv2.MORPH_CLOSE, disc)
     outlines, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

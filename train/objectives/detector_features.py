@@ -1,4 +1,4 @@
-"""What a detector sees, as a measure of likeness: the maps its head decides from."""
+"""A detector's feature maps as a measure of how alike two pictures are to it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nightday.engines.detection.letterbox import PADDING
 
 
 class DetectorFeatures(nn.Module):
-    """The feature maps that go into a detection model's head, one a stride, differentiable in the picture.
+    """The feature maps that go into a detection model's head, one per stride, differentiable in the picture.
 
-    A translation that a detector is to look at may well be taught by it: pixels count all alike, these maps are what
-    vehicles or people are told by.
+    They are useful for a model whose output a detector will see: all pixels count the same, while these maps hold
+    what vehicles and people are recognised by.
 
     Args:
-        path: a file of ultralytics' trainer. See ``load_detector`` for what it may hold.
+        path: a file written by ultralytics' trainer. See ``load_detector`` for what it may hold.
 
     Raises:
-        DetectorError: ultralytics is not installed, or it is no such model.
+        DetectorError: ultralytics is not installed, or the file is no such model.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -31,7 +31,7 @@ class DetectorFeatures(nn.Module):
         self.model = read_model(path)
         self.stride = max(32, int(torch.as_tensor(self.model.stride).max()))
         layers: Any = self.model.model
-        layers[-1].forward = list  # the head gives what it is given, and decides nothing
+        layers[-1].forward = list  # the head returns its inputs
 
     def forward(self, rgb: Tensor) -> list[Tensor]:
         """Float (N, 3, H, W) in [0, 1] → maps (N, C, H/8, W/8), (N, C', H/16, W/16), (N, C", H/32, W/32)."""

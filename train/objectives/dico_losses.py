@@ -1,9 +1,9 @@
-"""The paper's loss terms (eqs. 10-14), in the reading that the scanned equations allow.
+"""The paper's loss terms (eqs. 10-14), as far as the scanned equations say how they are meant.
 
-Eq. 11 prints ζ_k(x_N→D) on both sides; the first is ζ_k(x_N). Eq. 12 is open to three readings:
+Eq. 11 prints ζ_k(x_N→D) on both sides; the first is ζ_k(x_N). Eq. 12 can be read in three ways:
 
-- ``A``, literal: one foreground and one background score a layer;
-- ``B``: PatchNCE on the K positions most likely foreground, each the others' negative;
+- ``A``, literally: one foreground score and one background score per layer;
+- ``B``: PatchNCE on the K positions that are most likely foreground, which are each other's negatives;
 - ``C``: B with as many positions drawn from the same image's background (M = 1) as further negatives (default).
 """
 
@@ -11,46 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .elesim import masks
-
-Reading = Literal["A", "B", "C"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSettings:
-    """Weights and choices of the terms. The paper's own total (eq. 14) has every weight 1.
-
-    Attributes:
-        adversarial, background, foreground: the weights of eq. 14.
-        reading: of eq. 12.
-        temperature: τ of eq. 12.
-        anchors: the most anchors a layer; a quarter of its positions if that is fewer.
-        centre: subtract the anchors' mean feature before normalising: without it all features after a ReLU
-            point the same way, and the contrast has little to work on.
-        softness: κ of the soft mask; 0 for the hard one.
-    """
-
-    adversarial: float = 1.0
-    background: float = 1.0
-    foreground: float = 1.0
-    reading: Reading = "C"
-    temperature: float = 0.07
-    anchors: int = 256
-    centre: bool = False
-    softness: float = 0.0
+from .loss_settings import LossSettings
 
 
 @dataclass(frozen=True, slots=True)
 class DicoLosses:
-    """The terms of the generator's loss, scalars with gradient, and the masks they were taken under.
+    """The terms of the generator's loss, scalars with gradient, and the masks that they were computed with.
 
-    ``similarity`` and ``masks`` hold a float (N, 1, H_k, W_k) tensor a layer, without gradient.
+    ``similarity`` and ``masks`` hold one float (N, 1, H_k, W_k) tensor per layer, without gradient.
     """
 
     total: Tensor
@@ -79,10 +53,10 @@ def foreground_loss(
     """L_fore (eqs. 11-12), mean over layers and images; the night's features are keys, without gradient.
 
     Args:
-        fake: ζ_k(x_N→D), (N, C_k, H_k, W_k) a layer.
+        fake: ζ_k(x_N→D), (N, C_k, H_k, W_k) per layer.
         night: ζ_k(x_N), the same shapes.
         similarity: ρ_k of the fake against x_ref, (N, 1, H_k, W_k); P = 1 - ρ ranks the anchors.
-        mask: M_k: what readings A and C take for background.
+        mask: M_k, which readings A and C use as the background.
         settings: reading, temperature, anchors.
     """
     terms = []
@@ -145,7 +119,7 @@ def dico_losses(
     """The generator's loss (eq. 14): λ_adv L_adv + λ_back L_back + λ_fore L_fore.
 
     Args:
-        fake: ζ_k(x_N→D), with gradient; float (N, C_k, H_k, W_k) a layer.
+        fake: ζ_k(x_N→D), with gradient; float (N, C_k, H_k, W_k) per layer.
         night: ζ_k(x_N).
         reference: ζ_k(x_ref), N or 1 images.
         score_fake: D(x_N→D).

@@ -30,4 +30,5 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Scores: towards 1 is real, towards 0 is generated."""
-        return self.layers(rgb * 2 - 1)
+        scores: Tensor = self.layers(rgb * 2 - 1)
+        return scores

@@ -1,4 +1,4 @@
-"""EleSim and the masks: background and foreground told apart by the scene's own daytime background."""
+"""EleSim and the masks: they separate foreground from background by the scene's own daytime background."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def elesim(features: Tensor, reference: Tensor) -> Tensor:
 def background_mask(similarity: Tensor, threshold: float, softness: float = 0.0) -> Tensor:
     """M_k (eq. 8): 1 on the background, 0 on the foreground, without gradient.
 
-    The paper thresholds sigmoid(ρ); ρ lies in [-1, 1], so that the choice is one of a threshold on ρ itself.
+    The paper thresholds sigmoid(ρ); since ρ lies in [-1, 1], this is the same as a threshold on ρ itself.
     The gradient stops here: through M the loss could fall by moving *away* from x_ref.
 
     Args:
@@ -50,7 +50,7 @@ def similarity_thresholds(
 ) -> list[float]:
     """t_k for each layer: the ``quantile`` of ρ between daytime frames and x_ref.
 
-    ρ crowds near 1 and its spread depends on the weights of the features, so that no fixed number serves.
+    Most ρ lie near 1 and their spread depends on the weights of the features, so that no fixed number will do.
 
     Args:
         vgg: the feature extractor.

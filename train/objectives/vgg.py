@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# torchvision's published ImageNet weights (VGG16_Weights.IMAGENET1K_V1), fetched through torch.hub
+from nightday.engines.errors import NightdayError
+
+# torchvision's published ImageNet weights (VGG16_Weights.IMAGENET1K_V1), downloaded through torch.hub.
 IMAGENET_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -32,7 +34,7 @@ TAPS = (10, 17)
 VggWeights = Literal["imagenet", "orthogonal"]
 
 
-class VggWeightsError(ValueError):
+class VggWeightsError(NightdayError, ValueError):
     """The weights cannot be had or do not fit. The message is one line and names the file."""
 
 
@@ -43,7 +45,7 @@ class Vgg16Features(nn.Module):
         weights: ``imagenet`` downloads torchvision's published file through torch.hub (or finds it in its
             cache); a path reads such a file; ``orthogonal`` needs no file: random orthogonal kernels of gain
             √2 from a fixed seed. These keep distances from layer to layer, so that EleSim still separates a
-            changed region from an unchanged one, but they know no textures and let fine noise through.
+            changed region from an unchanged one, but they were trained on no textures and let fine noise through.
     """
 
     def __init__(self, weights: VggWeights | str | Path = "orthogonal") -> None:

@@ -1,20 +1,20 @@
 """How good a model is while it trains: scored on day pictures it has never seen, under nights that never change.
 
-The last tenth of the day footage (in time; neighbouring frames are nearly alike, so that shuffling would leak) is
-held back. From it come pairs: at most ``PAIRS`` pictures, each darkened once, with its noise, under one of ``NIGHTS``
-conditions drawn with a seed of their own. Training draws its conditions anew for every crop and never meets these;
-the night that the project's published scores are taken under is another one still, so that nothing is chosen by it.
+The last tenth of the day footage is held back. It is the last in time, since neighbouring frames are nearly alike and
+shuffling would leak. From it come at most ``PAIRS`` pictures, each darkened once, with its noise, under one of
+``NIGHTS`` conditions drawn with a seed of their own. Training draws its conditions anew for every crop and never
+meets these. The night of the project's published scores is yet another, so that nothing is chosen by it.
 
-The score is the mean of the PSNR over the whole frame and over the foreground: a pasted x_ref wins the first, the
-second alone would let the background go. The pure ``dico`` recipe is scored in the same way, although it is never
-shown a pair: scores then compare with its own earlier ones and with what costs nothing, less so with ``paired``.
+The score is the mean of the PSNR over the whole frame and over the foreground: a pasted x_ref wins the first, and the
+second alone would let the background go. The ``dico`` recipe is scored in the same way although it is never shown a
+pair: its scores compare with its own earlier ones and with the baselines, less so with those of ``paired``.
 
-For real nights there is no truth. What can be measured is whether their background becomes the day's: the PSNR of the
-median of the outputs over all of ``REAL`` real nights (in which what moves is gone) to x_ref. A pasted x_ref is best
-at that; so it is also measured how much of what stands out of the nights stands out of the outputs. Both are told
-beside the score, and no part of it.
+Real nights have no truth. What can be measured is whether their background becomes the day's: the PSNR of the median
+of the outputs on at most ``REAL`` real nights, in which moving things are gone, to x_ref. A pasted x_ref is best at
+that, so ``OutstandingRecall`` measures how much of what is outstanding in the nights also shows in the outputs. Both
+are reported with the score and are not part of it.
 
-Nothing here touches the training's random state, and the model's running statistics stay as they are.
+Nothing here changes the training's random state or the model's running statistics.
 """
 
 from __future__ import annotations
@@ -33,16 +33,20 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack
 
-from ..footage.night_simulation import NightSimulator, foreground_mask, random_conditions
-from ..footage.scene import Image, Scene, temporal_median
-from ..scores.evaluate import score
+from ..footage.foreground import foreground_mask
+from ..footage.night_conditions import random_conditions
+from ..footage.night_simulator import NightSimulator
+from ..footage.scene import Image, Scene, spread, temporal_median
+from ..scores.baselines import score
 from ..scores.image_distances import background_std
 
-SEED = 20_240_229  # of the conditions and the noise; not one that a run is likely to have
+# Seed of the conditions and of the noise; not one that a run is likely to have.
+SEED = 20_240_229
 NIGHTS, PAIRS, REAL = 4, 8, 8
-OUTSTANDING = 60  # grey levels from the nights' median: a thing, or a lamp, and not another hour
-STILL = 5  # times that one picture is darkened with other noise, to see what of it shows in the output
-HOLD_BACK = 0.1
+# Grey levels from the nights' median: a thing, or a lamp, and not another hour.
+OUTSTANDING = 60
+# Times that one picture is darkened with other noise, to see how much of the noise shows in the output.
+FLICKER_REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +80,15 @@ class Validator:
         scene: ``held_back`` is what is scored on; where it is empty, for lack of pictures, the last of ``day``, and
             ``unseen`` is False.
         folder: of the run.
-        step: the step that training is at; scores of later ones are forgotten.
+        step: the step that training is at; scores of later steps are forgotten.
         patience: validations without a gain after which ``exhausted``; 0 for never.
     """
 
     def __init__(self, scene: Scene, folder: Path, *, step: int = 0, patience: int = 0) -> None:
         self.scene, self.folder, self.patience = scene, folder, patience
         self.unseen = bool(scene.held_back)
-        self.days = _spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
-        self.real = _spread(scene.night, REAL)
+        self.days = spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
+        self.real = spread(scene.night, REAL)
         self.golden = pack(scene.night)
         rng = np.random.default_rng(SEED)
         conditions = [random_conditions(rng) for _ in range(NIGHTS)]
@@ -95,7 +99,7 @@ class Validator:
         masks = [foreground_mask(day, scene.background) for day in self.days]
         pairs = list(zip(self.days, masks, strict=True))
         self.nights = [simulators[i % NIGHTS](day, mask) for i, (day, mask) in enumerate(pairs)]
-        self.still = [[simulate(*pairs[0]) for _ in range(STILL)] for simulate in simulators]
+        self.repeats = [[simulate(*pairs[0]) for _ in range(FLICKER_REPEATS)] for simulate in simulators]
         self.path = folder / "validation.jsonl"
         self.history = [v for v in read_validations(self.path) if v.step <= step]
         if self.path.is_file():
@@ -135,16 +139,20 @@ class Validator:
         return now
 
     def flicker(self, model: NightToDay) -> float:
-        """How much of the sensor's noise is seen: standard deviation over time of a still scene, grey levels.
+        """How much of the sensor's noise shows: standard deviation over time where nothing moves, in grey levels.
 
         Root mean square over the pixels; the median over the ``NIGHTS`` conditions.
         """
         everywhere = np.ones(self.scene.background.shape[:2], bool)
-        return float(np.median([background_std(translate(model, night), everywhere) for night in self.still]))
+        return float(
+            np.median([background_std(translate(model, nights), everywhere) for nights in self.repeats])
+        )
 
-    def shown(self, outputs: Sequence[Image]) -> Shown:
-        """How much of what stands out of ``real`` stands out of what was made of it."""
-        return shown(self.real, outputs, temporal_median(self.scene.night), self.scene.background)
+    def outstanding_recall(self, outputs: Sequence[Image]) -> OutstandingRecall:
+        """How much of what is outstanding in ``real`` shows in the outputs."""
+        return outstanding_recall(
+            self.real, outputs, temporal_median(self.scene.night), self.scene.background
+        )
 
     def real_psnr(self, outputs: Sequence[Image]) -> float:
         """PSNR of the median of what was made of ``real`` to x_ref, dB."""
@@ -153,28 +161,30 @@ class Validator:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What stands out of real nights, and what of it comes out by day.
+class OutstandingRecall:
+    """What is outstanding in real nights, and how much of it shows by day.
 
-    Lamps and reflections that differ from night to night stand out as well and should not be shown, so that the share
-    of a good model is not 1; that of a pasted x_ref is 0.
+    Lamps and reflections that differ from night to night are outstanding as well and should not show, so that the
+    recall of a good model is below 1; that of a pasted x_ref is 0.
 
     Attributes:
-        stands_out: share of the pixels that are ``OUTSTANDING`` from the nights' median.
-        shown: share of these that differ from x_ref in the outputs; NaN where there are none.
+        outstanding: share of the pixels that are ``OUTSTANDING`` from the nights' median.
+        recall: share of these that differ from x_ref in the outputs; NaN where there are none.
         elsewhere: share of the other pixels that do.
     """
 
-    stands_out: float
-    shown: float
+    outstanding: float
+    recall: float
     elsewhere: float
 
 
-def shown(nights: Sequence[Image], outputs: Sequence[Image], empty: Image, background: Image) -> Shown:
-    """Hold outputs against nights; ``empty`` is the median of the nights, ``background`` x_ref."""
+def outstanding_recall(
+    nights: Sequence[Image], outputs: Sequence[Image], empty: Image, background: Image
+) -> OutstandingRecall:
+    """Compare outputs with their nights; ``empty`` is the median of the nights, ``background`` x_ref."""
     outstanding = np.stack([foreground_mask(night, empty, threshold=OUTSTANDING) for night in nights])
     drawn = np.stack([foreground_mask(output, background) for output in outputs])
-    return Shown(
+    return OutstandingRecall(
         float(outstanding.mean()),
         float(drawn[outstanding].mean()) if outstanding.any() else math.nan,
         float(drawn[~outstanding].mean()) if not outstanding.all() else math.nan,
@@ -183,7 +193,7 @@ def shown(nights: Sequence[Image], outputs: Sequence[Image], empty: Image, backg
 
 @torch.no_grad()
 def translate(model: NightToDay, pictures: Sequence[Image]) -> list[Image]:
-    """What the model makes of pictures, uint8 RGB (H, W, 3) each; its mode is left as it was."""
+    """The model's outputs for pictures, uint8 RGB (H, W, 3) each; its mode is left as it was."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()
@@ -193,12 +203,12 @@ def translate(model: NightToDay, pictures: Sequence[Image]) -> list[Image]:
 
 
 def read_validations(path: Path) -> list[Validation]:
-    """The scores of a run; of none, or of a torn last line, what is there."""
+    """The scores in a run's file; none where there is no such file. A torn line is left out."""
     found = []
     for line in path.read_text().splitlines() if path.is_file() else ():
         try:
-            told: dict[str, Any] = {k: math.nan if v is None else v for k, v in json.loads(line).items()}
-            found.append(Validation(**told))
+            values: dict[str, Any] = {k: math.nan if v is None else v for k, v in json.loads(line).items()}
+            found.append(Validation(**values))
         except (json.JSONDecodeError, TypeError, AttributeError):
             continue
     return found
@@ -207,7 +217,3 @@ def read_validations(path: Path) -> list[Validation]:
 def _line(validation: Validation) -> str:
     # NaN is no JSON.
     return json.dumps({k: None if v != v else v for k, v in asdict(validation).items()}) + "\n"
-
-
-def _spread(images: list[Image], count: int) -> list[Image]:
-    return [images[i] for i in np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]

@@ -1,4 +1,4 @@
-"""Does a detector see more? Its detections on pictures, held against boxes drawn by hand.
+"""How well a detector does on pictures: its detections compared with boxes drawn by hand.
 
 Classes do not count. An overlap (IoU) of one half makes a match; average precision is the area under the
 precision-recall curve made monotone.
@@ -21,14 +21,18 @@ from ..footage.scene import Image, SceneError
 Boxes = NDArray[np.float64]
 """(N, 4): x1, y1, x2, y2 in pixels."""
 
-LEAST = 6.0  # pixels: thinner boxes are slivers of vehicles at the picture's edge
-FAR = 40  # pixels above the farthest boxes in which unlabelled vehicles are seen
-SURE = 0.25  # confidence from which a detection is shown to people
-SIZES = (16.0, 32.0)  # pixels, square root of a box's area: below small, from the second on large
+# Pixels; thinner boxes are slivers of vehicles at the picture's edge.
+LEAST = 6.0
+# Pixels above the farthest boxes in which there are vehicles without boxes.
+FAR = 40
+# Confidence from which on a detection is shown to people.
+SURE = 0.25
+# Square root of a box's area in pixels: below the first a box is small, from the second on large.
+SIZES = (16.0, 32.0)
 
 
-class Found(Protocol):
-    """One detection."""
+class DetectedBox(Protocol):
+    """One detection on a picture."""
 
     @property
     def confidence(self) -> float:
@@ -41,8 +45,8 @@ class Found(Protocol):
         ...
 
 
-Detect = Callable[[NDArray[np.uint8]], Sequence[Sequence[Found]]]
-"""A detector: uint8 RGB (N, H, W, 3) → detections a picture, the surest first."""
+Detector = Callable[[NDArray[np.uint8]], Sequence[Sequence[DetectedBox]]]
+"""A detector: uint8 RGB (N, H, W, 3) → detections of each picture, the highest confidence first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class DetectionScore:
 
 
 def read_boxes(table: Path) -> dict[int, Boxes]:
-    """Boxes by frame of a CSV with the columns frame, x1, y1, x2, y2. Raises SceneError where it is none."""
+    """Boxes by frame, from a CSV with the columns frame, x1, y1, x2, y2. Raises SceneError where it is not one."""
     found: dict[int, list[list[float]]] = defaultdict(list)
     try:
         with table.open(newline="") as lines:
@@ -87,9 +91,9 @@ def thinner_side(boxes: Boxes) -> NDArray[np.float64]:
 
 
 def far_zone(boxes: Iterable[Boxes], height: int, width: int) -> NDArray[np.bool_]:
-    """Where the annotators stopped looking, (H, W): the band above the topmost box ever seen in each column.
+    """Where the annotators stopped, bool (H, W): the band above the topmost box of all pictures in each column.
 
-    Vehicles there are visible and unlabelled; a detector should be neither taught nor scored there.
+    Vehicles there are visible but have no boxes; a detector should be neither trained nor scored there.
     """
     top = np.full(width, height)
     for x1, y1, x2, _ in np.concatenate(list(boxes)):
@@ -100,16 +104,17 @@ def far_zone(boxes: Iterable[Boxes], height: int, width: int) -> NDArray[np.bool
 
 
 def score_detections(
-    detect: Detect, pictures: Sequence[Image], boxes: Sequence[Boxes], *, lenient: bool = True
+    detect: Detector, pictures: Sequence[Image], boxes: Sequence[Boxes], *, lenient: bool = True
 ) -> DetectionScore:
     """Score ``detect`` on ``pictures``, uint8 RGB (H, W, 3), against each one's boxes.
 
-    The detector must tell of unsure detections too, or the curve is cut short. Detections are matched from the
-    surest down, each to the free box it overlaps most. ``lenient`` leaves out of account boxes thinner than ``LEAST``
-    with what matches them, and unmatched detections that lie in the ``far_zone`` with more than half their area.
+    The detector must give detections of low confidence too, or the curve is cut short. They are matched from the
+    highest confidence down, each to the free box it overlaps most. ``lenient`` does not count boxes thinner than
+    ``LEAST`` and what matches them, nor unmatched detections that lie in the ``far_zone`` with more than half their
+    area.
     """
     zone = far_zone(boxes, *pictures[0].shape[:2]) if lenient else None
-    verdicts: list[tuple[float, bool]] = []
+    matches: list[tuple[float, bool]] = []
     sizes: list[float] = []
     seen: list[bool] = []
     for picture, truth in zip(pictures, boxes, strict=True):
@@ -119,17 +124,17 @@ def score_detections(
         for one, matched in zip(found, match([one.box for one in found], truth), strict=True):
             if matched is None:
                 if zone is None or not _mostly_in(zone, one.box):
-                    verdicts.append((one.confidence, False))
+                    matches.append((one.confidence, False))
             elif counted[matched]:
-                verdicts.append((one.confidence, True))
+                matches.append((one.confidence, True))
                 sure[matched] = one.confidence > SURE
         sizes += np.sqrt((truth[:, 2:] - truth[:, :2]).prod(1))[counted].tolist()
         seen += sure[counted].tolist()
-    shown = [right for confidence, right in verdicts if confidence > SURE]
+    counted_as_found = [right for confidence, right in matches if confidence > SURE]
     hit, size = np.array(seen, bool), np.array(sizes)
     return DetectionScore(
-        ap50=average_precision(verdicts, len(seen)),
-        precision=_share(np.array(shown, bool)),
+        ap50=average_precision(matches, len(seen)),
+        precision=_share(np.array(counted_as_found, bool)),
         recall=_share(hit),
         recall_small=_share(hit[size < SIZES[0]]),
         recall_medium=_share(hit[(size >= SIZES[0]) & (size < SIZES[1])]),
@@ -139,8 +144,8 @@ def score_detections(
     )
 
 
-def false_positives(detect: Detect, pictures: Sequence[Image], keep: NDArray[np.bool_]) -> float:
-    """Detections above ``SURE`` a picture where there is nothing to detect.
+def false_positives(detect: Detector, pictures: Sequence[Image], keep: NDArray[np.bool_]) -> float:
+    """Detections above ``SURE`` per picture where there is nothing to detect.
 
     Args:
         detect: the detector.
@@ -170,11 +175,11 @@ def match(found: Sequence[tuple[float, float, float, float]], boxes: Boxes) -> l
     return result
 
 
-def average_precision(verdicts: Sequence[tuple[float, bool]], total: int) -> float:
+def average_precision(matches: Sequence[tuple[float, bool]], total: int) -> float:
     """Area under the precision-recall curve made monotone, of (confidence, right) pairs and ``total`` boxes."""
-    if not verdicts or not total:
+    if not matches or not total:
         return 0.0
-    right = np.array([good for _, good in sorted(verdicts, key=lambda pair: -pair[0])])
+    right = np.array([good for _, good in sorted(matches, key=lambda pair: -pair[0])])
     precision = right.cumsum() / np.arange(1, len(right) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[right].sum() / total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +17,10 @@ from ..objectives.vgg import Vgg16Features
 Features = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-ROUNDS = 50  # of the bootstrap
-KERNEL_POINTS = 1500  # of each side: its matrices stay small, and the estimate is unbiased at any number
+# Rounds of the bootstrap.
+ROUNDS = 50
+# Points of each side of a kernel distance: its matrices stay small, and the estimate is unbiased at any number.
+KERNEL_POINTS = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,10 @@ class FeatureMap:
     def __call__(self, picture: Image) -> Features:
         """uint8 RGB (H, W, 3) → float32 (H // 8, W // 8, 512)."""
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-        return self.vgg(x)[1][0].permute(1, 2, 0).numpy()
+        return np.asarray(self.vgg(x)[1][0].permute(1, 2, 0).numpy(), np.float32)
 
     def places(self, mask: Mask, share: float = 0.5) -> Mask:
-        """bool (H, W) → bool (H // 8, W // 8): the places of whose pixels at least ``share`` are in ``mask``."""
+        """bool (H, W) → bool (H // 8, W // 8): places with at least ``share`` of their pixels in ``mask``."""
         height, width = (side // self.STRIDE for side in mask.shape)
         cells = mask[: height * self.STRIDE, : width * self.STRIDE].reshape(
             height, self.STRIDE, width, self.STRIDE
@@ -85,12 +88,12 @@ def frechet_distance(a: Features, b: Features) -> float:
 def whitening(real: Features, *, shrinkage: float = 1e-3) -> NDArray[np.float32]:
     """The (C, C) matrix by which (N, C) points of real pictures get unit covariance in every direction.
 
-    Of random features nearly all variance is brightness, so that a distance in them says little of texture; where
-    every direction counts alike it says more.
+    Nearly all variance of random features is brightness, so that a distance in them says little of texture. Where
+    every direction has the same weight it says more.
 
     Args:
         real: (N, C) points.
-        shrinkage: added to each variance, as a share of the largest: N is seldom far above C.
+        shrinkage: added to each variance, as a share of the largest, since N is seldom far above C.
     """
     values, vectors = np.linalg.eigh(np.cov(real.astype(np.float64), rowvar=False))
     return np.asarray(vectors / np.sqrt(values.clip(0) + shrinkage * values.max()), np.float32)
@@ -103,7 +106,7 @@ def kernel_distance(a: Features, b: Features) -> float:
         return float("nan")
 
     def kernel(x: Features, y: Features) -> NDArray[np.float64]:
-        return (x.astype(np.float64) @ y.T.astype(np.float64) / x.shape[1] + 1) ** 3
+        return np.asarray((x.astype(np.float64) @ y.T.astype(np.float64) / x.shape[1] + 1) ** 3)
 
     aa, bb = kernel(a, a), kernel(b, b)
     within = (aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1))
@@ -145,7 +148,7 @@ def bootstrap(
     for _ in range(rounds):
         x, y = ([side[i] for i in rng.integers(len(side), size=len(side))] for side in (a, b))
         drawn.append(distance(joined(x), joined(y)))
-    # Drawing with repetition biases the distance upwards; the spread is what counts, laid around the estimate.
+    # Drawing with repetition biases the distance upwards: only the spread of the draws is used, around the estimate.
     low, middle, high = np.nanquantile(drawn, (0.025, 0.5, 0.975))
     return Interval(value, float(value + low - middle), float(value + high - middle))
 
@@ -153,15 +156,14 @@ def bootstrap(
 def ssim(picture: Image, truth: Image, keep: Mask) -> float:
     """Mean structural similarity (Wang et al., 2004; Gaussian window, σ 1.5) over the pixels of ``keep``."""
     try:
-        from skimage.metrics import structural_similarity
+        from skimage import metrics
     except ImportError:
         raise ImportError(
             "SSIM needs scikit-image: install the extra [train] (pip install -e '.[train]')"
         ) from None
-    _, full = structural_similarity(
-        picture, truth, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5,
-        use_sample_covariance=False, full=True,
-    )  # fmt: skip
+    similarity: Any = metrics.structural_similarity
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    _, full = similarity(picture, truth, channel_axis=2, data_range=255, full=True, **window)
     return float(full.mean(axis=2)[keep].mean())
 
 

@@ -1,4 +1,4 @@
-"""A method's pictures of test nights to scores: beside paired truth, beside real days, and over time."""
+"""Scores a method's pictures of test nights: against paired truth, against real days, and over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..footage.night_simulation import foreground_mask
+from ..footage.foreground import foreground_mask
 from ..footage.scene import Image, temporal_median
 from .image_distances import (
     FeatureMap,
@@ -27,22 +27,23 @@ from .image_distances import (
 
 Box = tuple[int, int, int, int]
 
-MOVING = 0.25  # share of a feature's 8×8 pixels from which on it counts as foreground
+# Share of a feature's 8×8 pixels from which on it counts as foreground.
+MOVING = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """Test nights of one camera and what to hold their translations against.
+    """Test nights of one camera and what to compare their translations with.
 
     Attributes:
         nights: uint8 RGB (H, W, 3) each.
-        truth: the same moments by day; None where there are none.
+        truth: the same moments by day, or None.
         real: real days that translations should look like; the truth where there is one.
         background: x_ref.
         keep: bool (H, W), the pixels that count: all but burned-in labels.
         video: whether the nights are consecutive frames.
-        more_nights: other nights of the camera, that tell where it is empty; only used without truth.
-        floor: other real days, to see what two sets of real days differ by.
+        more_nights: other nights of the camera, from which its empty night is taken too; only used without truth.
+        floor: other real days, to see by how much two sets of real days differ.
     """
 
     nights: Sequence[Image]
@@ -98,11 +99,11 @@ def psnr(pictures: Sequence[Image], truth: Sequence[Image], foreground: Sequence
 
 
 class Scorer:
-    """Scores pictures of one test set; what does not depend on the method is computed once.
+    """Scores pictures of one test set. What does not depend on the method is computed once.
 
     Args:
-        test: the nights and what they are held against.
-        features: where distributions are compared.
+        test: the nights and what to compare with.
+        features: the space in which distributions are compared.
         rounds: of the bootstrap behind the intervals.
     """
 
@@ -114,7 +115,7 @@ class Scorer:
         real = [features(picture) for picture in test.real]
         self._real = [f[self._whole] for f in real]
         # Without truth: wherever something moves in any night. Weather and sun change the rest of a day so much
-        # that its difference to x_ref tells nothing.
+        # that its difference to x_ref says nothing of what moves.
         anywhere = features.places(np.any(self.foreground, axis=0), MOVING)
         self._white = whitening(np.concatenate(self._real))
         there = [anywhere] * len(real) if test.truth is None else self._moving
@@ -134,7 +135,7 @@ class Scorer:
         }
 
     def brief(self, pictures: Sequence[Image]) -> dict[str, float]:
-        """The Fréchet distances and, with truth, PSNR: enough to see a run's course."""
+        """The Fréchet distances and, with truth, PSNR: enough to follow the course of a run."""
         maps = [self.features(picture) for picture in pictures]
         whole = np.concatenate([m[self._whole] for m in maps])
         moving = np.concatenate([m[at] for m, at in zip(maps, self._moving, strict=True)])

@@ -21,7 +21,8 @@ from nightday.engines.model.qualification_frames import (
     synthetic_nights,
 )
 from nightday.train.footage.scene import Scene, write_picture
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.trainer import Trainer
 from nightday.train.run.validation import Validator
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"

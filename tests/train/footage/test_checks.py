@@ -11,8 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from nightday.train.cli import main
-from nightday.train.footage.checks import MIN_DAY, MIN_NIGHT, Finding, check_scene, edge_field, offset
-from nightday.train.footage.night_simulation import TEST_NIGHT, darken
+from nightday.train.footage.checks import MIN_DAY, MIN_NIGHT, check_scene
+from nightday.train.footage.edges import edge_field, offset
+from nightday.train.footage.finding import Finding
+from nightday.train.footage.night_conditions import TEST_NIGHT
+from nightday.train.footage.night_simulator import darken
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
 
 Image = NDArray[np.uint8]
@@ -55,7 +58,7 @@ def moved(image: Image, x: float, y: float) -> Image:
     """Shifted by (x, y) pixels to the right and down, the border repeated."""
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float64)
     size = image.shape[1::-1]
-    return cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def test_a_fixed_camera_by_day_and_by_night_is_not_refused(day: list[Image], nights: list[Image]) -> None:

@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightday.train.footage.night_simulation import (
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.linear_light import linear_to_srgb, srgb_to_linear
+from nightday.train.footage.night_conditions import (
     TEST_NIGHT,
     TRAIN_NIGHT,
     Lamp,
     NightConditions,
-    NightSimulator,
     Panel,
-    foreground_mask,
-    linear_to_srgb,
-    main,
     random_conditions,
-    srgb_to_linear,
 )
+from nightday.train.footage.night_simulation import main
+from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import read_frames
 
 # A perfect camera: nothing but less light
@@ -202,8 +201,8 @@ def test_a_floodlit_wall_is_lit_and_a_window_shines_by_itself(rng: np.random.Gen
     day = picture(rng, 100, 120)
     panel = Panel(x=0.5, y=0.5, width=0.4, height=0.2, power=0.5, colour=(1.0, 1.0, 0.2))
     dark, flood, window = (
-        srgb_to_linear(NightSimulator(replace(CLEAN, **lights), (100, 120), rng)(day)).astype(np.float64)
-        for lights in ({}, {"floodlit": (panel,)}, {"windows": (panel,)})
+        srgb_to_linear(NightSimulator(conditions, (100, 120), rng)(day)).astype(np.float64)
+        for conditions in (CLEAN, replace(CLEAN, floodlit=(panel,)), replace(CLEAN, windows=(panel,)))
     )
     inside = np.zeros((100, 120), bool)
     inside[42:58, 42:78] = True  # but for its border

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from nightday.engines.errors import DetectorError
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.objectives.detector_features import DetectorFeatures
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.trainer import Trainer
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 
@@ -40,8 +42,8 @@ def test_maps_are_what_the_head_decides_from(detector: Path) -> None:
     pictures = torch.rand(2, 3, 96, 128)
     maps = features(pictures)
     assert [tuple(each.shape[-2:]) for each in maps] == [(12, 16), (6, 8), (3, 4)]
-    whole = read_model(detector)
-    taken = whole.model[-1]([each.clone() for each in maps])  # type: ignore[index,operator,union-attr]
+    whole: Any = read_model(detector)
+    taken = whole.model[-1]([each.clone() for each in maps])
     direct = whole(pictures)
     torch.testing.assert_close(taken[0], direct[0])
     grown = features(torch.rand(1, 3, 90, 100))  # no multiples of the stride
@@ -56,7 +58,7 @@ def test_what_differs_more_is_farther_and_gradients_reach_the_picture_alone(dete
     far = [features.difference(each, day) for each in made]
     same, near, away = (float(each.detach()) for each in far)
     assert same < 1e-5 < near < away
-    far[2].backward()
+    torch.autograd.backward(far[2])
     assert made[2].grad is not None
     assert made[2].grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in features.parameters())
@@ -73,7 +75,7 @@ def test_training_brings_the_detectors_maps_nearer(detector: Path, tmp_path: Pat
     terms = [trainer.run_step()["detector"] for _ in range(60)]
     print(f"distance {np.mean(terms[:5]):.3f}, then {np.mean(terms[-10:]):.3f}")
     assert np.mean(terms[-10:]) < 0.8 * np.mean(terms[:5])
-    with pytest.raises(ValueError, match="wants a detector"):
+    with pytest.raises(ValueError, match="needs a detector"):
         replace(settings, detector=None)
 
 

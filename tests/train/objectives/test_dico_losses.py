@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nightday.train.objectives.dico_losses import (
-    LossSettings,
     adversarial_loss,
     background_loss,
     dico_losses,
@@ -20,6 +20,7 @@ from nightday.train.objectives.dico_losses import (
 )
 from nightday.train.objectives.discriminator import PatchDiscriminator
 from nightday.train.objectives.elesim import background_mask, elesim, similarity_thresholds
+from nightday.train.objectives.loss_settings import LossSettings, Reading
 from nightday.train.objectives.vgg import Vgg16Features
 
 
@@ -145,9 +146,9 @@ def test_no_more_than_a_quarter_of_the_positions_are_anchors() -> None:
 def test_the_nights_features_get_no_gradient() -> None:
     fake, night = features(n=1).requires_grad_(), features(n=1).requires_grad_()
     rho, mask = torch.rand(1, 1, 6, 8), torch.ones(1, 1, 6, 8)
-    for reading in ("A", "B", "C"):
-        settings = LossSettings(reading=reading)  # type: ignore[arg-type]
-        foreground_loss([fake], [night], [rho], [mask], settings).backward()
+    for reading in get_args(Reading):
+        settings = LossSettings(reading=reading)
+        torch.autograd.backward(foreground_loss([fake], [night], [rho], [mask], settings))
     assert fake.grad is not None
     assert night.grad is None
 

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from nightday.train.objectives.vgg import MEAN, STD, Vgg16Features, VggWeightsError
 
 # torchvision's "D" configuration as far as relu4-1, to build the published file's keys independently
-CONFIGURATION = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512]
+CONFIGURATION: list[int | str] = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512]
 
 
 def torchvision_like() -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = 3
     for v in CONFIGURATION:
-        if v == "M":
+        if isinstance(v, str):
             layers.append(nn.MaxPool2d(2, 2))
         else:
-            layers += [nn.Conv2d(channels, int(v), 3, padding=1), nn.ReLU()]
-            channels = int(v)
+            layers += [nn.Conv2d(channels, v, 3, padding=1), nn.ReLU()]
+            channels = v
     return nn.Sequential(*layers)
 
 
@@ -55,13 +55,15 @@ def test_the_stand_in_needs_no_file_and_is_always_the_same() -> None:
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
         assert not p.requires_grad
-    weight = a.convs["12"].weight.flatten(1)  # 256 kernels of 256·9: orthogonal rows of norm √2
+    conv = a.convs["12"]
+    assert isinstance(conv, nn.Conv2d)
+    weight = conv.weight.flatten(1)  # 256 kernels of 256·9: orthogonal rows of norm √2
     torch.testing.assert_close(weight @ weight.T, 2 * torch.eye(256), atol=1e-4, rtol=0)
 
 
 def test_features_pass_the_gradient_to_the_picture() -> None:
     rgb = torch.rand(1, 3, 32, 32, requires_grad=True)
-    sum(f.mean() for f in Vgg16Features()(rgb)).backward()  # type: ignore[union-attr]
+    torch.autograd.backward([f.mean() for f in Vgg16Features()(rgb)])
     assert rgb.grad is not None
     assert rgb.grad.abs().sum() > 0
 

@@ -13,11 +13,13 @@ import pytest
 
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
-from nightday.train.report.page import read_log, write_report
-from nightday.train.report.verdict import FLICKER, MARGIN, REAL_GAIN, REAL_LEAST, STEEP, Measured, judge
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.report.page import write_report
+from nightday.train.report.verdict import FLICKER, MARGIN, REAL_GAIN, REAL_LEAST, STEEP, Measured, assess
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.step_log import read_log
+from nightday.train.run.trainer import Trainer
 from nightday.train.run.validation import Validation, Validator
-from nightday.train.scores.evaluate import Score
+from nightday.train.scores.baselines import Score
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 NAN = float("nan")
@@ -39,14 +41,14 @@ def history(*values: float) -> list[Validation]:
 
 GOOD = Measured(
     scores=scores(22, 18), history=history(10, 15, 18, 19, 19.9, 20, 20.1, 20.1), step=800, steps=800,
-    flicker=4, real=20, real_night=8, real_nights=8, stands_out=0.01, shown=0.5, unseen=8,
+    flicker=4, real=20, real_night=8, real_nights=8, outstanding=0.01, recall=0.5, unseen=8,
 )  # fmt: skip
 
 
 def test_a_good_model_is_fit_and_says_why() -> None:
-    verdict, rules = judge(GOOD)
+    verdict, rules = assess(GOOD)
     assert verdict == "fit"
-    assert all(rule.kept for rule in rules)
+    assert all(rule.passed for rule in rules)
     text = " ".join(rule.text for rule in rules)
     assert "Cars and people come out 4.0 dB better than by the best cheap trick, gamma 0.25." in text
     assert "7.0 dB closer to the true day" in text  # x_ref is not what the whole picture is compared with
@@ -69,9 +71,9 @@ def test_a_good_model_is_fit_and_says_why() -> None:
     ],
 )
 def test_each_broken_rule_makes_it_unfit(change: dict[str, object], rule: str, words: str) -> None:
-    verdict, rules = judge(replace(GOOD, **change))  # type: ignore[arg-type]
+    verdict, rules = assess(replace(GOOD, **change))  # type: ignore[arg-type]
     assert verdict == "unfit"
-    (broken,) = (r for r in rules if r.kept is False)
+    (broken,) = (r for r in rules if r.passed is False)
     assert broken.name == rule
     assert words in broken.text
 
@@ -83,7 +85,7 @@ def test_each_broken_rule_makes_it_unfit(change: dict[str, object], rule: str, w
         ({"unseen": 0}, "Fair test"),
         ({"unseen": 1}, "Fair test"),
         ({"real_nights": 2, "real": 9}, "Your own nights"),
-        ({"shown": 0.1}, "Things in your nights"),
+        ({"recall": 0.1}, "Things in your nights"),
         ({"history": history(20)}, "Done learning"),
         ({"history": []}, "Done learning"),
         ({"scores": scores(22, NAN)}, "Moving things"),
@@ -91,9 +93,9 @@ def test_each_broken_rule_makes_it_unfit(change: dict[str, object], rule: str, w
     ],
 )
 def test_what_could_not_be_shown_is_a_reservation(change: dict[str, object], rule: str) -> None:
-    verdict, rules = judge(replace(GOOD, **change))  # type: ignore[arg-type]
+    verdict, rules = assess(replace(GOOD, **change))  # type: ignore[arg-type]
     assert verdict == "reservations"
-    assert rule in [r.name for r in rules if r.kept is None]
+    assert rule in [r.name for r in rules if r.passed is None]
 
 
 class Tags(HTMLParser):
@@ -126,7 +128,11 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
     settings = TrainSettings(generator=generator, steps=4, batch=1, crop=(64, 80), sample_every=2)
     trainer = Trainer(scene, settings, tmp_path)
     validator = Validator(scene, tmp_path)
-    trainer.run(lambda step, _: validator(trainer.model, step, trainer.card()) and None)
+
+    def scored(step: int, _terms: dict[str, float]) -> None:
+        validator(trainer.model, step, trainer.card())
+
+    trainer.run(scored)
     (tmp_path / "log.jsonl").write_text(
         '{"step": 2, "paired": 0.5, "steps_per_s": 1}\n{"step": 4, "paired": 0.25}\n{"step": 9, "paired": 0.1}\n{"st'
     )

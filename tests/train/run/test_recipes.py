@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,15 +15,11 @@ from numpy.typing import NDArray
 from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.train.footage.augment import Augmenter, put_in, shaded
-from nightday.train.footage.night_simulation import (
-    TEST_NIGHT,
-    NightConditions,
-    NightSimulator,
-    foreground_mask,
-    linear_to_srgb8,
-    srgb_to_linear,
-)
+from nightday.train.footage.augment import Augmenter, insert_into_night, relit
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.linear_light import linear_to_srgb8, srgb_to_linear
+from nightday.train.footage.night_conditions import TEST_NIGHT, NightConditions
+from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import (
     Image,
     Scene,
@@ -32,10 +29,15 @@ from nightday.train.footage.scene import (
     temporal_median,
     write_picture,
 )
-from nightday.train.objectives.dico_losses import LossSettings
-from nightday.train.run.trainer import ResumeError, Trainer, TrainSettings, _Pair
+from nightday.train.objectives.loss_settings import LossSettings
+from nightday.train.run.losses import with_noise
+from nightday.train.run.sampler import Pair
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.tensors import to_tensor
+from nightday.train.run.trainer import Trainer
 from nightday.train.run.validation import translate
-from nightday.train.scores.evaluate import TFL_LABELS, score
+from nightday.train.scores.baselines import TFL_LABELS, score
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -78,11 +80,12 @@ def test_crops_of_the_background_are_those_of_the_night(
     trainer = Trainer(still, replace(TINY, recipe="dico", see_reference=True, flip=True), tmp_path)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     translate = trainer.model.translate
-    monkeypatch.setattr(
-        trainer.model,
-        "translate",
-        lambda x, reference: seen.append((x, reference)) or translate(x, reference),
-    )
+
+    def noted(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        seen.append((x, reference))
+        return translate(x, reference)
+
+    monkeypatch.setattr(trainer.model, "translate", noted)
     for _ in range(4):
         trainer.run_step()
     for night, reference in seen:
@@ -90,7 +93,7 @@ def test_crops_of_the_background_are_those_of_the_night(
     assert len({float(night.mean()) for night, _ in seen}) > 1
 
 
-def replace_pictures(scene: Scene, picture: np.ndarray) -> Scene:
+def replace_pictures(scene: Scene, picture: Image) -> Scene:
     return Scene(scene.name, scene.day, [picture], picture)
 
 
@@ -98,7 +101,8 @@ def test_a_teacher_is_followed(scene: Scene, tmp_path: Path) -> None:
     """With nothing else to learn, the student comes nearer to the teacher's pictures of real nights."""
     torch.manual_seed(torch.seed() % 2**32)
     teacher = NightToDay(TINY.generator)
-    torch.nn.init.constant_(teacher.generator.layers[-2].bias, 0.5)
+    generator: Any = teacher.generator
+    torch.nn.init.constant_(generator.layers[-2].bias, 0.5)
     save_checkpoint(tmp_path / "teacher.pt", teacher)
     settings = replace(TINY, recipe="paired", paired_weight=0.0, teacher=str(tmp_path / "teacher.pt"))
     trainer = Trainer(scene, settings, tmp_path)
@@ -116,9 +120,9 @@ def test_steadiness_makes_noise_count_for_less(scene: Scene, tmp_path: Path) -> 
         assert ("steady" in terms) == (weight > 0)
         trainer.model.eval()
         torch.manual_seed(1)
-        night = trainer._tensor([scene.night[0]] * 8)
+        night = to_tensor([scene.night[0]] * 8, trainer.device)
         with torch.inference_mode():
-            day = trainer.model.translate(trainer._noisy(night))
+            day = trainer.model.translate(with_noise(night))
         answers.append(255 * float(day.std(dim=0).mean()))
     print(f"grey levels of change under noise: {answers[0]:.2f}, with the term {answers[1]:.2f}")
     assert answers[1] < 0.8 * answers[0]
@@ -140,7 +144,7 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     for place in (queue, sunny):
         days[1][place] = 255 - days[1][place]
     trainer = Trainer(replace(scene, night=nights, day=days), settings, tmp_path)
-    for i, still in enumerate(trainer.still):
+    for i, still in enumerate(trainer.sampler.stationary):
         moving = np.zeros(still.shape, bool)
         moving[40:70, 20 + 40 * i : 50 + 40 * i] = i < 3
         assert not still[moving].any()
@@ -151,9 +155,12 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     @torch.no_grad()
     def distance() -> float:
         """Mean |x_N→D - x_ref| where the nights are still."""
-        wanted = trainer._tensor([scene.background])
-        off = [(trainer.model.translate(trainer._tensor([night])) - wanted).abs()[0] for night in nights]
-        return float(np.mean([d[:, s].mean() for d, s in zip(off, trainer.still, strict=True)]))
+        wanted = to_tensor([scene.background], trainer.device)
+        off = [
+            (trainer.model.translate(to_tensor([night], trainer.device)) - wanted).abs()[0]
+            for night in nights
+        ]
+        return float(np.mean([d[:, s].mean() for d, s in zip(off, trainer.sampler.stationary, strict=True)]))
 
     before = distance()
     terms = [trainer.run_step()["still"] for _ in range(200)]
@@ -184,12 +191,12 @@ def test_lamps_of_some_nights_and_what_blinds_leave_them_still_and_a_bus_and_hea
     )
     pooled = foreground_mask(lit, dark, threshold=20)
     assert pooled.mean() > 0.1
-    assert trainer.still[7][pooled].mean() > 0.8
-    assert not trainer.still[8][30:80, 30:110].any()
-    assert not trainer.still[9][48:53, 54:67].any()
-    assert trainer.still[10][43:58, 53:68].all()
+    assert trainer.sampler.stationary[7][pooled].mean() > 0.8
+    assert not trainer.sampler.stationary[8][30:80, 30:110].any()
+    assert not trainer.sampler.stationary[9][48:53, 54:67].any()
+    assert trainer.sampler.stationary[10][43:58, 53:68].all()
     rarely = replace(scene, night=[dark] * 20 + [blinded])
-    assert not Trainer(rarely, settings, tmp_path).still[20][43:58, 53:68].any()
+    assert not Trainer(rarely, settings, tmp_path).sampler.stationary[20][43:58, 53:68].any()
 
 
 @pytest.mark.parametrize("kind", ["resnet", "light"])
@@ -200,7 +207,7 @@ def test_a_blending_model_is_saved_with_its_mask(scene: Scene, tmp_path: Path, k
     trainer.run_step()
     trainer.save()
     assert load_checkpoint(tmp_path / "model.pt").settings.blend
-    with pytest.raises(ValueError, match="wants see_reference=True"):
+    with pytest.raises(ValueError, match="needs see_reference=True"):
         replace(settings, see_reference=False)
 
 
@@ -217,16 +224,17 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
         learning_rate=1e-2, steps=100, batch=2,
     )  # fmt: skip
     trainer = Trainer(scene, settings, tmp_path)
-    inner = trainer.model.generator.generator
+    inner: Any = trainer.model.generator.generator
     bias = inner.layers[-2].bias if kind == "resnet" else inner.out[0].bias
     with torch.no_grad():
         bias[-(1 if kind == "resnet" else 4) :] = -10.0
     terms = [trainer.run_step() for _ in range(settings.steps)]
-    pairs = [trainer._pair() for _ in range(8)]
+    pairs = [trainer.sampler.pair() for _ in range(8)]
     trainer.model.eval()
     with torch.inference_mode():
         nights, seen = (
-            trainer._tensor(list(some)) for some in zip(*((p.night, p.reference) for p in pairs), strict=True)
+            to_tensor(some, trainer.device)
+            for some in zip(*((p.night, p.reference) for p in pairs), strict=True)
         )
         alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen)[2])[:, 0].numpy()
     moving = np.stack([pair.foreground for pair in pairs])
@@ -239,7 +247,7 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
         assert alpha.max() < 1e-6
 
 
-def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(
+def test_what_is_insert_into_nightto_a_real_night_is_told_whatever_it_weighs(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [np.zeros(TINY.crop, bool)]  # where there is a thing, seen or not
@@ -248,30 +256,31 @@ def test_what_is_put_into_a_real_night_is_told_whatever_it_weighs(
         rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
     ) -> tuple[Image, Image, NDArray[np.bool_]]:
         given.append(mask)
-        return put_in(rng, night, background, day, mask)
+        return insert_into_night(rng, night, background, day, mask)
 
-    monkeypatch.setattr("nightday.train.run.trainer.put_in", noted)
+    monkeypatch.setattr("nightday.train.run.sampler.insert_into_night", noted)
     settings = replace(
         TINY, recipe="paired", see_reference=True, blend=True, still_weight=1.0, foreground_weight=0.0
     )
     trainer = Trainer(scene, settings, tmp_path)
     found = 0
     for _ in range(40):
-        crop = trainer.augment.crop(trainer.rng)
+        crop = trainer.sampler.augment.crop(trainer.sampler.rng)
         before = crop(scene.night[0])
         given.append(np.zeros(TINY.crop, bool))
-        night, wanted, weight, moving = trainer._peopled(crop, before, 0)
+        night, target = trainer.sampler.with_target(crop, before, 0)
+        wanted, weight, moving = target.day, target.weight, target.inserted
         far = cv2.dilate(moving.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
         around = far & (cv2.dilate(given[-1].astype(np.uint8), np.ones((15, 15), np.uint8)) == 0)
         assert (night[around].astype(int) - before[around] >= -1).all()  # light only adds, rounding aside
         np.testing.assert_array_equal(wanted[far], crop(scene.background)[far])
         assert (weight[moving] == 1).all()
-        found += moving.any()
+        found += int(moving.any())
     assert found > 5
     assert {"drawn", "mask", "still"} <= set(trainer.run_step())
 
 
-def test_what_is_put_into_a_night_is_lit_by_it() -> None:
+def test_what_is_insert_into_nightto_a_night_is_lit_by_it() -> None:
     """An orange light on a grey place: a thing of known reflectance must come out in that light, I = L R."""
     seed = int(np.random.SeedSequence().generate_state(1)[0])
     print(f"seed {seed}")
@@ -282,7 +291,7 @@ def test_what_is_put_into_a_night_is_lit_by_it() -> None:
     day, mask = background.copy(), np.zeros((96, 128), bool)
     mask[20:80, 30:100] = True
     day[mask] = (220, 120, 180)
-    drawn = [put_in(rng, night, background, day, mask) for _ in range(15)]
+    drawn = [insert_into_night(rng, night, background, day, mask) for _ in range(15)]
     inside = cv2.erode(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 1
     outside = cv2.dilate(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 0
     for _, wanted, _ in drawn:
@@ -306,7 +315,7 @@ def test_what_the_night_has_no_light_for_is_not_asked_for(monkeypatch: pytest.Mo
     day, mask = background.copy(), np.zeros((96, 128), bool)
     mask[20:76, 10:118] = True
     day[mask] = 20
-    _, wanted, visible = put_in(np.random.default_rng(), night, background, day, mask)
+    _, wanted, visible = insert_into_night(np.random.default_rng(), night, background, day, mask)
     lit, dark = np.s_[30:66, 85:110], np.s_[30:66, 20:45]
     assert visible[lit].all()
     assert not visible[dark].any()
@@ -320,7 +329,7 @@ def test_layers_are_weighed_only_where_there_are_any() -> None:
         replace(TINY, recipe="paired"),
         replace(TINY, recipe="dico", see_reference=True, blend=True),
     ):
-        with pytest.raises(ValueError, match=r"layers_weight=1\.0: wants blend=True and pairs"):
+        with pytest.raises(ValueError, match=r"layers_weight=1\.0: needs blend=True and pairs"):
             replace(wrong, layers_weight=1.0)
 
 
@@ -329,7 +338,7 @@ def test_pairs_of_other_cameras_come_with_their_own_background(scene: Scene, tmp
     white = np.full((96, 112, 3), 255, np.uint8)
     settings = replace(TINY, recipe="paired", see_reference=True, others_share=0.5, pairs=4)
     trainer = Trainer(scene, settings, tmp_path, others=[Scene("white", [white] * 3, [], white)])
-    pairs = [trainer._pair() for _ in range(60)]
+    pairs = [trainer.sampler.pair() for _ in range(60)]
     of_white = [pair for pair in pairs if pair.reference.min() == 255]
     assert 10 <= len(of_white) <= 50
     assert all(pair.day.min() == 255 and pair.night.mean() < 250 for pair in of_white)
@@ -340,8 +349,8 @@ def test_pairs_of_other_cameras_come_with_their_own_background(scene: Scene, tmp
 
 
 def test_shade_changes_the_night_and_not_the_day(scene: Scene, tmp_path: Path) -> None:
-    def drawn(shade: float) -> _Pair:
-        return Trainer(scene, replace(TINY, recipe="paired", shade=shade), tmp_path)._pair()
+    def drawn(shade: float) -> Pair:
+        return Trainer(scene, replace(TINY, recipe="paired", shade=shade), tmp_path).sampler.pair()
 
     plain, other = drawn(0.0), drawn(2.0)
     np.testing.assert_array_equal(plain.day, other.day)
@@ -353,7 +362,7 @@ def test_light_differs_by_no_more_than_is_said() -> None:
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     day = np.full((64, 80, 3), 128, np.uint8)
-    stops = [np.log2(srgb_to_linear(shaded(rng, day, 1.0)) / srgb_to_linear(day)) for _ in range(30)]
+    stops = [np.log2(srgb_to_linear(relit(rng, day, 1.0)) / srgb_to_linear(day)) for _ in range(30)]
     assert max(float(np.abs(each).max()) for each in stops) <= 1.05  # and what rounding to bytes adds
     assert max(float(np.ptp(each)) for each in stops) > 0.5
 

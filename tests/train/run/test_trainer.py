@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
 from nightday.engines.model.generator import GeneratorSettings
-from nightday.train.cli import main, parse
+from nightday.train.arguments import parse
+from nightday.train.cli import main
 from nightday.train.footage.augment import Augmenter
 from nightday.train.footage.scene import (
     Scene,
@@ -29,9 +30,12 @@ from nightday.train.footage.scene import (
     temporal_median,
     write_picture,
 )
-from nightday.train.objectives.dico_losses import LossSettings
+from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
-from nightday.train.run.trainer import ResumeError, Trainer, TrainingError, TrainSettings
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.state import ResumeError
+from nightday.train.run.trainer import Trainer, TrainingError
+from nightday.train.session import settings_of
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -153,20 +157,24 @@ def test_the_command_trains_samples_logs_and_cards(folder: Path, tmp_path: Path)
     assert main(arguments) == 0  # already there: nothing to do, no error
 
 
+def settings(arguments: list[str]) -> TrainSettings:
+    return settings_of(parse(arguments))
+
+
 def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
-    dico = parse(["--scene", "x", "--recipe", "dico"])[1]
+    dico = settings(["--scene", "x", "--recipe", "dico"])
     assert dico.losses == LossSettings()  # eq. 14: every weight 1
     assert (dico.generator.norm, dico.reference_weight) == ("instance", 0)
-    both = parse(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])[1]
+    both = settings(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
-    blend = parse(["--scene", "x", "--recipe", "blend", "--still", "2"])[1]
+    blend = settings(["--scene", "x", "--recipe", "blend", "--still", "2"])
     assert (blend.recipe, blend.see_reference, blend.blend) == ("blend", True, True)
     assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 0)
     compact = ["--scene", "x", "--recipe", "blend", "--size", "compact"]
-    assert [parse([*compact, *more])[1].layers for more in ([], ["--layers", "0"])] == [3, 0]
-    assert parse(["--scene", "x", "--size", "compact"])[1].layers == 0
+    assert [settings([*compact, *more]).layers for more in ([], ["--layers", "0"])] == [3, 0]
+    assert settings(["--scene", "x", "--size", "compact"]).layers == 0
     assert both.losses == LossSettings(background=10, foreground=0.25)
-    paper = parse(["--scene", "x", "--size", "paper", "--input", "replace"])[1].generator
+    paper = settings(["--scene", "x", "--size", "paper", "--input", "replace"]).generator
     assert (paper.blocks, paper.width, paper.input, paper.norm) == (9, 64, "replace", "instance")
 
 
@@ -274,7 +282,8 @@ def test_arguments_that_make_no_sense_are_named(
 
 
 def test_pictures_too_small_to_learn_from_are_refused(scene: Scene, tmp_path: Path) -> None:
-    small = Scene("small", *([image[:24, :24] for image in part] for part in (scene.day, scene.night)), scene.background[:24, :24])  # fmt: skip  # noqa: E501
+    day, night = ([image[:24, :24] for image in part] for part in (scene.day, scene.night))
+    small = Scene("small", day, night, scene.background[:24, :24])
     with pytest.raises(SceneError, match="24×24"):
         Trainer(small, TINY, tmp_path)
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.model.generator import GeneratorSettings
 from nightday.train.cli import main
-from nightday.train.footage.night_simulation import foreground_mask
+from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import Scene, load_scene, read_frames, temporal_median, write_picture
 from nightday.train.run import validation
-from nightday.train.run.trainer import Trainer, TrainSettings
+from nightday.train.run.settings import TrainSettings
+from nightday.train.run.trainer import Trainer
 from nightday.train.run.validation import Validator, translate
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
@@ -163,9 +164,9 @@ def test_what_stands_out_of_nights_is_sought_in_the_outputs() -> None:
         night[y : y + 16, x : x + 24] = 200
         if number:
             output[y : y + 16, x : x + 24] = 40
-    found = validation.shown([night, empty], [output, day], empty, day)
-    assert found.stands_out == pytest.approx(4 * 16 * 24 / (2 * 60 * 80), rel=0.15)
-    assert found.shown == pytest.approx(0.75, abs=0.03)
+    found = validation.outstanding_recall([night, empty], [output, day], empty, day)
+    assert found.outstanding == pytest.approx(4 * 16 * 24 / (2 * 60 * 80), rel=0.15)
+    assert found.recall == pytest.approx(0.75, abs=0.03)
     assert found.elsewhere < 0.02
-    assert validation.shown([night], [day], empty, day).shown == 0
-    assert np.isnan(validation.shown([empty], [day], empty, day).shown)
+    assert validation.outstanding_recall([night], [day], empty, day).recall == 0
+    assert np.isnan(validation.outstanding_recall([empty], [day], empty, day).recall)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.train.footage.night_simulation import foreground_mask
+from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import write_picture
-from nightday.train.scores.evaluate import GAMMAS, gamma, main, score, trivial_scores
+from nightday.train.scores.baselines import GAMMAS, baseline_scores, gamma, score
+from nightday.train.scores.evaluate import main
 from nightday.train.scores.image_distances import FeatureMap
 from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
 
@@ -39,7 +40,7 @@ def scene(rng: np.random.Generator, count: int = 3) -> tuple[list[Image], list[I
 
 
 def psnr(a: list[float]) -> float:
-    return 10 * np.log10(255**2 / np.mean(a))
+    return float(10 * np.log10(255**2 / np.mean(a)))
 
 
 def test_scores_are_psnr_over_the_pixels_of_each_part(rng: np.random.Generator) -> None:
@@ -64,7 +65,7 @@ def test_scores_are_psnr_over_the_pixels_of_each_part(rng: np.random.Generator) 
 
 def test_the_trivial_answers_are_given_their_best(rng: np.random.Generator) -> None:
     nights, days, background = scene(rng)
-    night, best_gamma, clahe, x_ref = trivial_scores(nights, days, background)
+    night, best_gamma, clahe, x_ref = baseline_scores(nights, days, background)
     assert night.whole < best_gamma.whole
     for exponent in GAMMAS:
         tried = score("", [gamma(n, exponent) for n in nights], days, background)
@@ -99,7 +100,7 @@ def test_the_command_lists_all_and_draws(
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "output", str(model)]
     assert f"{scores[-1]['psnr_foreground']:.2f}" in out
-    best = trivial_scores(nights, days, background)
+    best = baseline_scores(nights, days, background)
     for got, want in zip(scores, best, strict=False):
         assert got["psnr"] == pytest.approx(want.whole)
         assert got["psnr_foreground"] == pytest.approx(want.foreground)
@@ -115,12 +116,13 @@ def test_real_days_need_not_be_the_nights_moments(
     rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two nights, three days: what looks like the days is nearer to them than the night is."""
-    nights, days, background = (
-        [cv2.GaussianBlur(i, (0, 0), 2) for i in part]
-        if isinstance(part, list)
-        else cv2.GaussianBlur(part, (0, 0), 2)
-        for part in scene(rng)
-    )
+
+    def blurred(image: Image) -> Image:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), 2), np.uint8)
+
+    nights, days, background = scene(rng)
+    nights, days = [blurred(night) for night in nights], [blurred(day) for day in days]
+    background = blurred(background)
     for name, images in (("night", nights[:2]), ("day", days)):
         for i, image in enumerate(images):
             write_picture(tmp_path / "real" / name / f"{i}.png", image)

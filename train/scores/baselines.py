@@ -1,0 +1,120 @@
+"""Baselines, which need no model: the night itself, gamma, CLAHE and x_ref; and the PSNR to compare them by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..footage.foreground import foreground_mask
+from ..footage.scene import Image
+from .scorer import Box, HeldOut, Psnr, keep_mask, psnr
+
+# Exponents that are tried.
+GAMMAS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15)
+CLAHE_CLIPS = (2.0, 4.0, 8.0, 16.0, 40.0)
+
+# Burned-in clock, number, logo and name of TfL's cameras at 352×288: (left, top, right, bottom) in pixels. The day
+# background has them too, so that every score would count them as translated well.
+TFL_LABELS = ((0, 0, 126, 16), (30, 28, 86, 52), (258, 0, 352, 38), (80, 268, 270, 288))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One method's PSNR to the truth; see ``Psnr``."""
+
+    method: str
+    whole: float
+    foreground: float
+    background: float
+
+
+def score(
+    method: str,
+    pictures: Sequence[Image],
+    truth: Sequence[Image],
+    background: Image,
+    *,
+    labels: Sequence[Box] = (),
+) -> Score:
+    """PSNR of ``pictures`` to ``truth``, uint8 RGB (H, W, 3) each; the foreground is taken from the truth."""
+    moving = [foreground_mask(day, background) for day in truth]
+    found: Psnr = psnr(pictures, truth, moving, keep_mask(background.shape, labels))
+    return Score(method, found.whole, found.foreground, found.background)
+
+
+def gamma(night: Image, exponent: float) -> Image:
+    """The night picture, uint8, with its levels in [0, 1] raised to ``exponent``."""
+    table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
+    return table[night]
+
+
+def clahe(night: Image, clip: float) -> Image:
+    """Contrast-limited adaptive histogram equalisation of the lightness, 8×8 tiles."""
+    lab = cv2.cvtColor(night, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(clipLimit=clip, tileGridSize=(8, 8)).apply(lab[..., 0])
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+
+
+def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
+    """The exponent of ``GAMMAS`` that brings the nights' mean brightness nearest to that of days."""
+    day = np.mean([image.mean() for image in days])
+    return min(GAMMAS, key=lambda g: abs(np.mean([gamma(night, g).mean() for night in nights]) - day))
+
+
+def baseline_scores(
+    night: Sequence[Image], day: Sequence[Image], background: Image, *, labels: Sequence[Box] = ()
+) -> list[Score]:
+    """The night itself, gamma and CLAHE at their best foreground score on these very frames, and x_ref."""
+
+    def best(name: str, make: Callable[[Image, float], Image], values: Sequence[float]) -> Score:
+        tried = [
+            score(
+                f"{name} {v:g} (best of {len(values)})",
+                [make(n, v) for n in night],
+                day,
+                background,
+                labels=labels,
+            )
+            for v in values
+        ]
+        return max(tried, key=lambda s: s.foreground)
+
+    return [
+        score("night", night, day, background, labels=labels),
+        best("gamma", gamma, GAMMAS),
+        best("CLAHE", clahe, CLAHE_CLIPS),
+        score("output x_ref", [background] * len(day), day, background, labels=labels),
+    ]
+
+
+def baseline_pictures(test: HeldOut) -> dict[str, list[Image]]:
+    """The baselines' pictures of the test's nights, by name.
+
+    Gamma and CLAHE have the setting of the highest foreground PSNR to the truth where there is one; else gamma is set
+    to the real days' brightness and CLAHE to a clip limit of 4.
+    """
+    exponent, clip = gamma_to(test.nights, test.real), 4.0
+    if test.truth is not None:
+        moving = test.foreground()
+
+        def foreground(make: Callable[[Image, float], Image], value: float) -> float:
+            assert test.truth is not None
+            return psnr([make(n, value) for n in test.nights], test.truth, moving, test.keep).foreground
+
+        exponent = max(GAMMAS, key=lambda g: foreground(gamma, g))
+        clip = max(CLAHE_CLIPS, key=lambda c: foreground(clahe, c))
+    return {
+        "night": list(test.nights),
+        f"gamma {exponent:g} (best of {len(GAMMAS)})": [gamma(n, exponent) for n in test.nights],
+        f"CLAHE {clip:g}": [clahe(n, clip) for n in test.nights],
+        "output x_ref": [test.background] * len(test.nights),
+    }
+
+
+def best_foreground(scores: Sequence[Score]) -> Score:
+    """The score with the highest foreground PSNR; one without a foreground comes last."""
+    return max(scores, key=lambda s: -math.inf if math.isnan(s.foreground) else s.foreground)
