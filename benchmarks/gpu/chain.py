@@ -24,8 +24,9 @@ from nightday.engines.model.generator import NightToDay
 from nightday.pipeline.analysis.draw import draw_mark
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
+from nightday.pipeline.media.colour import to_rgb
 from nightday.pipeline.outputs.shared_encoder import SharedEncoder
-from nightday.pipeline.translation.engine_call import device_of, to_rgb, translate
+from nightday.pipeline.translation.engine_call import translate
 
 
 def engine_of(model: NightToDay, folder: Path) -> Engine:
@@ -101,7 +102,7 @@ def _chain(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, beg
 
 def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, begins: int) -> Iterator[str]:
     """What decoded each frame, once that is encoded."""
-    device = device_of(engine) if stay else None
+    device = engine.device if stay else None
     accel = gpu_video.accelerator() if device is not None and gpu_video.fault() is None else None
     reformatter = VideoReformatter()
     with av.open(str(clip), hwaccel=accel) as container:
@@ -111,8 +112,8 @@ def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, b
             if there:
                 rgb = gpu_video.rgb_of(video)
             else:
-                rgb = to_rgb(video, reformatter)
-                rgb = rgb if device is None else device_copies.to_device(rgb, device, "decode")
+                decoded = to_rgb(video, reformatter)
+                rgb = decoded if device is None else device_copies.to_device(decoded, device, "decode")
             (day,) = translate(engine, [rgb], device=device)
             if isinstance(day, Exception):
                 raise day

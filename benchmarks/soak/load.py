@@ -7,10 +7,9 @@ import statistics
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.soak.run import Figures, clip_of, playing, running
 from nightday.engines import Engine
@@ -79,12 +78,12 @@ class Slowed:
     def __init__(self, engine: Engine, rate: float) -> None:
         self.info = engine.info
         self.device: torch.device | None = None
-        self.at_once = 1
+        self.at_once: int | None = 1
         self.longest = 0.0
         self._engine = engine
         self._rate = rate
 
-    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, frames: Any) -> Any:
         """Translate, then wait as long as the rate asks for."""
         began = time.monotonic()
         result = self._engine(frames)

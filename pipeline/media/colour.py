@@ -17,4 +17,5 @@ def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.ui
     rgb = np.asarray(converted.to_ndarray(), np.uint8)
     if converted is video:  # the array would share the decoder's memory, and marks would be drawn into that
         return rgb.copy()
-    return np.ascontiguousarray(rgb)
+    contiguous: NDArray[np.uint8] = np.ascontiguousarray(rgb)
+    return contiguous

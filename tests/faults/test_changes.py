@@ -18,7 +18,8 @@ from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.steady_size import SIZE_FRAMES
 from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.runtime import Outcome, run
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import run
 from tests.faults.camera import Camera, rising, size_of, steps
 from tests.faults.damaged_clips import LARGE, OPTIONS, SMALL, clip
 from tests.support.media_helpers import ffmpeg_complaints, ffprobe, packet_pts

@@ -109,7 +109,7 @@ class Run:
     """What came of a run."""
 
     transfers: list[Transfer]
-    counted: Counter[tuple[str, str]]
+    counted: Counter[tuple[Any, Any]]
     output: Output
     shared: SharedEncoder
     channel: Channel

@@ -30,7 +30,7 @@ from nightday.pipeline.config.load import LoadedConfig
 from nightday.pipeline.monitoring import log_stream
 from nightday.pipeline.monitoring.log_stream import Screen, set_up_logging
 from nightday.pipeline.serving.model_loader import ModelLoader
-from nightday.pipeline.supervision.runtime import Setup
+from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
 from tests.support.media_helpers import ffmpeg_complaints, packet_pts
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer

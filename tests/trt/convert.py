@@ -109,7 +109,7 @@ def watch_the_builder() -> None:
         def deserialize_cuda_engine(self, data: Any) -> Unloaded | None:
             return None if data is None else Unloaded(data)
 
-    class Builder(builder):  # type: ignore[misc]
+    class Builder(builder):
         def create_optimization_profile(self) -> Any:
             profiles.append(super().create_optimization_profile())
             return profiles[-1]

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from nightday.pipeline.media import gpu_video, nv12
-from nightday.pipeline.translation.engine_call import to_rgb as on_host
+from nightday.pipeline.media.colour import to_rgb as on_host
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 # ITU-T H.273: BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020; 2 and 0 tell nothing, which means BT.601

@@ -23,6 +23,7 @@ from nightday.pipeline.scene.night_gate import TIMES_OF_DAY
 from nightday.pipeline.scene.rolling_median import STRIPS
 from nightday.pipeline.supervision.runtime import run
 from tests.support.clips import make_clip
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import FakeClock
 
 Pixels = NDArray[np.uint8]
@@ -441,7 +442,7 @@ def test_a_second_run_begins_with_the_background_of_the_first(
         }
         outcome = run(
             Config.model_validate({"cameras": [camera]}),
-            engines={Path("model.pt"): lambda frames: 255 - frames},
+            engines={Path("model.pt"): EngineStub(lambda frames: 255 - frames)},
         )
         assert outcome.problems == ()
         assert outcome.files == (Path("bg.png"),)

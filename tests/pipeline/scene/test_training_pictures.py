@@ -27,10 +27,13 @@ from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.scene.night_gate import BRIGHT, DARK, NightGate, measure
 from nightday.pipeline.scene.training_pictures import TrainingPictures, select_evenly
+from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.supervision import runtime
 from nightday.pipeline.supervision.commands import CommandQueue
-from nightday.pipeline.supervision.runtime import Outcome, Setup, run
+from nightday.pipeline.supervision.outcome import Outcome
+from nightday.pipeline.supervision.runtime import run
 from tests.support.clips import make_clip
+from tests.support.engines import EngineStub
 from tests.support.media_helpers import ffmpeg_complaints
 from tests.support.rtsp_server import WAIT
 
@@ -327,7 +330,7 @@ def test_a_camera_that_only_collects_and_one_that_is_translated(
     settings = settings.model_copy(update={"cameras": (settings.cameras[0], gate)})
     outcome = play(
         settings,
-        engines={Path("m.pt"): lambda frames: 255 - frames},
+        engines={Path("m.pt"): EngineStub(lambda frames: 255 - frames)},
         detectors={Path("d.pt"): lambda frames: [[Detection("car", 0.9, (4, 20, 30, 40))] for _ in frames]},
         until=lambda cameras: all(collected(camera) >= 3 for camera in cameras.values()),
     )

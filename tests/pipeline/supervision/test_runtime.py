@@ -421,7 +421,7 @@ def test_a_dead_output_is_replaced_and_a_camera_that_keeps_losing_it_ends_the_ru
     deaths: list[int] = []
     write = SegmentWriter.write
 
-    def mortal(self: SegmentWriter, picture: Picture) -> bool:
+    def mortal(self: SegmentWriter, picture: Picture) -> None:
         if len(deaths) < most:
             deaths.append(picture.frame.pts)
             raise PoisonError
