@@ -50,7 +50,8 @@ test-tensorrt: $(VENV)/dev $(RTX)/ready
 TYPES := build/types/nightday
 $(TYPES):
 	mkdir -p $@
-	for package in engines pipeline train; do ln -sfn ../../../$$package $@/$$package; done
+	for package in engines pipeline train weights; do ln -sfn ../../../$$package $@/$$package; done
+	ln -sfn ../../../benchmarks/clips $@/clips
 
 lint: style types
 

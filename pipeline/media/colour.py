@@ -16,6 +16,7 @@ def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.ui
     converted = reformatter.reformat(video, format="rgb24", threads=1)
     rgb = np.asarray(converted.to_ndarray(), np.uint8)
     if converted is video:  # the array would share the decoder's memory, and marks would be drawn into that
-        return rgb.copy()
+        copied: NDArray[np.uint8] = rgb.copy()
+        return copied
     contiguous: NDArray[np.uint8] = np.ascontiguousarray(rgb)
     return contiguous
