@@ -32,9 +32,9 @@ Say = Callable[[str], None]
 
 def default_folder() -> Path:
     """``$XDG_CACHE_HOME/nightday-stream/engines``, by default below ``~/.cache``."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        base = Path(told) if told.startswith("/") else Path.home() / ".cache"
+        base = Path(chosen) if chosen.startswith("/") else Path.home() / ".cache"
     except RuntimeError:  # an account without a home
         base = Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
     return base / "nightday-stream" / "engines"

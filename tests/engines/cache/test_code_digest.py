@@ -72,12 +72,9 @@ class Changed(ast.NodeTransformer):
         return self.places - 1 == self.at
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        number = isinstance(node.value, (int, float))
-        return (
-            ast.Constant(not node.value if node.value in (0, 1) else -node.value)
-            if number and self._here()
-            else node
-        )
+        if not isinstance(node.value, (int, float)) or not self._here():
+            return node
+        return ast.Constant(not node.value if node.value in (0, 1) else -node.value)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Name(node.id + "_", node.ctx) if self._here() else node
