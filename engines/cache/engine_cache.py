@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .cache_entry import CacheEntry, EngineKey, fault_of, read_entry, touch, write_manifest
 from .file_lock import locked
+from .previous_release import previous_key
 
 __all__ = ["CacheEntry", "EngineCache", "EngineKey", "default_folder"]
 
@@ -31,9 +32,9 @@ Say = Callable[[str], None]
 
 def default_folder() -> Path:
     """``$XDG_CACHE_HOME/nightday-stream/engines``, by default below ``~/.cache``."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        base = Path(told) if told.startswith("/") else Path.home() / ".cache"
+        base = Path(chosen) if chosen.startswith("/") else Path.home() / ".cache"
     except RuntimeError:  # an account without a home
         base = Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
     return base / "nightday-stream" / "engines"
@@ -80,8 +81,8 @@ class EngineCache:
         folder = self.folder / str(key)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _refuse_others(self.folder)
-        if fault_of(folder, key) == "":
-            return touch(folder)
+        if (found := self._find(key)) is not None:
+            return found
         name = f"{label or key.checkpoint[:12]}, {key.backend} {key.precision}"
         with locked(_lock(folder), waits=lambda: say(f"{name}: another process is building it; waiting")):
             if (fault := fault_of(folder, key)) == "":
@@ -105,11 +106,20 @@ class EngineCache:
             self.prune(max_bytes=self.max_bytes, keep=folder)
         return folder
 
+    def _find(self, key: EngineKey) -> Path | None:
+        """The folder of an undamaged engine that this version or the previous one has built."""
+        for known in (key, previous_key(key)):
+            if known is not None and fault_of(self.folder / str(known), known) == "":
+                return touch(self.folder / str(known))
+        return None
+
     def drop(self, key: EngineKey) -> None:
         """Delete an engine, where that is allowed."""
         for folder in (self.folder, *_spare):
-            with suppress(OSError):
-                _remove(folder / str(key))
+            for known in (key, previous_key(key)):
+                if known is not None:
+                    with suppress(OSError):
+                        _remove(folder / str(known))
 
     def entries(self) -> list[CacheEntry]:
         """What the cache holds, the entry unused for longest first."""

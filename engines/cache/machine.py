@@ -37,10 +37,10 @@ def gpu() -> tuple[str, str]:
     """Name and compute capability of the GPU that PyTorch uses, and the version of its driver."""
     major, minor = torch.cuda.get_device_capability()
     try:
-        told = Path("/proc/driver/nvidia/version").read_text()
+        text = Path("/proc/driver/nvidia/version").read_text()
     except OSError:
-        told = ""
-    found = re.search(r"\b\d{3}\.\d+(?:\.\d+)?\b", told)
+        text = ""
+    found = re.search(r"\b\d{3}\.\d+(?:\.\d+)?\b", text)
     driver = found.group() if found else f"cuda {torch.version.cuda}"  # WSL and Jetson have no such file
     return f"{torch.cuda.get_device_name()}, {major}.{minor}", driver
 

@@ -174,8 +174,8 @@ def _maximum(x: Tensor, reach: int) -> Tensor:
 def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifted:
     """What translates frames of a size: ``model`` itself, or, for large ones, ``Lifted``.
 
-    Lifted are frames whose shorter side is over 400 pixels and at least one and a half times the model's ``side``.
-    They are translated at 1/k of their size, k whole, where that comes near to ``side``, else with ``side`` as the
+    Frames are lifted if their shorter side is over 400 pixels and at least one and a half times the model's ``side``.
+    They are translated at 1/k of their size for a whole k if that comes near to ``side``, else with ``side`` as their
     shorter side.
     """
     side = model.side or SIDE

@@ -43,12 +43,12 @@ def compiled_file(folder: Path, graph: Graph, cores: Cores) -> Path:
 
 
 def options(graph: Graph, cores: Cores, precision: str) -> dict[str, str]:
-    """What OpenVINO is told when a graph is compiled or loaded."""
+    """OpenVINO's settings for compiling or loading a graph."""
     type_ = GENERATOR_TYPES[precision] if graph.name == "rest" else "f32"
-    told = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": type_}
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": type_}
     if cores == ONE_CORE:  # without pinning: several of them would all be pinned to the first core
-        told |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
-    return told
+        settings |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
+    return settings
 
 
 def build(

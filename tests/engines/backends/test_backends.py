@@ -143,6 +143,16 @@ def test_what_is_no_frame_is_refused(backend: str) -> None:
             engine(wrong)
 
 
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_an_engine_on_a_cpu_takes_arrays_only(backend: str) -> None:
+    engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
+    if engine.device is not None:
+        pytest.skip("it computes on a GPU")
+    assert engine.at_once >= 1
+    with pytest.raises(ValueError, match="frames are a tensor on cpu: expected an array"):
+        engine(torch.zeros((1, 48, 64, 3), dtype=torch.uint8))
+
+
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     for backend, precision, words in (
         ("cuda", "auto", "backend 'cuda': must be one of auto, eager, compile, openvino, tensorrt"),
@@ -152,8 +162,9 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
         ("eager", "int8", "precision int8"),
         ("auto", "fp16", "precision fp16: this machine has nothing"),
     ):
-        with pytest.raises(EngineError, match=words):
+        with pytest.raises(EngineError, match=words) as caught:
             load_engine(MODEL, backend, precision)  # type: ignore[arg-type]
+        assert str(caught.value).startswith(caught.value.setting)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_engine(tmp_path / "missing.pt")
 
