@@ -5,8 +5,8 @@ answered, and no request that comes from another page. On loopback a request mus
 because a foreign name could be made to resolve to it. If a token is set, a request must show it.
 
 A connection carries one request and lives for ``TIME_LIMIT`` seconds. When there are too many connections, the
-oldest is cut off, so that slow clients keep nobody else out. Uvicorn's own limit would refuse the newest instead, and
-it does not limit the time that a request's head takes.
+oldest is cut off, so that slow clients keep nobody else out. Uvicorn's own limit would refuse the newest instead,
+and it does not limit the time that a request's head takes.
 """
 
 from __future__ import annotations
