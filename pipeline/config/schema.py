@@ -129,8 +129,8 @@ class CameraConfig(_Section):
         retention: when the oldest files are deleted.
         background: the rolling median of the day view.
         snapshot: a PNG, night left and day right, written every few seconds and at the end.
-        collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only that
-            folder.
+        collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only
+            that folder.
 
     ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot``, ``background.save`` and
     ``collect.folder`` is filled in when a file is read, so that they can be defaults.
