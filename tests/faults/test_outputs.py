@@ -26,12 +26,12 @@ from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from tests.faults.feeding import FRAME, RATE, Camera, heartbeat, states
 from tests.support.media_helpers import (
     FakeClock,
+    OutputEvents,
     WatchedStats,
     ffmpeg_complaints,
     packet_pts,
     picture,
 )
-from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import WAIT, RtspServer
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)

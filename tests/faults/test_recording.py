@@ -29,12 +29,12 @@ from nightday.pipeline.outputs.registry import open_output
 from tests.faults.feeding import RATE, Camera, states
 from tests.support.media_helpers import (
     FakeClock,
+    OutputEvents,
     WatchedStats,
     ffmpeg_complaints,
     packet_pts,
     picture,
 )
-from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import CLIP, WAIT
 
 FRAME = 512  # ticks of a frame at 25 fps

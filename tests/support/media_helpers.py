@@ -15,6 +15,8 @@ import av
 import numpy as np
 
 from nightday.pipeline.core.counters import CameraStats, DropReason
+from nightday.pipeline.core.event_log import to_log
+from nightday.pipeline.core.events import Event, OutputChanged
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from tests.support.rtsp_server import WAIT
@@ -78,7 +80,7 @@ class KeepingSlot(LatestSlot):
 
 
 class Events(list[Any]):
-    """Collects a reader's or sink's events and waits for one."""
+    """Collects events and waits for one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,6 +96,16 @@ class Events(list[Any]):
             came = self._changed.wait_for(lambda: any(wanted(event) for event in self), WAIT)
         assert came, f"not among {list(self)}"
         return next(event for event in self if wanted(event))
+
+
+class OutputEvents(Events):
+    """Logs every event, as the program does, and collects the changes of an output's state."""
+
+    def __call__(self, event: object) -> None:
+        assert isinstance(event, Event)
+        to_log(event)
+        if isinstance(event, OutputChanged):
+            super().__call__(event)
 
 
 class WatchedStats(CameraStats):

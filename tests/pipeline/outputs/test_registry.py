@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from typing import get_args
 
 import pytest
 
-from nightday.pipeline.core.faults import DiskReason, FaultReason
+from nightday.pipeline.core.faults import DiskReason, FaultReason, OutputError, OutputReason
 from nightday.pipeline.outputs import mp4, registry, rtsp, udp
 from nightday.pipeline.outputs.module import OutputModule
+from nightday.pipeline.outputs.reasons import output_reason
 from nightday.pipeline.outputs.registry import advice, output_fault
+from nightday.pipeline.outputs.rtsp.client import RtspError
 
 MODULES: dict[str, OutputModule] = {"file": mp4, "rtsp": rtsp, "udp": udp}
 GOOD = {"file": "out/%H.mp4", "rtsp": "rtsp://h/day", "udp": "udp://239.0.0.1:1234?ttl=4"}
@@ -61,3 +65,29 @@ def test_there_is_advice_for_every_reason_that_an_output_can_have(reason: str) -
 
 def test_no_advice_where_there_is_no_module() -> None:
     assert advice("srt", "refused") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutputError("unsupported", "no such codec"), "unsupported"),
+        (RtspError(401, "refused"), "unauthorised"),
+        (RtspError(403, "refused"), "unauthorised"),
+        (RtspError(404, "refused"), "not_found"),
+        (RtspError(454, "refused"), "failed"),
+        (RtspError(0, "no RTSP"), "failed"),
+        *((OSError(number, os.strerror(number)), "disk_full") for number in (errno.ENOSPC, errno.EDQUOT)),
+        *((OSError(number, os.strerror(number)), "denied") for number in (errno.EACCES, errno.EPERM)),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), "read_only"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "disk_error"),
+        (OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)), "unreachable"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "refused"),
+        (TimeoutError("timed out"), "timeout"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "end_of_stream"),
+        (ValueError("whatever"), "failed"),
+    ],
+)
+def test_a_reason_is_what_the_error_carries_or_else_what_its_number_says(
+    error: Exception, reason: OutputReason
+) -> None:
+    assert output_reason(error) == reason

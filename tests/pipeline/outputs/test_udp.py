@@ -28,8 +28,14 @@ from nightday.pipeline.outputs.registry import open_output, output_fault
 from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.udp import DATAGRAM, TS_PACKET, Target, target_of
 from tests.faults.feeding import FRAME, RATE, Camera, states
-from tests.support.media_helpers import WatchedStats, ffmpeg_complaints, ffprobe, packet_pts, picture
-from tests.support.output_events import OutputEvents
+from tests.support.media_helpers import (
+    OutputEvents,
+    WatchedStats,
+    ffmpeg_complaints,
+    ffprobe,
+    packet_pts,
+    picture,
+)
 from tests.support.rtsp_server import WAIT
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)

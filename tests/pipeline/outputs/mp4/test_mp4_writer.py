@@ -27,6 +27,7 @@ from nightday.pipeline.outputs.output import QUEUE, Output
 from nightday.pipeline.outputs.registry import open_output, output_fault
 from tests.support.media_helpers import (
     FakeClock,
+    OutputEvents,
     WatchedStats,
     clip_pts,
     ffmpeg_complaints,
@@ -34,7 +35,6 @@ from tests.support.media_helpers import (
     packet_pts,
     picture,
 )
-from tests.support.output_events import OutputEvents
 from tests.support.rtsp_server import CLIP, WAIT
 
 BASE = Fraction(1, 12800)

@@ -18,8 +18,7 @@ from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.outputs.output import QUEUE, Output
 from nightday.pipeline.outputs.registry import open_output
 from tests.faults.feeding import heartbeat
-from tests.support.media_helpers import WatchedStats, ffmpeg_complaints, ffprobe, picture
-from tests.support.output_events import OutputEvents
+from tests.support.media_helpers import OutputEvents, WatchedStats, ffmpeg_complaints, ffprobe, picture
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 
 PASSWORD = "Tr0ub4dor"

@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.load import load_config
 
@@ -100,3 +102,13 @@ def fuzz(folder: Path, *, documents: int, seed: int) -> Counter[str]:
         took = time.thread_time() - began
         assert took < SLOWEST, f"{took:.1f} s; {about}"
     return outcomes
+
+
+def test_whatever_the_file_holds_it_is_read_or_refused_with_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seed = random.randrange(2**32)
+    print(f"seed={seed}")
+    outcomes = fuzz(tmp_path, documents=300, seed=seed)
+    assert outcomes["refused"] > 150
