@@ -1,4 +1,4 @@
-"""What is answered at once, without importing what only a run needs: help, versions, wrong options, a configuration."""
+"""What is answered without importing what only a run needs: help, versions, wrong options, a configuration."""
 
 from __future__ import annotations
 

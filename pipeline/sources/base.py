@@ -13,12 +13,13 @@ from nightday.engines.errors import NightdayError
 
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
-from ..core.counters import CameraStats
 from ..core.faults import FaultReason
-from .frame_skipping import FrameSkipping
 
 if TYPE_CHECKING:
     import av
+
+    from ..core.counters import CameraStats
+    from .frame_skipping import FrameSkipping
 
 WAYS = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
 """The way out that messages about an address give."""
