@@ -116,8 +116,8 @@ def main() -> int:
     methods: dict[str, list[Image]] = {
         "true day": days,
         **{name: [make(night) for night in nights] for name, make in trivial.items()},
-        "output x_ref of the first day": [scene.background] * len(nights),
-        "output x_ref of the evening": [evening] * len(nights),
+        "the empty scene of the first day": [scene.background] * len(nights),
+        "the empty scene of the evening": [evening] * len(nights),
         "translated, pairs alone": translate(pairs, nights),
     }
     for model, seed in zip(seeing, args.seeds, strict=True):

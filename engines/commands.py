@@ -76,7 +76,7 @@ def _rows(entries: Sequence[CacheEntry]) -> list[Row]:
     for entry in entries:
         if entry.key is not None and VERDICT in entry.files:
             try:
-                reason = Qualification.load(entry.folder).unfaithful or "accepted"
+                reason = Qualification.load(entry.folder).mismatch or "accepted"
             except (OSError, ValueError, KeyError, TypeError):
                 reason = "?"  # it was deleted meanwhile or is damaged, and will be measured anew
             verdicts[_subject(entry)] = (entry.label, reason)

@@ -187,7 +187,7 @@ METHODS = {
         Method("night", "night itself", "trivial", apply=lambda _: lambda night: night),
         Method("gamma", "gamma to the day's brightness", "trivial", apply=_gamma),
         Method("clahe", "CLAHE, clip 4", "trivial", apply=lambda _: lambda night: clahe(night, 4.0)),
-        Method("x_ref", "output x_ref", "trivial", apply=lambda scene: lambda _: scene.background),
+        Method("x_ref", "showing the empty scene", "trivial", apply=lambda scene: lambda _: scene.background),
         Method("dico", "DiCo", "paper", _dico()),
         Method("cut", "CUT", "rival", _rival("cut")),
         Method(

@@ -72,13 +72,13 @@ def load_engine(
     """Load a checkpoint on a backend.
 
     What ``auto`` leaves open is decided by measurement: every candidate of this machine is compared with eager fp32
-    on the checkpoint's qualification frames, and the fastest of those that draw faithfully is taken. That takes
+    on the checkpoint's qualification frames, and the fastest whose picture matches is taken. That takes
     seconds, once: the results are kept in the cache.
 
     Args:
         checkpoint: a file written by ``nightday-train``.
         backend: ``auto`` tries those for the GPU if there is one, else those for the CPU.
-        precision: one that is named here must draw faithfully, but need not be faster than eager.
+        precision: one that is named here must match eager fp32's picture, but need not be faster.
         max_batch: most frames in a batch, for backends that compile for a batch.
         translate_size: shorter side at which large frames are translated before they are lifted to their full size,
             pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
@@ -87,7 +87,7 @@ def load_engine(
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.
-        EngineError: the backend or precision cannot be had here, or does not draw faithfully.
+        EngineError: the backend or precision cannot be had here, or its picture does not match.
     """
     _check_choice("backend", backend, get_args(Backend))
     _check_choice("precision", precision, get_args(Precision))
@@ -107,11 +107,11 @@ def load_engine(
         results |= {one: engines.remeasure(one) for one in found if results[one].fault}
     best = fastest(results)
     if best is None:
-        reasons = "; ".join(f"{candidate}: {result.unfaithful}" for candidate, result in results.items())
+        reasons = "; ".join(f"{candidate}: {result.mismatch}" for candidate, result in results.items())
         what = f"backend {backend}" if precision == "auto" else f"precision {precision}"
         way_out = "precision auto" if backend == "auto" else "precision auto, or backend eager"
         raise EngineError(
-            f"{what}: {engines.name} does not draw faithfully with it ({reasons}); use {way_out}",
+            f"{what}: {engines.name} gives another picture with it than {REFERENCE} ({reasons}); use {way_out}",
             setting="backend" if precision == "auto" else "precision",
         )
     _log_choice(engines.name, best, results)
@@ -149,9 +149,9 @@ def candidates(backend: Backend = "auto", precision: Precision = "auto") -> list
 
 
 def fastest(results: Mapping[Candidate, Qualification]) -> Candidate | None:
-    """The candidate to serve: the fastest of those that draw faithfully; None if none does."""
-    faithful = [candidate for candidate, result in results.items() if not result.unfaithful]
-    return min(faithful, key=lambda candidate: results[candidate].ms, default=None)
+    """The candidate to serve: the fastest whose picture matches eager fp32's; None if none does."""
+    matching = [candidate for candidate, result in results.items() if not result.mismatch]
+    return min(matching, key=lambda candidate: results[candidate].ms, default=None)
 
 
 def module_of(backend: Backend) -> BackendModule:
@@ -287,12 +287,17 @@ def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualific
 
     def described(candidate: Candidate) -> str:
         result = results[candidate]
-        return f"{candidate}: " + (result.unfaithful or f"{result.mean:.1f} dB, {result.ms:.1f} ms")
+        return f"{candidate}: " + (result.mismatch or f"{result.ms:.1f} ms a frame, {result.mean:.1f} dB")
 
     others = "; ".join(described(candidate) for candidate in results if candidate != best)
+    chosen, reference = results[best], f"the same picture as {REFERENCE}"
     log.info(
-        "%s runs on %s (nightday-engine qualify measures again)",
+        "%s: using %s, %.1f ms a frame, %s (%.1f dB)%s",
         name,
-        "; not ".join(filter(None, (described(best), others))),
+        best,
+        chosen.ms,
+        reference,
+        chosen.mean,
+        f"; not used: {others}. nightday-engine qualify measures again" if others else "",
         extra={"event": "engine_chosen"},
     )

@@ -1,4 +1,4 @@
-"""Whether an engine draws what eager fp32 draws, and fast enough, on a model's qualification frames."""
+"""Whether an engine makes the same pictures as eager fp32, and fast enough, of a model's qualification frames."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Qualification:
         return statistics.fmean(self.psnr) if self.psnr else math.nan
 
     @property
-    def unfaithful(self) -> str:
+    def mismatch(self) -> str:
         """Why its pictures must not be shown; empty where they may."""
         least = LEAST_PSNR[self.precision]
         if self.fault:
@@ -80,7 +80,7 @@ class Qualification:
     @property
     def reason(self) -> str:
         """Why it is refused; empty where it is accepted."""
-        return self.unfaithful or self.slow
+        return self.mismatch or self.slow
 
     @property
     def accepted(self) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
+from ..core.counters import DropReason
 from ..core.status import CameraStatus
 from .api import state_json
 from .log_stream import Screen
@@ -13,6 +15,24 @@ from .log_stream import Screen
 TERMINAL_EVERY, PLAIN_EVERY = 1.0, 10.0
 
 _GOOD_STATES = ("playing", "finished", "stopped")
+
+# What became of frames that were dropped, by the reason.
+DROPPED: dict[DropReason, str] = {
+    "overload": "came faster than this machine can work",
+    "stale": "waited too long for this machine",
+    "skipped": "were not decoded, since this machine could not have taken them",
+    "backlog": "were old when the camera was opened",
+    "output_slow": "came while an output was busy",
+    "output_failed": "came while an output was away",
+    "engine_starting": "came while the engine was being prepared",
+    "engine_error": "could not be translated or finished",
+    "loop_failed": "were lost with a worker that failed",
+    "decode_error": "were damaged",
+}
+# Reasons that a faster machine, fewer cameras or smaller pictures would take away.
+_TOO_SLOW: tuple[DropReason, ...] = ("overload", "stale", "skipped")
+# Share of the decoded frames from which on so many dropped ones are worth a word.
+_MANY = 0.05
 
 
 class StatusLine:
@@ -60,20 +80,26 @@ def _is_well(camera: CameraStatus) -> bool:
 
 
 def _camera_text(camera: CameraStatus, rate: float) -> str:
-    words = [camera.name]
+    words = []
     if camera.state != "playing":
         words.append(f"{camera.state} ({camera.reason})" if camera.reason else camera.state)
     if camera.state == "playing" or rate > 0:
         words.append(f"{rate:.1f} fps")
         if camera.stats.latency_p95 is not None:
-            words.append(f"{camera.stats.latency_p95 * 1000:.0f} ms")
+            words.append(_latency_text(camera.stats.latency_p95))
         if camera.night is not None:
             words.append("night" if camera.night else "day")
-    lost = sum(camera.stats.dropped.values())
-    if lost:
-        words.append(f"-{lost}")
+    dropped = camera.stats.dropped
+    if dropped:
+        slow = sum(dropped.get(reason, 0) for reason in _TOO_SLOW)
+        why = " (this machine is too slow)" if slow > _MANY * max(camera.stats.decoded, 1) else ""
+        words.append(f"{sum(dropped.values())} dropped{why}")
     words += [f"output {output}" for output in camera.outputs_in_trouble]
-    return " ".join(words)
+    return f"{camera.name} {', '.join(words)}"
+
+
+def _latency_text(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.5 else f"{seconds:.1f} s behind"
 
 
 def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
@@ -82,7 +108,8 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
     for camera in cameras:
         stats = camera.stats
         parts = [f"{stats.translated} frames translated", f"{stats.passed} passed"]
-        parts.append(f"dropped {_counts(stats.dropped) or 0}")
+        if not stats.dropped:
+            parts.append("none dropped")
         if stats.latency_p50 is not None and stats.latency_p95 is not None:
             parts.append(f"latency p50 {stats.latency_p50 * 1e3:.0f} ms p95 {stats.latency_p95 * 1e3:.0f} ms")
         if stats.reconnects:
@@ -93,8 +120,16 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
             parts.append(f"collected {_counts(stats.collected)}")
         if camera.reason is not None:
             parts.append(f"{camera.state} ({camera.reason})")
-        lines.append(f"{camera.name}: {', '.join(parts)}")
+        dropped = f"; {_dropped_text(stats.dropped)}" if stats.dropped else ""
+        lines.append(f"{camera.name}: {', '.join(parts)}{dropped}")
     return "\n".join(lines)
+
+
+def _dropped_text(dropped: Mapping[str, int]) -> str:
+    """For instance ``dropped 148: 145 came faster than this machine can work``, the most frequent first."""
+    by_frequency = sorted(dropped.items(), key=lambda item: -item[1])
+    told = ", ".join(f"{count} {DROPPED[cast(DropReason, reason)]}" for reason, count in by_frequency)
+    return f"dropped {sum(dropped.values())}: {told}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -15,17 +15,15 @@ from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus
-from ..media import gpu_video
 from ..media.timeline import Timeline
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import SharedEncoder
 from ..scene.night_gate import NightGate
-from ..sources.connection import nvdec_missing
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..translation.channel import Channel
-from .camera_parts import fingerprint_of, pictures_of
+from .camera_parts import fingerprint_of, nvdec_works, pictures_of
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -90,7 +88,7 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._proven_model = self._model if proven else "unknown"
+        self._proven_model = self.channel.pictures.model if proven else "unknown"
         self._encoder = SharedEncoder(camera=config.name, publish=publish)
         self._timeline = Timeline()
         self.channel.outputs = [self._output(output) for output in config.outputs]
@@ -114,17 +112,15 @@ class Camera:
     def adopt(self, config: CameraConfig) -> None:
         """Go on under ``config``, which differs from the present one in the model or its file at the most."""
         self.config = config
-        background = self.channel.pictures.background
-        if background is not None and self.channel.engine is not None and config.model:
-            background.use_model(fingerprint_of(config.model))
+        if self.channel.engine is not None and config.model:
+            self.channel.pictures.use_model(fingerprint_of(config.model))
 
     def probation_ended(self, *, kept: bool) -> None:
         """Its engine has proved itself, or the one before serves again and with it the model before."""
-        background = self.channel.pictures.background
         if kept:
-            self._proven_model = self._model
-        elif background is not None:
-            background.use_model(self._proven_model)
+            self._proven_model = self.channel.pictures.model
+        else:
+            self.channel.pictures.use_model(self._proven_model)
 
     def stop_reading(self) -> None:
         """Have the reader end. Returns at once; ``join`` waits."""
@@ -182,11 +178,6 @@ class Camera:
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
         )
 
-    @property
-    def _model(self) -> str:
-        background = self.channel.pictures.background
-        return background.model if background else ""
-
     def _publish(self, event: Event) -> None:
         """Keep what is wrong with outputs, wake the runtime when the source has ended, and pass the event on."""
         match event:
@@ -220,11 +211,8 @@ class Camera:
         )
 
     def _reader(self) -> Reader:
-        engine = self.channel.engine
-        nvdec = self.channel.stays_on_gpu and engine is not None and engine.device is not None
-        if nvdec and (why := gpu_video.fault()):
-            nvdec = False
-            self._publish(nvdec_missing(self.name, why))
+        channel = self.channel
+        on_gpu = channel.stays_on_gpu and channel.engine is not None and channel.engine.device is not None
         return Reader(
             camera=self.name,
             source=self.config.url,
@@ -237,5 +225,5 @@ class Camera:
             publish=self._publish,
             clock=self._clock,
             timeline=self._timeline,
-            nvdec=nvdec,
+            nvdec=on_gpu and nvdec_works(self.name, self._publish),
         )

@@ -10,9 +10,11 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Publish
 from ..core.fault_log import FaultLog
+from ..media import gpu_video
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
+from ..sources.connection import nvdec_missing
 from ..translation.camera_pictures import CameraPictures
 
 
@@ -57,6 +59,14 @@ def pictures_of(
         training=training,
         snapshot_png=config.snapshot,
     )
+
+
+def nvdec_works(camera: str, publish: Publish) -> bool:
+    """Whether the GPU can decode here; if not, that is published."""
+    why = gpu_video.fault()
+    if why:
+        publish(nvdec_missing(camera, why))
+    return not why
 
 
 def fingerprint_of(model: Path) -> str:

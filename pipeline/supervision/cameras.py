@@ -83,6 +83,21 @@ class Cameras:
         """Their channels, by name."""
         return {name: camera.channel for name, camera in self._cameras.items()}
 
+    def start(self) -> None:
+        """Open every source."""
+        for camera in self:
+            camera.start()
+
+    def finish_outputs(self) -> None:
+        """Have the outputs write what they hold, and end. Returns at once."""
+        for camera in self.with_retired:
+            camera.finish_outputs()
+
+    def finish_pictures(self) -> None:
+        """No worker works any more: complete what is kept of the pictures."""
+        for camera in self:
+            camera.channel.pictures.finish()
+
     def swaps(self, setup: Setup) -> list[Swap]:
         """The engines that ``setup`` puts in the place of others."""
         return find_swaps(self._cameras, setup)

@@ -12,20 +12,21 @@ from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.event_log import to_log
-from ..core.events import Event, EventBus, FileBegun, Notice
+from ..core.events import EventBus, Notice
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.worker_pool import WorkerPool
+from .camera import Camera
 from .cameras import CHANGE_WITHIN, Cameras
 from .commands import CommandQueue
 from .endpoint import HttpEndpoint
 from .engine_swap import end_probations, prepare_all
 from .outcome import Cause, Outcome
 from .reload import Reload
-from .saving import PictureSaver
+from .saving import PictureSaver, RecordedFiles
 from .shutdown import failure_of, shut_down, without_pictures
 from .start import warm_up
 from .systemd import Notifier
@@ -107,8 +108,8 @@ class Runtime:
         """Frames given to an engine at once."""
         self.events = EventCounter()
         """How often each event has happened."""
-        self._files: set[Path] = set()
-        self._bus = EventBus(to_log, self.events.count, self._note_file)
+        self._recorded = RecordedFiles()
+        self._bus = EventBus(to_log, self.events.count, self._recorded.note)
         self._endpoint = HttpEndpoint(self, self._bus.publish)
         self._saver = PictureSaver()
         self._cameras = Cameras(
@@ -158,8 +159,7 @@ class Runtime:
         try:
             self._endpoint.serve(self._config.http)
         except WebError:
-            for camera in self._cameras:
-                camera.finish_outputs()
+            self._cameras.finish_outputs()
             raise
         try:
             return self._run(duration, report, report_every)
@@ -168,15 +168,13 @@ class Runtime:
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
         if not warm_up(self._cameras, self._commands):
-            for camera in self._cameras:
-                camera.finish_outputs()
+            self._cameras.finish_outputs()
             return Outcome("signal", (), (), self.cameras(), clean=False)
         started = self._clock.monotonic()
         self._beat_at = started
         self._warm = True
         self._pool.start()
-        for camera in self._cameras:
-            camera.start()
+        self._cameras.start()
         self._notifier.ready()
         cause = self._watch(started, duration, report, report_every)
         self._notifier.stopping()
@@ -188,8 +186,8 @@ class Runtime:
             problems += without_pictures(self._cameras)
             if not any(camera.pictures for camera in final):
                 problems.append("no camera delivered a single picture")
-        files = sorted(path for path in self._files.copy() if path.exists())
-        return Outcome(cause, tuple(problems), (*files, *sorted(self._saver.files)), final, clean)
+        files = (*self._recorded.present(), *sorted(self._saver.files))
+        return Outcome(cause, tuple(problems), files, final, clean)
 
     def _end(self, cause: Cause) -> tuple[list[str], bool]:
         """End everything; what was not put right, and whether all threads ended."""
@@ -204,8 +202,7 @@ class Runtime:
         )
         clean = clean and self._reload.thread_ended
         if not self._pool.is_alive():
-            for camera in self._cameras:
-                camera.channel.pictures.finish()
+            self._cameras.finish_pictures()
         if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
             clean = False
             detail = "pictures are not saved: the disk does not answer"
@@ -274,10 +271,6 @@ class Runtime:
             on_end=lambda: self._commands.put("ended"),
         )
 
-    def _note_file(self, event: Event) -> None:
-        if isinstance(event, FileBegun):
-            self._files.add(event.path)
-
     def _change(self, setup: Setup) -> str | None:
         """Put ``setup`` in place of what runs; what that changed, or None if it was refused."""
         try:
@@ -287,8 +280,8 @@ class Runtime:
             self._endpoint.restore()
             return None
         self._config = setup.config
-        return str(
-            self._cameras.change(
-                setup, self._pool, lambda gone: self._saver.save(gone, final=True, within=CHANGE_WITHIN)
-            )
-        )
+
+        def save(gone: Sequence[Camera]) -> None:
+            self._saver.save(gone, final=True, within=CHANGE_WITHIN)
+
+        return str(self._cameras.change(setup, self._pool, save))

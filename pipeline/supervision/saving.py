@@ -1,4 +1,4 @@
-"""Writing the cameras' pictures now and then, beside everything else."""
+"""What a run leaves behind: pictures that are written now and then, and the list of the files recorded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..core.events import Event, FileBegun
 from .camera import Camera
+
+
+class RecordedFiles:
+    """The files that outputs have begun; its ``note`` is to be subscribed to the run's events."""
+
+    def __init__(self) -> None:
+        self._paths: set[Path] = set()
+
+    def note(self, event: Event) -> None:
+        """Take note of a file."""
+        if isinstance(event, FileBegun):
+            self._paths.add(event.path)
+
+    def present(self) -> list[Path]:
+        """Those that are still there: retention may have deleted some."""
+        return sorted(path for path in self._paths.copy() if path.exists())
 
 
 class PictureSaver:

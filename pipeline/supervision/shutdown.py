@@ -56,8 +56,7 @@ def shut_down(
     _stop_all(cameras, stop)
     deadline = clock.monotonic() + (FINISH_WITHIN if in_time else STOP_WITHIN)
     pool.join(STOP_WITHIN * WORKERS_SHARE)
-    for camera in cameras.with_retired:
-        camera.finish_outputs()
+    cameras.finish_outputs()
     for camera in cameras.with_retired:
         camera.join(deadline)
         problems += _unfinished(camera)

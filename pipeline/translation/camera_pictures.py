@@ -75,6 +75,16 @@ class CameraPictures:
         if self.keeps_last:
             self._last = (seen, shown)
 
+    @property
+    def model(self) -> str:
+        """Fingerprint of the model that the background's nights are of; "" without a background."""
+        return self.background.model if self.background is not None else ""
+
+    def use_model(self, fingerprint: str) -> None:
+        """From now on nights are translated by another model, or by one that is back."""
+        if self.background is not None:
+            self.background.use_model(fingerprint)
+
     def finish(self) -> None:
         """No more pictures will come: have the background take in those it has begun with."""
         if self.background is not None:

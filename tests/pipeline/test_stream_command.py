@@ -221,7 +221,7 @@ def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr()
     assert said.out.splitlines()[:2] == ["wrote out/day.mp4", "wrote out/pair.png"]
     assert said.out.splitlines()[2].startswith(
-        "gate: 25 frames translated, 0 passed, dropped 0, latency p50 "
+        "gate: 25 frames translated, 0 passed, none dropped, latency p50 "
     )
     assert "gate: finished" in said.err
     assert packet_pts(Path("out/day.mp4")) == packet_pts(Path("clip.mp4"))

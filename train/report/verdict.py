@@ -93,7 +93,9 @@ def _moving(m: Measured) -> Rule:
 
 def _whole(m: Measured) -> Rule:
     *baselines, model = m.scores
-    rival = max((s for s in baselines if not s.method.startswith("output x_ref")), key=lambda s: s.whole)
+    rival = max(
+        (s for s in baselines if not s.method.startswith("showing the empty scene")), key=lambda s: s.whole
+    )
     ahead = model.whole - rival.whole
     text = (
         f"It is {_db(ahead)} {'closer to' if ahead >= 0 else 'farther from'} the true day than "

@@ -60,7 +60,10 @@ def test_it_measures_once(
     assert {*backends.measured} == {"int8", "fp32", "eager"}
     chosen = [r.getMessage() for r in caplog.records if getattr(r, "event", "") == "engine_chosen"]
     assert len(chosen) == 1  # one line says what and why
-    assert "tiny.pt runs on openvino fp32: 100.0 dB, 30.0 ms; not openvino int8: 2" in chosen[0]
+    assert (
+        "tiny.pt: using openvino fp32, 30.0 ms a frame, the same picture as eager fp32 (100.0 dB); "
+        "not used: openvino int8: 2"
+    ) in chosen[0]
     assert "at least 32 are wanted; eager fp32: 100.0 dB, 50.0 ms" in chosen[0]
     backends.measured.clear()
     assert [loaded(), loaded("openvino", "fp32"), loaded(precision="fp32")] == ["openvino fp32"] * 3
@@ -80,7 +83,7 @@ def test_what_is_told_must_be_faithful(backends: Backends, loaded: Callable[...,
     backends.have = {"int8": (20, 5.0), "bf16": (10, 90.0)}
     with pytest.raises(
         EngineError,
-        match=r"precision int8: tiny\.pt does not draw faithfully .*2\d\.\d dB.*; use precision auto",
+        match=r"precision int8: tiny\.pt gives another picture .*2\d\.\d dB.*; use precision auto",
     ):
         loaded("openvino", "int8")
     with pytest.raises(EngineError, match=r"^backend openvino: .*int8.*bf16.*backend eager"):

@@ -108,8 +108,8 @@ def test_known_noise(
 def test_what_is_no_picture(nights: list[Frames], candidate: Callable[[Frames], Frames], words: str) -> None:
     verdict = judged(candidate, nights)
     assert not verdict.accepted
-    assert re.search(words, verdict.unfaithful)
-    assert "qualification frame 0" in verdict.unfaithful
+    assert re.search(words, verdict.mismatch)
+    assert "qualification frame 0" in verdict.mismatch
 
 
 def test_one_colour_is_right_where_it_is_wanted(nights: list[Frames]) -> None:
@@ -146,7 +146,7 @@ def test_speed(
     verdict = judged(engine, nights, replaced_ms=replaced_ms, budget_ms=budget_ms, clock=clock)
     assert verdict.ms == 31.25  # 1/32 s adds up without rounding
     assert verdict.accepted is accepted
-    assert not verdict.unfaithful
+    assert not verdict.mismatch
     if not accepted:
         assert "31.2 ms" in verdict.reason
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import Any, get_args
 
 from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.counters import StatsSnapshot
+from nightday.pipeline.core.counters import DropReason, StatsSnapshot
 from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.api import camera_json, state_json
 from nightday.pipeline.monitoring.log_stream import Screen
-from nightday.pipeline.monitoring.status_text import StatusLine, status_text, summary_text
+from nightday.pipeline.monitoring.status_text import DROPPED, StatusLine, status_text, summary_text
 
 
 def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraStatus:
@@ -30,9 +30,21 @@ def camera(name: str = "gate", *, pictures: int = 0, **fields: Any) -> CameraSta
 
 
 def test_one_camera() -> None:
-    assert status_text([camera()], rates={"gate": 24.96}, seconds=75.2) == "01:15 │ gate 25.0 fps 41 ms night"
+    assert (
+        status_text([camera()], rates={"gate": 24.96}, seconds=75.2) == "01:15 │ gate 25.0 fps, 41 ms, night"
+    )
     lossy = camera(night=None, stats={"dropped": {"overload": 7, "decode_error": 2}})
-    assert status_text([lossy], rates={"gate": 9.0}, seconds=3600) == "60:00 │ gate 9.0 fps 41 ms -9"
+    assert (
+        status_text([lossy], rates={"gate": 9.0}, seconds=3600)
+        == "60:00 │ gate 9.0 fps, 41 ms, 9 dropped (this machine is too slow)"
+    )
+    late = camera(
+        night=None, pictures=200, stats={"latency_p95": 0.93, "dropped": {"overload": 7, "decode_error": 40}}
+    )
+    assert (
+        status_text([late], rates={"gate": 9.0}, seconds=1)
+        == "00:01 │ gate 9.0 fps, 0.9 s behind, 47 dropped"
+    )
 
 
 def test_of_many_those_in_trouble_come_first() -> None:
@@ -45,7 +57,7 @@ def test_of_many_those_in_trouble_come_first() -> None:
     total, first, second, third, *_ = text.split(" │ ")[1:]
     assert total == "9/10 up 225 fps"
     assert first == "dock retrying (refused)"
-    assert second == "yard 25.0 fps 41 ms night output rtsp://h/yard (timeout)"
+    assert second == "yard 25.0 fps, 41 ms, night, output rtsp://h/yard (timeout)"
     assert third.startswith("c0 ")
 
 
@@ -54,6 +66,17 @@ def test_the_last_words_tell_who_was_away() -> None:
     gate, dock = summary_text(cameras, []).splitlines()
     assert "stopped" not in gate
     assert dock.endswith("stopped (refused)")
+    assert "none dropped" in gate
+
+
+def test_the_last_words_tell_what_became_of_dropped_frames() -> None:
+    lossy = camera(pictures=5, stats={"dropped": {"output_failed": 3, "skipped": 145}})
+    (text,) = summary_text([lossy], []).splitlines()
+    assert text.endswith(
+        "; dropped 148: 145 were not decoded, since this machine could not have taken them, "
+        "3 came while an output was away"
+    )
+    assert set(DROPPED) == set(get_args(DropReason))
 
 
 def test_rates_are_those_since_the_last_report() -> None:

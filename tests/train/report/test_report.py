@@ -30,7 +30,7 @@ def scores(whole: float, foreground: float) -> list[Score]:
         Score("night", 8, 7, 8),
         Score("gamma 0.25", 15, 14, 15),
         Score("CLAHE 8", 13, 13, 13),
-        Score("output x_ref", 24, 13, 30),
+        Score("showing the empty scene", 24, 13, 30),
         Score("this model", whole, foreground, whole),
     ]
 
@@ -161,7 +161,7 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
         "Step 4",
         "67 min",
         "CLAHE",
-        "output x_ref",
+        "showing the empty scene",
         "generator.blocks",
         "SHA-256",
         "held back",

@@ -167,7 +167,7 @@ def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
     def verdict(scale: float) -> tuple[float, str]:
         whole = quantise(WholeGraph(model, size, half=True), [scale * most for most in found])
         told = qualify(runs(whole), wanted, own_frames, precision="int8")
-        return told.mean, told.unfaithful
+        return told.mean, told.mismatch
 
     right, fault = verdict(1)
     print(f"{name}: int8 to fp32 {right:.1f} dB")
