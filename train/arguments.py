@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -110,6 +111,10 @@ def parse(argv: list[str] | None) -> Arguments:
         training=replace(options, detector_weight=2.0) if deciding.detector is not None else options,
         loss=default_losses(deciding.recipe),
     )
-    return tyro.cli(
+    arguments = tyro.cli(
         Arguments, prog=PROGRAM, description=DESCRIPTION, args=argv, config=config, default=defaults
     )
+    if (arguments.cameras is None) != (arguments.camera is None) and not arguments.version:
+        print(f"{PROGRAM}: --cameras FILE and --camera NAME go together", file=sys.stderr)
+        raise SystemExit(2)
+    return arguments

@@ -188,7 +188,7 @@ def test_a_detector_is_scored_on_the_day_the_night_and_the_outputs(
     boxes.write_text("\n".join(["frame,x1,y1,x2,y2", *rows]) + "\n")
     model = tmp_path / "tiny" / "model.pt"
     save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
-    monkeypatch.setattr("nightday.train.scores.evaluate.load_detector", Bright)
+    monkeypatch.setattr("nightday.train.scores.evaluation.load_detector", Bright)
     arguments = ["--checkpoint", str(model), "--pairs", str(tmp_path / "pairs"), "--backend", "eager"]
     arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "1"]
     arguments += ["--detector", str(tmp_path / "blocks.pt"), "--boxes", str(boxes)]
