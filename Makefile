@@ -79,12 +79,13 @@ $(VENV)/dev: $(VENV)/run
 	@touch $@
 
 # The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.
+# addsitedir reads the .pth files of $(VENV), too, by which this project is found.
 $(RTX)/ready: $(VENV)/dev tests/trt/requirements.txt
 ifeq ($(shell uname -sm),Linux x86_64)
 	$(BIN)/python -m venv --clear $(RTX)
 	$(RTX)/bin/pip install -q --no-deps -r tests/trt/requirements.txt
 	rm -f $(RTX)/lib/python3*/site-packages/torch_tensorrt/lib/*.so
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> $$($(RTX)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth
 else
 	mkdir -p $(RTX)

@@ -156,7 +156,11 @@ def test_what_is_wrong_is_said(backends: Backends, fault: Callable[..., str]) ->
             "build --model tiny.pt --size 32x48 --backend tensorrt",
             "backend tensorrt: there is no NVIDIA GPU",
         ),
-        (2, "build --model tiny.pt --size 32x48 --precision int8", "precision int8: tiny.pt does not draw"),
+        (
+            2,
+            "build --model tiny.pt --size 32x48 --precision int8",
+            "precision int8: tiny.pt gives another picture",
+        ),
         (2, "qualify --model none.pt", "none.pt: no such checkpoint"),
         (2, "prune", "--max-gigabytes, --days or --all"),
         (2, "prune --days nan", "'nan' is no number above 0"),

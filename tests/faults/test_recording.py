@@ -327,6 +327,7 @@ def test_each_fault_of_a_disk_has_its_reason_and_leaves_no_litter(
         assert output.put_wait(picture(pts), cancelled=never)
     event = events.wait_for(lambda event: event.state == "retrying")
     stats.wait_dropped("output_failed", 36)
+    stats.wait_all_dropped(40)  # the last picture is dealt with, and nothing is being tried any more
     assert event.reason == reason
     assert list(tmp_path.iterdir()) == []
     failing.clear()

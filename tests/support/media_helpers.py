@@ -120,6 +120,12 @@ class WatchedStats(CameraStats):
             super().count_dropped(reason)
             self._changed.notify_all()
 
+    def wait_all_dropped(self, count: int) -> None:
+        """Wait until ``count`` were dropped, for whatever reasons."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: sum(self.snapshot().dropped.values()) >= count, WAIT)
+        assert came, self.snapshot().dropped
+
     def wait_dropped(self, reason: str, count: int) -> None:
         with self._changed:
             came = self._changed.wait_for(lambda: self.snapshot().dropped.get(reason, 0) >= count, WAIT)

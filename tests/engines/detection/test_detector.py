@@ -150,7 +150,11 @@ def _sorted(batch: list[list[Detection]]) -> list[Detection]:
 def test_boxes_are_those_of_predict(
     make_model: MakeModel, frames: np.ndarray, tmp_path: Path, design: str, settings: dict[str, Any]
 ) -> None:
-    path = make_model(design)
+    for _ in range(10):  # some random weights find too little to compare
+        path = make_model(design)
+        theirs = _predict(path, frames, tmp_path, **settings)
+        if all(len(found) >= 3 for found in theirs):
+            break
     mine = load_detector(
         path,
         confidence=settings.get("conf", 0.25),
@@ -158,7 +162,6 @@ def test_boxes_are_those_of_predict(
         end_to_end=settings.get("nms") is False,
         device="cpu",
     )(frames)
-    theirs = _predict(path, frames, tmp_path, **settings)
     assert all(len(found) >= 3 for found in theirs), "the reference found nothing to compare"
     _assert_same(mine, theirs)
 

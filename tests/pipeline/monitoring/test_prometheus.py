@@ -221,6 +221,7 @@ def test_the_process_is_among_them() -> None:
     assert values["process_open_fds", frozenset()] >= 3
 
 
+@pytest.mark.alone  # it measures time
 def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """In CPU time; looking for each secret by itself in each label took seconds."""
     names = [f"camera-{number:04}" for number in range(1000)]

@@ -302,7 +302,7 @@ def test_what_nobody_takes_is_not_decoded_and_what_is_decoded_is_as_good_as_ever
 
     monkeypatch.setattr("nightday.pipeline.sources.connection.open_input", open_input)
     # The watch goes by the real time.
-    monkeypatch.setattr("nightday.pipeline.media.ffmpeg.Watch.expect", lambda *_: None)
+    monkeypatch.setattr("nightday.pipeline.media.interruptible.Watch.expect", lambda *_: None)
     stats = CameraStats()
     clock = FakeClock(tick=0.004, most_waits=2)  # at each look: some 16 ms from packet to packet
     camera = Camera("rtsp://10.0.0.1/", clock=clock, slot=BusySlot(stats), stall_timeout=stall_timeout)

@@ -83,6 +83,7 @@ def test_a_file_is_flushed_now_and_then_and_when_it_is_complete(disk: Disk, tmp_
     assert disk.threads == {"flush"}
 
 
+@pytest.mark.alone  # it counts the process's files and threads
 def test_a_disk_that_takes_long_holds_up_no_picture_and_gathers_nothing(disk: Disk, tmp_path: Path) -> None:
     disk.free.clear()
     before = len(os.listdir("/proc/self/fd"))
