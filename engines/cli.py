@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .choices import MIN_SIDE, Backend, Precision
+from .distribution import program_version
 from .errors import CheckpointError, EngineError
-from .version import program_version
 
 # Exit statuses.
 DONE, FAILED, WRONG = 0, 1, 2

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from nightday.engines.install import INSTALL
-from nightday.engines.version import program_version
+from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact

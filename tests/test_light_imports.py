@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nightday.engines import version
-from nightday.engines.version import program_version
+from nightday.engines import distribution
+from nightday.engines.distribution import program_version
 
 HEAVY = ("torch", "av", "cv2", "numpy", "pydantic", "yaml", "rich", "uvicorn", "starlette", "openvino")
 COMMAND = f"""\
@@ -66,7 +66,7 @@ def test_each_command_tells_its_version(module: str) -> None:
 
 def test_the_version_is_the_installed_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert program_version() == importlib.metadata.version("nightday-stream")
-    monkeypatch.setattr(version, "DISTRIBUTION", "nightday-not-installed")
+    monkeypatch.setattr(distribution, "DISTRIBUTION", "nightday-not-installed")
     assert program_version() == "of a checkout that is not installed"
 
 
@@ -79,7 +79,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["", ".errors", ".choices", ".install", ".cli"])
+@pytest.mark.parametrize("module", ["", ".errors", ".choices", ".distribution", ".cli"])
 def test_the_engines_import_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, nightday.engines{module}; print([name for name in {OF_ENGINES} if name in sys.modules])"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from nightday.engines.distribution import program_version
 from nightday.engines.errors import NightdayError
-from nightday.engines.version import program_version
 
 from .arguments import PROGRAM, parse
 

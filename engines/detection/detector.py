@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .. import device_copies
 from ..device_copies import Pixels
+from ..distribution import INSTALL_DETECT
 from ..errors import DetectorError
-from ..install import INSTALL_DETECT
 from .detections import Detection
 from .letterbox import Letterbox, fit
 from .quiet_ultralytics import import_ultralytics

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NoReturn
 from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from nightday.engines.install import INSTALL_DETECT
+from nightday.engines.distribution import INSTALL_DETECT
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..outputs.registry import output_fault

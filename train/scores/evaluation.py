@@ -15,9 +15,9 @@ from nightday.engines import load_engine
 from nightday.engines.detection.detector import load_detector
 
 from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
+from .arguments import Arguments
 from .baselines import TFL_LABELS, baseline_pictures
 from .detection_scores import SURE, false_positives, read_boxes, score_detections
-from .evaluate import Arguments
 from .image_distances import FeatureMap
 from .scorer import HeldOut, Scorer, keep_mask
 

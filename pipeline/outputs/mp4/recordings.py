@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-from ...core.camera_url import CameraUrl
 
 # What strftime makes of each code that a name can be read back from. strptime, which knows the locale's names of
 # months and days, decides in the end.
@@ -37,14 +35,6 @@ class Recording:
     def path(self) -> Path:
         """Where it is."""
         return self.folder / self.name
-
-
-def recordings(outputs: Iterable[CameraUrl]) -> set[Path]:
-    """Files there are now that the file outputs among ``outputs`` could have written.
-
-    A recording never writes over a file, so the files that are new between two calls were recorded in between.
-    """
-    return {found.path for output in outputs if output.is_file for found in recorded(output.path)}
 
 
 def recorded(template: Path) -> list[Recording]:

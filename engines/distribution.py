@@ -1,10 +1,15 @@
-"""The version of this program."""
+"""This program as a package: its version, and how to install it and what it may lack."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
 DISTRIBUTION = "nightday-stream"
+
+# The package is on no index, only in its checkout.
+INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
+INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
+INSTALL_INT8 = INSTALL.replace("-e .", "-e '.[int8]'")
 
 
 def program_version() -> str:
