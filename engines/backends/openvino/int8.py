@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ... import child_process
 from ...errors import EngineError
-from ..distribution import INSTALL_INT8
+from ...distribution import INSTALL_INT8
 
 _INPUTS = "inputs.npz"
 

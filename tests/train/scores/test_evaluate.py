@@ -98,7 +98,7 @@ def test_the_command_lists_all_and_draws(
     assert main(arguments) == 0
     out = capsys.readouterr().out
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "output", str(model)]
+    assert [s["method"].split()[0] for s in scores] == ["night", "gamma", "CLAHE", "showing", str(model)]
     assert f"{scores[-1]['psnr_foreground']:.2f}" in out
     best = baseline_scores(nights, days, background)
     for got, want in zip(scores, best, strict=False):
@@ -200,7 +200,7 @@ def test_a_detector_is_scored_on_the_day_the_night_and_the_outputs(
         1,
         0,
     )
-    assert scores["night"]["ap50"] == scores["output"]["ap50"] == 0
+    assert scores["night"]["ap50"] == scores["showing"]["ap50"] == 0
     boxes.write_text("frame,x1,y1,x2,y2\n77,0,0,9,9\n")
     assert main(arguments) == 2
     assert "no box of frames 0 to 3" in capsys.readouterr().err
