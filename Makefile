@@ -18,7 +18,7 @@ CV2_PACKAGES := libgl1 libglib2.0-0
 # Processes that run tests. Many tests wait, so make test uses more processes than a small machine has cores.
 CHECK_WORKERS ?= 2
 TEST_WORKERS ?= 3
-PYTEST := $(BIN)/pytest -q --dist worksteal
+PYTEST := $(BIN)/pytest -q --dist loadgroup
 
 .PHONY: demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:

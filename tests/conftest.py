@@ -29,16 +29,20 @@ MARKED_BY_USE = {
     },
     "alone": {"tests.faults.usage.Usage"},
 }
+# OpenVINO's threads are pinned to cores and spin while they wait. Two processes that use it at a time share the same
+# cores and take many times as long, so when several processes run the tests, one of them runs all of these.
+ONE_PROCESS = {
+    "nightday.engines.selection.load.load_engine",
+    "nightday.engines.selection.load.CandidateEngines",
+    "nightday.engines.backends.openvino.engine.OpenVinoEngine",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the markers of what it uses, and put first the tests that share one long conversion.
-
-    When several processes run the tests, what comes first is the last that another process takes over, so the
-    conversion is done once.
-    """
-    items.sort(key=lambda item: "trt" not in item.path.parts)
+    """Give each test the markers of what it uses, and the name of its group to those that one process runs."""
     for item in items:
+        if "trt" in item.path.parts:  # they share one long conversion
+            item.add_marker(pytest.mark.xdist_group("tensorrt"))
         if isinstance(item, pytest.Function):
             fixtures = [
                 fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known
@@ -47,6 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for marker, names in MARKED_BY_USE.items():
                 if used & names:
                     item.add_marker(marker)
+            if used & ONE_PROCESS:
+                item.add_marker(pytest.mark.xdist_group("openvino"))
+    # The longest group first, so that nothing waits for it at the end.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def _full_name(thing: object) -> str:

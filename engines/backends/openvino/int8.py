@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import child_process
-from ...errors import EngineError
 from ...distribution import INSTALL_INT8
+from ...errors import EngineError
 
 _INPUTS = "inputs.npz"
 
