@@ -38,6 +38,7 @@ ONE_PROCESS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the markers of what it uses, and the name of its group to those that one process runs."""
     for item in items:
