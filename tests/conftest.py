@@ -38,24 +38,20 @@ ONE_PROCESS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the markers of what it uses, and the name of its group to those that one process runs."""
-    for item in items:
-        if "trt" in item.path.parts:  # they share one long conversion
-            item.add_marker(pytest.mark.xdist_group("tensorrt"))
-        if isinstance(item, pytest.Function):
-            fixtures = [
-                fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known
-            ]
-            used = {_full_name(thing) for thing in reached([item.function, *fixtures])}
-            for marker, names in MARKED_BY_USE.items():
-                if used & names:
-                    item.add_marker(marker)
-            if used & ONE_PROCESS:
-                item.add_marker(pytest.mark.xdist_group("openvino"))
-    # The longest group first, so that nothing waits for it at the end.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a test the markers of what it uses, and the name of its group if one process is to run that whole."""
+    if "trt" in item.path.parts:  # they share one long conversion
+        item.add_marker(pytest.mark.xdist_group("tensorrt"))
+    if isinstance(item, pytest.Function):
+        fixtures = [
+            fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known
+        ]
+        used = {_full_name(thing) for thing in reached([item.function, *fixtures])}
+        for marker, names in MARKED_BY_USE.items():
+            if used & names:
+                item.add_marker(marker)
+        if used & ONE_PROCESS:
+            item.add_marker(pytest.mark.xdist_group("openvino"))
 
 
 def _full_name(thing: object) -> str:
