@@ -40,7 +40,8 @@ ONE_PROCESS = {
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Give a test the markers of what it uses, and the name of its group if one process is to run that whole."""
-    if "trt" in item.path.parts:  # they share one long conversion
+    of_tensorrt = "trt" in item.path.parts
+    if of_tensorrt:  # they share one long conversion
         item.add_marker(pytest.mark.xdist_group("tensorrt"))
     if isinstance(item, pytest.Function):
         fixtures = [
@@ -50,7 +51,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         for marker, names in MARKED_BY_USE.items():
             if used & names:
                 item.add_marker(marker)
-        if used & ONE_PROCESS:
+        if used & ONE_PROCESS and not of_tensorrt:
             item.add_marker(pytest.mark.xdist_group("openvino"))
 
 
