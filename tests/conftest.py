@@ -53,6 +53,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
                 item.add_marker(marker)
         if used & ONE_PROCESS and not of_tensorrt:
             item.add_marker(pytest.mark.xdist_group("openvino"))
+        # What compiles engines, loads a detector, trains on footage or breaks things on purpose takes seconds.
+        if used & ONE_PROCESS or {"faults", "train", "detection"} & set(item.path.parts):
+            item.add_marker(pytest.mark.slow)
 
 
 def _full_name(thing: object) -> str:
