@@ -81,10 +81,7 @@ def run(
 
 
 class Runtime:
-    """All cameras and the workers they share. ``run`` is for one thread; what is seen from outside for any.
-
-    See ``run`` for the arguments.
-    """
+    """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``."""
 
     def __init__(
         self,
@@ -125,16 +122,14 @@ class Runtime:
         )
         self._pool = self._new_pool()
 
-    # --- seen from outside ----------------------------------------------------------------------------------
-
     def cameras(self) -> tuple[CameraStatus, ...]:
         """Every camera's state now, in the configuration's order."""
         return tuple(camera.status() for camera in self._cameras)
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""
-        engines = {id(camera.channel.engine): camera.channel.engine for camera in self._cameras}.values()
-        return [engine.info for engine in engines if engine is not None]
+        engines = [camera.channel.engine for camera in self._cameras]
+        return [engine.info for engine in {id(one): one for one in engines if one is not None}.values()]
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of the last frame of each camera that has a generator and has sent one."""
@@ -151,8 +146,6 @@ class Runtime:
         if not self._warm:  # the workers start after that
             return now - self._beat_at < WARM_WITHIN
         return self._pool.is_alive() and now - self._pool.beat_at < STUCK and now - self._beat_at < STUCK
-
-    # --- the run --------------------------------------------------------------------------------------------
 
     def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
         """See the function ``run``."""
