@@ -223,7 +223,7 @@ def test_the_process_is_among_them() -> None:
 
 @pytest.mark.alone  # it measures time
 def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In CPU time; looking for each secret by itself in each label took seconds."""
+    """Less CPU time than all else; looking for each secret by itself in each label took several times as long."""
     names = [f"camera-{number:04}" for number in range(1000)]
     run = FakeRun(stats={name: CameraStats() for name in names})
     for number, name in enumerate(names):
@@ -240,7 +240,7 @@ def test_secrets_of_a_thousand_cameras_cost_a_scrape_little(monkeypatch: pytest.
     monkeypatch.setattr(metrics_module, "redact", lambda text: text)
     without = min(scrape() for _ in range(3))
     print(f"{with_masks:.3f} s, {without:.3f} s of it for other things than masks")
-    assert with_masks - without < 0.3
+    assert with_masks < 2 * without
 
 
 def test_copies_of_frames_are_there_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
