@@ -19,6 +19,8 @@ CV2_PACKAGES := libgl1 libglib2.0-0
 CHECK_WORKERS ?= 2
 TEST_WORKERS ?= 3
 PYTEST := $(BIN)/pytest -q --dist loadgroup
+# Each of the many processes that tests start would otherwise compile the code again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:

@@ -26,6 +26,8 @@ DropReason = Literal[
     "loop_failed",
     "decode_error",
 ]
+TOO_SLOW: tuple[DropReason, ...] = ("overload", "stale", "skipped")
+"""Reasons that a faster machine, fewer cameras or smaller pictures would take away."""
 Collected = Literal["day", "night", "failed"]
 """A picture collected for training: by day, by night, or lost because it could not be written."""
 Stage = Literal["translated", "output"]

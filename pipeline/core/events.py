@@ -156,6 +156,8 @@ NoticeName = Literal[
     "http_lost",
     "nvdec_missing",
     "nvenc_missing",
+    "overload",
+    "overload_over",
     "password_in_arguments",
     "reload_refused",
     "reloaded",

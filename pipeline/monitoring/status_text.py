@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from ..core.counters import DropReason
+from ..core.counters import TOO_SLOW, DropReason
 from ..core.status import CameraStatus
 from .api import state_json
 from .log_stream import Screen
@@ -29,8 +29,6 @@ DROPPED: dict[DropReason, str] = {
     "loop_failed": "were lost with a worker that failed",
     "decode_error": "were damaged",
 }
-# Reasons that a faster machine, fewer cameras or smaller pictures would take away.
-_TOO_SLOW: tuple[DropReason, ...] = ("overload", "stale", "skipped")
 # Share of the decoded frames from which on so many dropped ones are worth a word.
 _MANY = 0.05
 
@@ -91,7 +89,7 @@ def _camera_text(camera: CameraStatus, rate: float) -> str:
             words.append("night" if camera.night else "day")
     dropped = camera.stats.dropped
     if dropped:
-        slow = sum(dropped.get(reason, 0) for reason in _TOO_SLOW)
+        slow = sum(dropped.get(reason, 0) for reason in TOO_SLOW)
         why = " (this machine is too slow)" if slow > _MANY * max(camera.stats.decoded, 1) else ""
         words.append(f"{sum(dropped.values())} dropped{why}")
     words += [f"output {output}" for output in camera.outputs_in_trouble]

@@ -25,6 +25,7 @@ from .commands import CommandQueue
 from .endpoint import HttpEndpoint
 from .engine_swap import end_probations, prepare_all
 from .outcome import Cause, Outcome
+from .overload import OverloadWatch
 from .reload import Reload
 from .saving import PictureSaver, RecordedFiles
 from .shutdown import failure_of, shut_down, without_pictures
@@ -109,6 +110,7 @@ class Runtime:
         self._bus = EventBus(to_log, self.events.count, self._recorded.note)
         self._endpoint = HttpEndpoint(self, self._bus.publish)
         self._saver = PictureSaver()
+        self._overload = OverloadWatch(self._bus.publish)
         self._cameras = Cameras(
             setup, ready=self._ready, commands=self._commands, publish=self._bus.publish, clock=self._clock
         )
@@ -240,6 +242,8 @@ class Runtime:
                 self._beat_at = now
                 if self.beating():
                     self._notifier.alive()
+                if self._overload.due(now):
+                    self._overload.look(self.cameras(), now=now, frame_seconds=self._pool.frame_seconds())
 
     def _mend(self) -> bool:
         """Start again what died of a fault of ours; False when that happens too often."""

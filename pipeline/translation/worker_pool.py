@@ -125,6 +125,18 @@ class WorkerPool(threading.Thread):
             if self.is_alive():
                 self._hire()
 
+    def frame_seconds(self) -> dict[str, float]:
+        """What one frame of each camera, by name, usually takes its engine, where that is known."""
+        with self._ready:
+            serving = [(channel.name, channel.size, channel.engine) for channel in self._channels.values()]
+        known = {}
+        for name, size, engine in serving:
+            usual = self.times.usual(engine) if engine is not None else {}
+            own = [seconds / count for (count, *shape), seconds in usual.items() if (*shape,) == size]
+            if own:
+                known[name] = min(own)
+        return known
+
     def _hire(self) -> None:
         """Have a worker for each call that the engine with the most takes at once; under ``ready``."""
         wanted = max((calls_of(channel.engine) for channel in self._channels.values()), default=1)
