@@ -54,7 +54,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         if used & ONE_PROCESS and not of_tensorrt:
             item.add_marker(pytest.mark.xdist_group("openvino"))
         # What compiles engines, loads a detector, trains on footage or breaks things on purpose takes seconds.
-        if used & ONE_PROCESS or {"faults", "train", "detection"} & set(item.path.parts):
+        if used & ONE_PROCESS or {"backends", "detection", "faults", "train"} & set(item.path.parts):
             item.add_marker(pytest.mark.slow)
 
 

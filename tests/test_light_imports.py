@@ -101,6 +101,7 @@ except SystemExit as end:
     assert said.endswith("0 []\n")
 
 
+@pytest.mark.slow
 def test_what_is_public_is_imported_when_it_is_asked_for() -> None:
     code = """
 import sys

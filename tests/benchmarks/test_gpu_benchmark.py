@@ -273,6 +273,7 @@ def test_loading_is_measured_against_building(monkeypatch: pytest.MonkeyPatch) -
     assert row["loaded / built"] == row["loaded_s"] / row["built_s"]
 
 
+@pytest.mark.slow
 def test_a_part_goes_on_without_what_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(kind: str, *_: Any, **__: Any) -> Any:
         if kind != "eager":

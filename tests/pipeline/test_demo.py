@@ -69,6 +69,7 @@ def test_a_value_of_set_goes_before_the_demos_own(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == '--set: cameras[1].url: "nowhere.mp4": no such file\n'
 
 
+@pytest.mark.slow
 def test_it_runs_anywhere_and_says_what_it_wrote(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     eager = ["--set", "engine.backend=eager", "--set", "http.port=0"]
     assert main(["--demo", "--duration", "3", *eager]) == 0

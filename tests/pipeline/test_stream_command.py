@@ -175,6 +175,7 @@ class TestBadInput:
         assert said in error
         assert SECRET not in error
 
+    @pytest.mark.slow
     def test_as_a_process(self) -> None:
         write(gate(url=f"rtps://viewer:{SECRET}@10.0.0.5/s", outputs=["a.avi"]))
         done = subprocess.run(
@@ -193,6 +194,7 @@ class TestBadInput:
         assert SECRET not in done.stderr
 
 
+@pytest.mark.slow
 def test_check_prints_the_resolved_configuration_with_secrets_masked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
@@ -253,6 +255,7 @@ def test_a_hangup_before_the_cameras_run_reloads_once_they_do(
     assert "reloaded: 0 cameras changed, 0 added, 0 removed, 1 untouched" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.mp4").write_text("no video")
     write(gate(url="text.mp4"))
@@ -304,6 +307,7 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on_and_told
         assert problem.startswith(start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.Signals) -> None:
     make_clip(Path("clip.mp4"), 30)
@@ -504,6 +508,7 @@ def test_a_log_that_nobody_reads_holds_up_nobody_and_tells_later_what_it_lost(
     assert "read again" in lines[-1]
 
 
+@pytest.mark.slow
 def test_a_process_whose_words_nobody_reads_does_its_work_and_ends(folder: Path) -> None:
     write(gate(translate="never", model=None, pace="fast", outputs=["out.mp4"]))
     ends = [os.pipe(), os.pipe()]
@@ -529,6 +534,7 @@ def test_a_process_whose_words_nobody_reads_does_its_work_and_ends(folder: Path)
     assert len(packet_pts(folder / "out.mp4")) == 243
 
 
+@pytest.mark.slow
 def test_a_process_whose_reader_is_gone_ends_quietly() -> None:
     write(gate(translate="never", model=None, pace="fast"))
     read, end = os.pipe()

@@ -90,6 +90,7 @@ class Changed(ast.NodeTransformer):
         return ast.Pass() if self._here() else node
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_every_change_of_code_counts(path: Path) -> None:
     source = path.read_text()

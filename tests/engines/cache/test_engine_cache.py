@@ -151,6 +151,7 @@ def start(cache: EngineCache) -> Iterator[Callable[[str], Process]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_two_processes_build_once(start: Callable[[str], Process]) -> None:
     first = start("first")
     assert first.hear() == "building"
@@ -161,6 +162,7 @@ def test_two_processes_build_once(start: Callable[[str], Process]) -> None:
     assert second.hear() == "whole, of first"
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_built_is_not_loaded(
     cache: EngineCache, start: Callable[[str], Process]
 ) -> None:
@@ -178,6 +180,7 @@ def test_what_a_killed_process_built_is_not_loaded(
     assert not list(cache.folder.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_what_is_being_built_is_not_pruned(cache: EngineCache, start: Callable[[str], Process]) -> None:
     other = replace(KEY, precision="fp32")
     cache.fetch(other, Builder())

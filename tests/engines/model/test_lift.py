@@ -247,6 +247,7 @@ def test_a_size_between_whole_cells_lines_up() -> None:
     assert np.abs(out[:, 20:-20] - ramp[:, 20:-20]).max() < 1.5
 
 
+@pytest.mark.slow
 def test_one_graph_for_any_batch(rng: np.random.Generator) -> None:
     lifted = module_for(NightToDay(TINY).eval(), 432, 771)
     frames = torch.from_numpy(rng.integers(0, 256, (3, 432, 771, 3), dtype=np.uint8))

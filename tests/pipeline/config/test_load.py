@@ -235,6 +235,7 @@ def test_a_fault_in_defaults_is_told_once(faults: Faults) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_more_cameras_than_one_process_takes(faults: Faults) -> None:
     text = "cameras:\n" + "  - {}\n" * 1001 + f"defaults: {{{', '.join(f'k{n}: 1' for n in range(5000))}}}\n"
     assert faults(text) == ["cameras.yaml:1: cameras: 1001 cameras are more than the 1000 one process takes"]

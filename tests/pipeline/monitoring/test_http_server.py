@@ -837,6 +837,7 @@ class TestSlowClients:
             for connection in hanging:
                 connection.close()
 
+    @pytest.mark.slow
     def test_memory_does_not_grow_with_them(self, start: Start) -> None:
         server = start(limits={"most_connections": 16, "time_limit": 3600.0})
         head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (LARGEST_HEAD - 100)

@@ -154,6 +154,7 @@ def send_all(output: Output, pictures: list[Picture]) -> None:
         never.wait(1 / RATE)
 
 
+@pytest.mark.slow
 def test_a_receiver_gets_every_picture_with_its_pts(port: int, tmp_path: Path) -> None:
     events, stats = OutputEvents(), WatchedStats()
     base = Fraction(1, 12_800)
@@ -173,6 +174,7 @@ def test_a_receiver_gets_every_picture_with_its_pts(port: int, tmp_path: Path) -
     assert stats.snapshot().dropped == {}
 
 
+@pytest.mark.slow
 def test_a_receiver_joins_in_mid_stream_at_a_key_frame(
     port: int, tmp_path: Path, encoded: list[tuple[int, bool]]
 ) -> None:
@@ -190,6 +192,7 @@ def test_a_receiver_joins_in_mid_stream_at_a_key_frame(
     assert ffmpeg_complaints(tmp_path / "out.ts") == ""
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_not_there_costs_nothing_and_all_outputs_share_one_encode(
     port: int, tmp_path: Path, encoded: list[tuple[int, bool]]
 ) -> None:
@@ -208,6 +211,7 @@ def test_a_receiver_that_is_not_there_costs_nothing_and_all_outputs_share_one_en
         assert stats.snapshot().dropped == {}
 
 
+@pytest.mark.slow
 def test_a_new_size_begins_a_new_stream_on_the_same_port(port: int, tmp_path: Path) -> None:
     events, stats = OutputEvents(), WatchedStats()
     small = [picture(number * FRAME, size=(64, 48)) for number in range(1, 31)]
@@ -272,6 +276,7 @@ def test_a_multicast_group_is_sent_to_with_the_ttl_asked_for() -> None:
         assert address[:2] == (host, 1234)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_down_is_tried_again(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine, down = udp._open_socket, threading.Event()
     down.set()

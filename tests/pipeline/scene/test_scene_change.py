@@ -144,6 +144,7 @@ def test_a_lorry_that_stands_in_half_of_the_view_is_no_change(
     assert camera.show(clip(name), SETTLED)[0] is None
 
 
+@pytest.mark.slow
 def test_a_lorry_softer_than_what_it_hides_is_no_lost_focus() -> None:
     rng = np.random.default_rng(3517988308)  # its pattern comes to resemble the reference
     camera = Camera(rng)
@@ -184,6 +185,7 @@ def test_black_white_and_foggy_pictures_say_nothing(camera: Camera) -> None:
     assert camera.show(clip(DAY), SETTLED)[0] is None
 
 
+@pytest.mark.slow
 def test_a_slow_sun_is_followed(camera: Camera, rng: np.random.Generator) -> None:
     """A shadow with sharp edges that crosses the whole view in 12 minutes."""
     camera.show(clip(DAY), SETTLED)
@@ -248,6 +250,7 @@ def test_a_camera_moved_by_night_is_told_by_night(camera: Camera) -> None:
     )  # what it knew of days is forgotten
 
 
+@pytest.mark.slow
 def test_it_takes_its_time_by_looks_and_by_seconds(rng: np.random.Generator) -> None:
     for every in (0.1, 2.0, 60.0):
         watch, seconds, looks = SceneWatch(), 0.0, 0

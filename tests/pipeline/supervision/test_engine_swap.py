@@ -495,6 +495,7 @@ def test_an_engine_that_cannot_be_prepared_changes_nothing(heard: Heard) -> None
     assert new.batches == []
 
 
+@pytest.mark.slow
 def test_only_the_cameras_whose_model_has_another_path_change_their_engine(heard: Heard) -> None:
     make_clip(Path("night.mp4"), 30)
     entry = {"loop": True, "pace": "realtime"}
@@ -555,6 +556,7 @@ def test_a_camera_added_meanwhile_is_on_probation_too_and_a_third_engine_has_the
     assert not any("engine_error" in status.stats.dropped for status in run.outcome.cameras)
 
 
+@pytest.mark.slow
 def test_what_a_model_made_of_the_night_goes_with_a_swap_and_again_with_a_roll_back(
     heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -618,6 +620,7 @@ def test_a_reload_asked_for_during_a_reload_comes_after_it(heard: Heard) -> None
     assert run._setups == []
 
 
+@pytest.mark.slow
 def test_real_checkpoints_are_swapped_when_the_file_changed_and_a_bad_one_changes_nothing(
     heard: Heard,
 ) -> None:
@@ -657,6 +660,7 @@ def test_real_checkpoints_are_swapped_when_the_file_changed_and_a_bad_one_change
     assert ffmpeg_complaints(Path("out.mp4")) == ""
 
 
+@pytest.mark.slow
 def test_the_command_itself_holds_on_to_no_engine_that_was_swapped_out(
     heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

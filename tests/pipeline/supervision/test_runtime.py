@@ -412,6 +412,7 @@ def test_workers_that_die_once_is_started_again(
     ]
 
 
+@pytest.mark.slow
 def test_a_dead_output_is_replaced_and_a_camera_that_keeps_losing_it_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -118,6 +118,7 @@ def service(tmp_path: Path) -> Service:
     return Service(tmp_path)
 
 
+@pytest.mark.slow
 def test_systemd_hears_of_its_state_and_a_hangup_reloads(service: Service) -> None:
     service.write(gate={"outputs": ["gate.mp4"]}, yard={})
     with service:

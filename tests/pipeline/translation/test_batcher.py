@@ -260,6 +260,7 @@ def test_a_read_only_result_can_be_drawn_on() -> None:
     picture[0, 0] = 1
 
 
+@pytest.mark.slow
 def test_under_load_batches_fill_by_themselves() -> None:
     """32 cameras of 25 fps and an engine of 800 fps in batches of 16: none of it is left unused."""
     row = batching.run("gpu", 32, window=True, seconds=2.0, seed=random.randrange(2**32))

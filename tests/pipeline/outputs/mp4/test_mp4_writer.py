@@ -58,6 +58,7 @@ def recordings(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.mp4"), key=lambda path: packet_pts(path)[0])
 
 
+@pytest.mark.slow
 def test_pts_and_time_base_of_the_clip_are_kept_and_the_pictures_too(tmp_path: Path) -> None:
     writer = SegmentWriter(template=str(tmp_path / "a" / "b" / "clip.mp4"))
     pictures = []
@@ -168,6 +169,7 @@ def test_the_file_says_how_to_tell_generated_pictures_if_any_may_come(
     assert tags == ({"comment": note} if generated else {})
 
 
+@pytest.mark.slow
 def test_after_sigkill_all_but_the_last_two_seconds_play(tmp_path: Path) -> None:
     """A process writes 25 fps pictures without end, says each PTS once written, and is killed under way."""
     script = (

@@ -144,6 +144,7 @@ def test_a_dead_server_is_refused_and_never_holds_offer(caplog: pytest.LogCaptur
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_holds_nobody_else_up() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
