@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 
 from nightday.engines.backends.base import Engine
@@ -14,6 +15,10 @@ from .channel import Channel
 
 # Seconds without a frame after which `next` returns, so that whoever calls it can show that it is alive.
 IDLE = 0.5
+# Turns that a camera may have while a frame of another waits for its next turn, and the seconds after which it need not
+# wait for that any longer.
+TURNS_AHEAD = 2
+HELD_MOST = 1.0
 
 Taken = tuple[Channel, Frame]
 """A frame, and the channel whose slot it was in: by the time it is worked off another may have its camera's name."""
@@ -35,6 +40,11 @@ class Batcher:
     First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
     alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
     few milliseconds behind would be the youngest for ever.
+
+    Frames that need no engine take the processor from those that do. So that all cameras slow down alike when it is too
+    slow, none gets more than ``TURNS_AHEAD`` turns while a frame of another waits; but none waits for that for more
+    than about ``HELD_MOST`` seconds, so a camera whose engine hangs holds up nobody. A file at its fastest always has a
+    frame that waits: it is waited for by nobody.
 
     Args:
         ready: the condition the slots share.
@@ -62,7 +72,8 @@ class Batcher:
         self._clock = clock
         self._delay = BatchDelay()
         self._last_kind: dict[str, Hashable] = {}
-        self._last_turn: dict[str, int] = {}
+        self._turns: dict[str, deque[int]] = {}  # the last few of each camera
+        self._last_turn_at: dict[str, float] = {}
         self._turn = 0
         # Channels with a frame in a batch, and the engine it is for.
         self._under_way: dict[Channel, Engine | None] = {}
@@ -76,7 +87,7 @@ class Batcher:
     def remove(self, name: str) -> None:
         """Take no more frames of camera ``name``."""
         with self._ready:
-            for known in (self._channels, self._last_kind, self._last_turn):
+            for known in (self._channels, self._last_kind, self._turns, self._last_turn_at):
                 known.pop(name, None)
             self._delay.forget(name)
 
@@ -116,11 +127,27 @@ class Batcher:
 
     def _pending(self) -> list[str]:
         """The cameras with a frame that can be worked on now."""
+        waiting = {name: channel for name, channel in self._channels.items() if channel.slot.pending}
+        slowest = min(
+            (self._last_turn(name) for name, channel in waiting.items() if not channel.lossless), default=0
+        )
         return [
             name
-            for name, channel in self._channels.items()
-            if channel.slot.pending and channel not in self._under_way and self._has_room(channel.engine)
+            for name, channel in waiting.items()
+            if channel not in self._under_way
+            and self._has_room(channel.engine)
+            and not self._is_ahead(name, slowest)
         ]
+
+    def _last_turn(self, name: str) -> int:
+        return self._turns[name][-1] if name in self._turns else 0
+
+    def _is_ahead(self, name: str, slowest: int) -> bool:
+        """Whether a camera has had all the turns it may have since turn ``slowest``, and has to wait."""
+        turns = self._turns.get(name, ())
+        if len(turns) < TURNS_AHEAD or turns[0] <= slowest:
+            return False
+        return self._clock.monotonic() - self._last_turn_at[name] < HELD_MOST
 
     def _has_room(self, engine: Engine | None) -> bool:
         busy = sum(one is engine for one in self._under_way.values())
@@ -146,7 +173,7 @@ class Batcher:
         return sorted(
             names,
             key=lambda name: (
-                self._last_turn.get(name, 0),
+                self._last_turn(name),
                 -(self._channels[name].slot.peek_age(now) or 0.0),
             ),
         )
@@ -175,7 +202,8 @@ class Batcher:
                 wanted = kind
             taken += 1
             self._turn += 1
-            self._last_turn[name] = self._turn
+            self._turns.setdefault(name, deque(maxlen=TURNS_AHEAD)).append(self._turn)
+            self._last_turn_at[name] = now
             batches.setdefault(kind, []).append((channel, frame))
         return list(batches.values())
 

@@ -17,7 +17,7 @@ from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.latest_slot import LatestSlot
-from nightday.pipeline.translation.batcher import IDLE, Batcher
+from nightday.pipeline.translation.batcher import HELD_MOST, IDLE, Batcher
 from nightday.pipeline.translation.channel import Channel
 from nightday.pipeline.translation.engine_call import call_engine, translate
 from tests.support.engines import EngineStub
@@ -44,11 +44,12 @@ class Yard:
         self.ready = threading.Condition()
         self.channels = {name: self._line(name) for name in names}
         self.closed = threading.Event()
+        self.clock = StillClock()
         self.batcher = Batcher(
             ready=self.ready,
             max_batch=max_batch,
             kind=lambda _, frame: (frame.video.width, frame.video.height),
-            clock=StillClock(),
+            clock=self.clock,
         )
         for channel in self.channels.values():
             self.batcher.add(channel)
@@ -147,6 +148,46 @@ def test_a_frame_for_each_call_that_the_engine_takes_at_once() -> None:
     assert yard.next() == [["b"]]  # a's older frame waits for the one before it
     yard.batcher.done(first)
     assert yard.next() == [["a"]]
+
+
+def test_who_needs_no_engine_does_not_run_ahead_of_who_waits_for_one() -> None:
+    """Two turns for one of the slowest, whichever worker is free; and none is held up for longer than a second."""
+    yard = Yard("abn")
+    yard.channels["n"].engine = Lanes()
+    yard.put("n", at=1)
+    slow = yard.batcher.next(yard.closed)  # a worker is busy with it from now on
+    yard.put("n", at=2)
+    served: list[str] = []
+    for step in range(10):
+        for camera in "ab":
+            yard.put(camera, at=3 + step)
+        with yard.ready:
+            pending = yard.batcher._pending()
+        if pending:
+            served += [camera for batch in yard.next() for camera in batch]
+    assert sorted(served) == ["a", "a", "b", "b"]
+    yard.batcher.done(slow)
+    assert yard.next() == [["n"]]
+    assert sorted(camera for batch in yard.next() for camera in batch) == ["a", "b"]
+    yard.put("n", at=30)
+    slow = yard.batcher.next(yard.closed)  # and it hangs
+    yard.put("n", at=31)
+    for second in range(1, 4):
+        for camera in "ab":
+            yard.put(camera, at=31 + second)
+        yard.clock.now += HELD_MOST
+        assert sorted(camera for batch in yard.next() for camera in batch) == ["a", "b"]
+
+
+def test_nobody_waits_for_a_file_that_goes_as_fast_as_it_can() -> None:
+    yard = Yard("an")
+    yard.channels["n"].engine, yard.channels["n"].lossless = Lanes(), True
+    yard.put("n", at=1)
+    yard.batcher.next(yard.closed)
+    yard.put("n", at=2)
+    for step in range(10):
+        yard.put("a", at=3 + step)
+        assert yard.next() == [["a"]]
 
 
 def test_any_other_engine_has_one_batch_at_a_time() -> None:
