@@ -15,8 +15,8 @@ from .channel import Channel
 
 # Seconds without a frame after which `next` returns, so that whoever calls it can show that it is alive.
 IDLE = 0.5
-# Turns that a camera may have while a frame of another waits for its next turn, and the seconds after which it need not
-# wait for that any longer.
+# Turns that a camera may have while a frame of another waits for its next turn, and the seconds after which it need
+# not wait for that any longer.
 TURNS_AHEAD = 2
 HELD_MOST = 1.0
 
@@ -41,10 +41,10 @@ class Batcher:
     alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
     few milliseconds behind would be the youngest for ever.
 
-    Frames that need no engine take the processor from those that do. So that all cameras slow down alike when it is too
-    slow, none gets more than ``TURNS_AHEAD`` turns while a frame of another waits; but none waits for that for more
-    than about ``HELD_MOST`` seconds, so a camera whose engine hangs holds up nobody. A file at its fastest always has a
-    frame that waits: it is waited for by nobody.
+    Frames that need no engine take the processor from those that do. So that all cameras slow down alike when it is
+    too slow, none gets more than ``TURNS_AHEAD`` turns while a frame of another waits; but none waits for that for
+    more than about ``HELD_MOST`` seconds, so a camera whose engine hangs holds up nobody. A file at its fastest
+    always has a frame that waits: nobody waits for it.
 
     Args:
         ready: the condition the slots share.
