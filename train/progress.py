@@ -22,10 +22,9 @@ _LINE_EVERY, _BAR_EVERY = 30.0, 0.2
 class Steps:
     """Says what is being done, step after step; made by ``showing``."""
 
-    def __init__(
-        self, console: Console, bar: Progress, task: TaskID, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._console, self._bar, self._task, self._clock = console, bar, task, clock
+    def __init__(self, console: Console, bar: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._bar, self._clock = console, bar, clock
+        self._task: TaskID | None = None
         self._what = ""
         self._told = 0.0
 
@@ -38,7 +37,10 @@ class Steps:
         """
         self._what, self._told = what, self._clock()
         if self._console.is_terminal:
-            self._bar.reset(self._task, total=None, description=what, visible=True)
+            # A new task: rich cannot take a task's total away.
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(what, total=None)
         elif at_once:
             self._say(what)
 
@@ -48,7 +50,7 @@ class Steps:
         if now - self._told < (_BAR_EVERY if self._console.is_terminal else _LINE_EVERY):
             return
         self._told = now
-        if self._console.is_terminal:
+        if self._task is not None:
             self._bar.update(self._task, completed=done, total=of)
         else:
             self._say(f"{self._what}: {done} of {of}")
@@ -74,4 +76,4 @@ def showing(console: Console | None = None) -> Iterator[Steps]:
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield Steps(console, bar, bar.add_task("", total=None, visible=False))
+        yield Steps(console, bar)

@@ -25,6 +25,8 @@ MEDIAN_FRAMES = 101
 MAX_FRAMES = 2000
 # Bytes of the frames that a median looks at in one go. All at once would take as much memory again as they do.
 _MEDIAN_BYTES = 1 << 20
+# Bytes of pictures that lie in memory together, see ``_Store``.
+_BLOCK_BYTES = 16 << 20
 # Files that cannot be read which are named one by one.
 _NAMED = 3
 
@@ -138,10 +140,10 @@ def _read_files(
     """At most ``max_frames`` frames of the files, evenly spread; what cannot be read is added to ``faults``."""
     if not files:
         raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
-    before = {*faults}
+    before, store = {*faults}, _Store()
     counts = {path: _count(path, faults) for path in files}
     parts = [
-        Part(count, partial(_picture_frames if is_picture(path) else _clip_frames, path, faults))
+        Part(count, partial(_picture_frames if is_picture(path) else _clip_frames, path, faults, store.keep))
         for path, count in counts.items()
     ]
     frames = read_evenly(parts, max_frames, progress)
@@ -178,7 +180,31 @@ def _count(path: Path, faults: dict[Path, str]) -> int:
     return 0
 
 
-def _clip_frames(path: Path, faults: dict[Path, str]) -> Iterator[Callable[[], tuple[Path, Image]]]:
+class _Store:
+    """Copies pictures into large blocks of memory.
+
+    Kept where decoding left them they would lie between what is let go meanwhile, and gaps would remain that no other
+    picture fits into: up to a sixth of the memory.
+    """
+
+    def __init__(self) -> None:
+        self._free = np.empty((0, 0, 0, 3), np.uint8)
+
+    def keep(self, image: Image) -> Image:
+        """The same picture, as part of a block."""
+        if not len(self._free) or self._free.shape[1:] != image.shape:
+            self._free = np.empty((max(1, _BLOCK_BYTES // image.nbytes), *image.shape), np.uint8)
+        kept, self._free = self._free[0], self._free[1:]
+        kept[:] = image
+        return kept
+
+
+Keep = Callable[[Image], Image]
+
+
+def _clip_frames(
+    path: Path, faults: dict[Path, str], keep: Keep
+) -> Iterator[Callable[[], tuple[Path, Image]]]:
     """Every frame of a clip. A damaged one is left out and added to ``faults``, and so is a clip without any."""
     found = damaged = 0
     try:
@@ -191,7 +217,7 @@ def _clip_frames(path: Path, faults: dict[Path, str]) -> Iterator[Callable[[], t
                     continue
                 for frame in decoded:
                     found += 1
-                    yield partial(_kept, path, frame)
+                    yield partial(_kept, path, frame, keep)
     except (av.FFmpegError, IndexError, OSError) as error:
         faults[path] = _no_clip(path, error) if not found else f"{path}: breaks off after {found} frames"
         return
@@ -201,8 +227,8 @@ def _clip_frames(path: Path, faults: dict[Path, str]) -> Iterator[Callable[[], t
         faults[path] = f"{path}: {damaged} damaged frames of it are left out"
 
 
-def _kept(path: Path, frame: av.VideoFrame) -> tuple[Path, Image]:
-    return path, _rgb(frame)
+def _kept(path: Path, frame: av.VideoFrame, keep: Keep) -> tuple[Path, Image]:
+    return path, keep(_rgb(frame))
 
 
 def _rgb(frame: av.VideoFrame) -> Image:
@@ -210,12 +236,14 @@ def _rgb(frame: av.VideoFrame) -> Image:
     return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
-def _picture_frames(path: Path, faults: dict[Path, str]) -> Iterator[Callable[[], tuple[Path, Image] | None]]:
+def _picture_frames(
+    path: Path, faults: dict[Path, str], keep: Keep
+) -> Iterator[Callable[[], tuple[Path, Image] | None]]:
     """The one frame of a picture file; none, and added to ``faults``, where it cannot be read."""
 
     def read() -> tuple[Path, Image] | None:
         try:
-            return path, _read_picture(path)
+            return path, keep(_read_picture(path))
         except SceneError as error:
             faults[path] = str(error)
             return None
@@ -230,7 +258,7 @@ def clip_frames(path: Path) -> Iterator[Image]:
         SceneError: the clip cannot be read, or not whole.
     """
     faults: dict[Path, str] = {}
-    for make in _clip_frames(path, faults):
+    for make in _clip_frames(path, faults, lambda image: image):
         yield make()[1]
     for fault in faults.values():
         raise SceneError(fault)
