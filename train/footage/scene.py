@@ -194,7 +194,8 @@ class _Store:
         """The same picture, as part of a block."""
         if not len(self._free) or self._free.shape[1:] != image.shape:
             self._free = np.empty((max(1, _BLOCK_BYTES // image.nbytes), *image.shape), np.uint8)
-        kept, self._free = self._free[0], self._free[1:]
+        kept: Image = self._free[0]
+        self._free = self._free[1:]
         kept[:] = image
         return kept
 
