@@ -70,6 +70,11 @@ class Arguments:
     ] = None
     """bfloat16 convolutions"""
 
+    threads: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: the cores that it may use)")
+    ] = None
+    """threads to compute with, of each process"""
+
     hold_back: float = 0.1
     """share of the day footage, from its end, that is not trained on but scored on; from 0 to 0.5"""
 
@@ -88,6 +93,8 @@ class Arguments:
         if not 0 <= self.hold_back <= 0.5:
             raise ValueError(f"hold_back={self.hold_back}: must be a share from 0 to 0.5")
         check_positive("validate_every", self.validate_every)
+        if self.threads is not None:
+            check_positive("threads", self.threads)
         if self.patience < 0:
             raise ValueError(f"patience={self.patience}: must not be below 0")
 

@@ -8,6 +8,7 @@ import sys
 from nightday.engines.distribution import program_version
 from nightday.engines.errors import NightdayError
 
+from . import threads
 from .arguments import PROGRAM, parse
 
 
@@ -17,12 +18,14 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.version:
         print(f"{PROGRAM} {program_version()}")
         return 0
-    # PyTorch comes in with these, which takes seconds; --help must not wait for it.
-    from .run.trainer import TrainingError
-    from .session import run, settings_of
-
     try:
         arguments.check()
+        count = threads.set_up(arguments.threads)
+        # PyTorch comes in with these, which takes seconds; --help must not wait for it.
+        from .run.trainer import TrainingError
+        from .session import run, settings_of
+
+        threads.apply(count)
         settings = settings_of(arguments)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)

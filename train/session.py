@@ -12,18 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+import rich.progress
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nightday.engines.detection.detector import read_model
+from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
 
 from . import processes
 from .arguments import PROGRAM, Arguments
 from .footage.checks import check_scene
 from .footage.collected import TAKEN, load_collected
+from .footage.even_sample import Progress
 from .footage.finding import Finding
-from .footage.scene import Scene, SceneError, load_day, load_scene
+from .footage.scene import Scene, SceneError, brief, load_day, load_scene
+from .objectives.vgg import Vgg16Features
+from .progress import showing
 from .report.page import write_report
 from .run.settings import TrainSettings, from_options
 from .run.step_log import LOG_EVERY, StepLog, read_log
@@ -70,24 +76,67 @@ def run(arguments: Arguments, settings: TrainSettings) -> int:
         NightdayError, OSError: something given cannot be used; one line.
     """
     with processes.joined(settings.device):
+        _check_networks(settings)
         scene, folder = _scene(arguments)
         findings = check(scene, settings, force=arguments.force)
         folder.mkdir(parents=True, exist_ok=True)
         with _logged(folder / "train.log") if processes.rank() == 0 else nullcontext():
-            others = [load_day(path) for path in arguments.others]
+            others = _others(arguments)
             trainer = Trainer(scene, settings, folder, others=others)
             return _Session(arguments, trainer, findings).run()
 
 
 def _scene(arguments: Arguments) -> tuple[Scene, Path]:
     """What to train on, and the folder of the run."""
-    if arguments.cameras is not None and arguments.camera is not None:
-        folder = arguments.out or Path("runs") / arguments.camera
-        scene = load_collected(arguments.cameras, arguments.camera, folder, hold_back=arguments.hold_back)
-        return scene, folder
-    assert arguments.scene is not None
-    scene = load_scene(arguments.scene, hold_back=arguments.hold_back)
-    return scene, arguments.out or Path("runs") / scene.name
+    hold_back = arguments.hold_back
+    with _reading(f"reading {arguments.scene or arguments.camera}") as passed:
+        if arguments.cameras is not None and arguments.camera is not None:
+            folder = arguments.out or Path("runs") / arguments.camera
+            scene = load_collected(
+                arguments.cameras, arguments.camera, folder, hold_back=hold_back, progress=passed
+            )
+            return scene, folder
+        assert arguments.scene is not None
+        scene = load_scene(arguments.scene, hold_back=hold_back, progress=passed)
+        return scene, arguments.out or Path("runs") / scene.name
+
+
+def _others(arguments: Arguments) -> list[Scene]:
+    """Other cameras' days. What could not be read of them is told."""
+    others = []
+    for path in arguments.others:
+        with _reading(f"reading {path}") as passed:
+            other = load_day(path, progress=passed)
+        if other.left_out and processes.rank() == 0:
+            print(f"{PROGRAM}: warning: {brief(other.left_out)}", file=sys.stderr)
+        others.append(other)
+    return others
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[Progress]:
+    """Shows how far reading is, where that takes long. Process 0 shows it."""
+    if processes.rank() > 0:
+        yield lambda _done, _of: None
+        return
+    with showing() as steps:
+        steps.begin(what, at_once=False)
+        yield steps.passed
+
+
+def _check_networks(settings: TrainSettings) -> None:
+    """Read what training needs beside the footage, and drop it again: it may be missing, and reading footage is slow.
+
+    Raises:
+        CheckpointError, VggWeightsError, DetectorError: it cannot be had.
+    """
+    if settings.start_from not in (None, "general"):
+        read_checkpoint(settings.start_from)
+    if settings.detector is not None:
+        read_model(settings.detector)
+    compares = settings.unpaired_start < settings.steps or settings.feature_weight > 0
+    if settings.vgg != "orthogonal" and compares:
+        Vgg16Features(settings.vgg)
 
 
 def check(scene: Scene, settings: TrainSettings, *, force: bool) -> list[str]:
@@ -195,10 +244,11 @@ class _Session:
         height, width = scene.background.shape[:2]
         parameters = sum(p.numel() for p in trainer.model.parameters())
         together = f" × {processes.count()}" if processes.count() > 1 else ""
+        threads = torch.get_num_threads()
         console.print(
             f"{scene.name}: {len(scene.day)} day and {len(scene.night)} night pictures, {width}×{height}, "
             f"{len(scene.held_back)} of the day held back; {parameters / 1e6:.2f} M parameters on "
-            f"{settings.device}{together}, recipe {settings.recipe}"
+            f"{settings.device}{together} with {threads} thread{'s' if threads > 1 else ''}, recipe {settings.recipe}"
         )
         if self.resumed:
             console.print(f"going on from step {trainer.step}")
@@ -223,7 +273,7 @@ class _Session:
         with (
             _signals() as signals,
             path.open("a") if processes.rank() == 0 else open(os.devnull, "w") as file,
-            Progress(*columns, console=console, refresh_per_second=2) as bar,
+            rich.progress.Progress(*columns, console=console, refresh_per_second=2) as bar,
         ):
             lines = StepLog(file, seconds=float(before), step=trainer.step)
             task = bar.add_task("train", total=trainer.settings.steps, completed=trainer.step, terms="")

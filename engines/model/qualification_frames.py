@@ -119,7 +119,9 @@ def read_frames(path: Path, count: int = COUNTS[0]) -> list[RgbImage]:
     Raises ValueError, which names the file, where no frame can be read.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        # Hidden files are none: macOS leaves a ._x.png beside x.png.
+        shown = (file for file in path.iterdir() if not file.name.startswith("."))
+        files = sorted(file for file in shown if file.suffix.lower() in PICTURE_SUFFIXES)
         if not files:
             raise ValueError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
         try:

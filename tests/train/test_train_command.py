@@ -61,7 +61,8 @@ def test_help_tells_every_option_and_the_defaults_of_the_recipe(capsys: pytest.C
         "--scene DIR", "--cameras FILE", "--camera NAME", "--out DIR", "--force", "--size {light,compact,paper}",
         "--input {concat,replace}", "--norm {instance,batch}", "--others PATH [PATH ...]", "--others-share",
         "--device {auto,cpu,cuda}", "--mixed, --no-mixed", "--hold-back", "--validate-every", "--patience",
-        "--recipe {paired,blend,dico,paired+dico}", "--start-from FILE", "--detector FILE", "--detector-weight",
+        "--threads N", "--recipe {paired,blend,dico,paired+dico}", "--start-from FILE", "--detector FILE",
+        "--detector-weight",
         "--shade", "--steps", "--batch", "--crop H W", "--flip, --no-flip", "--learning-rate", "--unpaired-from",
         "--paired", "--foreground-weight", "--features", "--still", "--layers", "--reference", "--vgg", "--seed",
         "--sample-every", "--save-every", "--adversarial", "--background", "--foreground", "--reading {A,B,C}",
@@ -78,6 +79,7 @@ def test_help_tells_every_option_and_the_defaults_of_the_recipe(capsys: pytest.C
     [
         (["--hold-back", "0.7"], "hold_back=0.7: must be a share from 0 to 0.5"),
         (["--validate-every", "0"], "validate_every=0: must be at least 1"),
+        (["--threads", "0"], "threads=0: must be at least 1"),
         (["--patience", "-1"], "patience=-1: must not be below 0"),
         (["--steps", "0"], "steps=0: must be at least 1"),
         (["--batch", "-2"], "batch=-2: must be at least 1"),
@@ -151,6 +153,7 @@ def test_the_general_model_is_found_by_its_name(
     [
         (["--real", "x"], "--checkpoint: give at least one"),
         (["--checkpoint", "m.pt"], "--pairs"),
+        (["--checkpoint", "m.pt", "--real", "x", "--threads", "-1"], "--threads -1: must be at least 1"),
         (["--checkpoint", "m.pt", "--pairs", "x", "--real", "x"], "--real"),
         (["--checkpoint", "m.pt", "--pairs", "x", "--boxes", "b.csv"], "--detector and --boxes go together"),
         (["--checkpoint", "m.pt", "--real", "x", "--boxes", "b", "--detector", "d"], "--detector needs --pairs"),

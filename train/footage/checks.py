@@ -8,10 +8,12 @@ where the pictures do not allow a judgement.
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from .alignment import check_days, check_nights
 from .finding import Finding
 from .parked import check_parked
-from .scene import Scene
+from .scene import Scene, brief
 
 # Fewer different pictures are refused; one of fifteen public cameras has as few.
 MIN_DAY, MIN_NIGHT = 5, 4
@@ -26,7 +28,8 @@ def check_scene(scene: Scene, *, learns_nights: bool) -> list[Finding]:
         scene: at least one day and one night picture.
         learns_nights: whether the recipe learns from the night pictures.
     """
-    findings = _counts(scene, learns_nights)
+    findings = [Finding(False, brief(scene.left_out))] if scene.left_out else []
+    findings += _counts(scene, learns_nights)
     # Fewer pictures do not allow a judgement of the camera, and are refused as too few.
     if len(scene.day) >= MIN_DAY:
         findings += check_days(scene)
@@ -41,7 +44,8 @@ def _counts(scene: Scene, learns_nights: bool) -> list[Finding]:
         ("day", scene.day + scene.held_back, MIN_DAY, FEW_DAY, True),
         ("night", scene.night, MIN_NIGHT, FEW_NIGHT, learns_nights),
     ):
-        different = len({frame.tobytes() for frame in frames})
+        # Digests: the pictures themselves would be in memory twice.
+        different = len({blake2b(frame.tobytes()).digest() for frame in frames})
         pictures = f"{different} different {what} picture{'s' if different > 1 else ''}"
         if different < least and needed:
             found.append(Finding(True, f"{pictures}: at least {least} are needed; collect more"))

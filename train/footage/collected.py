@@ -22,7 +22,9 @@ from nightday.pipeline.config.yaml_document import Document, KeyPath
 
 from .. import processes
 from .checks import MIN_DAY, MIN_NIGHT
-from .scene import CLIPS, PICTURES, Scene, SceneError, load_scene
+from .even_sample import Progress
+from .files import part_files
+from .scene import Scene, SceneError, load_scene
 
 # The folder of a run that keeps what it is trained on.
 TAKEN = "pictures"
@@ -78,7 +80,14 @@ def _refuse_faults(document: Document, file: Path, paths: set[KeyPath]) -> None:
             raise SceneError(fault_line(str(file), fault))
 
 
-def load_collected(file: Path, camera: str, out: Path, *, hold_back: float) -> Scene:
+def load_collected(
+    file: Path,
+    camera: str,
+    out: Path,
+    *,
+    hold_back: float,
+    progress: Progress = lambda _done, _of: None,
+) -> Scene:
     """What was collected of ``camera`` so far, as a scene of its name.
 
     The collection goes on growing and pictures are deleted from it; a run that is stopped and goes on must be trained
@@ -97,13 +106,7 @@ def load_collected(file: Path, camera: str, out: Path, *, hold_back: float) -> S
     refusal = processes.gather(refusal)[0]
     if refusal is not None:
         raise SceneError(refusal)
-    return replace(load_scene(out / TAKEN, hold_back=hold_back), name=camera)
-
-
-def _files(folder: Path) -> list[Path]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES | CLIPS)
-    return []
+    return replace(load_scene(out / TAKEN, hold_back=hold_back, progress=progress), name=camera)
 
 
 def _take(folder: Path, out: Path) -> None:
@@ -111,15 +114,15 @@ def _take(folder: Path, out: Path) -> None:
     to = out / TAKEN
     if to.is_dir() and (out / "state.pt").is_file():
         return
-    counts = {part: len(_files(folder / part)) for part in ("day", "night")}
-    if not all(counts.values()):
+    day, night = (part_files(folder, part) for part in ("day", "night"))
+    if not (day and night):
         raise SceneError(
-            f"{folder}: {counts['day']} day and {counts['night']} night pictures so far, at least {MIN_DAY} and "
+            f"{folder}: {len(day)} day and {len(night)} night pictures so far, at least {MIN_DAY} and "
             f"{MIN_NIGHT} are needed; let nightday-stream run on"
         )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{TAKEN}.", dir=out) as made:
-        for path in (*_files(folder / "day"), *_files(folder / "night"), folder / "background.png"):
+        for path in (*day, *night, folder / "background.png"):
             copy = Path(made) / "scene" / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # deleted meanwhile, or there is no background.png

@@ -15,7 +15,7 @@ import tyro
 
 from .night_conditions import FIXED_NIGHTS, random_conditions
 from .night_simulator import darken
-from .scene import Image, SceneError, read_frames, temporal_median
+from .scene import Image, SceneError, clip_frames, clip_median
 
 PROGRAM = "python -m nightday.train.footage.night_simulation"
 
@@ -42,17 +42,18 @@ def main(argv: list[str] | None = None) -> int:
     args = tyro.cli(Arguments, prog=PROGRAM, args=argv)
     try:
         rng = np.random.default_rng(args.seed)
-        frames = [_even(frame) for frame in read_frames(args.day)]
+        background = _even(clip_median(args.day))
         conditions = random_conditions(rng) if args.conditions == "random" else FIXED_NIGHTS[args.conditions]
         with av.open(str(args.day)) as clip:
             rate = clip.streams.video[0].average_rate or Fraction(25)
         args.night.parent.mkdir(parents=True, exist_ok=True)
-        _write_clip(args.night, darken(frames, temporal_median(frames), conditions, rng), rate)
+        frames = (_even(frame) for frame in clip_frames(args.day))
+        written = _write_clip(args.night, darken(frames, background, conditions, rng), rate)
     except SceneError as error:
         _refuse(str(error))
     except (ValueError, OSError) as error:  # FFmpeg's errors are both
         _refuse(f"{args.night}: {error}")
-    print(f"{args.night}: {len(frames)} frames")
+    print(f"{args.night}: {written} frames")
     return 0
 
 
@@ -66,7 +67,9 @@ def _even(frame: Image) -> Image:
     return frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
 
 
-def _write_clip(path: Path, pictures: Iterator[Image], rate: Fraction) -> None:
+def _write_clip(path: Path, pictures: Iterator[Image], rate: Fraction) -> int:
+    """Write the pictures; gives how many."""
+    number = -1
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=rate, options={"crf": "27", "preset": "slow"})
         stream.pix_fmt = "yuv420p"
@@ -75,6 +78,7 @@ def _write_clip(path: Path, pictures: Iterator[Image], rate: Fraction) -> None:
                 stream.height, stream.width = picture.shape[:2]
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode())
+    return number + 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ White balance and the tone curve bring it back to sRGB, and compression removes 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -207,10 +207,9 @@ def _disc(
 
 
 def darken(
-    frames: list[Image], background: Image, conditions: NightConditions, rng: np.random.Generator
+    frames: Iterable[Image], background: Image, conditions: NightConditions, rng: np.random.Generator
 ) -> Iterator[Image]:
     """The night of every frame of a clip, vehicles' lights included."""
-    if frames:
-        simulate = NightSimulator(conditions, frames[0].shape[:2], rng)
-        for frame in frames:
-            yield simulate(frame, foreground_mask(frame, background))
+    simulate = NightSimulator(conditions, background.shape[:2], rng)
+    for frame in frames:
+        yield simulate(frame, foreground_mask(frame, background))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,12 +14,21 @@ from numpy.typing import NDArray
 
 from nightday.engines.errors import NightdayError
 
+from .even_sample import Part, Progress, even_positions, read_evenly
+from .files import CLIPS, PICTURES, footage_files, is_picture, part_files, part_folders
+
 Image = NDArray[np.uint8]
 
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-CLIPS = {".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm"}
 # Frames of a median, spread over the clip; more change it by less than its rounding.
 MEDIAN_FRAMES = 101
+# Frames kept of day and of night; they stay in memory.
+MAX_FRAMES = 2000
+# Bytes of the frames that a median looks at in one go. All at once would take as much memory again as they do.
+_MEDIAN_BYTES = 1 << 20
+# Bytes of pictures that lie in memory together, see ``_Store``.
+_BLOCK_BYTES = 16 << 20
+# Files that cannot be read which are named one by one.
+_NAMED = 3
 
 
 class SceneError(NightdayError, ValueError):
@@ -33,6 +44,7 @@ class Scene:
         day, night: uint8 RGB (H, W, 3) each, in the order of file names and time.
         background: x_ref, uint8 RGB (H, W, 3).
         held_back: the last of the day, for validation alone.
+        left_out: a line for each file that could not be read, or not whole, and what to do about it.
     """
 
     name: str
@@ -40,86 +52,247 @@ class Scene:
     night: list[Image]
     background: Image
     held_back: list[Image] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
-def load_scene(folder: Path, *, max_frames: int = 2000, hold_back: float = 0.0) -> Scene:
+def load_scene(
+    folder: Path,
+    *,
+    max_frames: int = MAX_FRAMES,
+    hold_back: float = 0.0,
+    progress: Progress = lambda _done, _of: None,
+) -> Scene:
     """Read ``folder``/day, ``folder``/night and, if it is there, ``folder``/background.png.
+
+    Pictures and clips may lie in folders of their own there, and day/ and night/ in a folder for each date
+    (2026-01-02/day/). Hidden files are passed over. A file that cannot be read is left out. Memory holds the frames
+    that are kept and hardly more, however many there are.
 
     Args:
         folder: the scene.
         max_frames: the most frames kept of day and of night, spread evenly; they stay in memory.
         hold_back: share of the day, from its end, that becomes ``held_back`` and is part neither of ``day`` nor of
             the median. It is rounded down: a tenth of fewer than 10 frames is none.
+        progress: told how many frames of day, and then of night, have been passed.
 
     Raises:
-        SceneError: a folder is missing or empty, a file cannot be read, sizes differ.
+        SceneError: a folder is missing or empty, none of its files can be read, sizes differ.
+        OSError: a folder in it cannot be read.
     """
     if not folder.is_dir():
         raise SceneError(f"{folder}: no such folder; a scene has day/ and night/ in it")
-    day, night = (_read_folder(folder / part, max_frames) for part in ("day", "night"))
+    faults: dict[Path, str] = {}
+    parts = []
+    for part in ("day", "night"):
+        if not part_folders(folder, part):
+            raise SceneError(f"{folder / part}: no such folder; put pictures or clips of the camera there")
+        parts.append(_read_files(folder / part, part_files(folder, part), max_frames, faults, progress))
+    day, night = parts
     kept = len(day) - int(hold_back * len(day))
     day, held_back = day[:kept], day[kept:]
     path = folder / "background.png"
-    background = _read_picture(path) if path.is_file() else temporal_median(day)
+    background = _background(path) if path.is_file() else temporal_median(day)
     shape = day[0].shape
     for what, image in (("night", night[0]), ("background.png", background)):
         if image.shape != shape:
             raise SceneError(f"{folder}: day is {_size(day[0])} but {what} is {_size(image)}; give one size")
-    return Scene(folder.resolve().name, day, night, background, held_back)
+    return Scene(folder.resolve().name, day, night, background, held_back, [*faults.values()])
 
 
-def load_day(path: Path, *, max_frames: int = 2000) -> Scene:
+def load_day(
+    path: Path, *, max_frames: int = MAX_FRAMES, progress: Progress = lambda _done, _of: None
+) -> Scene:
     """Another camera's day: a clip, a folder of clips or pictures, or a scene's folder, whose day/ is taken.
 
     Raises:
-        SceneError: nothing is there, a file cannot be read, sizes differ.
+        SceneError: nothing is there, none of its files can be read, sizes differ.
+        OSError: a folder in it cannot be read.
     """
     if path.is_dir():
-        folder = path / "day"
-        day = _read_folder(folder if folder.is_dir() else path, max_frames)
+        files = part_files(path, "day") if part_folders(path, "day") else footage_files(path)
     elif path.is_file():
-        day = read_frames(path)
+        files = [path]
     else:
         raise SceneError(f"{path}: no such clip or folder of another camera's day")
-    return Scene(path.resolve().stem, day, [], temporal_median(day))
+    faults: dict[Path, str] = {}
+    day = _read_files(path, files, max_frames, faults, progress)
+    return Scene(path.resolve().stem, day, [], temporal_median(day), left_out=[*faults.values()])
 
 
-def _read_folder(folder: Path, max_frames: int) -> list[Image]:
-    if not folder.is_dir():
-        raise SceneError(f"{folder}: no such folder; put pictures or clips of the camera there")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES | CLIPS)
-    frames: list[Image] = []
-    for path in files:
-        new = read_frames(path) if path.suffix.lower() in CLIPS else [_read_picture(path)]
-        if frames and new[0].shape != frames[0].shape:
-            raise SceneError(
-                f"{path}: {_size(new[0])}, but {files[0].name} is {_size(frames[0])}; give one size"
-            )
-        frames += new
-    if not frames:
+def clip_median(path: Path) -> Image:
+    """``temporal_median`` of a clip of any length.
+
+    Raises:
+        SceneError: the clip cannot be read.
+    """
+    return temporal_median(_read_files(path, [path], MEDIAN_FRAMES, {}, lambda _done, _of: None))
+
+
+def brief(left_out: Sequence[str]) -> str:
+    """What could not be read, in one line: the first of it, and how much more there is."""
+    more = len(left_out) - _NAMED
+    return "; ".join(left_out[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _read_files(
+    folder: Path, files: Sequence[Path], max_frames: int, faults: dict[Path, str], progress: Progress
+) -> list[Image]:
+    """At most ``max_frames`` frames of the files, evenly spread; what cannot be read is added to ``faults``."""
+    if not files:
         raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
-    if len(frames) > max_frames:
-        frames = spread(frames, max_frames)
-    return frames
+    before, store = {*faults}, _Store()
+    counts = {path: _count(path, faults) for path in files}
+    parts = [
+        Part(count, partial(_picture_frames if is_picture(path) else _clip_frames, path, faults, store.keep))
+        for path, count in counts.items()
+    ]
+    frames = read_evenly(parts, max_frames, progress)
+    if not frames:
+        first = next(text for path, text in faults.items() if path not in before)
+        alone = files == [folder]
+        raise SceneError(
+            first if alone else f"{folder}: none of its {len(files)} files can be read; the first: {first}"
+        )
+    for path, image in frames:
+        if image.shape != frames[0][1].shape:
+            raise SceneError(
+                f"{path}: {_size(image)}, but {frames[0][0].name} is {_size(frames[0][1])}; give one size"
+            )
+    return [image for _, image in frames]
+
+
+def _count(path: Path, faults: dict[Path, str]) -> int:
+    """How many frames a file probably holds; 0 where it surely cannot be read."""
+    if not path.is_file():
+        faults[path] = f"{path}: is no file, or a link to one that is not there; delete it"
+    elif path.stat().st_size == 0:
+        faults[path] = f"{path}: is empty (0 bytes); delete it, or save it again"
+    elif not is_picture(path):
+        try:
+            with av.open(str(path)) as clip:
+                return sum(1 for packet in clip.demux(video=0) if packet.size)
+        except (av.FFmpegError, IndexError, OSError) as error:
+            faults[path] = _no_clip(path, error)
+    elif cv2.haveImageReader(str(path)):
+        return 1
+    else:
+        faults[path] = _no_picture(path)
+    return 0
+
+
+class _Store:
+    """Copies pictures into large blocks of memory.
+
+    Kept where decoding left them they would lie between what is let go meanwhile, and gaps would remain that no other
+    picture fits into: up to a sixth of the memory.
+    """
+
+    def __init__(self) -> None:
+        self._free = np.empty((0, 0, 0, 3), np.uint8)
+
+    def keep(self, image: Image) -> Image:
+        """The same picture, as part of a block."""
+        if not len(self._free) or self._free.shape[1:] != image.shape:
+            self._free = np.empty((max(1, _BLOCK_BYTES // image.nbytes), *image.shape), np.uint8)
+        kept: Image = self._free[0]
+        self._free = self._free[1:]
+        kept[:] = image
+        return kept
+
+
+Keep = Callable[[Image], Image]
+
+
+def _clip_frames(
+    path: Path, faults: dict[Path, str], keep: Keep
+) -> Iterator[Callable[[], tuple[Path, Image]]]:
+    """Every frame of a clip. A damaged one is left out and added to ``faults``, and so is a clip without any."""
+    found = damaged = 0
+    try:
+        with av.open(str(path)) as clip:
+            for packet in clip.demux(video=0):
+                try:
+                    decoded = packet.decode()
+                except av.InvalidDataError:
+                    damaged += 1
+                    continue
+                for frame in decoded:
+                    found += 1
+                    yield partial(_kept, path, frame, keep)
+    except (av.FFmpegError, IndexError, OSError) as error:
+        faults[path] = _no_clip(path, error) if not found else f"{path}: breaks off after {found} frames"
+        return
+    if not found:
+        faults[path] = f"{path}: holds no frame; delete it, or save it again"
+    elif damaged:
+        faults[path] = f"{path}: {damaged} damaged frames of it are left out"
+
+
+def _kept(path: Path, frame: av.VideoFrame, keep: Keep) -> tuple[Path, Image]:
+    return path, keep(_rgb(frame))
+
+
+def _rgb(frame: av.VideoFrame) -> Image:
+    """uint8 RGB (H, W, 3) of a decoded frame."""
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def _picture_frames(
+    path: Path, faults: dict[Path, str], keep: Keep
+) -> Iterator[Callable[[], tuple[Path, Image] | None]]:
+    """The one frame of a picture file; none, and added to ``faults``, where it cannot be read."""
+
+    def read() -> tuple[Path, Image] | None:
+        try:
+            return path, keep(_read_picture(path))
+        except SceneError as error:
+            faults[path] = str(error)
+            return None
+
+    yield read
+
+
+def clip_frames(path: Path) -> Iterator[Image]:
+    """Every frame of a clip, one after the other: uint8 RGB (H, W, 3).
+
+    Raises:
+        SceneError: the clip cannot be read, or not whole.
+    """
+    faults: dict[Path, str] = {}
+    for make in _clip_frames(path, faults, lambda image: image):
+        yield make()[1]
+    for fault in faults.values():
+        raise SceneError(fault)
 
 
 def read_frames(path: Path) -> list[Image]:
-    """Every frame of a clip: uint8 RGB (H, W, 3)."""
+    """``clip_frames`` as a list: all of them in memory."""
+    return list(clip_frames(path))
+
+
+def _background(path: Path) -> Image:
     try:
-        with av.open(str(path)) as clip:
-            frames = [f.to_ndarray(format="rgb24") for f in clip.decode(video=0)]
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise SceneError(f"{path}: cannot be read as a clip ({type(error).__name__})") from None
-    if not frames:
-        raise SceneError(f"{path}: holds no frame")
-    return frames
+        return _read_picture(path)
+    except SceneError as error:
+        raise SceneError(f"{error}; without it the median of the day is taken") from None
 
 
 def _read_picture(path: Path) -> Image:
-    data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    try:
+        data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):  # OpenCV's for an empty file, or one that would be huge
+        data = None
     if data is None:
-        raise SceneError(f"{path}: cannot be read as a picture")
+        raise SceneError(_no_picture(path))
     return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _no_picture(path: Path) -> str:
+    return f"{path}: cannot be read as a picture; delete it, or save it again"
+
+
+def _no_clip(path: Path, error: Exception) -> str:
+    return f"{path}: cannot be read as a clip ({type(error).__name__}); delete it, or save it again"
 
 
 def write_picture(path: Path, rgb: Image) -> None:
@@ -133,14 +306,18 @@ def write_picture(path: Path, rgb: Image) -> None:
 
 def spread(images: list[Image], count: int) -> list[Image]:
     """At most ``count`` of the images, evenly spread, the first and the last among them."""
-    picks = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
-    return [images[i] for i in picks]
+    return [images[i] for i in even_positions(len(images), count)]
 
 
 def temporal_median(frames: list[Image]) -> Image:
     """The per-pixel median over the clip (x_ref): things that move are gone, without the ghosts of a mean."""
-    median = np.median(np.stack(spread(frames, MEDIAN_FRAMES)), axis=0)
-    return np.asarray(np.rint(median), np.uint8)
+    looked_at = spread(frames, MEDIAN_FRAMES)
+    median = np.empty_like(looked_at[0])
+    rows = max(1, _MEDIAN_BYTES // (len(looked_at) * median[0].nbytes))
+    for top in range(0, len(median), rows):
+        band = np.stack([frame[top : top + rows] for frame in looked_at])
+        median[top : top + rows] = np.rint(np.median(band, axis=0, overwrite_input=True))
+    return median
 
 
 def _size(image: Image) -> str:

@@ -56,6 +56,11 @@ class Arguments:
     boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """CSV with the columns frame (from 0), x1, y1, x2, y2 of what is to be detected in each day picture"""
 
+    threads: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: the cores that it may use)")
+    ] = None
+    """threads to compute with; an engine of OpenVINO has its own"""
+
     rounds: int = 20
     """rounds of the bootstrap behind the intervals; 1 for none"""
 
@@ -69,6 +74,8 @@ class Arguments:
         """What is wrong with the arguments together."""
         if not self.checkpoint and not self.version:
             return "--checkpoint: give at least one"
+        if self.threads is not None and self.threads < 1:
+            return f"--threads {self.threads}: must be at least 1"
         if (self.detector is None) != (self.boxes is None):
             return "--detector and --boxes go together"
         if self.detector is not None and self.pairs is None:

@@ -10,6 +10,7 @@ from tyro.conf import DisallowNone
 from nightday.engines.distribution import program_version
 from nightday.engines.errors import NightdayError
 
+from .. import threads
 from .arguments import PROGRAM, Arguments
 
 
@@ -23,9 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     if fault is not None:
         print(f"{PROGRAM}: {fault}", file=sys.stderr)
         raise SystemExit(2)
+    count = threads.set_up(arguments.threads)
     # PyTorch comes in with this, which takes seconds; --help must not wait for it.
     from .evaluation import evaluate
 
+    threads.apply(count)
     try:
         evaluate(arguments)
     except (NightdayError, ImportError, ValueError, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines import load_engine
-from nightday.engines.detection.detector import load_detector
+from nightday.engines.detection.detector import Detector, load_detector
+from nightday.engines.model.checkpoint import read_checkpoint
 
-from ..footage.scene import CLIPS, Image, Scene, SceneError, load_scene, write_picture
+from ..footage.files import is_picture, part_files
+from ..footage.scene import Image, Scene, SceneError, brief, load_scene, write_picture
+from ..progress import Steps, showing
 from .arguments import Arguments
 from .baselines import TFL_LABELS, baseline_pictures
-from .detection_scores import SURE, false_positives, read_boxes, score_detections
-from .image_distances import FeatureMap
+from .detection_scores import SURE, Boxes, false_positives, read_boxes, score_detections
+from .image_distances import FeatureMap, require_ssim
 from .scorer import HeldOut, Scorer, keep_mask
 
 # Column titles of the tables, by the names of the scores.
@@ -56,30 +59,73 @@ def evaluate(arguments: Arguments) -> None:
     Raises:
         NightdayError, ImportError, ValueError, OSError: something given cannot be used; one line.
     """
+    with showing() as steps:
+        # Reading and scoring take minutes: what may be missing comes first.
+        steps.begin("checking what was given")
+        if arguments.pairs is not None:
+            require_ssim()
+        for path in arguments.checkpoint:
+            read_checkpoint(path)
+        detector = None
+        if arguments.detector is not None and arguments.boxes is not None:
+            detector = load_detector(arguments.detector, confidence=0.001), read_boxes(arguments.boxes)
+        features = FeatureMap(arguments.vgg)
+        if arguments.json:
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            if arguments.json.is_dir():
+                raise IsADirectoryError(f"--json {arguments.json}: is a folder; give a file in it")
+        test = _read(arguments, steps)
+        steps.begin("finding what the scores compare with")
+        scorer = Scorer(test, features, rounds=arguments.rounds)
+        scores = _scores(arguments, test, scorer, _detection(arguments, detector, test), steps)
+    _print(scores, scorer)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(scores, indent=1) + "\n")
+
+
+def _read(arguments: Arguments, steps: Steps) -> HeldOut:
     folder = arguments.pairs or arguments.real
     assert folder is not None
-    scene = load_scene(folder)
+    steps.begin(f"reading {folder}")
+    scene = load_scene(folder, progress=steps.passed)
     labels = [*arguments.label, *(TFL_LABELS if arguments.tfl_labels else ())]
-    test = _held_out(scene, folder, paired=arguments.pairs is not None, keep_out=labels)
-    scorer = Scorer(test, FeatureMap(arguments.vgg), rounds=arguments.rounds)
-    detected = _detection(arguments, test)
-    scores = [
-        {"method": name, **scorer.full(pictures), **detected(pictures)}
-        for name, pictures in baseline_pictures(test).items()
-    ]
+    if scene.left_out and arguments.pairs is not None:
+        raise SceneError(f"{brief(scene.left_out)}; without it night and day would not be the same moments")
+    if scene.left_out:
+        steps.warn(brief(scene.left_out))
+    return _held_out(scene, folder, paired=arguments.pairs is not None, keep_out=labels)
+
+
+def _scores(
+    arguments: Arguments,
+    test: HeldOut,
+    scorer: Scorer,
+    detected: Callable[[Sequence[Image]], dict[str, float]],
+    steps: Steps,
+) -> list[dict[str, Any]]:
+    """The scores of the baselines, of the true day where there is a detector, and of the checkpoints."""
+    scores: list[dict[str, Any]] = []
+
+    def add(name: str, pictures: Sequence[Image]) -> None:
+        steps.begin(f"scoring {name}")
+        scores.append({"method": name, **scorer.full(pictures), **detected(pictures)})
+
+    steps.begin("finding the best gamma and CLAHE")
+    for name, pictures in baseline_pictures(test).items():
+        add(name, pictures)
     if arguments.detector:
         scores.append({"method": "the true day", **detected(test.truth or [])})
     for path in arguments.checkpoint:
-        outputs = translate_all(load_engine(path, backend=arguments.backend), test.nights)
-        scores.append({"method": str(path), **scorer.full(outputs), **detected(outputs)})
+        steps.begin(f"loading an engine for {path}")
+        engine = load_engine(path, backend=arguments.backend)
+        nights = steps.each(f"translating with {path}", test.nights, len(test.nights))
+        outputs = translate_all(engine, nights)
+        add(str(path), outputs)
         if arguments.pictures:
             target = arguments.pictures / f"{path.parent.name}-{path.stem}.png"
             columns = [test.nights, outputs] if test.truth is None else [test.nights, outputs, test.truth]
             write_picture(target, side_by_side(*columns))
-    _print(scores, scorer)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(scores, indent=1) + "\n")
+    return scores
 
 
 def side_by_side(*columns: Sequence[Image], rows: int = 3) -> Image:
@@ -105,12 +151,13 @@ def table(scores: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _detection(arguments: Arguments, test: HeldOut) -> Callable[[Sequence[Image]], dict[str, float]]:
+def _detection(
+    arguments: Arguments, detector: tuple[Detector, dict[int, Boxes]] | None, test: HeldOut
+) -> Callable[[Sequence[Image]], dict[str, float]]:
     """A function from pictures of the test's moments to their detection scores; none without a detector."""
-    if arguments.detector is None or arguments.boxes is None:
+    if detector is None:
         return lambda _: {}
-    detect = load_detector(arguments.detector, confidence=0.001)
-    given = read_boxes(arguments.boxes)
+    detect, given = detector
     boxes = [given.get(i, np.zeros((0, 4))) for i in range(len(test.nights))]
     if not any(len(one) for one in boxes):
         raise SceneError(
@@ -134,7 +181,7 @@ def _held_out(
         raise SceneError(
             f"{folder}: {len(scene.night)} nights but {len(scene.day)} days; they must be pairs (else: --real)"
         )
-    clip = any(path.suffix.lower() in CLIPS for path in (folder / "night").iterdir())
+    clip = not all(map(is_picture, part_files(folder, "night")))
     return HeldOut(
         nights=scene.night,
         truth=scene.day if paired else None,
@@ -162,7 +209,7 @@ def _print(scores: list[dict[str, Any]], scorer: Scorer) -> None:
 
 
 def translate_all(
-    engine: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], frames: Sequence[Image]
+    engine: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], frames: Iterable[Image]
 ) -> list[Image]:
     """One frame at a time, as a camera delivers them."""
     return [engine(frame[None])[0] for frame in frames]

@@ -153,15 +153,24 @@ def bootstrap(
     return Interval(value, float(value + low - middle), float(value + high - middle))
 
 
-def ssim(picture: Image, truth: Image, keep: Mask) -> float:
-    """Mean structural similarity (Wang et al., 2004; Gaussian window, σ 1.5) over the pixels of ``keep``."""
+def require_ssim() -> Any:
+    """scikit-image's structural similarity.
+
+    Raises:
+        ImportError: it is not installed. One line, with the way out.
+    """
     try:
         from skimage import metrics
     except ImportError:
         raise ImportError(
-            "SSIM needs scikit-image: install the extra [train] (pip install -e '.[train]')"
+            "--pairs: SSIM needs scikit-image: install the extra [train] (pip install -e '.[train]')"
         ) from None
-    similarity: Any = metrics.structural_similarity
+    return metrics.structural_similarity
+
+
+def ssim(picture: Image, truth: Image, keep: Mask) -> float:
+    """Mean structural similarity (Wang et al., 2004; Gaussian window, σ 1.5) over the pixels of ``keep``."""
+    similarity = require_ssim()
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     _, full = similarity(picture, truth, channel_axis=2, data_range=255, full=True, **window)
     return float(full.mean(axis=2)[keep].mean())

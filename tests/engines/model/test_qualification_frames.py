@@ -104,6 +104,7 @@ def test_frames_of_a_folder_or_a_clip(tmp_path: Path, noise: list[NDArray[np.uin
     for i, frame in enumerate(noise):
         write_picture(tmp_path / f"{i:02d}.png", frame)
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "._00.png").write_bytes(b"Mac OS X")
     found = read_frames(tmp_path, 3)
     for frame, i in zip(found, (0, 10, 20), strict=True):
         np.testing.assert_array_equal(frame, noise[i])

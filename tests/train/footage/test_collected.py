@@ -11,7 +11,7 @@ import pytest
 from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.pipeline.config.load import load_config
 from nightday.train.cli import main
-from nightday.train.footage.collected import collected_folder
+from nightday.train.footage.collected import collected_folder, load_collected
 from nightday.train.footage.scene import SceneError, read_frames, write_picture
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
@@ -212,3 +212,21 @@ def test_a_run_goes_on_with_its_pictures_while_the_collection_changes(
     assert "going on from step 3" in said
     assert main([*command, "--steps", "2", "--out", "runs/newer"]) == 0
     assert read_checkpoint(Path("runs/newer/model.pt"))["training"]["day_frames"] == 6
+
+
+def test_folders_of_days_are_taken_as_they_are() -> None:
+    Path("cameras.yaml").write_text(CAMERAS)
+    scene = Path("training/gate")
+    fill(scene / "flat", day=6, night=4)
+    for part, inside in (("day", "day/2026-11-25/10"), ("night", "2026-11-25/night")):
+        (scene / inside).parent.mkdir(parents=True, exist_ok=True)
+        (scene / "flat" / part).rename(scene / inside)
+    (scene / "day" / "2026-11-25" / "._1.jpg").write_bytes(b"Mac OS X")
+    (scene / "2026-11-25" / "night" / "0.jpg").write_bytes(b"")
+    taken = load_collected(Path("cameras.yaml"), "gate", Path("runs/gate"), hold_back=0)
+    assert (taken.name, len(taken.day), len(taken.night)) == ("gate", 6, 4)
+    assert taken.left_out == [
+        "runs/gate/pictures/2026-11-25/night/0.jpg: is empty (0 bytes); delete it, or save it again"
+    ]
+    kept = sorted(path.relative_to("runs/gate/pictures") for path in Path("runs/gate").rglob("*Z.jpg"))
+    assert kept == sorted(path.relative_to(scene) for path in scene.rglob("*Z.jpg"))

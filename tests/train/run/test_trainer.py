@@ -253,6 +253,7 @@ def test_what_cannot_be_trained_on_is_named(
     assert "a.png: cannot be read as a picture" in fault(folder)
     write_picture(folder / "night" / "a.png", np.zeros((100, 160, 3), np.uint8))
     assert "day is 160×128 but night is 160×100" in fault(folder)
+    (folder / "night" / "a.png").unlink()
     (folder / "night" / "b.mp4").write_bytes(b"not a clip")
     assert "b.mp4: cannot be read as a clip" in fault(folder)
     assert main(["--scene", str(folder), "--out", str(tmp_path / "x")]) == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -207,3 +208,71 @@ def test_a_detector_is_scored_on_the_day_the_night_and_the_outputs(
     with pytest.raises(SystemExit):
         main([*arguments[:-2]])
     assert "--detector and --boxes go together" in capsys.readouterr().err
+
+
+class TestWhatIsMissing:
+    """It is said before anything is read: the pictures here would be refused as well."""
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        save_checkpoint(tmp_path / "model.pt", NightToDay(GeneratorSettings(blocks=1, width=4)))
+        return tmp_path / "model.pt"
+
+    def test_scikit_image(
+        self,
+        model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "skimage", None)
+        assert main(["--checkpoint", str(model), "--pairs", str(tmp_path / "nowhere")]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert said[-1] == (
+            "nightday-eval: --pairs: SSIM needs scikit-image: install the extra [train] (pip install -e '.[train]')"
+        )
+        assert not any("reading" in line for line in said)
+        # Real days are scored without it.
+        assert main(["--checkpoint", str(model), "--real", str(tmp_path / "nowhere")]) == 2
+        assert "nowhere: no such folder" in capsys.readouterr().err
+
+    def test_a_checkpoint(self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = [
+            "--checkpoint",
+            str(model),
+            str(tmp_path / "typo.pt"),
+            "--real",
+            str(tmp_path / "nowhere"),
+        ]
+        assert main(arguments) == 2
+        assert "typo.pt: no such checkpoint" in capsys.readouterr().err
+
+
+def test_what_is_being_done_is_told(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error; what cannot be read is refused of pairs, since the others would pair up wrongly."""
+    nights, days, background = scene(rng)
+    for name, images in (("night", nights), ("day", days)):
+        for i, image in enumerate(images):
+            write_picture(tmp_path / name / f"{i}.png", image)
+    write_picture(tmp_path / "background.png", background)
+    model = tmp_path / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    (tmp_path / "day" / "x.png").write_bytes(b"")
+    arguments = ["--checkpoint", str(model), "--backend", "eager", "--rounds", "1"]
+    assert main([*arguments, "--real", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[:3] == [
+        "checking what was given",
+        f"reading {tmp_path}",
+        f"warning: {tmp_path / 'day' / 'x.png'}: is empty (0 bytes); delete it, or save it again",
+    ]
+    assert f"translating with {model}" in said.err
+    assert f"scoring {model}" in said.err
+    assert "scoring" not in said.out
+    assert main([*arguments, "--pairs", str(tmp_path)]) == 2
+    assert (
+        "x.png: is empty (0 bytes); delete it, or save it again; without it night and day would not be"
+        in (capsys.readouterr().err)
+    )
