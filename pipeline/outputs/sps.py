@@ -19,8 +19,8 @@ _TIMING_BITS = 32 + 32 + 1
 def without_rate(packet: bytes) -> bytes:
     """An Annex B packet whose sequence parameter sets say nothing about the rate; all else stays as it is.
 
-    A set that has no rate stays as it is, too, and so does one with parts that neither x264 nor NVENC writes: scaling
-    lists, separate colour planes and picture order of type 1.
+    A set that has no rate stays as it is, too, and so does one with scaling lists or picture order of type 1, which
+    neither x264 nor NVENC writes unless told to.
     """
     return _SPS.sub(lambda unit: unit[1] + _without_rate(unit[2]), packet)
 
@@ -61,8 +61,8 @@ def _timing_at(bits: _Bits) -> int | None:
     bits.take(16)  # constraints and level
     bits.take_ue()  # number of the set
     if profile in _SAMPLED:
-        if bits.take_ue() == 3:
-            return None
+        if bits.take_ue() == 3:  # 4:4:4
+            bits.take()
         bits.take_ue(), bits.take_ue(), bits.take()  # depths of luma and chroma, lossless
         if bits.take():  # scaling lists
             return None

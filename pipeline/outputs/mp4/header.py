@@ -9,30 +9,29 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+_UNKNOWN = 2**32 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class DurationField:
-    """Where the length is: at ``offset`` of the file in ``timescale`` ticks a second, packed as struct's ``form``."""
+    """Where the length is: 32 bits at ``offset`` of the file, in ``timescale`` ticks a second."""
 
     offset: int
     timescale: int
-    form: str
 
     def packed(self, seconds: float) -> bytes:
         """What to write there."""
-        most = 256 ** struct.calcsize(self.form) - 1  # says "unknown"
-        return struct.pack(self.form, min(round(seconds * self.timescale), most))
+        return struct.pack(">I", min(round(seconds * self.timescale), _UNKNOWN))
 
 
 def duration_field(header: bytes) -> DurationField | None:
-    """The length in ``header``'s movie header box (ISO/IEC 14496-12, 8.2.2); None if there is none.
+    """The length in ``header``'s movie header box (ISO/IEC 14496-12, 8.2.2); None if it is none that FFmpeg writes.
 
     ``header`` begins where the file does.
     """
     at = header.find(b"mvhd")
-    # After the name: version, flags, two times, timescale, duration. In version 1 times and duration have 64 bits.
-    if at < 4 or len(header) < at + 36:
+    # After the name: version 0 and flags, two times, timescale, duration.
+    if at < 0 or header[at + 4 : at + 5] != b"\0" or len(header) < at + 24:
         return None
-    form, scale_at = (">Q", at + 24) if header[at + 4] == 1 else (">I", at + 16)
-    (timescale,) = struct.unpack_from(">I", header, scale_at)
-    return DurationField(scale_at + 4, timescale, form)
+    (timescale,) = struct.unpack_from(">I", header, at + 16)
+    return DurationField(at + 20, timescale)
