@@ -20,6 +20,10 @@ from .header import DurationField, duration_field
 
 # Seconds of the open file that the end of the process may cost; at most 2 s are allowed.
 FRAGMENT_SECONDS = 1.0
+# Ticks a second up to which the file counts in the camera's. FFmpeg's muxer takes no picture that lasts 2³¹ ticks,
+# which are 2 s if they are nanoseconds; so finer ones become microseconds.
+FINEST = 10**7
+MICROSECONDS = 10**6
 
 # empty_moov: the file plays from the first fragment on. default_base_moof: each fragment stands by itself, as
 # browsers and CMAF want it.
@@ -67,10 +71,11 @@ class SegmentFile:
         # The last picture, if the file may end with it: only the next one tells how long it lasts.
         self._held: EncodedPicture | None = None
         self._flushed_at = first.decoded_at
+        timescale = first.time_base.denominator
         options = {
             "movflags": _MOVFLAGS,
             "frag_duration": str(round(FRAGMENT_SECONDS * 1e6)),
-            "video_track_timescale": str(first.time_base.denominator),
+            "video_track_timescale": str(timescale if timescale <= FINEST else MICROSECONDS),
             "avoid_negative_ts": "disabled",
             "use_editlist": "0",
             "flush_packets": "1",

@@ -26,11 +26,11 @@ class SegmentWriter:
 
     A new file begins at a key frame when the time is up, when the size or time base changes, and after ``close``. Its
     time begins at 0; where that is on the camera's timeline stands in the file (see ``camera_start``). PTS keep their
-    distances exactly; where the time base is not a unit fraction, they count in ticks of its denominator. A picture
-    lasts until the next one, from file to file too, unless a pause lies between. Fragments of at most
-    ``FRAGMENT_SECONDS`` go to the operating system as they are complete, and from there to the disk every
-    ``FLUSH_SECONDS`` and with the end of the file, for which nothing here waits. No file is ever written over: a
-    taken name gets ``-1``, ``-2`` … before its ending. Folders are made as needed.
+    distances exactly; where the time base is not a unit fraction, they count in ticks of its denominator, and where
+    that is above ``FINEST``, in microseconds. A picture lasts until the next one, from file to file too, unless a
+    pause lies between. Fragments of at most ``FRAGMENT_SECONDS`` go to the operating system as they are complete, and
+    from there to the disk every ``FLUSH_SECONDS`` and with the end of the file, for which nothing here waits. No file
+    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. Folders are made as needed.
 
     Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
     complete fragments (and removed if there are none), and the next write begins another.

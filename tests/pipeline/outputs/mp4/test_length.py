@@ -137,6 +137,17 @@ def test_files_of_one_picture_each_last_from_one_to_the_next(tmp_path: Path) -> 
     assert joined(files[1:], tmp_path)[0] == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.001)
 
 
+def test_pictures_far_apart_in_nanoseconds_are_recorded_to_the_microsecond(tmp_path: Path) -> None:
+    path, base = tmp_path / "x.mp4", Fraction(1, 10**9)
+    writer = SegmentWriter(template=str(path))
+    write(writer, [6 * 10**14 + number * 3_000_000_000 for number in range(5)], base)
+    writer.close()
+    assert camera_start(description(path)) == (6 * 10**14, base)
+    assert packet_pts(path) == [number * 3_000_000 for number in range(5)]
+    (length,) = lengths([path])
+    assert length.furthest_from(15.0) < 0.002
+
+
 def test_a_pause_is_in_the_camera_s_time_and_in_no_file(tmp_path: Path) -> None:
     base, second = Fraction(1, 90_000), 90_000
     writer = SegmentWriter(template=str(tmp_path / "%Y%m%d-%H%M%S.mp4"), segment_seconds=60)
