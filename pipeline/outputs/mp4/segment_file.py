@@ -113,7 +113,7 @@ class SegmentFile:
         self._longest = max(self._longest, encoded.pts - self._last.pts)
         self._last = encoded
         self._count += 1
-        if self._count > 1 and encoded.pts + self._longest >= self._ends_at:
+        if self._may_be_last:
             self._held = encoded
         else:
             self._mux(encoded, self._mean)
@@ -133,6 +133,15 @@ class SegmentFile:
             raise
         finally:
             self._file.close()
+
+    @property
+    def _may_be_last(self) -> bool:
+        """Whether the file may end with the last picture, and can afford to wait for the next one to tell.
+
+        What waits is lost in a SIGKILL, as is a fragment that is not complete. Together they stay below 2 s.
+        """
+        slow = self._longest * self._first.time_base > FRAGMENT_SECONDS / 2
+        return self._count > 1 and not slow and self._last.pts + self._longest >= self._ends_at
 
     @property
     def _mean(self) -> int:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
@@ -90,6 +91,31 @@ def test_a_camera_that_has_no_steady_rate_loses_no_time_between_files(tmp_path: 
     assert times == pytest.approx([float((pts - sent[0]) * base) for pts in sent], abs=0.001)
     # ffmpeg 5.1 makes up how long the last picture of all lasts.
     assert whole == pytest.approx(float((last[-1] + mean - sent[0]) * base), abs=float(mean * base))
+
+
+def last_kept(folder: Path) -> int:
+    """The camera's PTS of the last picture that is in a file."""
+    for path in reversed(recordings(folder)):
+        with av.open(str(path)) as file:
+            pts = [packet.pts for packet in file.demux(video=0) if packet.pts is not None]
+            if pts:
+                return camera_start(file.metadata["description"])[0] + max(pts)
+    return -1
+
+
+@pytest.mark.parametrize("interval", [0.2, 0.7, 1.0, 1.5, 3.0])
+def test_a_sigkill_costs_at_most_two_seconds_or_one_picture_at_any_moment(
+    tmp_path: Path, interval: float
+) -> None:
+    """Files of 4 s: what is held until its duration is known comes to what the muxer holds back."""
+    ticks = round(interval * 90_000)
+    writer = SegmentWriter(template=str(tmp_path / "%Y%m%d-%H%M%S.mp4"), segment_seconds=4)
+    for number in range(round(13 / interval)):
+        write(writer, [number * ticks], Fraction(1, 90_000))
+        if number:
+            lost = number - last_kept(tmp_path) // ticks
+            assert lost == 1 or lost * interval <= 2, number
+    writer.close()
 
 
 @pytest.mark.parametrize("rate", [1, 10])
