@@ -1,7 +1,7 @@
 """The field of an MP4 header that tells the length, and is written anew as the file grows.
 
 FFmpeg leaves it 0 in fragmented files. GStreamer then goes by the index at the end, which tells 9 s of 10, or has no
-index, after a SIGKILL, and tells 1 s of an hour.
+index, after a SIGKILL, and tells 1 or 2 s of an hour.
 """
 
 from __future__ import annotations

@@ -97,9 +97,10 @@ def last_kept(folder: Path) -> int:
     """The camera's PTS of the last picture that is in a file."""
     for path in reversed(recordings(folder)):
         with av.open(str(path)) as file:
-            pts = [packet.pts for packet in file.demux(video=0) if packet.pts is not None]
+            pts: list[int] = [packet.pts for packet in file.demux(video=0) if packet.pts is not None]
             if pts:
-                return camera_start(file.metadata["description"])[0] + max(pts)
+                first, _ = camera_start(file.metadata["description"])
+                return first + max(pts)
     return -1
 
 
