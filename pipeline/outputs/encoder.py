@@ -21,7 +21,7 @@ from ..media import gpu_video, nv12
 KEYFRAME_SECONDS = 2.0
 # From this height on players take unmarked video for BT.709, below it for BT.601.
 HD_HEIGHT = 720
-# Frames a second, which only the encoder's rate control looks at: the frames' own PTS are what counts.
+# Frames a second that only the encoder's rate control looks at. ``sps`` takes it out of what is encoded.
 NOMINAL_RATE = 25
 # What an output's metadata says where generated pictures may come.
 GENERATED_COMMENT = f"nightday-stream: pictures marked '{MARK}' are generated"

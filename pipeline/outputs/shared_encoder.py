@@ -21,7 +21,8 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.faults import detail_of
 from ..core.frame import Frame, Picture
-from .encoder import NOMINAL_RATE, Encoder, even_size
+from .encoder import Encoder, even_size
+from .sps import without_rate
 from .writer import PictureSkipped
 
 # Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
@@ -33,7 +34,7 @@ class EncodedPicture:
     """One encoded picture.
 
     Attributes:
-        data: H.264, Annex B, with the parameter sets before a key frame.
+        data: H.264, Annex B, with the parameter sets before a key frame. It names no rate: the PTS tell it.
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
@@ -58,16 +59,20 @@ class EncodedPicture:
     def add_stream(self, container: OutputContainer) -> VideoStream:
         """A stream of ``container`` for pictures like this one; its header must not be written yet."""
         width, height = self.size
-        stream = container.add_mux_stream("h264", rate=NOMINAL_RATE, width=width, height=height)
+        stream = container.add_mux_stream("h264", width=width, height=height)
         assert isinstance(stream, VideoStream)
         stream.time_base = self.time_base
         return stream
 
-    def packet(self, stream: VideoStream) -> av.Packet[VideoStream]:
-        """A packet for ``stream`` alone: muxing changes it."""
+    def packet(self, stream: VideoStream, *, origin: int = 0, duration: int = 0) -> av.Packet[VideoStream]:
+        """A packet for ``stream`` alone: muxing changes it.
+
+        Its PTS counts from ``origin``. All are in ticks of ``time_base``; a ``duration`` of 0 says nothing.
+        """
         packet = cast("av.Packet[VideoStream]", av.Packet(self.data))
         packet.stream = stream
-        packet.pts = packet.dts = self.pts
+        packet.pts = packet.dts = self.pts - origin
+        packet.duration = duration
         packet.time_base = self.time_base
         packet.is_keyframe = self.key
         return packet
@@ -117,7 +122,7 @@ class SharedEncoder:
             self._key_wanted = False
             self._number += 1
             encoded = EncodedPicture(
-                data=bytes(packet),
+                data=without_rate(bytes(packet)) if packet.is_keyframe else bytes(packet),
                 pts=frame.pts,
                 time_base=frame.time_base,
                 key=packet.is_keyframe,

@@ -22,7 +22,7 @@ from nightday.pipeline.supervision.outcome import Outcome
 from nightday.pipeline.supervision.runtime import run
 from tests.faults.camera import Camera, rising, size_of, steps
 from tests.faults.damaged_clips import LARGE, OPTIONS, SMALL, clip
-from tests.support.media_helpers import ffmpeg_complaints, ffprobe, packet_pts
+from tests.support.media_helpers import camera_pts, ffmpeg_complaints, ffprobe
 from tests.support.rtsp_server import WAIT, RtspServer
 
 
@@ -218,7 +218,7 @@ def test_outputs_follow_a_new_resolution(tmp_path: Path, monkeypatch: pytest.Mon
         (stream,) = ffprobe(written, "stream=width,height")["streams"]
         assert (stream["width"], stream["height"]) == size
         if written in segments:
-            pts += packet_pts(written)
+            pts += camera_pts(written)
     assert pts == sorted(set(pts))
     stats = outcome.cameras[0].stats
     slow = stats.dropped.get("output_slow", 0)  # of both outputs together

@@ -28,8 +28,8 @@ from tests.support.media_helpers import (
     FakeClock,
     OutputEvents,
     WatchedStats,
+    camera_pts,
     ffmpeg_complaints,
-    packet_pts,
     picture,
 )
 from tests.support.rtsp_server import WAIT, RtspServer
@@ -143,7 +143,7 @@ def two_outputs(
             yield camera, events, recorded, stats
         ended = time.monotonic()
     assert max(later - earlier for earlier, later in pairwise(beats)) < HELD
-    assert packet_pts(folder / "all.mp4") == camera.sent
+    assert camera_pts(folder / "all.mp4") == camera.sent
     assert ffmpeg_complaints(folder / "all.mp4") == ""
     assert recorded_stats.snapshot().dropped == {}
     assert states(recorded) == ["writing", "closed"]

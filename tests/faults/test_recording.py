@@ -31,8 +31,10 @@ from tests.support.media_helpers import (
     FakeClock,
     OutputEvents,
     WatchedStats,
+    camera_pts,
+    camera_start,
     ffmpeg_complaints,
-    packet_pts,
+    ffprobe,
     picture,
 )
 from tests.support.rtsp_server import CLIP, WAIT
@@ -118,10 +120,12 @@ def _appears(folder: Path, before: set[Path], process: subprocess.Popen[bytes]) 
 
 
 def _times(path: Path) -> list[float]:
-    """Seconds of each picture that decodes; none of a file cut before its first fragment."""
+    """Camera's time of each picture that decodes, in seconds; none of a file cut before its first fragment."""
     try:
         with av.open(str(path)) as container:
-            return [frame.time for frame in container.decode(video=0) if frame.time is not None]
+            pts, time_base = camera_start(container.metadata["description"])
+            start = float(pts * time_base)
+            return [start + frame.time for frame in container.decode(video=0) if frame.time is not None]
     except av.error.InvalidDataError:
         return []
 
@@ -222,8 +226,15 @@ def recorded_pts(folder: Path) -> list[int]:
     for path in folder.rglob("*.mp4"):
         assert path.stat().st_size, f"{path} is empty"
         assert ffmpeg_complaints(path) == ""
-        found += packet_pts(path)
+        found += camera_pts(path)
     return sorted(found)
+
+
+def without_length(path: Path) -> bytes:
+    """A recording's bytes, with the duration in its movie header set to 0."""
+    data = path.read_bytes()
+    at = data.index(b"mvhd") + 20
+    return data[:at] + bytes(4) + data[at + 4 :]
 
 
 def write_all(writer: SegmentWriter, pictures: Iterable[Picture]) -> None:
@@ -252,7 +263,7 @@ def test_a_full_disk_is_said_hurts_no_other_output_and_ends_by_itself(disk: Disk
     first = next(pts for pts in kept if pts > resumed_from)
     assert (first - resumed_from) / 12800 <= RESUMES_WITHIN
     assert states(events) == ["writing", "retrying", "writing", "closed"]
-    assert packet_pts(tmp_path / "other.mp4") == camera.sent
+    assert camera_pts(tmp_path / "other.mp4") == camera.sent
     assert other_stats.snapshot().dropped == {}
     assert states(other_events) == ["writing", "closed"]
 
@@ -369,9 +380,11 @@ def test_a_write_that_fails_half_way_leaves_what_was_whole(
                 write_all(writer, pictures)
         if path.exists():
             assert ffmpeg_complaints(path) == ""
-            pts = packet_pts(path)
+            pts = camera_pts(path)
             assert pts == [shown.frame.pts for shown in pictures[: len(pts)]]
-            assert path.read_bytes() == whole.read_bytes()[: path.stat().st_size]
+            assert without_length(path) == without_length(whole)[: path.stat().st_size]
+            length = float(ffprobe(path, "format=duration")["format"]["duration"])
+            assert length == pytest.approx(len(pts) / 25, abs=0.002)
             assert limit - path.stat().st_size < 26 * whole.stat().st_size / 100  # a second's
         else:
             assert limit < 26 * whole.stat().st_size / 100
@@ -385,14 +398,14 @@ def test_pictures_before_a_pause_are_completed_on_disk(tmp_path: Path) -> None:
     writer = SegmentWriter(template=str(tmp_path / "gate.mp4"))
     for number in range(30):
         writer.write(picture(number * FRAME))
-    assert len(packet_pts(tmp_path / "gate.mp4")) < 30
+    assert len(camera_pts(tmp_path / "gate.mp4")) < 30
     writer.idle(1.0)
-    assert len(packet_pts(tmp_path / "gate.mp4")) < 30
+    assert len(camera_pts(tmp_path / "gate.mp4")) < 30
     writer.idle(2.0)
-    assert packet_pts(tmp_path / "gate.mp4") == [number * FRAME for number in range(30)]
+    assert camera_pts(tmp_path / "gate.mp4") == [number * FRAME for number in range(30)]
     writer.write(picture(60 * FRAME))
     writer.close()
-    assert packet_pts(tmp_path / "gate-1.mp4") == [60 * FRAME]
+    assert camera_pts(tmp_path / "gate-1.mp4") == [60 * FRAME]
 
 
 def test_a_slow_camera_still_gets_whole_files(tmp_path: Path) -> None:
@@ -404,8 +417,8 @@ def test_a_slow_camera_still_gets_whole_files(tmp_path: Path) -> None:
         for second in range(1, 10):
             writer.idle(second)
     writer.close()
-    files = sorted(tmp_path.iterdir(), key=lambda path: packet_pts(path)[0])
-    assert [pts for path in files for pts in packet_pts(path)] == sent
+    files = sorted(tmp_path.iterdir(), key=lambda path: camera_pts(path)[0])
+    assert [pts for path in files for pts in camera_pts(path)] == sent
     assert len(files) <= 3
 
 

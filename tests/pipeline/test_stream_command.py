@@ -32,7 +32,7 @@ from nightday.pipeline.monitoring.log_stream import Screen, set_up_logging
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
-from tests.support.media_helpers import ffmpeg_complaints, packet_pts
+from tests.support.media_helpers import camera_pts, ffmpeg_complaints, packet_pts
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 
 SECRET = "Zk9q7Wx2"
@@ -226,7 +226,7 @@ def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> N
         "gate: 25 frames translated, 0 passed, none dropped, latency p50 "
     )
     assert "gate: finished" in said.err
-    assert packet_pts(Path("out/day.mp4")) == packet_pts(Path("clip.mp4"))
+    assert camera_pts(Path("out/day.mp4")) == packet_pts(Path("clip.mp4"))
 
 
 def test_a_hangup_before_the_cameras_run_reloads_once_they_do(

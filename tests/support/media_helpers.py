@@ -160,6 +160,22 @@ def packet_pts(path: Path) -> list[int]:
     return [int(packet["pts"]) for packet in ffprobe(path, "packet=pts")["packets"]]
 
 
+def camera_pts(path: Path) -> list[int]:
+    """PTS of a recording's packets on the camera's timeline, in its ticks: by ffprobe and the file's tags."""
+    told = ffprobe(path, "packet=pts", "stream=time_base", "format_tags=description")
+    first, base = camera_start(told["format"]["tags"]["description"])
+    ticks = Fraction(told["streams"][0]["time_base"]) / base
+    pts = [first + int(packet["pts"]) * ticks for packet in told["packets"]]
+    assert all(each.denominator == 1 for each in pts), f"{path}: not whole ticks of the camera"
+    return [int(each) for each in pts]
+
+
+def camera_start(description: str) -> tuple[int, Fraction]:
+    """What a recording's description says: the first picture's PTS on the camera's timeline, and seconds a tick."""
+    start = json.loads(description)
+    return start["camera_pts"], Fraction(start["camera_time_base"])
+
+
 def ffmpeg_complaints(path: Path) -> str:
     """What ffmpeg has to say against a file when it decodes all of it."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-f", "null", "-"]

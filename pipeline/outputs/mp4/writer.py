@@ -1,4 +1,4 @@
-"""Recording: fragmented MP4 segments that keep the frames' PTS and play however the process ended."""
+"""Recording: fragmented MP4 segments that keep the frames' times and play however the process ended."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ SUFFIXES = 10_000
 class SegmentWriter:
     """Writes pictures into MP4 files of ``segment_seconds`` each, named by the wall time of their first frame.
 
-    A new file begins at a key frame when the time is up, when the size or time base changes, and after
-    ``close``. PTS in the files equal the frames' own, also in later files and after reconnects; where the time base
-    is not a unit fraction, they count in ticks of its denominator. Fragments of at most ``FRAGMENT_SECONDS`` go to
-    the operating system as they are complete, and from there to the disk every ``FLUSH_SECONDS`` and with the end
-    of the file, for which nothing here waits. No file is ever written over: a taken name gets ``-1``, ``-2`` … before
-    its ending. Folders are made as needed.
+    A new file begins at a key frame when the time is up, when the size or time base changes, and after ``close``. Its
+    time begins at 0; where that is on the camera's timeline stands in the file (see ``camera_start``). PTS keep their
+    distances exactly; where the time base is not a unit fraction, they count in ticks of its denominator, and where
+    that is above ``FINEST``, in microseconds. A picture lasts until the next one, from file to file too, unless a
+    pause lies between. Fragments of at most ``FRAGMENT_SECONDS`` go to the operating system as they are complete, and
+    from there to the disk every ``FLUSH_SECONDS`` and with the end of the file, for which nothing here waits. No file
+    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. Folders are made as needed.
 
     Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
     complete fragments (and removed if there are none), and the next write begins another.
@@ -92,11 +93,15 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Complete the file at hand, if any."""
+        self._close(until=None)
+
+    def _close(self, *, until: Fraction | None) -> None:
+        """Complete the file at hand, if any. Its last picture lasts until the camera's time ``until``, if known."""
         file, self._file = self._file, None
         if file is None:
             return
         try:
-            file.close()
+            file.close(until=until)
         finally:
             self._report_end(file)
         if self._retention is not None:
@@ -105,17 +110,22 @@ class SegmentWriter:
     def _write(self, picture: Picture) -> None:
         self._sweep_first()
         now = picture.frame.pts * picture.frame.time_base
-        if self._last is not None:
-            self._idle_after = max(IDLE_SECONDS, 3 * float(now - self._last))
-        self._last = now
+        interval = self._interval(now)
         due = self._file is not None and self._file.lasts(picture) >= self._seconds
         encoded = self._encoder.encode(picture, key=due, begins=self._file is None)
         if self._file is not None and ((due and encoded.key) or not self._file.accepts(encoded)):
-            self.close()
+            self._close(until=None if interval is None else now)
         if self._file is None:
             path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
             self._file = SegmentFile(
-                path, handle, encoded, generated=self._generated, fsync_thread=self._fsync_thread
+                path,
+                handle,
+                encoded,
+                wall_time=picture.frame.wall_time,
+                seconds=self._seconds,
+                interval=interval,
+                generated=self._generated,
+                fsync_thread=self._fsync_thread,
             )
             self._publish(FileBegun(camera=self._camera, path=path))
         try:
@@ -127,6 +137,15 @@ class SegmentWriter:
             finally:
                 self._report_end(file)
             raise
+
+    def _interval(self, now: Fraction) -> Fraction | None:
+        """Seconds since the picture before; None if there is none, after a pause, and when time went back."""
+        last, self._last = self._last, now
+        if last is None:
+            return None
+        passed, pause = now - last, self._idle_after
+        self._idle_after = max(IDLE_SECONDS, 3 * float(passed))
+        return passed if 0 < passed <= pause else None
 
     def _report_end(self, file: SegmentFile) -> None:
         if file.stays:

@@ -31,6 +31,7 @@ from tests.faults.feeding import FRAME, RATE, Camera, states
 from tests.support.media_helpers import (
     OutputEvents,
     WatchedStats,
+    camera_pts,
     ffmpeg_complaints,
     ffprobe,
     packet_pts,
@@ -146,29 +147,37 @@ def opened(url: str, events: OutputEvents, stats: WatchedStats, **options: Any) 
     return open_output(url, camera="gate", stats=stats, publish=events, backoff=SOON, **options)
 
 
-def send_all(output: Output, pictures: list[Picture]) -> None:
+def send_all(output: Output, pictures: list[Picture], *others: Output) -> None:
     """At the camera's rate: whoever sends faster than a receiver reads loses datagrams."""
     never = threading.Event()
     for shown in pictures:
-        assert output.put_wait(shown, cancelled=never)
+        for each in (output, *others):
+            assert each.put_wait(shown, cancelled=never)
         never.wait(1 / RATE)
 
 
 @pytest.mark.slow
-def test_a_receiver_gets_every_picture_with_its_pts(port: int, tmp_path: Path) -> None:
+def test_a_receiver_gets_every_picture_with_its_pts_while_files_begin_anew(port: int, tmp_path: Path) -> None:
     events, stats = OutputEvents(), WatchedStats()
     base = Fraction(1, 12_800)
     sent = [1_000_000 + number * 517 + number % 3 for number in range(60)]
+    shared, template = SharedEncoder(), str(tmp_path / "files" / "x.mp4")
     with Receiver(port, tmp_path / "out.ts") as receiver:
-        output = opened(f"udp://127.0.0.1:{port}", events, stats)
+        output = opened(f"udp://127.0.0.1:{port}", events, stats, encoder=shared)
+        recording = opened(template, OutputEvents(), WatchedStats(), encoder=shared, segment_seconds=1)
         more = [sent[-1] + number * 512 for number in range(1, HELD + 1)]
-        send_all(output, [picture(pts, time_base=base) for pts in sent + more])
+        send_all(output, [picture(pts, time_base=base) for pts in sent + more], recording)
         receiver.wait_for(len(sent))
         assert output.close(WAIT)
+        assert recording.close(WAIT)
     assert len(receiver.pts) - len(sent) in range(HELD + 1)
     for came, pts in zip(receiver.pts, sent + more, strict=False):
         assert abs(came - pts * base * CLOCK) <= Fraction(1, 2)
     assert packet_pts(tmp_path / "out.ts") == receiver.pts
+    files = list((tmp_path / "files").iterdir())
+    assert len(files) >= 2
+    assert {packet_pts(path)[0] for path in files} == {0}
+    assert sorted(pts for path in files for pts in camera_pts(path)) == sent + more
     assert ffmpeg_complaints(tmp_path / "out.ts") == ""
     assert states(events) == ["writing", "closed"]
     assert stats.snapshot().dropped == {}
@@ -205,7 +214,7 @@ def test_a_receiver_that_is_not_there_costs_nothing_and_all_outputs_share_one_en
         for _ in range(2 * RATE):
             assert camera.tick.acquire(timeout=WAIT)
     assert [pts for pts, _ in encoded] == camera.sent
-    assert packet_pts(tmp_path / "all.mp4") == camera.sent
+    assert camera_pts(tmp_path / "all.mp4") == camera.sent
     for events, stats in watched:
         assert states(events) == ["writing", "closed"]
         assert stats.snapshot().dropped == {}

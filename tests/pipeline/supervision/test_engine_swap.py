@@ -44,7 +44,7 @@ from nightday.pipeline.translation.channel import Channel
 from nightday.pipeline.translation.worker_pool import WorkerPool
 from tests.support.clips import make_clip
 from tests.support.engines import EngineStub
-from tests.support.media_helpers import clip_pts, ffmpeg_complaints, packet_pts
+from tests.support.media_helpers import camera_pts, clip_pts, ffmpeg_complaints
 from tests.support.rtsp_server import WAIT
 
 Pixels = NDArray[np.uint8]
@@ -369,8 +369,8 @@ def test_a_swap_in_mid_file_loses_no_frame_touches_neither_reader_nor_output_and
         outcome = run.until_finished()
     assert (outcome.cause, outcome.problems, outcome.clean) == ("finished", (), True)
     assert outcome.files == (Path("out.mp4"),)
-    assert packet_pts(Path("out.mp4")) == clip_pts(Path("night.mp4"))
-    assert all(later > earlier for earlier, later in pairwise(packet_pts(Path("out.mp4"))))
+    assert camera_pts(Path("out.mp4")) == clip_pts(Path("night.mp4"))
+    assert all(later > earlier for earlier, later in pairwise(camera_pts(Path("out.mp4"))))
     assert ffmpeg_complaints(Path("out.mp4")) == ""
     greys = [abs(luma - NEW) < abs(luma - OLD) for luma in lumas(Path("out.mp4"))]
     assert greys == [False] * 50 + [True] * (FRAMES - 50)
@@ -402,7 +402,7 @@ def test_a_new_engine_that_fails_costs_no_frame_and_is_out(heard: Heard) -> None
     with run:
         outcome = run.until_finished()
     assert outcome.problems == ()
-    assert packet_pts(Path("out.mp4")) == clip_pts(Path("night.mp4"))
+    assert camera_pts(Path("out.mp4")) == clip_pts(Path("night.mp4"))
     (status,) = outcome.cameras
     assert (status.stats.translated, status.stats.dropped) == (FRAMES, {})
     assert {abs(luma - OLD) < 20 for luma in lumas(Path("out.mp4"))} == {True}

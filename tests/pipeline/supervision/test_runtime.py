@@ -38,7 +38,7 @@ from nightday.pipeline.translation.batcher import Batcher, Taken
 from nightday.pipeline.translation.worker import Worker
 from tests.support.clips import make_clip
 from tests.support.engines import DetectorStub, EngineStub
-from tests.support.media_helpers import clip_pts, ffmpeg_complaints, ffprobe, packet_pts
+from tests.support.media_helpers import camera_pts, clip_pts, ffmpeg_complaints, ffprobe, packet_pts
 from tests.support.rtsp_server import WAIT, RtspServer
 
 Pixels = NDArray[np.uint8]
@@ -124,7 +124,7 @@ def test_a_file_comes_out_with_every_frame_and_its_pts(folder: Path) -> None:
     outcome = play(settings, engine)
     assert (outcome.cause, outcome.problems, outcome.clean) == ("finished", (), True)
     assert outcome.files == (Path("out/day.mp4"), Path("out/bg.png"), Path("out/pair.png"))
-    assert packet_pts(Path("out/day.mp4")) == clip_pts(Path("night.mp4"))
+    assert camera_pts(Path("out/day.mp4")) == clip_pts(Path("night.mp4"))
     assert ffmpeg_complaints(Path("out/day.mp4")) == ""
     status = camera(outcome)
     assert (status.state, status.stats.translated, status.stats.dropped) == ("finished", FRAMES, {})
@@ -216,7 +216,7 @@ def test_an_output_that_cannot_be_written_is_a_problem(folder: Path) -> None:
     settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out/day.mp4", "good.mp4"]})
     (folder / "out").write_text("a file where the folder was to be")
     outcome = play(settings, Engine())
-    assert packet_pts(Path("good.mp4")) == clip_pts(Path("night.mp4"))
+    assert camera_pts(Path("good.mp4")) == clip_pts(Path("night.mp4"))
     assert outcome.files == (Path("good.mp4"),)
     assert camera(outcome).stats.dropped["output_failed"] == FRAMES
     (problem,) = outcome.problems
@@ -739,7 +739,7 @@ def test_rtsp_in_to_mp4_and_rtsp_out_with_every_pts_kept(
     assert "output_failed" not in stats.dropped
     pts = [picture.frame.pts for picture in made]
     assert all(later > earlier for earlier, later in pairwise(pts))
-    filed = packet_pts(Path("out/day.mp4"))
+    filed = camera_pts(Path("out/day.mp4"))
     assert filed == [each for each in pts if each in set(filed)]
     seconds = [float(picture.frame.pts * picture.frame.time_base) for picture in made]
     packets = ffprobe(Path(closed["path"]), "packet=pts_time")["packets"]
