@@ -144,8 +144,8 @@ class Batcher:
 
     def _is_ahead(self, name: str, slowest: int) -> bool:
         """Whether a camera has had all the turns it may have since turn ``slowest``, and has to wait."""
-        turns = self._turns.get(name, ())
-        if len(turns) < TURNS_AHEAD or turns[0] <= slowest:
+        turns = self._turns.get(name)
+        if turns is None or len(turns) < TURNS_AHEAD or turns[0] <= slowest:
             return False
         return self._clock.monotonic() - self._last_turn_at[name] < HELD_MOST
 
