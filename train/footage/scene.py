@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines.errors import NightdayError
+from nightday.engines.video.streams import NoVideoError, rgb_pictures
 
 Image = NDArray[np.uint8]
 
@@ -104,11 +105,13 @@ def _read_folder(folder: Path, max_frames: int) -> list[Image]:
 
 
 def read_frames(path: Path) -> list[Image]:
-    """Every frame of a clip: uint8 RGB (H, W, 3)."""
+    """Every frame of a clip as it is to be shown: uint8 RGB (H, W, 3), upright."""
     try:
         with av.open(str(path)) as clip:
-            frames = [f.to_ndarray(format="rgb24") for f in clip.decode(video=0)]
-    except (av.FFmpegError, IndexError, OSError) as error:
+            frames = list(rgb_pictures(clip))
+    except NoVideoError as error:
+        raise SceneError(f"{path}: cannot be read as a clip: {error}") from None
+    except (av.FFmpegError, OSError) as error:
         raise SceneError(f"{path}: cannot be read as a clip ({type(error).__name__})") from None
     if not frames:
         raise SceneError(f"{path}: holds no frame")
