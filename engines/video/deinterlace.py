@@ -18,17 +18,18 @@ class Deinterlacer:
     """
 
     def __init__(self) -> None:
-        self._ends: tuple[FilterContext, FilterContext] | None = None
+        # The graph itself is kept, too: its filters do not keep it, and crash without it.
+        self._graph: tuple[Graph, FilterContext, FilterContext] | None = None
         self._of: tuple[int, int, str, int, int] | None = None
 
     @property
     def active(self) -> bool:
         """Whether an interlaced frame has come."""
-        return self._ends is not None
+        return self._graph is not None
 
     def frames(self, video: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """The frames that are whole once ``video`` is there. Raises PyAV's errors."""
-        if self._ends is None and not video.interlaced_frame:
+        if self._graph is None and not video.interlaced_frame:
             yield video
             return
         kind = (
@@ -40,17 +41,19 @@ class Deinterlacer:
         )
         if kind != self._of:
             yield from self.rest()
-            self._ends, self._of = _graph(video), kind
-        assert self._ends is not None
-        self._ends[0].push(video)
-        yield from self._pull(self._ends[1])
+            self._graph, self._of = _graph(video), kind
+        assert self._graph is not None
+        _, source, sink = self._graph
+        source.push(video)
+        yield from self._pull(sink)
 
     def rest(self) -> Iterator[av.VideoFrame]:
         """The frames held back, at the end of the stream."""
-        ends, self._ends, self._of = self._ends, None, None
-        if ends is not None:
-            ends[0].push(None)
-            yield from self._pull(ends[1])
+        held, self._graph, self._of = self._graph, None, None
+        if held is not None:
+            _, source, sink = held
+            source.push(None)
+            yield from self._pull(sink)
 
     @staticmethod
     def _pull(sink: FilterContext) -> Iterator[av.VideoFrame]:
@@ -66,8 +69,8 @@ class Deinterlacer:
             yield video
 
 
-def _graph(video: av.VideoFrame) -> tuple[FilterContext, FilterContext]:
-    """Both ends of a filter graph for frames like this one. It lives as long as they do."""
+def _graph(video: av.VideoFrame) -> tuple[Graph, FilterContext, FilterContext]:
+    """A filter graph for frames like this one, and its two ends."""
     graph = Graph()
     what = {
         "video_size": f"{video.width}x{video.height}",
@@ -80,4 +83,4 @@ def _graph(video: av.VideoFrame) -> tuple[FilterContext, FilterContext]:
     bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
     sink = graph.add("buffersink")
     graph.link_nodes(source, bwdif, sink).configure()
-    return source, sink
+    return graph, source, sink

@@ -93,6 +93,7 @@ class LookReader:
         own = _turned(video)
         if own is not None or video.key_frame:
             self._turn = own or PLAIN
+        # A new object each time: PyAV 18.1 forgets one that two frames share once the first of them is freed.
         look = replace(self._turn, pixel_aspect=self._aspect())
         video.opaque = look
         return look
