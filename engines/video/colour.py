@@ -31,6 +31,14 @@ WEIGHTS = {
 }
 # Primaries and transfer functions end with these numbers; 0 and 3 are reserved.
 _LAST = 22
+# Planar formats of more than eight bits, by which swscale is slow and off by up to 4 levels, as eight bits.
+_EIGHT_BITS = {
+    f"{name}{bits}{order}": f"yuv{chroma}p"
+    for chroma in ("420", "422", "444")
+    for name in (f"yuv{chroma}p", *(("p0",) if chroma == "420" else ()))
+    for bits in (9, 10, 12, 14, 16)
+    for order in ("le", "be")
+}
 # The matrices as swscale's reformatter counts them.
 _SWSCALE = {BT601: 5}
 
@@ -88,11 +96,17 @@ def is_full_range(video: av.VideoFrame) -> bool:
 def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
     """A frame on the host as uint8 RGB (H, W, 3) as it is stored, not turned; it may share the frame's memory."""
     colour = colour_of(video, video.height)
+    levels = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+    eight = _EIGHT_BITS.get(video.format.name)
+    if eight is not None:
+        video = reformatter.reformat(
+            video, format=eight, src_color_range=levels, dst_color_range=levels, threads=1
+        )
     converted = reformatter.reformat(
         video,
         format="rgb24",
         src_colorspace=_SWSCALE.get(colour.matrix, colour.matrix),
-        src_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
+        src_color_range=levels,
         dst_color_range=ColorRange.JPEG,
         threads=1,
     )

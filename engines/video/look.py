@@ -80,7 +80,9 @@ class LookReader:
 
     def __init__(self, stream: VideoStream) -> None:
         self._context = stream.codec_context
-        self._container_aspect = _believed(stream.sample_aspect_ratio)
+        self._aspect_at_first = _believed(stream.sample_aspect_ratio)
+        # Where they differ the container has an aspect of its own; else FFmpeg gives that of some coded picture.
+        self._containers = self._aspect_at_first != _believed(self._context.sample_aspect_ratio)
         self._first_coded: Fraction | None = None
         self._turn = PLAIN
         # A JPEG names its matrix and no more, since its colours are always those of sRGB.
@@ -103,8 +105,8 @@ class LookReader:
         coded = _believed(self._context.sample_aspect_ratio)
         if self._first_coded is None:
             self._first_coded = coded
-        changed = coded != self._first_coded
-        return (coded if changed else self._container_aspect or coded) or SQUARE
+        followed = coded if not self._containers or coded != self._first_coded else None
+        return followed or self._aspect_at_first or SQUARE
 
 
 def _believed(aspect: Fraction | None) -> Fraction | None:
