@@ -243,7 +243,8 @@ class FFmpegConnection:
             self._size.saw_error()
             return False
         look = self._looks.give(frame)
-        return not self._live or self._size.accepts((frame.width, frame.height, look), self._now)
+        shape = (frame.width, frame.height, look, frame.colorspace, frame.color_range)
+        return not self._live or self._size.accepts(shape, self._now)
 
     def _check_progress(self) -> None:
         """Raise SourceLostError when data keeps coming but no picture does."""
