@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 from av.filter import Graph
@@ -63,9 +64,9 @@ class Deinterlacer:
             except (BlockingIOError, EOFError):
                 return
             assert isinstance(video, av.VideoFrame)
-            if video.pts is not None:  # bwdif counts in half ticks
+            if video.pts is not None and video.time_base is not None:  # bwdif counts in half ticks
                 video.pts //= 2
-                video.time_base = video.time_base * 2
+                video.time_base = Fraction(2 * video.time_base)
             yield video
 
 

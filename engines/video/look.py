@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import torch
+from av.sidedata.sidedata import SideData
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -120,9 +121,9 @@ def _turned(video: av.VideoFrame) -> Look | None:
     The matrix (a, b, u, c, d, v, x, y, w) takes x, y to a·x + c·y, b·x + d·y, with y downwards.
     """
     data = video.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    if not isinstance(data, SideData):
         return None
-    a, b, _, c, d = (float(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+    a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(data), np.int32)[:5])
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b

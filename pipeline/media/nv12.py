@@ -33,8 +33,8 @@ def to_rgb(
         full_range: whether levels are 0…255 rather than 16…235 and 16…240.
         size: (H', W') that means over areas shrink the frames to; None leaves their size.
     """
-    rows = int(luma.shape[-2])
-    red, blue = colour.WEIGHTS[colour.matrix_of(colorspace, full_range=full_range, rows=rows)]
+    matrix = colour.matrix_of(colorspace, full_range=full_range, rows=int(luma.shape[-2]))
+    red, blue = colour.WEIGHTS[matrix]
     low, high, swing = (0, 255, 255) if full_range else (16, 219, 224)
     y = (luma.float() - low) * (255 / high)
     cb, cr = ((chroma.float() - 128) * (255 / swing)).unbind(-1)

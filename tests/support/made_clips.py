@@ -31,7 +31,8 @@ def shown_by_ffmpeg(path: Path) -> np.ndarray:
     out = path.with_suffix(".shown.png")
     ffmpeg("-i", path, "-frames:v", "1", "-vf", "scale=in_color_matrix=bt601", "-pix_fmt", "rgb24", out)
     with av.open(str(out)) as picture:
-        return next(picture.decode(video=0)).to_ndarray(format="rgb24")
+        shown: np.ndarray = next(picture.decode(video=0)).to_ndarray(format="rgb24")
+        return shown
 
 
 def turned(source: Path, path: Path, degrees: int, *, hflip: bool = False, vflip: bool = False) -> Path:

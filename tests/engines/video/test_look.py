@@ -21,7 +21,7 @@ ROUNDING = 4
 def first(path: Path) -> av.VideoFrame:
     with av.open(str(path)) as clip:
         stream = best_video(clip)
-        video = next(clip.decode(stream))
+        video: av.VideoFrame = next(clip.decode(stream))
         LookReader(stream).give(video)
         return video
 
