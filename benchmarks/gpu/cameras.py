@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.gpu.budget import Budget
 from benchmarks.gpu.runners import Machine, Run
+from nightday.engines.video import colour
 from nightday.pipeline.media import nv12
 
 if TYPE_CHECKING:  # a machine without PyAV measures with frames that were never decoded
@@ -200,7 +201,7 @@ def to_rgb(frames: list[Nv12], size: tuple[int, int], device: torch.device) -> T
     """NV12 frames (BT.709, limited range) as uint8 RGB (N, H, W, 3) of a size, on the device."""
     luma = torch.stack([frame.luma for frame in frames]).to(device)
     chroma = torch.stack([frame.chroma for frame in frames]).to(device)
-    return nv12.to_rgb(luma, chroma, colorspace=nv12.BT709, full_range=False, size=size)
+    return nv12.to_rgb(luma, chroma, colorspace=colour.BT709, full_range=False, size=size)
 
 
 def serve(

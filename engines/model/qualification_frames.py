@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..video.streams import NoVideoError, best_video, rgb_pictures
 from .checkpoint import FRAMES_KEY, read_checkpoint
 
 RgbImage = NDArray[np.uint8]
@@ -130,12 +131,13 @@ def read_frames(path: Path, count: int = COUNTS[0]) -> list[RgbImage]:
             raise ValueError(f"{path}: holds a file that is not a picture though its name says so") from None
     try:
         with av.open(str(path)) as clip:
-            total = sum(1 for packet in clip.demux(video=0) if packet.size)
+            total = sum(1 for packet in clip.demux(best_video(clip)) if packet.size)
         wanted = set(spread(range(total), count))
         with av.open(str(path)) as clip:
-            decoded = enumerate(clip.decode(video=0))
-            frames = [frame.to_ndarray(format="rgb24") for i, frame in decoded if i in wanted]
-    except (av.FFmpegError, IndexError, OSError) as error:
+            frames = list(rgb_pictures(clip, wanted))
+    except NoVideoError as error:
+        raise ValueError(f"{path}: cannot be read as a clip: {error}") from None
+    except (av.FFmpegError, OSError) as error:
         raise ValueError(f"{path}: cannot be read as a clip ({type(error).__name__})") from None
     if not frames:
         raise ValueError(f"{path}: holds no frame")

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 from nightday.engines.device_copies import Pixels
+from nightday.engines.video import look
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,16 @@ class Frame:
     decoded_at: float
     wall_time: float
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its picture, which is upright; ``video`` may be stored turned."""
+        return look.size_of(self.video)
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width by height of a pixel of its picture."""
+        return look.aspect_of(self.video)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
@@ -38,7 +49,7 @@ class Picture:
 
     Attributes:
         frame: the frame it was made from; its ``pts`` and ``time_base`` are the output's.
-        rgb: uint8 (H, W, 3) RGB, marks and boxes drawn in: an array on the host, or a tensor on the GPU.
+        rgb: uint8 (H, W, 3) RGB, upright, marks and boxes drawn in: an array on the host, or a tensor on the GPU.
         translated: True if the generator made it, False if the camera's own picture passed untouched.
     """
 

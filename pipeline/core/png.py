@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -20,3 +21,16 @@ def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     if not encoded:
         raise OSError(f"cannot encode a picture of {rgb.shape} as PNG for {path}")
     write_atomically(path, [data.tobytes()], mode=0o644)
+
+
+def with_square_pixels(rgb: NDArray[np.uint8], pixel_aspect: Fraction) -> NDArray[np.uint8]:
+    """A picture (H, W, 3), whose pixels are ``pixel_aspect`` times as wide as high, enlarged until they are square.
+
+    PNG files have square pixels in every viewer.
+    """
+    if pixel_aspect == 1:
+        return rgb
+    height, width = rgb.shape[:2]
+    wider, higher = max(pixel_aspect, Fraction(1)), max(1 / pixel_aspect, Fraction(1))
+    enlarged = cv2.resize(rgb, (round(width * wider), round(height * higher)), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(enlarged, np.uint8)

@@ -16,11 +16,13 @@ from av.video.frame import CudaContext
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from nightday.engines.video.colour import colour_of
+from nightday.engines.video.look import upright
+
 from ..core.faults import detail_of
 from . import nv12
 
 _CURRENT: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
-FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 # The formats of NVDEC that PyAV can hand over as tensors.
 SHARED = ("nv12", "p010le", "p016le")
 
@@ -73,9 +75,11 @@ def planes_of(video: av.VideoFrame) -> tuple[Tensor, Tensor]:
 
 
 def rgb_of(video: av.VideoFrame) -> Tensor:
-    """A frame as RGB, uint8 (H, W, 3), on the frame's device, by the frame's own matrix and range."""
+    """A frame as RGB, uint8 (H, W, 3), upright, on the frame's device."""
     luma, chroma = planes_of(video)
-    return nv12.to_rgb(luma, chroma, colorspace=video.colorspace, full_range=video.color_range == FULL_RANGE)
+    colour = colour_of(video, video.height)
+    rgb = nv12.to_rgb(luma, chroma, colorspace=colour.matrix, full_range=colour.full_range)
+    return upright(rgb, video)
 
 
 def context_for(device: torch.device) -> CudaContext:

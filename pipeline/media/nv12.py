@@ -1,7 +1,7 @@
 """NV12, the format of a GPU's video decoder and encoder, to RGB and back, on the device that the tensors are on.
 
-Chroma is replicated on the way to RGB and averaged over 2×2 pixels on the way back, and a stream that does not name
-its matrix is taken for BT.601, all as swscale does it for frames on the host: both paths show the same picture.
+Chroma is replicated on the way to RGB and averaged over 2×2 pixels on the way back, as swscale does it for frames on
+the host: both paths show the same picture.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BT709, BT601 = 1, 6
-# The weights of red and blue in luma, by FFmpeg's number of the matrix (ITU-T H.273, MatrixCoefficients).
-_WEIGHTS = {BT709: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
-_WEIGHTS_601 = (0.299, 0.114)
+from nightday.engines.video import colour
+
 # Bytes that rows are aligned to, as in memory that CUDA allocates for pictures.
 _PITCH = 256
 
@@ -31,11 +29,12 @@ def to_rgb(
     Args:
         luma: uint8 (…, H, W), none or one leading dimension.
         chroma: uint8 (…, H/2, W/2, 2), Cb and Cr; one row or column less where H or W is odd.
-        colorspace: FFmpeg's number of the matrix.
+        colorspace: FFmpeg's number of the matrix; where that names none, the rows decide.
         full_range: whether levels are 0…255 rather than 16…235 and 16…240.
         size: (H', W') that means over areas shrink the frames to; None leaves their size.
     """
-    red, blue = _weights(colorspace)
+    matrix = colour.matrix_of(colorspace, full_range=full_range, rows=int(luma.shape[-2]))
+    red, blue = colour.WEIGHTS[matrix]
     low, high, swing = (0, 255, 255) if full_range else (16, 219, 224)
     y = (luma.float() - low) * (255 / high)
     cb, cr = ((chroma.float() - 128) * (255 / swing)).unbind(-1)
@@ -56,19 +55,21 @@ def to_rgb(
     return (y.unsqueeze(-1) + tint).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def from_rgb(rgb: Tensor, *, colorspace: int, out: Tensor | None = None) -> Tensor:
-    """A picture as NV12 of limited range: uint8 (H + H/2, W), luma above the rows of Cb and Cr in turn.
+def from_rgb(rgb: Tensor, *, colorspace: int, full_range: bool = False, out: Tensor | None = None) -> Tensor:
+    """A picture as NV12: uint8 (H + H/2, W), luma above the rows of Cb and Cr in turn.
 
     It is one piece of memory with aligned rows: NVENC is given the luma's address alone, and takes what follows it in
     memory for the chroma.
 
     Args:
         rgb: uint8 (H, W, 3), H and W even.
-        colorspace: FFmpeg's number of the matrix.
+        colorspace: FFmpeg's number of the matrix; where that names none, the rows decide.
+        full_range: whether levels are to be 0…255 rather than 16…235 and 16…240.
         out: the result for an earlier picture of this size, to be written over; None allocates memory.
     """
     height, width = int(rgb.shape[0]), int(rgb.shape[1])
-    red, blue = _weights(colorspace)
+    red, blue = colour.WEIGHTS[colour.matrix_of(colorspace, full_range=full_range, rows=height)]
+    low, high, swing = (0, 255, 255) if full_range else (16, 219, 224)
     pixels = rgb.permute(2, 0, 1)[None].float()
     quarter = F.avg_pool2d(pixels, 2)[0]
 
@@ -79,15 +80,11 @@ def from_rgb(rgb: Tensor, *, colorspace: int, out: Tensor | None = None) -> Tens
         pitch = -(-width // _PITCH) * _PITCH
         out = torch.empty((height * 3 // 2, pitch), dtype=torch.uint8, device=rgb.device)
     packed = out[:, :width]
-    packed[:height] = _byte(16 + grey(pixels[0]) * (219 / 255))
+    packed[:height] = _byte(low + grey(pixels[0]) * (high / 255))
     mean = grey(quarter)
-    packed[height:, 0::2] = _byte(128 + (quarter[2] - mean) * (112 / 255 / (1 - blue)))
-    packed[height:, 1::2] = _byte(128 + (quarter[0] - mean) * (112 / 255 / (1 - red)))
+    packed[height:, 0::2] = _byte(128 + (quarter[2] - mean) * (swing / 510 / (1 - blue)))
+    packed[height:, 1::2] = _byte(128 + (quarter[0] - mean) * (swing / 510 / (1 - red)))
     return packed
-
-
-def _weights(colorspace: int) -> tuple[float, float]:
-    return _WEIGHTS.get(colorspace, _WEIGHTS_601)
 
 
 def _byte(levels: Tensor) -> Tensor:

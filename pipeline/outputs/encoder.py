@@ -5,13 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 
 import av
-import numpy as np
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
 from nightday.engines import device_copies
+from nightday.engines.video import colour, look
 
 from ..analysis.draw import MARK
 from ..core.frame import Picture
@@ -19,16 +19,10 @@ from ..media import gpu_video, nv12
 
 # A viewer who joins waits for at most this long, in seconds, until the picture appears.
 KEYFRAME_SECONDS = 2.0
-# From this height on players take unmarked video for BT.709, below it for BT.601.
-HD_HEIGHT = 720
 # Frames a second that only the encoder's rate control looks at. ``sps`` takes it out of what is encoded.
 NOMINAL_RATE = 25
 # What an output's metadata says where generated pictures may come.
 GENERATED_COMMENT = f"nightday-stream: pictures marked '{MARK}' are generated"
-
-# x264's and FFmpeg's names for one matrix: what converts, and the three tags a player reads.
-_BT709 = (Colorspace.ITU709, 1, ColorPrimaries.BT709, ColorTrc.BT709)
-_BT601 = (Colorspace.SMPTE170M, 6, ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M)
 
 # As for x264 below: no frame is held back, key frames come when they are asked for and not at changes of scene, and
 # the quality is 23. It has not run on a GPU yet.
@@ -46,13 +40,14 @@ NVENC_OPTIONS = {
 
 
 class Encoder:
-    """Pictures to H.264 packets: 4:2:0, limited range, Annex B with the parameter sets before each key frame.
+    """Pictures to H.264 packets: 4:2:0, Annex B with the parameter sets before each key frame.
 
     No frame is held back (x264's "zerolatency"), so there is nothing to flush at the end. A key frame comes
     first, then every ``KEYFRAME_SECONDS`` and whenever it is asked for.
 
     The picture is cropped to even width and height (at most one row and one column at the bottom and the
-    right), which 4:2:0 needs. BT.709 from 720 rows, BT.601 below, and marked as such.
+    right), which 4:2:0 needs. Range, colour tags and pixel aspect are the camera's own, so that a player shows both
+    alike; what the camera leaves out is marked as ``engines/video/colour.py`` reads it.
 
     Args:
         picture: the first picture; see ``accepts`` for those that follow.
@@ -68,7 +63,8 @@ class Encoder:
         self._gpu = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         self.time_base = picture.frame.time_base
         width, height = self.size
-        self._matrix, space, primaries, transfer = _BT709 if height >= HD_HEIGHT else _BT601
+        self.pixel_aspect = picture.frame.pixel_aspect
+        self._colour = _colour(picture)
         # One thread: x264 at "veryfast" does 1080p at more than camera rate on one, and would otherwise take
         # a thread for every core, for every output of every camera.
         x264 = {"preset": preset, "tune": "zerolatency", "forced-idr": "1", "crf": "23", "threads": "1"}
@@ -83,17 +79,21 @@ class Encoder:
         context.width, context.height = width, height
         context.time_base, context.framerate = self.time_base, Fraction(NOMINAL_RATE)
         context.gop_size = 10_000  # key frames are asked for by time, see below
-        context.color_range, context.colorspace = ColorRange.MPEG, space
-        context.color_primaries, context.color_trc = primaries, transfer
+        context.color_range = ColorRange.JPEG if self._colour.full_range else ColorRange.MPEG
+        context.colorspace = self._colour.matrix_tag
+        context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
+        if self.pixel_aspect != look.SQUARE:
+            context.sample_aspect_ratio = self.pixel_aspect
         self._context = context
         self._keyframe_pts: int | None = None
         self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / self.time_base))
 
     def accepts(self, picture: Picture) -> bool:
-        """Whether ``picture`` has the size and the time base of the first one, and is on the same device."""
+        """Whether ``picture`` has size, look and time base of the first one, and is on the same device."""
         device = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         same_place = (even_size(picture), device) == (self.size, self._gpu)
-        return same_place and picture.frame.time_base == self.time_base
+        same_look = (picture.frame.pixel_aspect, _colour(picture)) == (self.pixel_aspect, self._colour)
+        return same_place and same_look and picture.frame.time_base == self.time_base
 
     def encode(self, picture: Picture, *, key: bool = False) -> list[av.Packet[VideoStream]]:
         """The packets of one picture, at its frame's PTS; a key frame if ``key``."""
@@ -109,17 +109,12 @@ class Encoder:
         width, height = self.size
         rgb = picture.rgb[:height, :width]
         if not isinstance(rgb, Tensor):
-            video = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24")
-            return self._reformatter.reformat(
-                video,
-                format="yuv420p",
-                dst_colorspace=self._matrix,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
+            return colour.from_rgb(rgb, self._colour, self._reformatter)
         # Every picture uses the same memory: NVENC no longer needs it once it has given the packet, and it keeps
         # resources for each address that it has seen.
-        packed = nv12.from_rgb(rgb, colorspace=self._context.colorspace, out=self._packed)
+        packed = nv12.from_rgb(
+            rgb, colorspace=self._colour.matrix, full_range=self._colour.full_range, out=self._packed
+        )
         self._packed = packed
         if self.nvenc:
             return gpu_video.as_frame(packed, self._cuda)
@@ -131,6 +126,12 @@ def _codec(name: str, pix_fmt: str, options: dict[str, str]) -> VideoCodecContex
     assert isinstance(context, VideoCodecContext)
     context.pix_fmt, context.options = pix_fmt, dict(options)
     return context
+
+
+def _colour(picture: Picture) -> colour.Colour:
+    """The colour of the camera's frame, whose rows, as they are stored, may be columns of the picture."""
+    video = picture.frame.video
+    return colour.colour_of(video, int(picture.rgb.shape[look.look_of(video).quarters % 2]))
 
 
 def even_size(picture: Picture) -> tuple[int, int]:

@@ -38,8 +38,9 @@ class EncodedPicture:
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size or time base, or when time goes back.
+        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
         size: width and height.
+        pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
     """
 
@@ -51,6 +52,7 @@ class EncodedPicture:
     stream: int
     size: tuple[int, int]
     decoded_at: float
+    pixel_aspect: Fraction = Fraction(1)
 
     def is_of(self, frame: Frame) -> bool:
         """Whether it shows ``frame``."""
@@ -130,6 +132,7 @@ class SharedEncoder:
                 stream=self._stream,
                 size=encoder.size,
                 decoded_at=frame.decoded_at,
+                pixel_aspect=encoder.pixel_aspect,
             )
             self._history.append(encoded)
             return encoded

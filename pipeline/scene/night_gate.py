@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nightday.engines.video.colour import is_full_range
+
 from ..media import gpu_video
 
 TimeOfDay = Literal["day", "night"]
@@ -139,7 +141,7 @@ def measure(video: av.VideoFrame) -> Light:
     step = STRIDE if min(video.width, video.height) >= 64 else 1
     half = max(step // 2, 1)
     grey = _plane(video, 0)[::step, ::step]
-    if name.startswith("yuvj") or name == "gray" or video.color_range == 2:
+    if is_full_range(video):
         luma = float(np.minimum(grey, GLARE).mean())
     else:  # studio range: 16 is black, 235 white
         luma = float(np.clip((grey.astype(np.float32) - 16) * (255 / 219), 0, GLARE).mean())
@@ -159,7 +161,7 @@ def _measure_on_gpu(video: av.VideoFrame) -> Light:
     step = STRIDE if min(video.width, video.height) >= 64 else 1
     half = max(step // 2, 1)
     grey = luma[::step, ::step].float()
-    if video.color_range != gpu_video.FULL_RANGE:
+    if not is_full_range(video):
         grey = (grey - 16) * (255 / 219)
     colour = (chroma[::half, ::half].float() - 128).abs()
     means = torch.stack((grey.clamp(0, GLARE).mean(), colour[..., 0].mean(), colour[..., 1].mean()))

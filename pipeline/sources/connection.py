@@ -14,6 +14,10 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from nightday.engines.video.deinterlace import Deinterlacer
+from nightday.engines.video.look import LookReader
+from nightday.engines.video.streams import NoVideoError, best_video
+
 from ..core.events import Notice
 from ..core.faults import detail_of
 from ..media import gpu_video
@@ -95,7 +99,9 @@ def _may_be_the_driver(error: Exception) -> bool:
 
 
 class FFmpegConnection:
-    """Decodes the video stream of an open container, packet by packet.
+    """Decodes the video of an open container, packet by packet: the best stream, deinterlaced where it needs that.
+
+    Each frame says how it is to be shown (``engines/video/look.py``).
 
     A packet that cannot be decoded, and the first frames of another size in mid-stream, which may come from damage,
     are dropped and counted as "decode_error". Frames that ``settings.skipping`` leaves undecoded are counted as
@@ -113,11 +119,10 @@ class FFmpegConnection:
     def __init__(
         self, container: InputContainer, *, live: bool, settings: ConnectionSettings, watch: Watch
     ) -> None:
-        if not container.streams.video:
-            raise SourceLostError("decode", "there is no video in it")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise SourceLostError("unsupported", "its video has a codec nothing here can decode")
+        try:
+            stream = best_video(container)
+        except NoVideoError as none:
+            raise SourceLostError("unsupported" if none.unsupported else "decode", str(none)) from None
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
@@ -134,6 +139,8 @@ class FFmpegConnection:
         self._intra_only = self._context.codec.intra_only
         self._level: DecodeLevel = "all"
         self._size = SteadySize()
+        self._looks = LookReader(stream)
+        self._fields = Deinterlacer()
         self._good = False  # whether a frame without an error has come
         # Monotonic seconds, which only live sources update: when the last packet came, how long it was waited for,
         # when the next was asked for, when the last picture came, and since when there have been errors only.
@@ -164,13 +171,14 @@ class FFmpegConnection:
                 self._picture_at, self._broken_at = self._now, None
                 if self._is_good(frame):
                     self._good = True
-                    yield frame
+                    yield from self._fields.frames(frame)
                 else:
                     self._settings.stats.count_dropped("decode_error")
             if self._live:
                 self._check_progress()
                 self._asked_at = self._settings.clock.monotonic()
                 self._watch.expect(self._settings.stall_timeout)
+        yield from self._fields.rest()
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Demux, over errors in the data that the next read may leave behind."""
@@ -221,16 +229,22 @@ class FFmpegConnection:
     def _is_good(self, frame: av.VideoFrame) -> bool:
         """Whether a frame is to be shown: it has no error, and its size is believed.
 
-        Raises SourceLostError for a format on the GPU that nothing takes.
+        Raises SourceLostError for what nothing takes on the GPU: a format, or interlaced frames.
         """
         if self._settings.nvdec and gpu_video.on_gpu(frame):
             name = gpu_video.sw_format_of(frame)
             if name not in gpu_video.SHARED:
                 raise self._undecodable(f"PyAV does not hand over {name}")
+            if frame.interlaced_frame:
+                raise SourceLostError(
+                    "decode", "it is interlaced, and fields are put together on the CPU", nvdec=True
+                )
         if frame.is_corrupt:
             self._size.saw_error()
             return False
-        return not self._live or self._size.accepts((frame.width, frame.height), self._now)
+        look = self._looks.give(frame)
+        shape = (frame.width, frame.height, look, frame.colorspace, frame.color_range)
+        return not self._live or self._size.accepts(shape, self._now)
 
     def _check_progress(self) -> None:
         """Raise SourceLostError when data keeps coming but no picture does."""

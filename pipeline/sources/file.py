@@ -39,9 +39,15 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> AbstractContext
 
 
 def picture_size(url: CameraUrl) -> tuple[int, int]:
-    """Height and width of the file's pictures. Raises what PyAV raises, and IndexError if there is no video."""
+    """Height and width of the file's pictures, upright. Raises what PyAV raises, and ValueError without a picture."""
+    from nightday.engines.video.look import LookReader, size_of
+    from nightday.engines.video.streams import best_video
+
     from ..media.ffmpeg import open_input
 
     with open_input(f"file:{url.path}", options=OPTIONS, open_timeout=5.0, stall_timeout=5.0) as container:
-        context = container.streams.video[0].codec_context
-        return context.height, context.width
+        stream = best_video(container)
+        for video in container.decode(stream):
+            LookReader(stream).give(video)
+            return size_of(video)
+    raise ValueError("there is no picture in it")

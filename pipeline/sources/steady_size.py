@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 # Frames in a row without an error, or seconds without a frame of another size, after which a new size counts. One
 # damaged parameter set gives a second's frames another size, for which engines would be compiled, files begun and the
 # background thrown away. It happens twice a minute when 1 % of the bytes are damaged.
@@ -9,11 +11,11 @@ SIZE_FRAMES, SIZE_SECONDS = 8, 5.0
 
 
 class SteadySize:
-    """The size (width, height) of a connection's frames, and whether another one is to be believed."""
+    """The size of a connection's frames with how it is to be shown, and whether another one is to be believed."""
 
     def __init__(self) -> None:
-        self._size: tuple[int, int] | None = None
-        self._new: tuple[int, int] | None = None
+        self._size: Hashable | None = None
+        self._new: Hashable | None = None
         self._new_since = 0.0
         self._new_frames = 0
 
@@ -21,7 +23,7 @@ class SteadySize:
         """Something could not be decoded, so the frames of a new size are counted from zero again."""
         self._new_frames = 0
 
-    def accepts(self, size: tuple[int, int], now: float) -> bool:
+    def accepts(self, size: Hashable, now: float) -> bool:
         """Whether a frame without an error, of ``size``, that came ``now`` (monotonic seconds) is to be shown."""
         if self._size in (None, size):
             self._size, self._new = size, None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from nightday.engines.device_copies import Pixels, on_host
+from nightday.engines.video.look import SQUARE
 
 from ..core.events import NoticeName
 from ..core.fault_log import FaultLog
 from ..core.faults import detail_of
 from ..core.frame import Frame
-from ..core.png import save_png
+from ..core.png import save_png, with_square_pixels
 from ..core.stages import BatchItem
 from ..scene.background import Background
 from ..scene.training_pictures import TrainingPictures
@@ -44,8 +46,8 @@ class CameraPictures:
         self._faults = faults
         self._background_png = background_png
         self._snapshot_png = snapshot_png
-        self._last: tuple[Pixels, Pixels] | None = None  # as seen and as shown
-        self._saved: tuple[Pixels, Pixels] | None = None
+        self._last: tuple[Pixels, Pixels, Fraction] | None = None  # as seen, as shown, and the pixels' aspect
+        self._saved: tuple[Pixels, Pixels, Fraction] | None = None
 
     @property
     def keeps_last(self) -> bool:
@@ -70,10 +72,10 @@ class CameraPictures:
             seconds = float(item.frame.pts * item.frame.time_base)
             self.background.observe(item.day, seen=item.seen, translated=item.translated, seconds=seconds)
 
-    def keep_last(self, seen: Pixels, shown: Pixels) -> None:
-        """Keep what the next snapshot shows, (H, W, 3) each."""
+    def keep_last(self, seen: Pixels, shown: Pixels, pixel_aspect: Fraction = SQUARE) -> None:
+        """Keep what the next snapshot shows, (H, W, 3) each, and width by height of a pixel."""
         if self.keeps_last:
-            self._last = (seen, shown)
+            self._last = (seen, shown, pixel_aspect)
 
     @property
     def model(self) -> str:
@@ -129,6 +131,8 @@ class CameraPictures:
         last = self._last
         if self._snapshot_png is None or last is None or last is self._saved:
             return False
-        save_png(self._snapshot_png, np.hstack([on_host(rgb, "snapshot") for rgb in last]))
+        *pictures, pixel_aspect = last
+        side_by_side = np.hstack([on_host(rgb, "snapshot") for rgb in pictures])
+        save_png(self._snapshot_png, with_square_pixels(side_by_side, pixel_aspect))
         self._saved = last
         return True

@@ -108,7 +108,7 @@ class Channel:
         self.stats.count_output(translated=item.translated)
         if not self.outputs:  # otherwise each output counts what it has written
             self.stats.count_latency(clock.monotonic() - item.frame.decoded_at)
-        self.pictures.keep_last(item.seen, item.day)
+        self.pictures.keep_last(item.seen, item.day, item.frame.pixel_aspect)
 
     def lose(self, reason: DropReason, fault: str, notice: NoticeName, detail: str) -> None:
         """Count a frame as dropped and begin ``fault``."""

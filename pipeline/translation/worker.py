@@ -97,7 +97,7 @@ class Worker:
         for (channel, frame), engine in zip(batch, engines, strict=True):
             if self._shared.channels.get(channel.name) is not channel:  # removed or replaced since
                 continue
-            channel.size = (frame.video.height, frame.video.width)
+            channel.size = frame.size
             try:
                 night = channel.is_night(frame)
                 if night and engine is not None and not self._engine_ready(channel, engine, frame):
@@ -119,7 +119,7 @@ class Worker:
 
     def _engine_ready(self, channel: Channel, engine: Engine, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.
-        return channel.lossless or self._shared.warm_up.ready(engine, frame.video.height, frame.video.width)
+        return channel.lossless or self._shared.warm_up.ready(engine, *frame.size)
 
     def _colours(self, frame: Frame, device: torch.device | None) -> Pixels:
         """A frame as RGB (H, W, 3) where it lies, or on ``device``, where it will be translated and encoded."""

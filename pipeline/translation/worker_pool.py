@@ -176,4 +176,4 @@ class WorkerPool(threading.Thread):
 def _kind(channel: Channel, frame: Frame) -> Hashable:
     """What frames of a batch share: the engine, where they lie, and the size."""
     engine = None if channel.engine is None else id(channel.engine)
-    return engine, channel.stays_on_gpu, frame.video.width, frame.video.height
+    return engine, channel.stays_on_gpu, frame.size

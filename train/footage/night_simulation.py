@@ -13,6 +13,8 @@ import av
 import numpy as np
 import tyro
 
+from nightday.engines.video.streams import best_video
+
 from .night_conditions import FIXED_NIGHTS, random_conditions
 from .night_simulator import darken
 from .scene import Image, SceneError, clip_frames, clip_median
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         background = _even(clip_median(args.day))
         conditions = random_conditions(rng) if args.conditions == "random" else FIXED_NIGHTS[args.conditions]
         with av.open(str(args.day)) as clip:
-            rate = clip.streams.video[0].average_rate or Fraction(25)
+            rate = best_video(clip).average_rate or Fraction(25)
         args.night.parent.mkdir(parents=True, exist_ok=True)
         frames = (_even(frame) for frame in clip_frames(args.day))
         written = _write_clip(args.night, darken(frames, background, conditions, rng), rate)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightday.engines.errors import NightdayError
+from nightday.engines.video.streams import NoVideoError, best_video, pictures
 
 from .even_sample import Part, Progress, even_positions, read_evenly
 from .files import CLIPS, PICTURES, footage_files, is_picture, part_files, part_folders
@@ -170,8 +171,8 @@ def _count(path: Path, faults: dict[Path, str]) -> int:
     elif not is_picture(path):
         try:
             with av.open(str(path)) as clip:
-                return sum(1 for packet in clip.demux(video=0) if packet.size)
-        except (av.FFmpegError, IndexError, OSError) as error:
+                return sum(1 for packet in clip.demux(best_video(clip)) if packet.size)
+        except (NoVideoError, av.FFmpegError, OSError) as error:
             faults[path] = _no_clip(path, error)
     elif cv2.haveImageReader(str(path)):
         return 1
@@ -207,34 +208,24 @@ def _clip_frames(
     path: Path, faults: dict[Path, str], keep: Keep
 ) -> Iterator[Callable[[], tuple[Path, Image]]]:
     """Every frame of a clip. A damaged one is left out and added to ``faults``, and so is a clip without any."""
-    found = damaged = 0
+    found = 0
+    damage: list[None] = []
     try:
         with av.open(str(path)) as clip:
-            for packet in clip.demux(video=0):
-                try:
-                    decoded = packet.decode()
-                except av.InvalidDataError:
-                    damaged += 1
-                    continue
-                for frame in decoded:
-                    found += 1
-                    yield partial(_kept, path, frame, keep)
-    except (av.FFmpegError, IndexError, OSError) as error:
+            for make in pictures(clip, damaged=lambda: damage.append(None)):
+                found += 1
+                yield partial(_kept, path, make, keep)
+    except (NoVideoError, av.FFmpegError, OSError) as error:
         faults[path] = _no_clip(path, error) if not found else f"{path}: breaks off after {found} frames"
         return
     if not found:
         faults[path] = f"{path}: holds no frame; delete it, or save it again"
-    elif damaged:
-        faults[path] = f"{path}: {damaged} damaged frames of it are left out"
+    elif damage:
+        faults[path] = f"{path}: {len(damage)} damaged frames of it are left out"
 
 
-def _kept(path: Path, frame: av.VideoFrame, keep: Keep) -> tuple[Path, Image]:
-    return path, keep(_rgb(frame))
-
-
-def _rgb(frame: av.VideoFrame) -> Image:
-    """uint8 RGB (H, W, 3) of a decoded frame."""
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+def _kept(path: Path, make: Callable[[], Image], keep: Keep) -> tuple[Path, Image]:
+    return path, keep(make())
 
 
 def _picture_frames(
@@ -253,7 +244,7 @@ def _picture_frames(
 
 
 def clip_frames(path: Path) -> Iterator[Image]:
-    """Every frame of a clip, one after the other: uint8 RGB (H, W, 3).
+    """Every frame of a clip as it is to be shown, upright, one after the other: uint8 RGB (H, W, 3).
 
     Raises:
         SceneError: the clip cannot be read, or not whole.
@@ -292,7 +283,8 @@ def _no_picture(path: Path) -> str:
 
 
 def _no_clip(path: Path, error: Exception) -> str:
-    return f"{path}: cannot be read as a clip ({type(error).__name__}); delete it, or save it again"
+    why = f": {error}" if isinstance(error, NoVideoError) else f" ({type(error).__name__})"
+    return f"{path}: cannot be read as a clip{why}; delete it, or save it again"
 
 
 def write_picture(path: Path, rgb: Image) -> None:

@@ -13,6 +13,7 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from nightday.engines.video.look import Look
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import encoder
 from nightday.pipeline.outputs.encoder import Encoder
@@ -201,3 +202,28 @@ def test_threads_that_ask_at_once_get_the_same(encoded: list[int]) -> None:
     assert len(encoded) == 60
     assert got[0] == got[1] == got[2] == got[3]
     assert len(got[0]) == 60
+
+
+def test_another_look_begins_another_stream(encoded: list[int]) -> None:
+    """Pixel aspect and colours are written into parameter sets, which stand at a stream's beginning."""
+    shared = SharedEncoder()
+    looks = [(None, 2), (Look(pixel_aspect=Fraction(16, 11)), 2), (Look(pixel_aspect=Fraction(16, 11)), 1)]
+    streams, told = [], []
+    for number in range(6):
+        look, matrix = looks[number // 2]
+        video = av.VideoFrame(64, 48, "yuv420p")
+        video.opaque, video.colorspace = look, matrix
+        one = picture(number * FRAME)
+        coded = shared.encode(
+            dataclasses.replace(one, frame=dataclasses.replace(one.frame, video=video)), key=False
+        )
+        assert coded is not None
+        streams.append((coded.stream, coded.key))
+        context = VideoCodecContext.create("h264", "r")
+        assert isinstance(context, VideoCodecContext)
+        if coded.key:
+            (decoded,) = [*context.decode(av.Packet(coded.data)), *context.decode(None)]
+            told.append((context.sample_aspect_ratio, decoded.colorspace))
+    assert streams == [(1, True), (1, False), (2, True), (2, False), (3, True), (3, False)]
+    assert told[1:] == [(Fraction(16, 11), 6), (Fraction(16, 11), 1)]
+    assert told[0][0] in (None, 0, 1)

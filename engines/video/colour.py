@@ -1,0 +1,125 @@
+"""What the numbers of a video frame mean as colour: the one rule for what is read and what is written.
+
+A frame that names its matrix is read by it. One that does not is read as players read it: at limited range by BT.709
+from ``HD_ROWS`` rows on and by BT.601 below; at full range, as JPEG has it, always by BT.601.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
+from numpy.typing import NDArray
+
+HD_ROWS = 720
+
+# FFmpeg's numbers, which are those of ITU-T H.273.
+BT709, FCC, BT470BG, BT601, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9, 10
+SRGB = 13
+UNNAMED = 2
+FULL_RANGE = 2
+# The weights of red and blue in luma, by matrix.
+WEIGHTS = {
+    BT709: (0.2126, 0.0722),
+    FCC: (0.30, 0.11),
+    BT470BG: (0.299, 0.114),
+    BT601: (0.299, 0.114),
+    SMPTE240M: (0.212, 0.087),
+    BT2020: (0.2627, 0.0593),
+}
+# Primaries and transfer functions end with these numbers; 0 and 3 are reserved.
+_LAST = 22
+# Planar formats of more than eight bits, by which swscale is slow and off by up to 4 levels, as eight bits.
+_EIGHT_BITS = {
+    f"{name}{bits}{order}": f"yuv{chroma}p"
+    for chroma in ("420", "422", "444")
+    for name in (f"yuv{chroma}p", *(("p0",) if chroma == "420" else ()))
+    for bits in (9, 10, 12, 14, 16)
+    for order in ("le", "be")
+}
+# The matrices as swscale's reformatter counts them.
+_SWSCALE = {BT601: 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How a frame's numbers become colour, and the tags that have a player do the same.
+
+    Attributes:
+        matrix: one of ``WEIGHTS``, which converts.
+        full_range: whether levels are 0…255 rather than 16…235 and 16…240.
+        matrix_tag, primaries, transfer: what to write into a stream of such colours, numbers of ITU-T H.273.
+    """
+
+    matrix: int
+    full_range: bool
+    matrix_tag: int
+    primaries: int
+    transfer: int
+
+
+def colour_of(video: av.VideoFrame, rows: int) -> Colour:
+    """The colour of a frame that has ``rows`` rows as it is stored.
+
+    The tags are the frame's own, so that a player shows a copy as it shows the original, whatever it makes of tags
+    that say half. A frame without any gets those of what it is read as.
+    """
+    rgb = video.format.is_rgb
+    full = not rgb and is_full_range(video)
+    tags = (UNNAMED,) * 3 if rgb else (video.colorspace, video.color_primaries, video.color_trc)
+    named, primaries, transfer = (int(tag) if tag not in (0, 3) and tag <= _LAST else UNNAMED for tag in tags)
+    matrix = matrix_of(named, full_range=full, rows=rows)
+    if (named, primaries, transfer) == (UNNAMED,) * 3:
+        named = primaries = transfer = matrix
+        if full:
+            primaries, transfer = BT709, SRGB
+    return Colour(matrix, full, named, primaries, transfer)
+
+
+def matrix_of(named: int, *, full_range: bool, rows: int) -> int:
+    """The matrix, one of ``WEIGHTS``, of a frame with so many rows that names ``named``."""
+    if named == BT2020_CL:
+        return BT2020
+    if named in WEIGHTS:
+        return named
+    return BT709 if rows >= HD_ROWS and not full_range else BT601
+
+
+def is_full_range(video: av.VideoFrame) -> bool:
+    """Whether levels are 0…255. Grey names no range, and FFmpeg takes it for full."""
+    name = video.format.name
+    return video.color_range == FULL_RANGE or name.startswith("yuvj") or name == "gray"
+
+
+def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    """A frame on the host as uint8 RGB (H, W, 3) as it is stored, not turned; it may share the frame's memory."""
+    colour = colour_of(video, video.height)
+    levels = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+    eight = _EIGHT_BITS.get(video.format.name)
+    if eight is not None:
+        video = reformatter.reformat(
+            video, format=eight, src_color_range=levels, dst_color_range=levels, threads=1
+        )
+    converted = reformatter.reformat(
+        video,
+        format="rgb24",
+        src_colorspace=_SWSCALE.get(colour.matrix, colour.matrix),
+        src_color_range=levels,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    return np.asarray(converted.to_ndarray(), np.uint8)
+
+
+def from_rgb(rgb: NDArray[np.uint8], colour: Colour, reformatter: VideoReformatter) -> av.VideoFrame:
+    """uint8 RGB (H, W, 3), H and W even, as a frame in yuv420p of this colour."""
+    video = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24")
+    return reformatter.reformat(
+        video,
+        format="yuv420p",
+        dst_colorspace=_SWSCALE.get(colour.matrix, colour.matrix),
+        dst_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
+        threads=1,
+    )

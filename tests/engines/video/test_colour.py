@@ -1,0 +1,109 @@
+"""What is shown of a copy is what is shown of the original, by an independent float64 reference."""
+
+from __future__ import annotations
+
+import secrets
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
+
+from nightday.engines.video import colour
+from nightday.pipeline.core.frame import Frame, Picture
+from nightday.pipeline.media import gpu_video
+from nightday.pipeline.media.colour import to_rgb
+from nightday.pipeline.outputs.encoder import Encoder
+from tests.support import colour_patches as cp
+
+# (matrix, primaries, transfer) as a stream names them; 2 is nothing named.
+TAGS = {
+    "untagged": (2, 2, 2),
+    "709": (1, 1, 1),
+    "601": (6, 6, 6),
+    "pal": (5, 5, 6),
+    "2020": (9, 9, 14),
+    "fcc": (4, 4, 4),
+    "240m": (7, 7, 7),
+    "matrix alone": (1, 2, 2),
+}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)
+
+
+def made(
+    rng: np.random.Generator, rows: int, pix_fmt: str, tags: tuple[int, int, int], *, full: bool
+) -> tuple[av.VideoFrame, cp.Array]:
+    """A frame of random patches that name ``tags``, and what a player shows of it."""
+    bits = 10 if pix_fmt.endswith("10le") else 8
+    matrix = cp.matrix_shown(tags[0], full=full, rows=rows)
+    levels = cp.coded(
+        rng.integers(0, 256, (cp.ROWS, cp.COLUMNS, 3)).astype(float), matrix, full=full, bits=bits
+    )
+    video = cp.patches(levels, rows, 128, pix_fmt)
+    video.colorspace, video.color_primaries, video.color_trc = tags
+    if not pix_fmt.startswith("yuvj") and (full or tags != TAGS["untagged"]):
+        video.color_range = 2 if full else 1
+    return video, cp.shown(*levels, matrix, full=full, bits=bits)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv420p10le"])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("untagged", rows) for rows in (288, 576, 718, 720, 1080, 2160)]
+    + [(name, rows) for name in TAGS if name != "untagged" for rows in (288, 720)],
+)
+def test_colours_are_read_as_players_show_them_and_a_copy_is_shown_alike(
+    rng: np.random.Generator, name: str, pix_fmt: str, rows: int
+) -> None:
+    tags, full = TAGS[name], pix_fmt == "yuvj420p"
+    # swscale cuts off where it should round, and eight bits of ten lose another half of a level.
+    read_within, copied_within = (4.5, 5.5) if pix_fmt == "yuv420p10le" else (3.1, 4.0)
+    video, wanted = made(rng, rows, pix_fmt, tags, full=full)
+    rgb = to_rgb(video, VideoReformatter())
+    assert np.abs(cp.centres(rgb) - wanted).max() <= read_within
+
+    picture = Picture(Frame("gate", video, 0, Fraction(1, 25), 0.0, 0.0), rgb, False)
+    decoder = VideoCodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    (copy,) = [
+        frame
+        for packet in [*Encoder(picture, preset="veryfast").encode(picture), None]
+        for frame in decoder.decode(packet)
+    ]
+    shown_by = cp.matrix_shown(copy.colorspace, full=full, rows=rows)
+    assert np.abs(cp.shown(*cp.planes_at_centres(copy), shown_by, full=full) - wanted).max() <= copied_within
+    assert (copy.color_range == 2) == full
+    if tags == TAGS["untagged"]:
+        assert (copy.colorspace, copy.color_primaries, copy.color_trc) == (
+            (6, 1, 13) if full else (1, 1, 1) if rows >= 720 else (6, 6, 6)
+        )
+    else:  # also where they say half: a player makes the same of both
+        assert (copy.colorspace, copy.color_primaries, copy.color_trc) == tags
+
+
+@pytest.mark.parametrize("rows", [288, 720])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
+def test_the_path_on_a_gpu_reads_the_same(
+    rng: np.random.Generator, tags: tuple[int, int, int], full: bool, rows: int
+) -> None:
+    video, wanted = made(rng, rows, "yuv420p", tags, full=full)
+    nv12 = video.reformat(format="nv12")
+    nv12.colorspace, nv12.color_primaries, nv12.color_trc = tags
+    nv12.color_range = video.color_range
+    assert np.abs(cp.centres(gpu_video.rgb_of(nv12).numpy()) - wanted).max() < 0.51
+
+
+@pytest.mark.parametrize("reserved", [0, 3, 8, 99])
+def test_a_matrix_that_is_no_matrix_is_none(reserved: int) -> None:
+    assert colour.matrix_of(reserved, full_range=False, rows=720) == colour.BT709
+    assert colour.matrix_of(reserved, full_range=False, rows=719) == colour.BT601
+    assert colour.matrix_of(reserved, full_range=True, rows=2160) == colour.BT601
