@@ -164,7 +164,8 @@ class CameraConfig(_Section):
         url: CameraUrl | None = info.data.get("url")
         if value is not None and url is not None and url.scheme not in ("http", "https"):
             fail(
-                "is for a JPEG at an http:// or https:// address; leave it out for a source that sends a video"
+                "is for a JPEG at an http:// or https:// address; leave it out for a source that sends a video, and "
+                "put that of background or collect below it"
             )
         return value
 

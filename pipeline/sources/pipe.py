@@ -22,7 +22,7 @@ ADVICE: Mapping[FaultReason, str] = {
     "timeout": "Nobody writes into the pipe. Does the program run that should?",
     "stall": "The program that writes into the pipe has fallen silent.",
     "end_of_stream": "The program that wrote into the pipe has ended.",
-    "decode": "What comes through the pipe cannot be decoded. Is it a video that needs no jumping to and fro, such as "
+    "decode": "What comes through the pipe cannot be decoded. Is it a video that can be read in one go, such as "
     "MPEG-TS or Matroska?",
     "unsupported": "Its codec is not known here. Write H.264 or H.265.",
 }

@@ -18,7 +18,8 @@ address_form = "rtsp://host/path"
 advice: Mapping[OutputReason, str] = {
     "refused": "Nothing accepts connections there. Is the server on, and are address and port right?",
     "unauthorised": "The server refuses user name or password, or publishing: put them right in its url.",
-    "not_found": "There is no such place: look at the path.",
+    "not_found": "The server knows no such stream: look at the path. go2rtc wants it listed in its `streams:` (an "
+    "empty source is enough).",
     "timeout": "The server does not answer.",
     "stall": "The server does not take the pictures.",
     "end_of_stream": "The server closed the connection.",
@@ -39,4 +40,6 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that records to ``url``, its login included."""
     from .writer import RestreamWriter
 
-    return RestreamWriter(url=url, generated=settings.generated, encoder=settings.encoder)
+    return RestreamWriter(
+        url=url, generated=settings.generated, encoder=settings.encoder, clock=settings.clock
+    )

@@ -19,7 +19,8 @@ from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from tests.support.rtsp_server import CLIP
 
-WAYS = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
+WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
+NO_CAMERA = "is no camera; ls /dev/v4l/by-id/ shows those that are plugged in"
 
 
 def settings() -> ConnectionSettings:
@@ -46,7 +47,20 @@ def settings() -> ConnectionSettings:
             "rtmp://10.0.0.5:99999/live/key",
             "has no usable port after the host; give a number from 1 to 65535, or leave it out with its colon",
         ),
-        ("device:front", "must be device: and a number (e.g. device:0)"),
+        ("device:front", "must be device: and a number (e.g. device:0) or a path (e.g. /dev/v4l/by-id/…)"),
+        ("device:/dev/video7", None),
+        ("/dev/video7", None),
+        ("/dev/v4l/by-id/usb-046d_C920-video-index0", None),
+        ("file:///dev/video7", None),
+        ("/dev/null", NO_CAMERA),
+        ("device:/dev/zero", NO_CAMERA),
+        ("/dev/vdieo0", "no such file"),
+        (
+            "srt://10.0.0.5:9000",
+            "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the "
+            "stream in and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install "
+            "--no-binary av av)",
+        ),
         (
             "rtps://h/x",
             f"rtps: is no kind of camera here; {WAYS} (./ before a file's name with a colon in it)",
@@ -117,6 +131,8 @@ def test_advice_is_there_for_known_reasons_and_none_for_others(scheme: str) -> N
             {"fpsprobesize": "0", "protocol_whitelist": "srt"},
         ),
         ("device:2", "/dev/video2", "video4linux2", None),
+        ("/dev/video2", "/dev/video2", "video4linux2", None),
+        ("/dev/v4l/by-id/usb-cam", "/dev/v4l/by-id/usb-cam", "video4linux2", None),
         ("clip.mp4", "file:clip.mp4", None, {"protocol_whitelist": "file"}),
     ],
 )
