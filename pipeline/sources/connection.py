@@ -141,6 +141,8 @@ class FFmpegConnection:
         self._settings = settings
         self._watch = watch
         self.time_base: Fraction = stream.time_base or self._context.time_base
+        self.size = self._context.width, self._context.height
+        """What is known of the pictures' width and height before the first; zeros if nothing is."""
         rate = stream.average_rate or stream.guessed_rate
         self.frame_seconds = float(1 / rate) if rate else 0.04
         self._intra_only = self._context.codec.intra_only

@@ -112,6 +112,9 @@ def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Con
         url.reveal(), container_format="mjpeg", options=options | BARE_JPEGS, live=True, settings=settings
     )
     try:
-        return stack.enter_context(opening)
+        connection = stack.enter_context(opening)
     except SourceLostError:
         raise first from None
+    if 0 in connection.size:
+        raise first  # there is no JPEG in it either
+    return connection

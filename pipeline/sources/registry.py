@@ -39,9 +39,12 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> AbstractContext
     return _module(kind_of(url)).open_source(url, settings)
 
 
-def advice(scheme: str, reason: str | None) -> str | None:
-    """What a user can do about a source of this kind that is away for ``reason``; None if there is no advice."""
-    return _module(MODULES[scheme]).ADVICE.get(cast(FaultReason, reason))
+def advice(kind: str, reason: str | None) -> str | None:
+    """What a user can do about a source of this kind that is away for ``reason``; None if there is no advice.
+
+    ``kind`` is the scheme of its address, or what ``kind_of`` says of a local path.
+    """
+    return _module(MODULES.get(kind, kind)).ADVICE.get(cast(FaultReason, reason))
 
 
 def is_file(url: CameraUrl) -> bool:

@@ -22,7 +22,7 @@ from ..outputs.shared_encoder import SharedEncoder
 from ..scene.night_gate import NightGate
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
-from ..sources.registry import is_file
+from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from .camera_parts import fingerprint_of, nvdec_works, pictures_of
 from .commands import CommandQueue
@@ -171,7 +171,7 @@ class Camera:
             night=channel.gate.night if channel.gate else None,
             outputs_in_trouble=troubled,
             stats=channel.stats.snapshot(),
-            scheme=self.config.url.scheme,
+            scheme=kind_of(self.config.url) if self.config.url.is_file else self.config.url.scheme,
             translate=self.config.translate,
             outputs=tuple(output.event for output in channel.outputs),
             decoder=self.reader.decoder,
