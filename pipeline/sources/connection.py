@@ -165,7 +165,7 @@ class FFmpegConnection:
             reason, detail = reason_of(error), detail_of(error)
             if reason == "timeout":
                 reason, detail = "stall", f"no data for {self._settings.stall_timeout:g} s"
-            raise SourceLostError(reason, detail) from None
+            raise SourceLostError(reason, detail, cause=error) from None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         self._watch.expect(self._settings.stall_timeout if self._live else math.inf)

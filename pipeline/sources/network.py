@@ -45,6 +45,11 @@ ADVICE: Mapping[FaultReason, str] = {
 }
 
 
+HTTP = ("http", "https")
+_NO_PARTS = (
+    "; if it is an MP4, its index may stand at its end, and the server sends no parts of a file: move the index to "
+    "the front with ffmpeg -i clip.mp4 -c copy -movflags +faststart new.mp4"
+)
 _NO_SRT = (
     "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
     "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
@@ -70,7 +75,7 @@ def reads_srt() -> bool:
 
 @contextmanager
 def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connection]:
-    """A context manager that connects to ``url``. Raises SourceLostError."""
+    """A context manager that connects to ``url``. Raises SourceLostError, and puts that of its body into words."""
     from .rtsp import open_rtsp
     from .snapshots import open_snapshots
 
@@ -84,20 +89,26 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
                 connection = stack.enter_context(open_snapshots(url, options, settings))
             else:
                 connection = _open(url, settings, stack)
+            yield connection
         except SourceLostError as lost:
-            # FFmpeg says no more than "Input/output error" of a name that does not resolve.
-            unknown = unresolved(url) if getattr(lost.cause, "errno", None) == errno.EIO else None
-            if unknown is None:
-                raise
-            raise SourceLostError("unreachable", unknown) from None
-        yield connection
+            if getattr(lost.cause, "errno", None) == errno.EIO:
+                raise _told(lost, url) from None
+            raise
+
+
+def _told(lost: SourceLostError, url: CameraUrl) -> SourceLostError:
+    """What FFmpeg calls an input/output error in words: a name that does not resolve, a clip that cannot be read."""
+    unknown = unresolved(url)
+    if unknown is not None:
+        return SourceLostError("unreachable", unknown)
+    return SourceLostError(lost.reason, lost.detail + _NO_PARTS) if url.scheme in HTTP else lost
 
 
 def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Connection:
     """Open what is no RTSP. Over HTTP there may be a clip, which has an end and then plays at its own pace."""
     from .connection import open_connection
 
-    http = url.scheme in ("http", "https")
+    http = url.scheme in HTTP
     options = OPTIONS | {"protocol_whitelist": PROTOCOLS[url.scheme]}
     opening = open_connection(url.reveal(), options=options, live=None if http else True, settings=settings)
     try:

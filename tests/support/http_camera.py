@@ -59,16 +59,16 @@ class HttpCamera:
         return f"http://{login + '@' if login else ''}127.0.0.1:{self._server.server_address[1]}{path}"
 
 
-def whole(content: bytes, content_type: str) -> Answer:
-    """Answers a file, or the part of it that is asked for."""
+def whole(content: bytes, content_type: str, *, parts: bool = True) -> Answer:
+    """Answers a file, or the part of it that is asked for, unless it has no ``parts``."""
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", "")) if parts else None
         first = int(asked[1]) if asked else 0
         last = int(asked[2]) if asked and asked[2] else len(content) - 1
         request.send_response(206 if asked else 200)
         request.send_header("Content-Type", content_type)
-        request.send_header("Accept-Ranges", "bytes")
+        request.send_header("Accept-Ranges", "bytes" if parts else "none")
         request.send_header("Content-Length", str(last - first + 1))
         if asked:
             request.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")

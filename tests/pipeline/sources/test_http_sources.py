@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.host_names import unresolved
 from nightday.pipeline.sources import snapshots
 from tests.faults.camera import Camera
 from tests.support.clips import make_clip
@@ -187,3 +190,23 @@ def test_a_clip_may_loop(tmp_path: Path) -> None:
     ):
         frames = camera.slot.wait_for(12)
     assert all(later.pts > earlier.pts for earlier, later in pairwise(frames))
+
+
+def test_a_clip_whose_index_cannot_be_reached_leads_to_the_way_out(tmp_path: Path) -> None:
+    # Noise, so that it is larger than what FFmpeg keeps of what it has read.
+    noise = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=2", "-vf", "noise=alls=80:allf=t"]
+    subprocess.run(["ffmpeg", "-v", "error", *noise, str(tmp_path / "clip.mp4")], check=True, timeout=60)
+    answer = whole((tmp_path / "clip.mp4").read_bytes(), "video/mp4", parts=False)
+    with HttpCamera({"/clip.mp4": answer}) as server, Camera(server.url("/clip.mp4")) as camera:
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.detail.endswith("-movflags +faststart new.mp4")
+
+
+def test_a_name_that_does_not_resolve_is_named_and_no_part_of_a_login_is() -> None:
+    with Camera("http://viewer:s3cret@no.such.host.invalid/video") as camera:
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.reason == "unreachable"
+    assert event.detail.startswith("the name no.such.host.invalid does not resolve (")
+    assert unresolved(CameraUrl("http://viewer:se/cret@127.0.0.1/video")) is None
+    # Where a host cannot be told from a login, none is named.
+    assert unresolved(CameraUrl("http://s3cret:more@words@/x")) is None

@@ -6,6 +6,7 @@ import base64
 import re
 import socket
 import threading
+from collections import deque
 
 import av
 import pytest
@@ -257,8 +258,7 @@ def test_a_server_that_hangs_up_after_record_does_not_know_the_path() -> None:
         recording = RtspRecording(url=url, sdp="", timeout=5)
         thread.join(WAIT)
         with pytest.raises(OutputError, match="list the stream in go2rtc's `streams:`") as refused:
-            for _ in range(100):
-                recording.send(b"$\0\0\1x")
+            deque((recording.send(b"$\0\0\1x") for _ in range(100)), maxlen=0)
         recording.close()
     assert refused.value.reason == "not_found"
 
