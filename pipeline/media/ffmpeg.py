@@ -68,6 +68,7 @@ def open_input(
     """
     return av.open(
         address,
+        "r",
         format=container_format,
         options=dict(options or {}),
         timeout=(open_timeout, stall_timeout),

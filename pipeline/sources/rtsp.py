@@ -48,8 +48,8 @@ def open_rtsp(
         else:
             settings.transport.worked(transport)
             return connection
-    lost = next((one for one in refusals if not _is_unsupported(one)), refusals[0])
-    if _is_unsupported(lost):
+    refusal = next((one for one in refusals if not _is_unsupported(one)), refusals[0])
+    if _is_unsupported(refusal):
         asked = " nor over ".join(one.upper() for one in order)
         way_out = (
             "set transport: auto" if len(order) == 1 and url.scheme == "rtsp" else "look at its settings"
@@ -57,7 +57,7 @@ def open_rtsp(
         raise SourceLostError(
             "unsupported", f"the camera sends no RTP over {asked} (461); {way_out}"
         ) from None
-    raise lost
+    raise refusal
 
 
 def _connect(

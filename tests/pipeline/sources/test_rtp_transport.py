@@ -17,8 +17,9 @@ def test_auto_asks_for_tcp_first_and_then_for_what_worked() -> None:
     assert transport.order == ("tcp", "udp")
     transport.worked("udp")
     assert transport.order == ("udp", "tcp")
-    for choice in ("tcp", "udp"):
-        named = RtpTransport(choice)  # type: ignore[arg-type]
+    choices: tuple[TransportChoice, ...] = ("tcp", "udp")
+    for choice in choices:
+        named = RtpTransport(choice)
         named.worked("tcp")
         assert named.order == (choice,)
 

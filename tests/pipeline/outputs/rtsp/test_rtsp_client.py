@@ -6,7 +6,6 @@ import base64
 import re
 import socket
 import threading
-from collections import deque
 
 import av
 import pytest
@@ -240,6 +239,11 @@ def test_the_description_holds_what_a_decoder_needs() -> None:
     assert [(frame.width, frame.height) for frame in frames] == [(320, 240)]
 
 
+def send_on(recording: RtspRecording) -> None:
+    for _ in range(100):
+        recording.send(b"$\0\0\1x")
+
+
 def test_a_server_that_hangs_up_after_record_does_not_know_the_path() -> None:
     """As go2rtc does: it answers each request with 200, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -258,7 +262,7 @@ def test_a_server_that_hangs_up_after_record_does_not_know_the_path() -> None:
         recording = RtspRecording(url=url, sdp="", timeout=5)
         thread.join(WAIT)
         with pytest.raises(OutputError, match="list the stream in go2rtc's `streams:`") as refused:
-            deque((recording.send(b"$\0\0\1x") for _ in range(100)), maxlen=0)
+            send_on(recording)
         recording.close()
     assert refused.value.reason == "not_found"
 
