@@ -18,11 +18,11 @@ address_form = "rtsp://host/path"
 advice: Mapping[OutputReason, str] = {
     "refused": "Nothing accepts connections there. Is the server on, and are address and port right?",
     "unauthorised": "The server refuses user name or password, or publishing: put them right in its url.",
-    "not_found": "The server knows no such stream: look at the path. go2rtc wants it listed in its `streams:` (an "
-    "empty source is enough).",
+    "not_found": "There is no such place: look at the path.",
     "timeout": "The server does not answer.",
     "stall": "The server does not take the pictures.",
-    "end_of_stream": "The server closed the connection.",
+    "end_of_stream": "The server closed the connection. If it is go2rtc, list the path in its `streams:`, where an "
+    "empty source is enough.",
     "unreachable": "There is no way to this address. Look at the network.",
     "denied": "This machine does not permit the connection: look at its firewall.",
 }

@@ -98,7 +98,7 @@ class RtspRecording:
         except ConnectionError:
             if time.monotonic() - self._recorded_at > UNWANTED_WITHIN:
                 raise
-            raise OutputError("not_found", UNWANTED) from None
+            raise OutputError("end_of_stream", UNWANTED) from None
 
     def _send(self, data: bytes) -> None:
         self.listen()

@@ -264,7 +264,7 @@ def test_a_server_that_hangs_up_after_record_does_not_know_the_path() -> None:
         with pytest.raises(OutputError, match="list the stream in go2rtc's `streams:`") as refused:
             send_on(recording)
         recording.close()
-    assert refused.value.reason == "not_found"
+    assert refused.value.reason == "end_of_stream"
 
 
 def test_later_it_is_a_connection_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from nightday.pipeline.analysis.draw import draw_absence
 from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import output
 from nightday.pipeline.outputs.encoder import Encoder
 from nightday.pipeline.outputs.rtsp import writer
@@ -185,6 +187,18 @@ def test_the_text_says_since_when_and_can_be_read() -> None:
     (width, tall), below = cv2.getTextSize("no picture since 12:03:05", cv2.FONT_HERSHEY_SIMPLEX, 3.0, 7)
     inked = int((rgb[0] < 30).all(axis=1).sum())
     assert inked == pytest.approx(height * (width + tall / 2.5) / (tall + below + tall / 2.5), rel=0.05)
+
+
+def test_a_picture_on_a_gpu_is_brought_to_the_host_for_it() -> None:
+    there = picture(0, size=SIZE)
+    array = there.rgb
+    assert isinstance(array, np.ndarray)
+    tensor = Picture(there.frame, torch.from_numpy(array.copy()), translated=True)
+    encoded = SharedEncoder().encode(there, key=True)
+    assert encoded is not None
+    stands = [stand_in_for(one, encoded, shown_at=0.0).encoded(30.0).data for one in (there, tensor)]
+    assert stands[0] == stands[1]
+    assert (tensor.rgb.numpy() == array).all()  # type: ignore[union-attr]
 
 
 def test_it_keeps_nothing_of_the_decoders() -> None:
