@@ -53,7 +53,6 @@ class DamageWatch:
     def begin(self) -> None:
         """This thread demuxes from now on."""
         self._lost.count_here()
-        self._lost.take()
 
     def see_picture(self, *, key: bool) -> None:
         """A picture has been demuxed; ``key`` if it refers to no other."""
@@ -93,4 +92,5 @@ def watching_damage(
 ) -> Iterator[DamageWatch]:
     """A watch over a connection that is open while inside."""
     with listening() as lost:
+        lost.count_here()  # opening demuxes too, and what was lost by then damages the first pictures
         yield DamageWatch(lost, stats=stats, warn=warn, advice=advice, clock=clock)
