@@ -113,7 +113,7 @@ class CameraConfig(_Section):
 
     Attributes:
         name: letters, digits, ``-`` and ``_``; unique.
-        url: rtsp(s), http(s), srt, rtmp(s), the path of a file, or ``device:0``.
+        url: rtsp(s), http(s), srt, rtmp(s), the path of a file, a pipe or a device, or ``device:0``.
         model: checkpoint of the generator; needed unless ``translate`` is ``never``, or the camera has ``collect``
             and no outputs.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.

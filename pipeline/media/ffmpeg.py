@@ -96,7 +96,7 @@ def is_picture(container: InputContainer) -> bool:
 
 
 def reads_protocol(scheme: str) -> bool:
-    """Whether FFmpeg, as PyAV brings it, knows how to read ``scheme://``. Opens no connection."""
+    """Whether FFmpeg, as PyAV brings it, knows how to read ``scheme://``. Nothing leaves this machine for it."""
     try:
         with av.open(f"{scheme}://"):
             return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 import threading
@@ -14,7 +16,8 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.faults import FaultReason
-from nightday.pipeline.sources import connection, file, registry
+from nightday.pipeline.media.ffmpeg import reads_protocol
+from nightday.pipeline.sources import connection, file, network, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from tests.support.rtsp_server import CLIP
@@ -168,3 +171,37 @@ def test_a_connection_gives_frames_their_time_base_and_their_rate() -> None:
         assert source.frame_seconds == pytest.approx(0.04)
         assert first.time_base == source.time_base
         assert (first.height, first.width) == file.picture_size(CameraUrl(str(CLIP)))
+
+
+def test_a_camera_of_this_machine_is_known_by_its_device_number_wherever_its_name_is(tmp_path: Path) -> None:
+    node, name = tmp_path / "node", tmp_path / "front-door"
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(81, 0))
+    except PermissionError:
+        pytest.skip("it takes root to make a device")
+    name.symlink_to(node)
+    for path in (node, name):
+        url = CameraUrl(str(path))
+        assert (registry.kind_of(url), registry.is_file(url), registry.source_fault(url)) == (
+            "device",
+            False,
+            None,
+        )
+        with pytest.raises(SourceLostError), registry.open_source(url, settings()):
+            pass
+    assert registry.advice("device", "not_found") is not None
+
+
+def test_a_device_that_this_user_may_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "major", lambda _: 81)
+    fault = registry.source_fault(CameraUrl("/dev/null"))
+    assert fault == "may not be opened by this user; add the user to the group video"
+
+
+def test_what_is_wrong_with_srt_is_asked_of_pyav_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads_protocol("rtsp")
+    assert reads_protocol("rtmp")
+    assert not reads_protocol("nothing")
+    monkeypatch.setattr(network, "reads_srt", lambda: True)
+    assert registry.source_fault(CameraUrl("srt://10.0.0.5:9000")) is None
