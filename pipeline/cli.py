@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .config.errors import ConfigError
     from .config.load import LoadedConfig
     from .monitoring.log_stream import Screen
+    from .serving.model_loader import ModelLoader
     from .serving.setup import Setup
     from .supervision.outcome import Outcome
     from .supervision.runtime import Runtime
@@ -136,23 +137,27 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
     models = ModelLoader()
 
-    def load(sizes: Mapping[str, tuple[int, int]]) -> tuple[LoadedConfig, Setup]:
-        loaded = load_config(file, overrides=overrides, check_model=checkpoint_fault)
-        return loaded, models.setup(loaded, sizes=sizes)
+    def read() -> LoadedConfig:
+        return load_config(file, overrides=overrides, check_model=checkpoint_fault)
+
+    def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
+        return models.setup(read(), sizes=sizes)
 
     try:
-        loaded, setup = load({})
+        if options.check:
+            loaded = read()
+            _check_machine(loaded, models)
+            screen.flush()
+            _print_config(loaded)
+            return DONE
+        setup = load({})
     except ConfigError as error:
         screen.flush()
         _print_faults(error)
         return WRONG
-    if options.check:
-        screen.flush()
-        _print_config(loaded)
-        return DONE
     try:
         with signals(commands):
-            runtime = Runtime(setup, reload=lambda: load(runtime.sizes())[1], commands=commands)
+            runtime = Runtime(setup, reload=lambda: load(runtime.sizes()), commands=commands)
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
             outcome = _stream(runtime, screen, duration=duration)
     except WebError as error:
@@ -176,6 +181,32 @@ def checkpoint_fault(path: Path) -> str | None:
     except CheckpointError as error:
         return str(error)
     return None
+
+
+def _check_machine(loaded: LoadedConfig, models: ModelLoader) -> None:
+    """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
+    from .config.errors import ConfigError
+    from .monitoring.http_server import is_served, port_fault
+
+    faults: list[str] = []
+    try:
+        models.check(loaded)
+    except ConfigError as error:
+        faults += error.faults
+    http = loaded.config.http
+    fault = port_fault(http) if http is not None else None
+    if http is not None and fault is not None:
+        if is_served(http):
+            log.warning(
+                "http: another nightday-stream listens at port %d, which is right if that one is to be reloaded; "
+                "to start one beside it, set http.port to another",
+                http.port,
+                extra={"event": "port_shared"},
+            )
+        else:
+            faults.append(loaded.fault(("http", "port"), fault.removeprefix("http: ")))
+    if faults:
+        raise ConfigError(faults)
 
 
 def _print_faults(error: ConfigError) -> None:

@@ -118,6 +118,18 @@ def load_engine(
     return engines.make(best)
 
 
+def check_engine(
+    checkpoint: str | Path, backend: Backend = "auto", precision: Precision = "auto", *, max_batch: int = 8
+) -> None:
+    """Raise what ``load_engine`` would raise before it measures: CheckpointError or EngineError. Compiles nothing."""
+    _check_choice("backend", backend, get_args(Backend))
+    _check_choice("precision", precision, get_args(Precision))
+    found = candidates(backend, precision)
+    engines = CandidateEngines(checkpoint, max_batch=max_batch)
+    if len(found) == 1 and precision != "auto":
+        engines.make(found[0])
+
+
 def _check_choice(setting: Literal["backend", "precision"], value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise EngineError(f"{setting} {value!r}: must be one of {', '.join(allowed)}", setting=setting)

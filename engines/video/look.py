@@ -120,9 +120,9 @@ def _turned(video: av.VideoFrame) -> Look | None:
 
     The matrix (a, b, u, c, d, v, x, y, w) takes x, y to a·x + c·y, b·x + d·y, with y downwards.
     """
-    # Not video.side_data: PyAV 18.1 has the frame and that refer to each other, so the frame's memory would stay until
-    # the garbage collector comes by.
-    data = SideDataContainer(video).get("DISPLAYMATRIX")
+    # Not video.side_data: PyAV 18.1 has the frame and that refer to each other, so the frame's memory would stay
+    # until the garbage collector comes by.
+    data = SideDataContainer(video).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if not isinstance(data, SideData):
         return None
     a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(data), np.int32)[:5])

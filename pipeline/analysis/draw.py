@@ -1,4 +1,4 @@
-"""What is drawn into a picture: the mark that says it is synthetic, and the boxes of what was found on it.
+"""What is drawn into a picture: that it is synthetic, or old, and the boxes of what was found on it.
 
 Into a picture on a GPU it is drawn there: the mark goes up once, of the boxes the letters alone, which are small.
 """
@@ -6,6 +6,7 @@ Into a picture on a GPU it is drawn there: the mark goes up once, of the boxes t
 from __future__ import annotations
 
 import math
+import time
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -53,6 +54,16 @@ def draw_mark(rgb: Pixels) -> None:
         return
     patch = _mark(height, width)
     rgb[height - patch.shape[0] :, width - patch.shape[1] :] = patch
+
+
+def draw_absence(rgb: NDArray[np.uint8], since: float) -> None:
+    """Draw "no picture since …" in the upper left corner of ``rgb`` (H, W, 3), in place.
+
+    ``since`` is when the picture came, in Unix seconds; shown in local time.
+    """
+    height, width = rgb.shape[:2]
+    patch = _patch(f"no picture since {time.strftime('%H:%M:%S', time.localtime(since))}", height, width)
+    rgb[: patch.shape[0], : patch.shape[1]] = patch
 
 
 def draw_detections(rgb: Pixels, detections: Sequence[Detection]) -> None:
@@ -106,15 +117,17 @@ def _mark_on(height: int, width: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _mark(height: int, width: int) -> NDArray[np.uint8]:
-    """The mark for a picture of this size, (h, w, 3): white on nearly black, legible whatever lies under it."""
-    (text_width, text_height), below = cv2.getTextSize(MARK, FONT, 3.0, 7)
-    edge = text_height // 5
-    big = np.full((text_height + below + 2 * edge, text_width + 2 * edge, 3), 16, np.uint8)
-    cv2.putText(big, MARK, (edge, edge + text_height), FONT, 3.0, (255, 255, 255), 7, cv2.LINE_AA)
-    tall = min(max(MARK_LEAST, round(height * MARK_HEIGHT)), height)
-    wide = min(round(big.shape[1] * tall / big.shape[0]), width)
-    patch: NDArray[np.uint8] = np.asarray(
-        cv2.resize(big, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8
-    )
+    patch = _patch(MARK, height, width)
     patch.flags.writeable = False
     return patch
+
+
+def _patch(text: str, height: int, width: int) -> NDArray[np.uint8]:
+    """Text for a picture of this size, (h, w, 3): white on nearly black, legible whatever lies under it."""
+    (text_width, text_height), below = cv2.getTextSize(text, FONT, 3.0, 7)
+    edge = text_height // 5
+    big = np.full((text_height + below + 2 * edge, text_width + 2 * edge, 3), 16, np.uint8)
+    cv2.putText(big, text, (edge, edge + text_height), FONT, 3.0, (255, 255, 255), 7, cv2.LINE_AA)
+    tall = min(max(MARK_LEAST, round(height * MARK_HEIGHT)), height)
+    wide = min(round(big.shape[1] * tall / big.shape[0]), width)
+    return np.asarray(cv2.resize(big, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8)

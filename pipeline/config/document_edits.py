@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..core.camera_url import redact, register_secret
+from ..core.camera_url import VARIABLE, redact, register_secret, with_variables
 from .errors import ConfigError
 from .messages import URL_KEYS, fault_at, fault_line, known_keys, line_of, nearest, unknown_key
 from .yaml_document import Document, Fault, KeyPath, Place, put_document, read_value, shown
@@ -191,13 +191,15 @@ def _expanded(place: Place, name: str) -> str:
     A ``{name}`` within a variable's value is not filled in.
     """
     variables = dict(place.variables)
+    values: list[str] = []
 
     def one(hit: re.Match[str]) -> str:
-        if hit[1] is not None:
-            return variables.get(hit[1], "")
-        return name if hit[0] == NAME_PLACEHOLDER else hit[0]
+        if hit[1] is None:
+            return name if hit[0] == NAME_PLACEHOLDER else hit[0]
+        values.append(variables.get(hit[1], ""))
+        return VARIABLE
 
-    return _BRACES.sub(one, place.written or "")
+    return with_variables(_BRACES.sub(one, place.written or ""), values)
 
 
 def cameras_of(document: Document) -> Iterator[dict[str, Any]]:

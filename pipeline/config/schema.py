@@ -20,6 +20,7 @@ from nightday.engines.choices import Backend, Precision
 
 from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
+from ..sources.transport import TransportChoice
 from .fields import (
     Count,
     DetectorPath,
@@ -112,7 +113,7 @@ class CameraConfig(_Section):
 
     Attributes:
         name: letters, digits, ``-`` and ``_``; unique.
-        url: rtsp(s), http(s), srt, rtmp(s), the path of a file, or ``device:0``.
+        url: rtsp(s), http(s), srt, rtmp(s), the path of a file, a pipe or a device, or ``device:0``.
         model: checkpoint of the generator; needed unless ``translate`` is ``never``, or the camera has ``collect``
             and no outputs.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
@@ -121,6 +122,8 @@ class CameraConfig(_Section):
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
+        transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
+        every_s: the url answers one JPEG, which is fetched every so many seconds.
         frames: where frames of a camera stay that is translated on a GPU: ``auto`` keeps them on the GPU from
             decoding to encoding, as far as it can decode and encode; ``host`` brings them to main memory in between.
         max_age: seconds after which a frame that waits is not worth translating; it is dropped as "stale".
@@ -144,6 +147,8 @@ class CameraConfig(_Section):
     outputs: tuple[OutputAddress, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
+    transport: TransportChoice = "auto"
+    every_s: Seconds | None = None
     frames: Literal["auto", "host"] = "auto"
     max_age: Seconds = 1.0
     stall_timeout: Seconds = 10.0
@@ -152,6 +157,17 @@ class CameraConfig(_Section):
     background: BackgroundConfig | None = None
     snapshot: Png | None = None
     collect: CollectConfig | None = None
+
+    @field_validator("every_s")
+    @classmethod
+    def _is_for_http(cls, value: float | None, info: ValidationInfo) -> float | None:
+        url: CameraUrl | None = info.data.get("url")
+        if value is not None and url is not None and url.scheme not in ("http", "https"):
+            fail(
+                "is for a JPEG at an http:// or https:// address; leave it out for a source that sends a video, and "
+                "put that of background or collect below it"
+            )
+        return value
 
     @field_validator("retention")
     @classmethod

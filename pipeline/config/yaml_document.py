@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from ..core.camera_url import VARIABLE, with_variables
 from .wrong_shapes import layout_fault
 
 KeyPath = tuple[str | int, ...]
@@ -245,6 +246,8 @@ class _Reader:
         return value
 
     def _fill_in(self, text: str, path: KeyPath, line: int | None, variables: dict[str, str]) -> str:
+        values: list[str] = []
+
         def one(hit: re.Match[str]) -> str:
             name = hit[1]
             if not hit[0].endswith("}") or not _NAME.fullmatch(name):
@@ -256,9 +259,10 @@ class _Reader:
                 self._fault(line, path, str(error.args[0]))
                 return ""
             variables[name] = value
-            return value
+            values.append(value)
+            return VARIABLE
 
-        return _VARIABLE.sub(one, text)
+        return with_variables(_VARIABLE.sub(one, text), values)
 
 
 class _TooManyError(Exception):

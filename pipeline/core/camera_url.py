@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
 
 MASK = "***"
 PORT_FAULT = "no usable port after the host; give a number from 1 to 65535, or leave it out with its colon"
+VARIABLE = "\ufdd0"
+"""Stands for a variable in what ``with_variables`` is given: one of the code points that no text holds."""
+_PERCENT = "\ufdd1"
 # Characters. Shorter secrets would hide ordinary words and numbers of a log line.
 SHORTEST_SECRET = 4
 
@@ -145,6 +149,25 @@ class CameraUrl:
     def __delattr__(self, name: str) -> NoReturn:
         """Refuse: it is a value."""
         raise AttributeError(f"a CameraUrl cannot change: {name}")
+
+
+def with_variables(address: str, values: Sequence[str]) -> str:
+    """An address with the variables' values in place of its ``VARIABLE`` characters, one after the other.
+
+    In the login of a URL, a ``%`` of a value is percent-encoded: a password in a variable is sent as it is, whereas
+    ``%41`` in the address itself means ``A``. A value that is a URL by itself, and all others, stay as they are.
+    """
+    left = iter(values)
+
+    def one(_: re.Match[str]) -> str:
+        value = next(left, "")
+        return value if "://" in value else value.replace("%", _PERCENT)
+
+    text = re.sub(VARIABLE, one, address)
+    head, userinfo, rest = _split(text)
+    if not userinfo:
+        return text.replace(_PERCENT, "%")
+    return head + userinfo.replace(_PERCENT, "%25") + "@" + rest.replace(_PERCENT, "%")
 
 
 def redact(text: str) -> str:

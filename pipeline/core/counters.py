@@ -118,6 +118,7 @@ class StatsSnapshot:
             written the picture; None before the first.
         latency_p95: their 95th percentile.
         latency: all latencies since the start, by stage.
+        damaged: frames that came damaged, because packets of them or of what they refer to were lost.
     """
 
     up: bool
@@ -131,6 +132,7 @@ class StatsSnapshot:
     latency_p50: float | None
     latency_p95: float | None
     latency: dict[Stage, HistogramSnapshot]
+    damaged: int = 0
 
 
 @dataclass(slots=True)
@@ -143,6 +145,7 @@ class CameraStats:
     _translated: int = 0
     _passed: int = 0
     _dropped: Counter[str] = field(default_factory=Counter)
+    _damaged: int = 0
     _reconnects: Counter[str] = field(default_factory=Counter)
     _detections: Counter[str] = field(default_factory=Counter)
     _collected: Counter[str] = field(default_factory=Counter)
@@ -165,6 +168,11 @@ class CameraStats:
         """Count one frame that reached no output, or not all of them, by its reason."""
         with self._lock:
             self._dropped[reason] += 1
+
+    def count_damaged(self) -> None:
+        """Count one frame that came damaged."""
+        with self._lock:
+            self._damaged += 1
 
     def count_reconnect(self, reason: str) -> None:
         """Count one lost connection (or failed try) by its reason."""
@@ -206,6 +214,7 @@ class CameraStats:
                 translated=self._translated,
                 passed=self._passed,
                 dropped=dict(self._dropped),
+                damaged=self._damaged,
                 reconnects=dict(self._reconnects),
                 detections=dict(self._detections),
                 collected=dict(self._collected),

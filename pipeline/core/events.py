@@ -152,6 +152,7 @@ NoticeName = Literal[
     "engine_failed",
     "engine_ready",
     "frame_failed",
+    "frames_damaged",
     "http_listening",
     "http_lost",
     "nvdec_missing",

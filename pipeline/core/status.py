@@ -24,7 +24,7 @@ class CameraStatus:
         night: what its night gate says; None without a gate, or before its first measurement.
         outputs_in_trouble: the outputs in trouble, secrets masked.
         stats: its counters.
-        scheme: the scheme of its source's address, e.g. ``rtsp`` or ``file``.
+        scheme: the scheme of its source's address, e.g. ``rtsp``; of a local path ``file``, ``device`` or ``pipe``.
         translate: when its frames are translated, as configured.
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.

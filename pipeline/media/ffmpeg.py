@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from typing import Protocol
 
 import av
 import av.error
@@ -38,8 +39,16 @@ def reason_of(error: BaseException) -> FaultReason:
     return "failed"
 
 
+class BinaryInput(Protocol):
+    """A file object that FFmpeg reads from."""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes, at least one; none at the end."""
+        ...
+
+
 def open_input(
-    address: str,
+    address: str | BinaryInput,
     *,
     container_format: str | None = None,
     options: Mapping[str, str] | None = None,
@@ -50,7 +59,7 @@ def open_input(
     """Open an address, with its secrets, for reading. Raises what PyAV raises, with the address in it.
 
     Args:
-        address: what FFmpeg is to open.
+        address: what FFmpeg is to open, or a file object that it reads from.
         container_format: FFmpeg's name of the format, where it cannot tell by itself.
         options: FFmpeg's options for protocol and format.
         open_timeout: seconds that opening may take.
@@ -59,8 +68,39 @@ def open_input(
     """
     return av.open(
         address,
+        "r",
         format=container_format,
         options=dict(options or {}),
         timeout=(open_timeout, stall_timeout),
         hwaccel=hwaccel,
     )
+
+
+# Formats that name no duration where they cannot seek, but whose end is known by their size.
+_SIZED = ("mpegts", "mpeg")
+# Formats of a single picture.
+_PICTURES = ("image2", "image2pipe")
+
+
+def has_end(container: InputContainer) -> bool:
+    """Whether what was opened is a clip with an end, rather than a live stream."""
+    if container.duration is not None:
+        return True
+    return container.format.name in _SIZED and container.size > 0
+
+
+def is_picture(container: InputContainer) -> bool:
+    """Whether what was opened is one picture, a JPEG for instance, rather than a video."""
+    name = container.format.name
+    return name in _PICTURES or name.endswith("_pipe")
+
+
+def reads_protocol(scheme: str) -> bool:
+    """Whether FFmpeg, as PyAV brings it, knows how to read ``scheme://``. Nothing leaves this machine for it."""
+    try:
+        with av.open(f"{scheme}://"):
+            return True
+    except av.error.ProtocolNotFoundError:
+        return False
+    except Exception:  # an address without a host is refused by a protocol that is there
+        return True

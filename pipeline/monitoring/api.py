@@ -35,6 +35,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "translated": stats.translated,
         "passed": stats.passed,
         "dropped": stats.dropped,
+        "damaged": stats.damaged,
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
         "collected": stats.collected,

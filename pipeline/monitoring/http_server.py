@@ -16,11 +16,13 @@ import base64
 import errno
 import hashlib
 import hmac
+import json
 import logging
 import re
 import socket
 import struct
 import threading
+from http.client import HTTPConnection, HTTPException
 
 import h11
 import uvicorn
@@ -280,6 +282,27 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address, family=family)
     except (OSError, UnicodeError) as error:
         raise WebError(f"http: cannot listen at {_bracketed(host)}:{port}: {_why(error)}") from None
+
+
+def port_fault(settings: HttpConfig) -> str | None:
+    """Why nothing could listen where ``settings`` say at the moment, and the way out; None if it could."""
+    try:
+        _listen(settings.host, settings.port).close()
+    except WebError as error:
+        return str(error)
+    return None
+
+
+def is_served(settings: HttpConfig) -> bool:
+    """Whether it is another run of this program that listens there."""
+    connection = HTTPConnection(settings.host, settings.port, timeout=1.0)
+    try:
+        connection.request("GET", "/healthz")
+        return "alive" in json.loads(connection.getresponse().read(LARGEST_HEAD))
+    except (OSError, HTTPException, ValueError, TypeError):
+        return False
+    finally:
+        connection.close()
 
 
 def _why(error: OSError | UnicodeError) -> str:

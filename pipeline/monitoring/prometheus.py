@@ -81,6 +81,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
             ("decoded", "Frames decoded."),
             ("translated", "Pictures translated and handed to the outputs."),
             ("passed", "Pictures handed to the outputs as they came."),
+            ("damaged", "Frames that came damaged, because packets were lost."),
         )
     }
     dropped = CounterMetricFamily(

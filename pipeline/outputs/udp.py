@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
+from ..core.faults import OutputError
+from ..core.host_names import not_resolved
 from .module import OutputSettings
 
 if TYPE_CHECKING:
@@ -200,8 +202,11 @@ class _Packets:
 
 
 def _open_socket(target: Target) -> tuple[socket.socket, tuple[Any, ...]]:
-    """A socket for ``target``, and the address to send to. Raises OSError."""
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)
+    """A socket for ``target``, and the address to send to. Raises OutputError and OSError."""
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise OutputError("unreachable", not_resolved(target.host, error)) from None
     family, kind, protocol, _, address = found[0]
     opened = socket.socket(family, kind, protocol)
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine
 from nightday.engines.errors import CheckpointError, DetectorError, EngineError
+from nightday.engines.selection.load import check_engine
 
 from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
@@ -17,6 +19,8 @@ from ..config.schema import EngineConfig
 from ..core.stages import Detector
 from .prebuild import prebuild_engine
 from .setup import Setup
+
+_T = TypeVar("_T")
 
 _Version = tuple[object, ...]
 """What a loaded model depends on: its file as it is now, and what was asked for."""
@@ -43,26 +47,23 @@ class ModelLoader:
         built for these sizes in a process of its own first, since the cameras need this one.
         """
         settings = loaded.config.engine
-        engines: dict[Path, Engine] = {}
-        detectors: dict[Path, Detector] = {}
-        faults: dict[str, None] = {}  # an ordered set
-        for index, camera in enumerate(loaded.config.cameras):
-            model = camera.model
-            if model is not None and camera.translate != "never" and model not in engines:
-                try:
-                    engines[model] = self._engine(model, settings, _sent_to(model, loaded, sizes))
-                except (CheckpointError, OSError) as error:
-                    faults[loaded.fault(("cameras", index, "model"), str(error))] = None
-                except EngineError as error:
-                    faults[loaded.fault(("engine", error.setting), str(error))] = None
-            if camera.detect and camera.detect not in detectors:
-                try:
-                    detectors[camera.detect] = self._detector(camera.detect)
-                except (DetectorError, OSError) as error:
-                    faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
-        if faults:
-            raise ConfigError(list(faults))
+        engines, detectors = _for_each_model(
+            loaded,
+            lambda model: self._engine(model, settings, _sent_to(model, loaded, sizes)),
+            self._detector,
+        )
         return Setup(loaded.config, engines, detectors)
+
+    def check(self, loaded: LoadedConfig) -> None:
+        """Raise ConfigError with what can be told wrong of the models without compiling or measuring an engine."""
+        settings = loaded.config.engine
+        _for_each_model(
+            loaded,
+            lambda model: check_engine(
+                model, settings.backend, settings.precision, max_batch=settings.max_batch
+            ),
+            self._detector,
+        )
 
     def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
         version = _version(model, settings.backend, settings.precision, settings.max_batch)
@@ -81,6 +82,32 @@ class ModelLoader:
         if detector is None:
             detector = self._detectors[version] = load_detector(str(path))
         return detector
+
+
+def _for_each_model(
+    loaded: LoadedConfig, engine_of: Callable[[Path], _T], detector_of: Callable[[Path], Detector]
+) -> tuple[dict[Path, _T], dict[Path, Detector]]:
+    """What each generator and each detector that a camera needs is made into. Raises ConfigError with every fault."""
+    engines: dict[Path, _T] = {}
+    detectors: dict[Path, Detector] = {}
+    faults: dict[str, None] = {}  # an ordered set
+    for index, camera in enumerate(loaded.config.cameras):
+        model = camera.model
+        if model is not None and camera.translate != "never" and model not in engines:
+            try:
+                engines[model] = engine_of(model)
+            except (CheckpointError, OSError) as error:
+                faults[loaded.fault(("cameras", index, "model"), str(error))] = None
+            except EngineError as error:
+                faults[loaded.fault(("engine", error.setting), str(error))] = None
+        if camera.detect and camera.detect not in detectors:
+            try:
+                detectors[camera.detect] = detector_of(camera.detect)
+            except (DetectorError, OSError) as error:
+                faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
+    if faults:
+        raise ConfigError(list(faults))
+    return engines, detectors
 
 
 def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,15 +13,18 @@ from nightday.engines.errors import NightdayError
 
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
+from ..core.events import NoticeName
 from ..core.faults import FaultReason
+from .transport import RtpTransport
 
 if TYPE_CHECKING:
     import av
 
     from ..core.counters import CameraStats
+    from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
 
-WAYS = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
+WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
 """The way out that messages about an address give."""
 
 
@@ -38,6 +41,10 @@ class ConnectionSettings:
         skipping: decides how much of a live stream is decoded. The connection shows it the packets, the reader shows
             it the frames.
         clock: time.
+        transport: how RTP is asked for, and what was learnt of it.
+        damage: counts the pictures that packets were lost of; None where none can be lost.
+        every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        warn: tells of something that the user should know, as a notice of the camera.
     """
 
     open_timeout: float
@@ -47,10 +54,19 @@ class ConnectionSettings:
     stats: CameraStats
     skipping: FrameSkipping
     clock: Clock
+    transport: RtpTransport = field(default_factory=RtpTransport)
+    damage: DamageWatch | None = None
+    every_s: float | None = None
+    warn: Callable[[NoticeName, str], None] = lambda name, detail: None
 
 
 class Connection(Protocol):
     """An open source, for the thread that opened it."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the source sets the pace; else it is a clip, which has an end."""
+        ...
 
     @property
     def time_base(self) -> Fraction:
@@ -92,10 +108,14 @@ class SourceLostError(NightdayError):
         reason: why, for people and programs.
         detail: the message.
         nvdec: whether decoding on the CPU is worth a try, because decoding on the GPU failed.
+        cause: FFmpeg's or the operating system's exception, whose text may hold the address; None without one.
     """
 
-    def __init__(self, reason: FaultReason, detail: str, *, nvdec: bool = False) -> None:
+    def __init__(
+        self, reason: FaultReason, detail: str, *, nvdec: bool = False, cause: Exception | None = None
+    ) -> None:
         super().__init__(detail)
         self.reason: FaultReason = reason
         self.detail = detail
         self.nvdec = nvdec
+        self.cause = cause

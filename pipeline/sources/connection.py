@@ -21,7 +21,7 @@ from nightday.engines.video.streams import NoVideoError, best_video
 from ..core.events import Notice
 from ..core.faults import detail_of
 from ..media import gpu_video
-from ..media.ffmpeg import open_input, reason_of
+from ..media.ffmpeg import BinaryInput, has_end, is_picture, open_input, reason_of
 from ..media.interruptible import Watch, interruptible
 from .base import ConnectionSettings, SourceLostError
 from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel
@@ -50,20 +50,20 @@ def nvdec_missing(camera: str, why: str) -> Notice:
 
 @contextmanager
 def open_connection(
-    address: str,
+    address: str | BinaryInput,
     *,
     container_format: str | None = None,
     options: Mapping[str, str] | None = None,
-    live: bool,
+    live: bool | None,
     settings: ConnectionSettings,
 ) -> Iterator[FFmpegConnection]:
     """Open an address and close it at the end. Raises SourceLostError.
 
     Args:
-        address: what FFmpeg is to open, secrets included.
+        address: what FFmpeg is to open, secrets included; or a file object to read from.
         container_format: FFmpeg's name of the format, where it cannot tell by itself.
         options: FFmpeg's options for protocol and format.
-        live: whether the source sets the pace; else it is a file.
+        live: whether the source sets the pace; else it is a file. None: it does unless what was opened has an end.
         settings: limits, and what the connection reports to.
     """
     with interruptible(settings.stop) as watch:
@@ -81,15 +81,27 @@ def open_connection(
         except Exception as error:
             raise _not_opened(error, settings, began) from None
         with container:
+            if live is None:
+                live = _is_live(container)
             yield FFmpegConnection(container, live=live, settings=settings, watch=watch)
 
 
+def _is_live(container: InputContainer) -> bool:
+    """Whether what was opened has no end. Raises SourceLostError for a single picture, which is neither."""
+    if is_picture(container):
+        detail = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
+        raise SourceLostError("unsupported", detail)
+    return not has_end(container)
+
+
 def _not_opened(error: Exception, settings: ConnectionSettings, began: float) -> SourceLostError:
+    if isinstance(error, SourceLostError):
+        return error
     if settings.nvdec and _may_be_the_driver(error):
         return SourceLostError("decode", detail_of(error), nvdec=True)
     if settings.clock.monotonic() - began >= settings.open_timeout:
         return SourceLostError("timeout", f"no answer within {settings.open_timeout:g} s")
-    return SourceLostError(reason_of(error), detail_of(error))
+    return SourceLostError(reason_of(error), detail_of(error), cause=error)
 
 
 def _may_be_the_driver(error: Exception) -> bool:
@@ -130,10 +142,12 @@ class FFmpegConnection:
         # and no camera gets more than two cores.
         self._context.thread_type = "SLICE"
         self._context.thread_count = 2
-        self._live = live
+        self.live = self._live = live
         self._settings = settings
         self._watch = watch
         self.time_base: Fraction = stream.time_base or self._context.time_base
+        self.size = self._context.width, self._context.height
+        """What is known of the pictures' width and height before the first; zeros if nothing is."""
         rate = stream.average_rate or stream.guessed_rate
         self.frame_seconds = float(1 / rate) if rate else 0.04
         self._intra_only = self._context.codec.intra_only
@@ -158,7 +172,7 @@ class FFmpegConnection:
             reason, detail = reason_of(error), detail_of(error)
             if reason == "timeout":
                 reason, detail = "stall", f"no data for {self._settings.stall_timeout:g} s"
-            raise SourceLostError(reason, detail) from None
+            raise SourceLostError(reason, detail, cause=error) from None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         self._watch.expect(self._settings.stall_timeout if self._live else math.inf)
@@ -183,10 +197,15 @@ class FFmpegConnection:
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Demux, over errors in the data that the next read may leave behind."""
         errors = 0
+        damage = self._settings.damage
+        if damage is not None:
+            damage.begin()
         while True:
             try:
                 for packet in self._container.demux(self._stream):
                     errors = 0
+                    if damage is not None and packet.size:
+                        damage.see_picture(key=packet.is_keyframe)
                     yield packet
                 return
             except av.error.InvalidDataError:

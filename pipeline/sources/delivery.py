@@ -27,9 +27,8 @@ class FrameDelivery:
         slot: where the frames go.
         stats: its counters.
         stop: ends waiting once set.
-        live: whether the source sets the pace; else it is a file.
-        lossless: whether each frame waits until the one before was taken.
-        paced: whether each frame waits until it is due by its PTS.
+        lossless: whether each frame waits until the one before was taken. Else those of a clip wait until they are
+            due by their PTS.
         timeline: gives the frames their PTS.
         clock: time.
     """
@@ -41,9 +40,7 @@ class FrameDelivery:
         slot: LatestSlot,
         stats: CameraStats,
         stop: threading.Event,
-        live: bool,
         lossless: bool,
-        paced: bool,
         timeline: Timeline,
         clock: Clock,
     ) -> None:
@@ -51,9 +48,8 @@ class FrameDelivery:
         self._slot = slot
         self._stats = stats
         self._stop = stop
-        self._live = live
+        self._live = True
         self._lossless = lossless
-        self._paced = paced
         self._timeline = timeline
         self._clock = clock
         self._skipping = FrameSkipping()
@@ -63,6 +59,8 @@ class FrameDelivery:
 
     def begin(self, connection: Connection, skipping: FrameSkipping) -> None:
         """Frames come from another connection from now on; ``skipping`` is shown what becomes of them."""
+        self._live = connection.live
+        self._origin = None
         self._timeline.begin(
             time_base=connection.time_base, live=self._live, frame_seconds=connection.frame_seconds
         )
@@ -76,7 +74,7 @@ class FrameDelivery:
             self._stats.count_dropped("decode_error")
             return True
         self._stats.count_decoded()
-        if self._paced and not self._wait_until_due(pts):
+        if not self._live and not self._lossless and not self._wait_until_due(pts):
             return False
         frame = Frame(
             camera=self._camera,
@@ -105,7 +103,7 @@ class FrameDelivery:
         self._last = (frame.decoded_at, frame.pts)
 
     def _wait_until_due(self, pts: int) -> bool:
-        """Wait for a file's frame to be due, counted from the first one so that errors do not add up."""
+        """Wait for a clip's frame to be due, counted from the first one so that errors do not add up."""
         if self._origin is None:
             self._origin = (self._clock.monotonic(), pts)
         began, first = self._origin

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
 
 from ..core.camera_url import PORT_FAULT, CameraUrl
 from ..core.faults import FaultReason
-from .base import WAYS, Connection, ConnectionSettings
+from ..core.host_names import unresolved
+from .base import WAYS, Connection, ConnectionSettings, SourceLostError
 
 # What a source may open in turn. An HLS play list on the network must not read a local file, for instance.
 PROTOCOLS = {
@@ -21,6 +24,13 @@ PROTOCOLS = {
     "srt": "srt",
 }
 
+# Frame-rate probing makes FFmpeg hold a live stream back for a second at the start: 1.13 s instead of 0.32 s
+# until the first frame of a 25 fps camera. The parameter sets are still waited for.
+OPTIONS = {"fpsprobesize": "0"}
+# JPEGs one after the other bear no time of their own, so they get that of their arrival. What they are is known from
+# the first; by default FFmpeg looks at 4 s of them.
+BARE_JPEGS = {"analyzeduration": "0", "use_wallclock_as_timestamps": "1"}
+
 ADVICE: Mapping[FaultReason, str] = {
     "refused": "Nothing accepts connections there. Is the camera on, and are address and port right?",
     "unauthorised": "It refuses user name or password: put them right in the url. "
@@ -31,24 +41,91 @@ ADVICE: Mapping[FaultReason, str] = {
     "end_of_stream": "The camera closed the connection. If it happens often, look at how many viewers it allows.",
     "decode": "What it sends cannot be decoded. Set its video to H.264 or H.265, and look at its network.",
     "unreachable": "There is no way to this address. Look at the network of this machine and of the camera.",
-    "unsupported": "Its codec or protocol is not known here. Set its video to H.264 or H.265.",
+    "unsupported": "Its codec, protocol or transport is not to be had here. Set its video to H.264 or H.265.",
 }
+
+
+HTTP = ("http", "https")
+_NO_PARTS = (
+    "; if it is an MP4, its index may stand at its end, and the server sends no parts of a file: move the index to "
+    "the front with ffmpeg -i clip.mp4 -c copy -movflags +faststart new.mp4"
+)
+_NO_SRT = (
+    "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
+    "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
+)
 
 
 def fault(url: CameraUrl) -> str | None:
     """What is wrong with the address, to be read after it; None if nothing is."""
     if not re.match(r"[^:]+://[^/?#]", url.reveal()):
         return f"has no host; {WAYS}"
-    return None if url.port_is_usable else f"has {PORT_FAULT}"
+    if not url.port_is_usable:
+        return f"has {PORT_FAULT}"
+    return _NO_SRT if url.scheme == "srt" and not reads_srt() else None
 
 
-def open_source(url: CameraUrl, settings: ConnectionSettings) -> AbstractContextManager[Connection]:
-    """A context manager that connects to ``url``. Raises SourceLostError."""
+@cache
+def reads_srt() -> bool:
+    """Whether PyAV's FFmpeg has SRT. PyAV is imported for that, so ask only about an ``srt://`` address."""
+    from ..media.ffmpeg import reads_protocol
+
+    return reads_protocol("srt")
+
+
+@contextmanager
+def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connection]:
+    """A context manager that connects to ``url``. Raises SourceLostError, and puts that of its body into words."""
+    from .rtsp import open_rtsp
+    from .snapshots import open_snapshots
+
+    with ExitStack() as stack:
+        try:
+            if url.scheme in ("rtsp", "rtsps"):
+                options = OPTIONS | {"protocol_whitelist": PROTOCOLS[url.scheme]}
+                connection = open_rtsp(url, options, settings, stack)
+            elif settings.every_s is not None:
+                options = {"protocol_whitelist": PROTOCOLS[url.scheme]}
+                connection = stack.enter_context(open_snapshots(url, options, settings))
+            else:
+                connection = _open(url, settings, stack)
+            yield connection
+        except SourceLostError as lost:
+            if getattr(lost.cause, "errno", None) == errno.EIO:
+                raise _told(lost, url) from None
+            raise
+
+
+def _told(lost: SourceLostError, url: CameraUrl) -> SourceLostError:
+    """What FFmpeg calls an input/output error in words: a name that does not resolve, a clip that cannot be read."""
+    unknown = unresolved(url)
+    if unknown is not None:
+        return SourceLostError("unreachable", unknown)
+    return SourceLostError(lost.reason, lost.detail + _NO_PARTS) if url.scheme in HTTP else lost
+
+
+def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Connection:
+    """Open what is no RTSP. Over HTTP there may be a clip, which has an end and then plays at its own pace."""
     from .connection import open_connection
 
-    # Frame-rate probing makes FFmpeg hold a live stream back for a second at the start: 1.13 s instead of 0.32 s
-    # until the first frame of a 25 fps camera. The parameter sets are still waited for.
-    options = {"fpsprobesize": "0", "protocol_whitelist": PROTOCOLS[url.scheme]}
-    if url.scheme in ("rtsp", "rtsps"):
-        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-    return open_connection(url.reveal(), options=options, live=True, settings=settings)
+    http = url.scheme in HTTP
+    options = OPTIONS | {"protocol_whitelist": PROTOCOLS[url.scheme]}
+    opening = open_connection(url.reveal(), options=options, live=None if http else True, settings=settings)
+    try:
+        return stack.enter_context(opening)
+    except SourceLostError as lost:
+        if not http or lost.reason != "decode" or lost.nvdec:
+            raise
+        first = lost
+    # JPEGs in a multipart stream that does not begin with its boundary, as FFmpeg wants it to. Its reader of bare
+    # JPEGs passes over whatever stands between them.
+    opening = open_connection(
+        url.reveal(), container_format="mjpeg", options=options | BARE_JPEGS, live=True, settings=settings
+    )
+    try:
+        connection = stack.enter_context(opening)
+    except SourceLostError:
+        raise first from None
+    if 0 in connection.size:
+        raise first  # there is no JPEG in it either
+    return connection

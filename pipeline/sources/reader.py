@@ -14,7 +14,7 @@ from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats
 from ..core.event_log import to_log
-from ..core.events import Publish, SourceChanged, SourceState
+from ..core.events import Notice, NoticeName, Publish, SourceChanged, SourceState
 from ..core.faults import FaultReason, detail_of
 from ..media import gpu_video
 from ..media.malloc_trim import malloc_trimmer
@@ -24,7 +24,8 @@ from .connection import nvdec_missing
 from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
-from .registry import open_source
+from .registry import kind_of, open_source
+from .transport import RtpTransport, TransportChoice
 
 # Seconds of pictures after which a loss is a new fault, and the back-off starts from its beginning.
 GOOD_RUN = 30.0
@@ -34,20 +35,27 @@ UNAUTHORISED_BACKOFF = Backoff(first=60.0, cap=600.0, floor=20.0)
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Why a connection ended, how many frames came, and whether it should be tried again without NVDEC."""
+    """Why a connection ended, and how many frames came.
+
+    Attributes:
+        without_nvdec: whether it should be tried again without NVDEC.
+        clip_ended: whether it was a clip, which has come to its end.
+    """
 
     reason: FaultReason
     detail: str
     frames: int
     without_nvdec: bool = False
+    clip_ended: bool = False
 
 
 class Reader(threading.Thread):
     """Reads one camera for as long as it lives, and puts its frames into its slot.
 
-    A network source or device that is down or lost is tried again for ever, with back-off. A file is not: it ends
-    ``finished``, or ``failed`` where it cannot be read. The thread ends within about 0.2 s of ``stop``, even while
-    FFmpeg waits for the network. Only a name look-up that hangs is waited for; the thread is a daemon.
+    A network source, device or pipe that is down or lost is tried again for ever, with back-off. A file is not: it
+    ends ``finished``, or ``failed`` where it cannot be read. A clip on the network ends ``finished``, too. The thread
+    ends within about 0.2 s of ``stop``, even while FFmpeg waits for the network. Only a name look-up that hangs is
+    waited for; the thread is a daemon.
 
     While most of what a live source sends is thrown away, less of it is decoded (``frame_skipping``).
 
@@ -72,6 +80,8 @@ class Reader(threading.Thread):
         clock: time.
         timeline: gives the frames their PTS; that of a reader that died, if this one takes its place.
         nvdec: whether to decode on the GPU.
+        transport: how RTP is asked for.
+        every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
     """
 
     def __init__(
@@ -93,6 +103,8 @@ class Reader(threading.Thread):
         clock: Clock | None = None,
         timeline: Timeline | None = None,
         nvdec: bool = False,
+        transport: TransportChoice = "auto",
+        every_s: float | None = None,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -107,14 +119,15 @@ class Reader(threading.Thread):
         self._unauthorised_backoff = unauthorised_backoff
         self._rng = rng or random.Random()
         self._clock = clock or SystemClock()
+        self._kind = kind_of(source)
+        self._transport = RtpTransport(transport)
+        self._every_s = every_s
         self._delivery = FrameDelivery(
             camera=camera,
             slot=slot,
             stats=stats,
             stop=stop,
-            live=not source.is_file,
-            lossless=source.is_file and pace == "fast",
-            paced=source.is_file and pace == "realtime",
+            lossless=self._kind == "file" and pace == "fast",
             timeline=timeline or Timeline(),
             clock=self._clock,
         )
@@ -147,7 +160,7 @@ class Reader(threading.Thread):
                 self._nvdec = False
                 self._say_nvdec(end.detail)
                 continue
-            if self._source.is_file:
+            if self._kind == "file" or end.clip_ended:
                 if end.reason == "end_of_stream" and end.frames:
                     if self._loop:
                         continue
@@ -178,6 +191,9 @@ class Reader(threading.Thread):
             stats=self._stats,
             skipping=skipping,
             clock=self._clock,
+            transport=self._transport,
+            every_s=self._every_s,
+            warn=self._warn,
         )
         try:
             with open_source(self._source, settings) as connection:
@@ -195,8 +211,8 @@ class Reader(threading.Thread):
             return _End(lost.reason, lost.detail, frames, lost.nvdec)
         except Exception as error:  # a fault in one source, whatever it is, must not end its camera
             return _End("failed", detail_of(error), frames)
-        nothing_decoded = self._nvdec and self._source.is_file and not frames
-        return _End("end_of_stream", "the source ended it", frames, nothing_decoded)
+        clip = not connection.live and self._kind != "pipe"  # somebody else may write into a pipe
+        return _End("end_of_stream", "the source ended it", frames, self._nvdec and clip and not frames, clip)
 
     def _see_decoder(self, video: av.VideoFrame) -> None:
         """Note what decoded a frame."""
@@ -209,6 +225,9 @@ class Reader(threading.Thread):
         if not self._said_nvdec:
             self._said_nvdec = True
             self._publish(nvdec_missing(self._camera, why))
+
+    def _warn(self, name: NoticeName, detail: str) -> None:
+        self._publish(Notice(camera=self._camera, name=name, detail=detail, level="warning"))
 
     def _change(
         self,

@@ -22,6 +22,7 @@ from ..outputs.shared_encoder import SharedEncoder
 from ..scene.night_gate import NightGate
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
+from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from .camera_parts import fingerprint_of, nvdec_works, pictures_of
 from .commands import CommandQueue
@@ -71,7 +72,7 @@ class Camera:
         self.troubles: dict[str, OutputChanged] = {}
         """What is wrong with outputs, by their names with secrets masked."""
         stats = stats or CameraStats()
-        lossless = config.url.is_file and config.pace == "fast"
+        lossless = is_file(config.url) and config.pace == "fast"
         gate = NightGate() if config.translate == "night" else None
         faults = FaultLog(config.name, publish)
         fingerprint = fingerprint_of(config.model) if engine is not None and config.model else ""
@@ -170,7 +171,7 @@ class Camera:
             night=channel.gate.night if channel.gate else None,
             outputs_in_trouble=troubled,
             stats=channel.stats.snapshot(),
-            scheme=self.config.url.scheme,
+            scheme=kind_of(self.config.url) if self.config.url.is_file else self.config.url.scheme,
             translate=self.config.translate,
             outputs=tuple(output.event for output in channel.outputs),
             decoder=self.reader.decoder,
@@ -226,4 +227,6 @@ class Camera:
             clock=self._clock,
             timeline=self._timeline,
             nvdec=on_gpu and nvdec_works(self.name, self._publish),
+            transport=self.config.transport,
+            every_s=self.config.every_s,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ..sources.file import picture_size
+from ..sources.registry import is_file
 from ..translation.warm_up import prepare
 from .camera import Camera
 from .commands import CommandQueue
@@ -40,7 +41,7 @@ def warm_up(cameras: Iterable[Camera], commands: CommandQueue) -> bool:
 
 def _prepare_for_file(camera: Camera) -> None:
     engine, url = camera.channel.engine, camera.config.url
-    if engine is None or not url.is_file:
+    if engine is None or not is_file(url):
         return
     with suppress(Exception):  # whatever is wrong with the file, its reader will say
         prepare(engine, *picture_size(url))

@@ -18,6 +18,7 @@ from ..core.stages import BatchItem, Detector
 from ..outputs.output import Output
 from ..scene.night_gate import NightGate
 from ..sources.latest_slot import LatestSlot
+from ..sources.registry import is_file
 from .camera_pictures import CameraPictures
 
 
@@ -70,7 +71,7 @@ class Channel:
         """Why the last of its frames that was lost on the way was lost; "" if none was."""
         self.stays_on_gpu = config.frames == "auto"
         """Whether its frames are kept on the GPU while they are translated there."""
-        self.lossless = config.url.is_file and config.pace == "fast"
+        self.lossless = is_file(config.url) and config.pace == "fast"
         """Whether no picture may be lost on the way out: a file at ``pace: fast``.
 
         The price is waiting, which all cameras pay: a worker goes no faster than this camera's outputs.

@@ -24,16 +24,20 @@ import yaml
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
 from nightday.engines.model.qualification_frames import pack, synthetic_nights
+from nightday.engines.selection.load import CandidateEngines
 from nightday.pipeline import cli
 from nightday.pipeline.cli import main
 from nightday.pipeline.config.load import LoadedConfig
+from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.monitoring import log_stream
+from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.log_stream import Screen, set_up_logging
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
 from tests.support.media_helpers import camera_pts, ffmpeg_complaints, packet_pts
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
+from tests.support.watched import FakeRun
 
 SECRET = "Zk9q7Wx2"
 STARTING = 60.0  # seconds a process has to import torch and open its camera on a busy machine
@@ -211,6 +215,60 @@ def test_check_prints_the_resolved_configuration_with_secrets_masked(
     assert (camera["pace"], camera["segment_seconds"], camera["detect"]) == ("realtime", 60, False)
     assert resolved["engine"] == {"backend": "auto", "precision": "auto", "max_batch": 3}
     assert not (folder / "out").exists()
+
+
+class TestCheck:
+    """``--check`` looks at everything and measures nothing."""
+
+    def test_no_engine_is_measured_or_compiled(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def never(*_: object, **__: object) -> None:
+            raise AssertionError("it was measured")
+
+        monkeypatch.setattr(CandidateEngines, "measure", never)
+        monkeypatch.setattr("nightday.engines.backends.openvino.engine.OpenVinoEngine.prepare", never)
+        write(gate(), engine={"backend": "auto"})
+        assert main(["--cameras", "cameras.yaml", "--check"]) == 0
+        write(gate(), engine={"backend": "openvino", "precision": "fp32"})
+        assert main(["--cameras", "cameras.yaml", "--check"]) == 0
+        assert "measuring" not in capsys.readouterr().err
+
+    def test_what_cannot_be_had_and_a_port_that_is_taken_are_told_together(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            write(
+                gate(),
+                engine={"backend": "eager", "precision": "int8"},
+                http={"port": port, "host": "127.0.0.1"},
+            )
+            assert main(["--cameras", "cameras.yaml", "--check"]) == 2
+        precision, taken = capsys.readouterr().err.splitlines()
+        assert precision == "cameras.yaml:8: engine.precision: precision int8: eager runs fp32 or bf16"
+        assert taken == (
+            f"cameras.yaml:11: http.port: cannot listen at 127.0.0.1:{port}: the port is taken; "
+            "set http.port to another (0 takes a free one)"
+        )
+
+    def test_a_free_port_stays_free(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+        write(gate(translate="never"), http={"port": port})
+        assert main(["--cameras", "cameras.yaml", "--check"]) == 0
+        socket.create_server(("127.0.0.1", port)).close()
+
+    def test_a_run_that_is_to_be_reloaded_may_hold_the_port(self, capsys: pytest.CaptureFixture[str]) -> None:
+        server = WebServer(HttpConfig(port=0), FakeRun())
+        server.start()
+        try:
+            port = int(server.address.rpartition(":")[2])
+            write(gate(translate="never"), http={"port": port})
+            assert main(["--cameras", "cameras.yaml", "--check"]) == 0
+        finally:
+            assert server.close(WAIT)
+        assert f"another nightday-stream listens at port {port}" in capsys.readouterr().err
 
 
 def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:

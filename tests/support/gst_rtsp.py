@@ -53,8 +53,9 @@ try:
 
     gi.require_version("Gst", "1.0")
     gi.require_version("GstApp", "1.0")
+    gi.require_version("GstRtsp", "1.0")
     gi.require_version("GstRtspServer", "1.0")
-    from gi.repository import GLib, Gst, GstApp, GstRtspServer
+    from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer
 
     Gst.init(None)
     missing = [name for name in ELEMENTS if Gst.ElementFactory.find(name) is None]
@@ -90,9 +91,11 @@ class Camera(GstRtspServer.RTSPMediaFactory):
     New clients get the new clip.
     """
 
-    def __init__(self, codec: str, clip: str, loops: int) -> None:
+    def __init__(self, codec: str, clip: str, loops: int, *, transport: str = "", loss: float = 0.0) -> None:
         super().__init__()
-        self.loops = loops
+        self.loops, self.loss = loops, loss
+        if transport:
+            self.set_protocols(getattr(GstRtsp.RTSPLowerTrans, transport.upper()))
         self.stalled = threading.Event()
         self.switch(codec, clip)
         self.connect("media-configure", self.configure)
@@ -101,7 +104,10 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         """Go over to ``clip``."""
         self.clip = (codec, *access_units(codec, clip))
         send = CODECS[codec][1]
-        self.set_launch(f"( appsrc name=src is-live=true format=time ! {send} name=pay0 pt=96 )")
+        # What loses packets stands where the server looks for what makes them, and has its numbers already.
+        lossy = f"{send} pt=96 ! identity drop-probability={self.loss} name=pay0"
+        last = lossy if self.loss else f"{send} name=pay0 pt=96"
+        self.set_launch(f"( appsrc name=src is-live=true format=time ! {last} )")
 
     def configure(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
         """Feed a new client's pipeline."""
@@ -207,12 +213,21 @@ def main() -> None:
     parser.add_argument("--port", default="0", help="0: any free one")
     parser.add_argument("--loops", type=int, default=0, help="0: for ever")
     parser.add_argument("--login", default="", help="user:password; without it everybody may")
+    parser.add_argument("--transport", default="", choices=("", "tcp", "udp"), help="the only one of /cam")
+    parser.add_argument("--loss", type=float, default=0.0, help="share of the packets of /cam that get lost")
     arguments = parser.parse_args()
 
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
-    camera, recorder = Camera(arguments.codec, arguments.clip, arguments.loops), Recorder(arguments.record)
+    camera = Camera(
+        arguments.codec,
+        arguments.clip,
+        arguments.loops,
+        transport=arguments.transport,
+        loss=arguments.loss,
+    )
+    recorder = Recorder(arguments.record)
     server.get_mount_points().add_factory("/cam", camera)
     server.get_mount_points().add_factory("/day", recorder)
     if arguments.login:

@@ -29,16 +29,27 @@ class RtspServer:
         loops: how often a client gets it, 0 for ever.
         login: ``user:password`` that clients must have; "" lets everybody in.
         port: 0 takes a free one. After ``kill``, entering again takes the same one.
+        transport: the only one that ``/cam`` takes, ``tcp`` or ``udp``; "" for any.
+        loss: share of the packets of ``/cam`` that get lost on the way.
 
     Raises RuntimeError, which says what to install, when GStreamer's server is not there.
     """
 
     def __init__(
-        self, *, record: Path, clip: Path = CLIP, loops: int = 0, login: str = "", port: int = 0
+        self,
+        *,
+        record: Path,
+        clip: Path = CLIP,
+        loops: int = 0,
+        login: str = "",
+        port: int = 0,
+        transport: str = "",
+        loss: float = 0.0,
     ) -> None:
         self.port = port
         self._arguments = ["--codec", _codec(clip), "--clip", str(clip)]
         self._arguments += ["--record", str(record / "day"), "--loops", str(loops)]
+        self._arguments += ["--transport", transport, "--loss", str(loss)]
         self._login = login
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()

@@ -21,7 +21,8 @@ advice: Mapping[OutputReason, str] = {
     "not_found": "There is no such place: look at the path.",
     "timeout": "The server does not answer.",
     "stall": "The server does not take the pictures.",
-    "end_of_stream": "The server closed the connection.",
+    "end_of_stream": "The server closed the connection. If it is go2rtc, list the path in its `streams:`, where an "
+    "empty source is enough.",
     "unreachable": "There is no way to this address. Look at the network.",
     "denied": "This machine does not permit the connection: look at its firewall.",
 }
@@ -39,4 +40,6 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that records to ``url``, its login included."""
     from .writer import RestreamWriter
 
-    return RestreamWriter(url=url, generated=settings.generated, encoder=settings.encoder)
+    return RestreamWriter(
+        url=url, generated=settings.generated, encoder=settings.encoder, clock=settings.clock
+    )

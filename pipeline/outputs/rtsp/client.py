@@ -18,12 +18,19 @@ from urllib.request import parse_http_list, parse_keqv_list
 
 from ...core.camera_url import CameraUrl
 from ...core.faults import OutputError, OutputReason
+from ...core.host_names import unresolved
 
-# Seconds between signs of life. By default servers end a session after 60 s without one.
-KEEP_ALIVE = 25.0
+# Seconds between signs of life. By default servers end a session after 60 s without one, go2rtc after 15 s.
+KEEP_ALIVE = 10.0
+# Seconds after its answer to RECORD within which a server that hangs up does not want the stream at all.
+UNWANTED_WITHIN = 3.0
 # Bytes of a reply. A peer that sends more before the reply is complete is not an RTSP server.
 LARGEST_REPLY = 65_536
 PAYLOAD_TYPE = 96
+UNWANTED = (
+    "the server hung up right after it had taken the stream, as go2rtc does with a path that it does not know: list "
+    "the stream in go2rtc's `streams:` (an empty source is enough)"
+)
 NOT_RTSP = "what answers there is not an RTSP server; look at host and port"
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -46,7 +53,8 @@ class RtspRecording:
         sdp: what is announced: one stream, its control ``streamid=0``.
         timeout: seconds the server may take to connect, to answer a request, and to take what ``send`` sends.
 
-    Raises RtspError for a refusal, TimeoutError and OSError for the network.
+    Raises RtspError for a refusal, OutputError for a name that does not resolve, TimeoutError and OSError for the
+    network.
     """
 
     def __init__(self, *, url: CameraUrl, sdp: str, timeout: float) -> None:
@@ -63,7 +71,11 @@ class RtspRecording:
         self._sequence = 0
         self._session = ""
         self._received = b""
-        self._socket = socket.create_connection((host, port), timeout=timeout)
+        try:
+            self._socket = socket.create_connection((host, port), timeout=timeout)
+        except (socket.gaierror, UnicodeError):
+            why = unresolved(url) or "the name of the host does not resolve"
+            raise OutputError("unreachable", why) from None
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._ask("ANNOUNCE", self._url, {"Content-Type": "application/sdp"}, body=sdp)
@@ -74,13 +86,21 @@ class RtspRecording:
         except BaseException:
             self._socket.close()
             raise
-        self._alive_at = time.monotonic()
+        self._recorded_at = self._alive_at = time.monotonic()
 
     def send(self, data: bytes) -> None:
         """Send interleaved packets, or nothing, and a sign of life where one is due.
 
-        Raises TimeoutError if the server does not take it all in time.
+        Raises TimeoutError if the server does not take it all in time, and OutputError if it takes no stream here.
         """
+        try:
+            self._send(data)
+        except ConnectionError:
+            if time.monotonic() - self._recorded_at > UNWANTED_WITHIN:
+                raise
+            raise OutputError("end_of_stream", UNWANTED) from None
+
+    def _send(self, data: bytes) -> None:
         self.listen()
         if time.monotonic() - self._alive_at > KEEP_ALIVE:
             self._alive_at = time.monotonic()

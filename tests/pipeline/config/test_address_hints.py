@@ -70,7 +70,10 @@ def test_what_was_meant_is_written_out(faults: Faults, address: str, shown: str,
         ("notes", '"notes": no such file'),
         ("rtsp:///s", '"rtsp:///s" has no host; use rtsp://, '),
         ("concat:a|b", '"concat:a|b": concat: is no kind of camera here; use rtsp://, '),
-        ("device:one", 'must be device: and a number (e.g. device:0), not "device:one"'),
+        (
+            "device:one",
+            'must be device: and a number (e.g. device:0) or a path (e.g. /dev/v4l/by-id/…), not "device:one"',
+        ),
     ],
 )
 def test_what_looks_like_no_address_is_not_taken_for_one(faults: Faults, address: str, said: str) -> None:

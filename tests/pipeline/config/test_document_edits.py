@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
-from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.camera_url import SHORTEST_SECRET, CameraUrl, redact
 from tests.pipeline.config.documents import GOOD, SECRET, Faults, Load, one
 
 
@@ -87,11 +88,26 @@ class TestEnvironment:
         url = load(GOOD, CREDENTIALS_DIRECTORY=str(tmp_path), GATE_PASSWORD="nearer").config.cameras[0].url
         assert url == CameraUrl("rtsp://viewer:nearer@10.0.0.5/stream1")
 
-    @pytest.mark.parametrize("value", ["p@ss/w:rd#?", "a b", "${OTHER}", "'\"", "x: y", "*a", "%41"])
+    @pytest.mark.parametrize(
+        "value", ["p@ss/w:rd#?", "a b", "${OTHER}", "'\"", "x: y", "*a", "%41", "50%", "%%2F", "é%"]
+    )
     def test_any_password_goes_through_as_it_is(self, load: Load, value: str) -> None:
         camera = load(GOOD, GATE_PASSWORD=value).config.cameras[0]
-        assert camera.url == CameraUrl(f"rtsp://viewer:{value}@10.0.0.5/stream1")
+        sent = camera.url.reveal().removeprefix("rtsp://viewer:").removesuffix("@10.0.0.5/stream1")
+        assert unquote(sent) == value  # as FFmpeg, and every server, reads it
         assert str(camera.url) == "rtsp://***@10.0.0.5/stream1"
+        assert value not in redact(f"{camera.url.reveal()} {value}") or len(value) < SHORTEST_SECRET
+
+    def test_a_percent_sign_is_literal_only_in_the_login_and_only_from_a_variable(self, load: Load) -> None:
+        def url(text: str, **variables: str) -> str:
+            return load(one(url=f'"{text}"'), **variables).config.cameras[0].url.reveal()
+
+        assert url("rtsp://u:p%41@h/s") == "rtsp://u:p%41@h/s"
+        assert url("rtsp://u:%41${P}@h/s", P="%41") == "rtsp://u:%41%2541@h/s"
+        assert url("rtsp://${L}@h/s", L="u%41:p%41") == "rtsp://u%2541:p%2541@h/s"
+        assert url("rtsp://h/${T}?a=${T}", T="%41") == "rtsp://h/%41?a=%41"
+        assert url("rtsp://u:${P}@h/${T}", P="a%", T="b%") == "rtsp://u:a%25@h/b%"
+        assert url("${U}", U="rtsp://u:p%41@h/s") == "rtsp://u:p%41@h/s"
 
     def test_what_it_put_into_a_wrong_value_is_shown_as_written(self, faults: Faults) -> None:
         assert faults(one(url="${GATE_PASSWORD}"), GATE_PASSWORD=SECRET) == [

@@ -86,7 +86,8 @@ mqtt: {{url: x}}
         21: [
             "cameras[3].model: missing",
             "cameras[3].name: missing",
-            'cameras[3].url: must be device: and a number (e.g. device:0), not "device:one"',
+            "cameras[3].url: must be device: and a number (e.g. device:0) or a path (e.g. /dev/v4l/by-id/…), "
+            'not "device:one"',
         ],
         22: ['cameras[3].outputs[0]: "clip.mp4/x.mp4": cannot write to clip.mp4: '],
         23: [

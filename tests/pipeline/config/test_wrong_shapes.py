@@ -130,7 +130,11 @@ def test_json_is_yaml(load: Load) -> None:
             one(engine="{backend: eager}"),
             "6: cameras[0].engine: unknown key here; it belongs at the left edge, without indentation",
         ),
-        (one(every_s="2"), "6: cameras[0].every_s: unknown key here; it belongs below `background:`"),
+        (
+            one(every_s="2"),
+            "6: cameras[0].every_s: 2 is for a JPEG at an http:// or https:// address; leave it out for a source "
+            "that sends a video, and put that of background or collect below it",
+        ),
         (one(gigabytes="2"), "6: cameras[0].gigabytes: unknown key here; it belongs below `retention:`"),
     ],
 )

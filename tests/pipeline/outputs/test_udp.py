@@ -313,7 +313,8 @@ def test_a_host_that_nobody_knows_is_tried_again(monkeypatch: pytest.MonkeyPatch
     output = opened("udp://nowhere.invalid:1234", events, WatchedStats())
     output.offer(picture(FRAME))
     event = events.wait_for(lambda event: event.state == "retrying")
-    assert (event.reason, event.detail) == ("failed", "Name or service not known")
+    assert event.reason == "unreachable"
+    assert event.detail.startswith("the name nowhere.invalid does not resolve (Name or service not known): ")
     assert output.close(WAIT)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 import threading
@@ -14,12 +16,14 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.faults import FaultReason
-from nightday.pipeline.sources import connection, file, registry
+from nightday.pipeline.media.ffmpeg import reads_protocol
+from nightday.pipeline.sources import connection, file, network, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from tests.support.rtsp_server import CLIP
 
-WAYS = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
+WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
+NO_CAMERA = "is no camera; ls /dev/v4l/by-id/ shows those that are plugged in"
 
 
 def settings() -> ConnectionSettings:
@@ -46,7 +50,20 @@ def settings() -> ConnectionSettings:
             "rtmp://10.0.0.5:99999/live/key",
             "has no usable port after the host; give a number from 1 to 65535, or leave it out with its colon",
         ),
-        ("device:front", "must be device: and a number (e.g. device:0)"),
+        ("device:front", "must be device: and a number (e.g. device:0) or a path (e.g. /dev/v4l/by-id/…)"),
+        ("device:/dev/video7", None),
+        ("/dev/video7", None),
+        ("/dev/v4l/by-id/usb-046d_C920-video-index0", None),
+        ("file:///dev/video7", None),
+        ("/dev/null", NO_CAMERA),
+        ("device:/dev/zero", NO_CAMERA),
+        ("/dev/vdieo0", "no such file"),
+        (
+            "srt://10.0.0.5:9000",
+            "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the "
+            "stream in and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install "
+            "--no-binary av av)",
+        ),
         (
             "rtps://h/x",
             f"rtps: is no kind of camera here; {WAYS} (./ before a file's name with a colon in it)",
@@ -117,6 +134,8 @@ def test_advice_is_there_for_known_reasons_and_none_for_others(scheme: str) -> N
             {"fpsprobesize": "0", "protocol_whitelist": "srt"},
         ),
         ("device:2", "/dev/video2", "video4linux2", None),
+        ("/dev/video2", "/dev/video2", "video4linux2", None),
+        ("/dev/v4l/by-id/usb-cam", "/dev/v4l/by-id/usb-cam", "video4linux2", None),
         ("clip.mp4", "file:clip.mp4", None, {"protocol_whitelist": "file"}),
     ],
 )
@@ -152,3 +171,37 @@ def test_a_connection_gives_frames_their_time_base_and_their_rate() -> None:
         assert source.frame_seconds == pytest.approx(0.04)
         assert first.time_base == source.time_base
         assert (first.height, first.width) == file.picture_size(CameraUrl(str(CLIP)))
+
+
+def test_a_camera_of_this_machine_is_known_by_its_device_number_wherever_its_name_is(tmp_path: Path) -> None:
+    node, name = tmp_path / "node", tmp_path / "front-door"
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(81, 0))
+    except PermissionError:
+        pytest.skip("it takes root to make a device")
+    name.symlink_to(node)
+    for path in (node, name):
+        url = CameraUrl(str(path))
+        assert (registry.kind_of(url), registry.is_file(url), registry.source_fault(url)) == (
+            "device",
+            False,
+            None,
+        )
+        with pytest.raises(SourceLostError), registry.open_source(url, settings()):
+            pass
+    assert registry.advice("device", "not_found") is not None
+
+
+def test_a_device_that_this_user_may_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "major", lambda _: 81)
+    fault = registry.source_fault(CameraUrl("/dev/null"))
+    assert fault == "may not be opened by this user; add the user to the group video"
+
+
+def test_what_is_wrong_with_srt_is_asked_of_pyav_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads_protocol("rtsp")
+    assert reads_protocol("rtmp")
+    assert not reads_protocol("nothing")
+    monkeypatch.setattr(network, "reads_srt", lambda: True)
+    assert registry.source_fault(CameraUrl("srt://10.0.0.5:9000")) is None

@@ -12,6 +12,7 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 
 from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.faults import OutputError
 from nightday.pipeline.outputs.encoder import Encoder
 from nightday.pipeline.outputs.rtsp import client
 from nightday.pipeline.outputs.rtsp.client import (
@@ -236,3 +237,54 @@ def test_the_description_holds_what_a_decoder_needs() -> None:
     decoder.extradata = b"".join(b"\0\0\0\1" + unit for unit in announced)
     frames = [*decoder.decode(av.Packet(slices)), *decoder.decode(None)]
     assert [(frame.width, frame.height) for frame in frames] == [(320, 240)]
+
+
+def send_on(recording: RtspRecording) -> None:
+    for _ in range(100):
+        recording.send(b"$\0\0\1x")
+
+
+def test_a_server_that_hangs_up_after_record_does_not_know_the_path() -> None:
+    """As go2rtc does: it answers each request with 200, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                for answer in (OK, SETUP_OK, OK):
+                    while lines.readline().strip():
+                        pass
+                    connection.sendall(answer.encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = CameraUrl(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/day")
+        recording = RtspRecording(url=url, sdp="", timeout=5)
+        thread.join(WAIT)
+        with pytest.raises(OutputError, match="list the stream in go2rtc's `streams:`") as refused:
+            send_on(recording)
+        recording.close()
+    assert refused.value.reason == "end_of_stream"
+
+
+def test_later_it_is_a_connection_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "UNWANTED_WITHIN", -1.0)
+    with Server(OK, SETUP_OK, OK) as server:
+        recording = record(server)
+        recording._socket.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(ConnectionError, match="closed"):
+            recording.send(b"")
+        recording.close()
+
+
+def test_a_host_whose_name_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(OutputError) as lost:
+        RtspRecording(url=CameraUrl("rtsp://u:s3cret@media.lan:8554/day"), sdp="", timeout=5)
+    assert lost.value.reason == "unreachable"
+    assert str(lost.value).startswith(
+        "the name media.lan does not resolve (Name or service not known): look at its spelling and at the DNS"
+    )

@@ -1,0 +1,63 @@
+"""The last picture once more, with the time at which it came: for viewers, while a camera is away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+
+from nightday.engines import device_copies
+
+from ...analysis.draw import draw_absence
+from ...core.frame import Frame, Picture
+from ..encoder import Encoder
+from ..shared_encoder import EncodedPicture
+
+# Seconds by which a stand-in stays behind the time that has passed. The next picture's PTS lies after it then,
+# although that picture waited until it was written.
+LAG = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StandIn:
+    """What may stand in for pictures that do not come.
+
+    Attributes:
+        last: the last picture, encoded.
+        picture: the same, in its pixels.
+        shown_at: when it was sent, in monotonic seconds.
+    """
+
+    last: EncodedPicture
+    picture: Picture
+    shown_at: float
+
+    def encoded(self, now: float) -> EncodedPicture:
+        """The picture with "no picture since …" in it, at ``now`` (monotonic seconds): a key frame.
+
+        An encoder of its own makes it, so the camera's other outputs notice nothing. Raises what PyAV raises.
+        """
+        rgb = np.array(device_copies.on_host(self.picture.rgb, "encode"))
+        draw_absence(rgb, self.picture.frame.wall_time)
+        pts = self.last.pts + max(1, round((now - self.shown_at - LAG) / self.last.time_base))
+        still = Picture(replace(self.picture.frame, pts=pts), rgb, self.picture.translated)
+        (packet,) = Encoder(still, preset="veryfast").encode(still, key=True)
+        return replace(self.last, data=bytes(packet), pts=pts, key=True)
+
+
+def stand_in_for(picture: Picture, encoded: EncodedPicture, *, shown_at: float) -> StandIn:
+    """One for ``picture``, which was sent as ``encoded``. It keeps nothing of the decoder's."""
+    frame = picture.frame
+    kept = Frame(
+        camera=frame.camera,
+        video=_NO_VIDEO,
+        pts=frame.pts,
+        time_base=frame.time_base,
+        decoded_at=frame.decoded_at,
+        wall_time=frame.wall_time,
+    )
+    return StandIn(encoded, replace(picture, frame=kept), shown_at)
+
+
+_NO_VIDEO = av.VideoFrame(16, 16, "yuv420p")

@@ -1,0 +1,89 @@
+"""A camera that answers one JPEG to each request: its address is fetched again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+
+from ..core.camera_url import CameraUrl
+from .base import ConnectionSettings, SourceLostError
+from .connection import open_connection
+
+TIME_BASE = Fraction(1, 90_000)
+# Tries that may fail one after the other, after pictures that came, until the camera is away. A lost request now and
+# then is nothing.
+TRIES = 3
+
+
+@contextmanager
+def open_snapshots(
+    url: CameraUrl, options: Mapping[str, str], settings: ConnectionSettings
+) -> Iterator[SnapshotConnection]:
+    """Fetch the first picture. Raises SourceLostError.
+
+    Args:
+        url: an ``http(s)://`` address.
+        options: FFmpeg's.
+        settings: limits, and what the connection reports to; its ``every_s`` is set.
+    """
+    yield SnapshotConnection(url, options, settings)
+
+
+class SnapshotConnection:
+    """Fetches a JPEG every ``settings.every_s`` seconds, each by a request of its own; see ``open_snapshots``.
+
+    FFmpeg fetches, so login (basic and digest), redirects and TLS are as for streams. A picture's PTS is the time at
+    which it was asked for, on our clock.
+    """
+
+    live = True
+    time_base = TIME_BASE
+
+    def __init__(self, url: CameraUrl, options: Mapping[str, str], settings: ConnectionSettings) -> None:
+        if settings.every_s is None:
+            raise ValueError("snapshots need the seconds between two of them")
+        self._url = url
+        self._options = options
+        self._settings = settings
+        self.frame_seconds = settings.every_s
+        self._began = settings.clock.monotonic()
+        self._first = self._fetch()
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """The pictures, until ``settings.stop`` is set. Raises SourceLostError."""
+        clock, stop = self._settings.clock, self._settings.stop
+        yield self._first
+        due, failed = self._began, 0
+        while True:
+            # Counted from the first, so that the time a fetch takes does not add up; what was missed is left out.
+            due = max(due + self.frame_seconds, clock.monotonic())
+            if clock.wait(stop, due - clock.monotonic()):
+                return
+            try:
+                picture = self._fetch()
+            except SourceLostError as lost:
+                failed += 1
+                if failed >= TRIES or lost.reason == "unauthorised":
+                    raise
+                continue
+            failed = 0
+            yield picture
+
+    def _fetch(self) -> av.VideoFrame:
+        at = self._settings.clock.monotonic()
+        opening = open_connection(
+            self._url.reveal(),
+            container_format="jpeg_pipe",
+            options=self._options,
+            live=True,
+            settings=self._settings,
+        )
+        with opening as connection:
+            picture = next(connection.frames(), None)
+        if picture is None:
+            raise SourceLostError("decode", "what it answers is no JPEG")
+        picture.pts, picture.time_base = round((at - self._began) / TIME_BASE), TIME_BASE
+        return picture
