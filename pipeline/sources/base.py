@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import av
 
     from ..core.counters import CameraStats
+    from ..media.clock_watch import ClockWatch
     from .frame_skipping import FrameSkipping
 
 WAYS = "use rtsp://, rtsps://, http(s)://, srt://, rtmp(s)://, the path of a file, or device:0"
@@ -49,8 +50,28 @@ class ConnectionSettings:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A decoded frame.
+
+    Attributes:
+        video: the frame.
+        at: when the packet came with which it was complete, monotonic seconds.
+        on_time: whether that packet was read as soon as it came.
+    """
+
+    video: av.VideoFrame
+    at: float
+    on_time: bool
+
+
 class Connection(Protocol):
     """An open source, for the thread that opened it."""
+
+    @property
+    def clock_watch(self) -> ClockWatch | None:
+        """Judges the clock of a live source. The connection goes by it, the reader shows it the frames' PTS."""
+        ...
 
     @property
     def time_base(self) -> Fraction:
@@ -62,7 +83,7 @@ class Connection(Protocol):
         """Seconds a frame lasts."""
         ...
 
-    def frames(self) -> Iterator[av.VideoFrame]:
+    def frames(self) -> Iterator[Decoded]:
         """Decoded frames, until the source ends or ``stop`` is set. Raises SourceLostError."""
         ...
 
