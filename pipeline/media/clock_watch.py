@@ -9,15 +9,17 @@ from typing import Literal
 
 Verdict = Literal["believed", "doubted", "started"]
 
-# Seconds that a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once.
-AHEAD = 0.09
+# How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: seconds,
+# for streams that come in pieces, and in usual steps.
+AHEAD, PIECES_AHEAD, AHEAD_STEPS = 0.09, 1.0, 0.33
 # Stamps in a row that must agree with the first doubted one until the clock counts as set rather than wrong.
 CONFIRM = 3
 # Times within ``SPAN`` seconds that a clock may be set; the next time it is not believed any more.
 JUMPS, SPAN = 2, 60.0
 # Stamps in a row, and seconds, that agree with nothing until the clock is not believed any more.
 ODD_STAMPS, ODD_SECONDS = 3, 2.0
-# How far the stamps' pace may be from ours: seconds, and a share of the time passed. Over ``SPAN`` that is 2 %.
+# How far the stamps' pace may be from ours: seconds (one step, if that is more), and a share of the time passed. Over
+# ``SPAN`` that is 2 %.
 PACE_SLACK, PACE_SHARE = 0.2, 0.015
 # Seconds over which the best lead is taken, for streams that come picture by picture and for those in pieces.
 BUCKET, PIECES_BUCKET = 1.0, 10.0
@@ -25,9 +27,9 @@ BUCKET, PIECES_BUCKET = 1.0, 10.0
 GAIN, PIECES_GAIN = 1.0, 30.0
 # Pictures came together, as in a burst, if the last came so soon after the one before, or if the last five came within
 # so many seconds, which is faster than any camera films.
-TOGETHER, FIVE_TOGETHER = 0.004, 0.03
+TOGETHER, FIVE_TOGETHER = 0.004, 0.05
 # How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
-BURST_STEPS, BURST_STEP = 2.0, 1.0
+BURST_STEPS, BURST_STEP = 2.0, 2.5
 # Seconds that bursts may gain on our clock in one connection: what a server sends at once at the start.
 BACKLOG = 30.0
 
@@ -59,6 +61,7 @@ class ClockWatch:
 
     def __init__(self, *, stamped: bool = True, pieces: bool = False) -> None:
         self._bucket, self._gain = (PIECES_BUCKET, PIECES_GAIN) if pieces else (BUCKET, GAIN)
+        self._ahead = PIECES_AHEAD if pieces else AHEAD
         self._why = None if stamped else "it sends no time stamps"
         self._jumps: deque[float] = deque(maxlen=JUMPS)
         self._backlog = 0.0
@@ -107,9 +110,10 @@ class ClockWatch:
         if self._first is None or self._last is None:
             return self._start(stamp, arrived)
         step = stamp - self._last[0]
-        gain = stamp - arrived - max(bucket.lead for bucket in self._recent())
-        in_burst = together and 0 < step <= self._step_most()
-        if step <= 0 or (gain > AHEAD and not in_burst):
+        lead = stamp - arrived
+        gain = lead - max(bucket.lead for bucket in self._recent())
+        in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
+        if step <= 0 or (gain > self._ahead_most() and not in_burst):
             return self._doubt(stamp, arrived, together)
         self._odd, self._odd_count = None, 0
         self._last = stamp, arrived
@@ -117,7 +121,7 @@ class ClockWatch:
         if gain > 0:
             self._allow(gain, in_burst)
         if on_time:
-            self._note(stamp - arrived, arrived)
+            self._note(lead, arrived)
             self._check_pace(stamp, arrived)
         return "believed" if self._why is None else "doubted"
 
@@ -130,6 +134,9 @@ class ClockWatch:
     def _step_most(self) -> float:
         usual = self.usual_step
         return BURST_STEP if usual is None else BURST_STEPS * usual
+
+    def _ahead_most(self) -> float:
+        return max(self._ahead, AHEAD_STEPS * (self.usual_step or 0.0))
 
     def _together(self, arrived: float) -> bool:
         """Whether the picture that came ``arrived`` came together with the one before."""
@@ -169,7 +176,7 @@ class ClockWatch:
         else:
             passed = self._leads[-3].began - self._leads[0].began
             moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
-            wrong = abs(moved) > PACE_SLACK + PACE_SHARE * passed
+            wrong = abs(moved) > max(PACE_SLACK, self.usual_step or 0.0) + PACE_SHARE * passed
         if wrong:
             self._disbelieve(stamp, arrived)
 
@@ -180,7 +187,7 @@ class ClockWatch:
         agrees = False
         if before is not None and stamp is not None and stamp > before[0]:
             step = stamp - before[0]
-            agrees = abs(step - (arrived - before[1])) <= AHEAD or (together and step <= self._step_most())
+            agrees = abs(step - (arrived - before[1])) <= self._ahead_most() or (together and step <= self._step_most())
         self._confirmed = self._confirmed + 1 if agrees else 0
         if stamp is not None and self._confirmed >= CONFIRM:
             return self._jump(stamp, arrived)

@@ -31,6 +31,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self._time_base: Fraction | None = None
+        self._tick = 1.0  # seconds, the time base as a float
         self._ratio = Fraction(1)
         self._watch: ClockWatch | None = None
         self._frame_ticks = 1
@@ -60,7 +61,7 @@ class Timeline:
         ``watch`` judges the clock of a live source; None for a file.
         """
         if self._time_base is None:
-            self._time_base = time_base
+            self._time_base, self._tick = time_base, float(time_base)
         self._ratio = time_base / self._time_base
         self._watch = watch
         self._frame_ticks = max(1, round(frame_seconds / self._time_base))
@@ -101,14 +102,14 @@ class Timeline:
         return own + self._offset
 
     def _place_live(self, watch: ClockWatch, pts: int | None, now: float, on_time: bool) -> int:
-        stamp = None if pts is None else float(pts * self._ratio * self.time_base)
+        own = None if pts is None else pts if self._ratio == 1 else round(pts * self._ratio)
+        stamp = None if own is None else own * self._tick
         verdict = watch.see(stamp, now, on_time=on_time)
         if watch.reason is not None:
             return self._by_arrival(watch, now)
-        if pts is None or verdict == "doubted":
+        if own is None or verdict == "doubted":
             self._doubted += 1
             return self._between(watch, now)
-        own = round(pts * self._ratio)
         if verdict == "started" or self._offset is None:
             self._offset = self._start(own, self._since_anchor(now))
         placed = own + self._offset
@@ -121,7 +122,7 @@ class Timeline:
         The first connection's own are kept, also if FFmpeg has given no PTS to the frame or two before.
         """
         first = self._keep_own and self._offset is None
-        near = self._last is None or self._last < own <= place + SLIP / self.time_base
+        near = self._last is None or self._last < own <= place + SLIP / self._tick
         return 0 if first and own >= 0 and near else place - own
 
     def _since_anchor(self, now: float) -> int:
@@ -129,26 +130,26 @@ class Timeline:
         if self._anchor is None:
             self._anchor = 0, now
         placed, at = self._anchor
-        return placed + round((now - at) / self.time_base)
+        return placed + round((now - at) / self._tick)
 
     def _between(self, watch: ClockWatch, now: float) -> int:
         """As ``_since_anchor``, but no later than usual: the frame may be the first of a burst."""
         place = self._since_anchor(now)
         if watch.usual_step is None or self._anchor is None:
             return place
-        return min(place, self._anchor[0] + round(self._doubted * watch.usual_step / self.time_base))
+        return min(place, self._anchor[0] + round(self._doubted * watch.usual_step / self._tick))
 
     def _by_arrival(self, watch: ClockWatch, now: float) -> int:
-        ticks = round(now / self.time_base)
+        ticks = round(now / self._tick)
         if self._line is None:
             if self._offset is None or self._last is None:
                 self._line = self._since_anchor(now) - ticks
             else:
-                self._line = self._offset + round(watch.base / self.time_base)
-                reached = self._line + round(self._last_at / self.time_base)
-                self._lead = max(0.0, float((self._last - reached) * self.time_base))
+                self._line = self._offset + round(watch.base / self._tick)
+                reached = self._line + round(self._last_at / self._tick)
+                self._lead = max(0.0, (self._last - reached) * self._tick)
         self._lead = max(0.0, self._lead - SLEW * (now - self._last_at))
-        return self._line + ticks + round(self._lead / self.time_base)
+        return self._line + ticks + round(self._lead / self._tick)
 
     def _after_last(self) -> int:
         return 0 if self._last is None else self._last + self._frame_ticks
