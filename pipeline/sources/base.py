@@ -57,7 +57,7 @@ class Decoded:
     Attributes:
         video: the frame.
         at: when the packet came with which it was complete, monotonic seconds.
-        on_time: whether that packet was read as soon as it came.
+        on_time: whether the frame was read and decoded as soon as it came, so that ``at`` tells of the camera's pace.
     """
 
     video: av.VideoFrame

@@ -214,7 +214,8 @@ class FFmpegConnection:
                 self._picture_at, self._broken_at, self._key_at = self._now, None, None
                 if self._is_good(frame):
                     self._good = True
-                    yield Decoded(frame, arrival.at, arrival.on_time)
+                    # Of key frames alone, one may wait in the decoder until the next has come.
+                    yield Decoded(frame, arrival.at, arrival.on_time and self._level != "keys")
                 else:
                     self._settings.stats.count_dropped("decode_error")
             if self._live:
