@@ -9,8 +9,8 @@ from typing import Literal
 
 Verdict = Literal["believed", "doubted", "started"]
 
-# How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: seconds,
-# for streams that come in pieces, and in usual steps.
+# How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: in
+# seconds, in seconds for streams that come in pieces, and in usual steps.
 AHEAD, PIECES_AHEAD, AHEAD_STEPS = 0.09, 1.0, 0.33
 # Stamps in a row that must agree with the first doubted one until the clock counts as set rather than wrong.
 CONFIRM = 3
@@ -25,8 +25,8 @@ PACE_SLACK, PACE_SHARE = 0.2, 0.015
 BUCKET, PIECES_BUCKET = 1.0, 10.0
 # Seconds that the stamps may gain on our clock, picture by picture, before their pace is known.
 GAIN, PIECES_GAIN = 1.0, 30.0
-# Pictures came together, as in a burst, if the last came so soon after the one before, or if the last five came within
-# so many seconds, which is faster than any camera films.
+# Pictures came together, as in a burst, if the last came so many seconds after the one before, or if the last five
+# came within so many seconds, which is faster than a camera films.
 TOGETHER, FIVE_TOGETHER = 0.004, 0.05
 # How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
 BURST_STEPS, BURST_STEP = 2.0, 2.5
@@ -187,7 +187,8 @@ class ClockWatch:
         agrees = False
         if before is not None and stamp is not None and stamp > before[0]:
             step = stamp - before[0]
-            agrees = abs(step - (arrived - before[1])) <= self._ahead_most() or (together and step <= self._step_most())
+            in_burst = together and step <= self._step_most()
+            agrees = in_burst or abs(step - (arrived - before[1])) <= self._ahead_most()
         self._confirmed = self._confirmed + 1 if agrees else 0
         if stamp is not None and self._confirmed >= CONFIRM:
             return self._jump(stamp, arrived)
