@@ -39,7 +39,7 @@ class Arrival:
 
     Attributes:
         packet: the packet; an empty one at the end flushes the decoder.
-        at: when it arrived, monotonic seconds.
+        at: when it arrived, monotonic seconds; of a source whose clock is not believed, when it was due.
         on_time: whether it was read as soon as it came, so that ``at`` says how late the network was.
         waited: seconds that were spent waiting for it, or for it to be due.
     """
@@ -71,7 +71,7 @@ class LivePackets:
 
     So the time at which a packet arrives is known however busy the decoder is, and bursts wait as packets, which are
     small. While the decoder cannot keep up, so that packets wait for longer than ``HOLD_MOST`` or become too many, no
-    more is read. Where the camera's clock is not believed, packets are due when they arrive.
+    more is read. Where the camera's clock is not believed, the time at which a packet is due stands for its arrival.
 
     Args:
         packets: the packets; its blocking reads are FFmpeg's.
@@ -144,7 +144,7 @@ class LivePackets:
         return None
 
     def _due(self, now: float) -> float:
-        if self._clock_watch.reason is not None or isinstance(self._error, SourceLostError):
+        if isinstance(self._error, SourceLostError):  # a stall, which is to be known
             return self._queue[0].at
         return self._playout.due(now)
 
@@ -153,7 +153,8 @@ class LivePackets:
         self._bytes -= arrival.packet.size
         self._playout.play(due)
         self._changed.notify_all()
-        return replace(arrival, waited=waited)
+        at = arrival.at if self._clock_watch.reason is None else due
+        return replace(arrival, at=at, waited=waited)
 
     def _read(self) -> None:
         error: BaseException | None = None
@@ -195,7 +196,8 @@ class LivePackets:
     def _put(self, packet: Packet, at: float) -> None:
         ticks = packet.dts if packet.dts is not None else packet.pts
         with self._changed:
-            self._playout.arrived(None if ticks is None else float(ticks * self._time_base), at)
+            stamp = None if ticks is None else float(ticks * self._time_base)
+            self._playout.arrived(stamp, at, believed=self._clock_watch.reason is None)
             self._queue.append(Arrival(packet, at, on_time=not self._behind))
             self._bytes += packet.size
             if len(self._queue) == 1:

@@ -12,6 +12,8 @@ HOLD_MOST = 2.5
 SPARE_WINDOW = 3.0
 # The fastest play that takes back what could be spared.
 CATCH_UP = 2.0
+# Packets from which the average time between packets is taken, and the share of it that is one step.
+RATE_PACKETS, EVEN_SHARE = 100, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +34,26 @@ class Playout:
     - while every packet of the last ``SPARE_WINDOW`` seconds was held back, as after a start with what the server had
       stored: what all of them had to wait is taken back within seconds.
 
-    A step that cannot be (backwards, or longer than ``HOLD_MOST``) counts as none.
+    A step that cannot be (backwards, or longer than ``HOLD_MOST``) counts as none. Where the camera's clock is not
+    believed, a step is a little less than packets have lately come apart on average.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
+        self._came: deque[float] = deque(maxlen=RATE_PACKETS)
         self._seconds = 0.0  # the sum of their steps
         self._stamp: float | None = None
         self._played_at = float("-inf")
         self._began: float | None = None
         self._held: deque[tuple[float, float]] = deque()  # when a packet came, and how long it is to be held
 
-    def arrived(self, stamp: float | None, at: float) -> None:
+    def arrived(self, stamp: float | None, at: float, *, believed: bool = True) -> None:
         """Note a packet with ``stamp`` (seconds on the camera's clock) that arrived ``at`` (monotonic seconds)."""
-        step = 0.0 if stamp is None or self._stamp is None else stamp - self._stamp
+        self._came.append(at)
+        if believed:
+            step = 0.0 if stamp is None or self._stamp is None else stamp - self._stamp
+        else:
+            step = EVEN_SHARE * (at - self._came[0]) / max(1, len(self._came) - 1)
         self._stamp = self._stamp if stamp is None else stamp
         step = step if 0.0 < step <= HOLD_MOST else 0.0
         self._waiting.append(_Waiting(at, step))

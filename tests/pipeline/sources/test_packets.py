@@ -98,7 +98,7 @@ def test_a_burst_is_handed_out_evenly() -> None:
 def test_without_a_clock_that_is_believed_nothing_is_held_back() -> None:
     source = Source()
     source.send(*(packet(number * 2.0) for number in range(50)), None)
-    with reading(source, watch=ClockWatch(stamped=False)) as (packets, _):
+    with reading(source, watch=ClockWatch(stamped=False)) as (packets, _):  # they come at thousands a second
         assert sum(arrival.waited for arrival in packets) < 1.0
 
 

@@ -14,13 +14,13 @@ Packets = list[tuple[float, float]]
 """The time stamp of each packet, and when it arrives, in seconds."""
 
 
-def played(packets: Packets) -> list[float]:
+def played(packets: Packets, *, believed: bool = True) -> list[float]:
     """When each packet is played by one who looks at each arrival and whenever a packet is due."""
     playout, at, waiting, number = Playout(), list[float](), 0, 0
     now = packets[0][1]
     while len(at) < len(packets):
         while number < len(packets) and packets[number][1] <= now:
-            playout.arrived(*packets[number])
+            playout.arrived(*packets[number], believed=believed)
             number, waiting = number + 1, waiting + 1
         coming = packets[number][1] if number < len(packets) else math.inf
         if not waiting:
@@ -85,6 +85,17 @@ def test_pieces_are_played_evenly_enough_for_each_picture_to_be_taken(length: fl
     packets = in_pieces(length)
     assert max(held(packets)) <= HOLD_MOST + 1e-6
     assert sorted(gaps(packets))[len(packets) // 100] > 0.005
+
+
+def test_without_a_clock_to_go_by_a_burst_is_played_at_the_average_rate() -> None:
+    packets = [(7.0, came) for _, came in in_bursts(1.0)]
+    at = played(packets, believed=False)
+    assert min(later - earlier for earlier, later in pairwise(at[50:])) > 0.06
+    waited = [played - came for (_, came), played in zip(packets, at, strict=True)]
+    assert max(waited) <= HOLD_MOST  # at first, until the rate is known
+    assert max(waited[100:]) < 1.0
+    steady = [(7.0, n / 25) for n in range(200)]
+    assert played(steady, believed=False) == pytest.approx([came for _, came in steady])
 
 
 def test_what_was_stored_at_the_start_is_made_up_for() -> None:
