@@ -188,8 +188,8 @@ class FFmpegConnection:
         self._size = SteadySize()
         self._good = False  # whether a frame without an error has come
         # Monotonic seconds, which only live sources update: when the last packet came, when the last picture came,
-        # and since when there have been errors only.
-        self._now = self._picture_at = settings.clock.monotonic()
+        # since when there have been errors only, and when the last packet without one came.
+        self._now = self._picture_at = self._clean_at = settings.clock.monotonic()
         self._broken_at: float | None = None
         self._key_at: float | None = None  # when the first key frame since the last picture came
 
@@ -249,6 +249,7 @@ class FFmpegConnection:
             self._size.saw_error()
             self._broken_at = self._now if self._broken_at is None else self._broken_at
             return []
+        self._clean_at = self._now
         if not frames and self._level != "all":
             self._settings.stats.count_dropped("skipped")
         return frames
@@ -270,7 +271,8 @@ class FFmpegConnection:
     def _check_progress(self) -> None:
         """Raise SourceLostError when data keeps coming but no picture does."""
         stall_timeout = self._settings.stall_timeout
-        if self._key_at is not None and self._now - self._key_at > stall_timeout:
+        since = self._clean_at if self._key_at is None else self._key_at
+        if self._now - max(since, self._picture_at) > stall_timeout:
             raise self._undecodable(f"data came but no picture for {stall_timeout:g} s")
         # Without a key frame there can be no picture, and opening the source anew would begin the wait anew.
         if self._key_at is None and self._now - self._picture_at > KEY_WAIT:
