@@ -144,6 +144,7 @@ class EngineChanged(Event):
 
 NoticeName = Literal[
     "batch_lost",
+    "clock_not_believed",
     "collect_failed",
     "collection_restarted",
     "collection_thinned",

@@ -30,6 +30,7 @@ class CameraStatus:
         next_try: seconds until its source is tried again; None if no try is due.
         decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
+        clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CameraStatus:
     next_try: float | None = None
     decoder: str | None = None
     encoder: str | None = None
+    clock_fault: str | None = None
 
     @property
     def pictures(self) -> int:

@@ -18,6 +18,7 @@ class Watch:
     def __init__(self, event: threading.Event) -> None:
         self._event = event
         self._limit = math.inf
+        self._ended = False
 
     def expect(self, seconds: float) -> None:
         """End FFmpeg's calls in this thread once ``seconds`` have passed from now; ``math.inf`` for never.
@@ -27,10 +28,19 @@ class Watch:
         """
         self._limit = time.monotonic() + seconds
 
+    def end(self) -> None:
+        """End FFmpeg's calls in the watched thread, from any thread, whatever its limit."""
+        self._ended = True
+
+    @property
+    def over_for_good(self) -> bool:
+        """Whether the event is set or it was ended."""
+        return self._ended or self._event.is_set()
+
     @property
     def over(self) -> bool:
-        """Whether the event is set or the time is up."""
-        return self._event.is_set() or time.monotonic() > self._limit
+        """Whether it is over for good, or the time is up."""
+        return self.over_for_good or time.monotonic() > self._limit
 
 
 class _InterruptibleTime:
@@ -58,13 +68,12 @@ if getattr(av.container.core, "time", None) is time:
 
 
 @contextmanager
-def interruptible(event: threading.Event) -> Iterator[Watch]:
-    """End FFmpeg's blocking reads in this thread once ``event`` is set: they fail within about 0.1 s.
+def interruptible(watch: Watch) -> Iterator[Watch]:
+    """End FFmpeg's blocking reads in this thread once ``watch`` is over: they fail within about 0.1 s.
 
-    This works for sockets while connecting and reading, not for the name look-up before. The watch that is yielded
-    sets time limits in the same way.
+    This works for sockets while connecting and reading, not for the name look-up before.
     """
-    _time.local.watch = watch = Watch(event)
+    _time.local.watch = watch
     try:
         yield watch
     finally:

@@ -43,6 +43,8 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "latency_p95_ms": _milliseconds(stats.latency_p95),
         "decoder": camera.decoder,
         "encoder": camera.encoder,
+        "clock": "camera" if camera.clock_fault is None else "arrival",
+        "clock_reason": camera.clock_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
 

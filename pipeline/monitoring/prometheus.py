@@ -75,6 +75,11 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     night = GaugeMetricFamily(
         "nightday_camera_night", "Whether its gate takes it for night.", labels=("camera",)
     )
+    by_arrival = GaugeMetricFamily(
+        "nightday_camera_clock_by_arrival",
+        "Whether its pictures are placed by the time they arrive, since its own clock is not believed.",
+        labels=("camera",),
+    )
     counters = {
         name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
         for name, what in (
@@ -103,6 +108,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     for camera in cameras:
         stats = camera.stats
         up.add_metric((camera.name,), float(stats.up))
+        by_arrival.add_metric((camera.name,), float(camera.clock_fault is not None))
         if camera.night is not None:
             night.add_metric((camera.name,), float(camera.night))
         for name, counter in counters.items():
@@ -111,7 +117,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    return iter((up, night, *counters.values(), dropped, reconnects, detections, collected))
+    return iter((up, night, by_arrival, *counters.values(), dropped, reconnects, detections, collected))
 
 
 def _add_by_reason(

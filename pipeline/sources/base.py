@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import av
 
     from ..core.counters import CameraStats
+    from ..media.clock_watch import ClockWatch
     from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
 
@@ -60,12 +61,30 @@ class ConnectionSettings:
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A decoded frame.
+
+    Attributes:
+        video: the frame.
+        at: when the packet came with which it was complete, monotonic seconds.
+        on_time: whether the frame was read and decoded as soon as it came, so that ``at`` tells of the camera's pace.
+    """
+
+    video: av.VideoFrame
+    at: float
+    on_time: bool
+
+
 class Connection(Protocol):
     """An open source, for the thread that opened it."""
 
     @property
-    def live(self) -> bool:
-        """Whether the source sets the pace; else it is a clip, which has an end."""
+    def clock_watch(self) -> ClockWatch | None:
+        """Judges the clock of a live source: the connection goes by it, and is shown the frames' PTS.
+
+        None for a clip, which has an end and does not set the pace.
+        """
         ...
 
     @property
@@ -78,7 +97,7 @@ class Connection(Protocol):
         """Seconds a frame lasts."""
         ...
 
-    def frames(self) -> Iterator[av.VideoFrame]:
+    def frames(self) -> Iterator[Decoded]:
         """Decoded frames, until the source ends or ``stop`` is set. Raises SourceLostError."""
         ...
 

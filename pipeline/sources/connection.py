@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Literal
@@ -21,14 +21,22 @@ from nightday.engines.video.streams import NoVideoError, best_video
 from ..core.events import Notice
 from ..core.faults import detail_of
 from ..media import gpu_video
+from ..media.clock_watch import ClockWatch
 from ..media.ffmpeg import BinaryInput, has_end, is_picture, open_input, reason_of
 from ..media.interruptible import Watch, interruptible
-from .base import ConnectionSettings, SourceLostError
-from .frame_skipping import KEY_INTERVAL_MOST, DecodeLevel
+from .base import ConnectionSettings, Decoded, SourceLostError
+from .frame_skipping import DecodeLevel
+from .packets import Arrival, LivePackets, Packet, demuxed, stalled
 from .steady_size import SteadySize
 
-# Read errors of the container without a packet between them after which a connection is given up.
-CORRUPT_RUN = 100
+# Seconds of data without a key frame after which a connection is given up. Cameras that save bits send one a minute.
+KEY_WAIT = 180.0
+# FFmpeg's AVFMT_NOTIMESTAMPS: a format that has no time stamps, so that FFmpeg makes them up.
+NO_TIME_STAMPS = 0x80
+# FFmpeg's names of formats that come in pieces of several seconds.
+IN_PIECES = ("hls", "dash")
+# Ticks in which frames count that have no time stamps.
+ARRIVAL_TIME_BASE = Fraction(1, 90_000)
 # Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
 # gives a picture now and then; one whose codec has changed never does.
 BROKEN_RUN = 3.0
@@ -66,7 +74,7 @@ def open_connection(
         live: whether the source sets the pace; else it is a file. None: it does unless what was opened has an end.
         settings: limits, and what the connection reports to.
     """
-    with interruptible(settings.stop) as watch:
+    with interruptible(Watch(settings.stop)) as watch:
         began = settings.clock.monotonic()
         watch.expect(settings.open_timeout)
         try:
@@ -80,10 +88,53 @@ def open_connection(
             )
         except Exception as error:
             raise _not_opened(error, settings, began) from None
+        watch.expect(math.inf)
         with container:
             if live is None:
                 live = _is_live(container)
-            yield FFmpegConnection(container, live=live, settings=settings, watch=watch)
+            stream = _video_of(container)
+            packets = demuxed(container, stream, settings.stats, settings.damage)
+            if not live:
+                yield FFmpegConnection(stream, _as_asked_for(packets, settings), settings=settings)
+                return
+            clock_watch = _clock_watch_of(container)
+            held = LivePackets(
+                packets,
+                time_base=_time_base_of(stream),
+                stall_timeout=settings.stall_timeout,
+                watch=clock_watch,
+                stop=settings.stop,
+                clock=settings.clock,
+            )
+            try:
+                yield FFmpegConnection(stream, held, settings=settings, clock_watch=clock_watch)
+            finally:
+                held.close()
+
+
+def _video_of(container: InputContainer) -> VideoStream:
+    """The stream to play. Raises SourceLostError if there is none that can be decoded."""
+    try:
+        return best_video(container)
+    except NoVideoError as none:
+        raise SourceLostError("unsupported" if none.unsupported else "decode", str(none)) from None
+
+
+def _time_base_of(stream: VideoStream) -> Fraction:
+    return stream.time_base or stream.codec_context.time_base
+
+
+def _clock_watch_of(container: InputContainer) -> ClockWatch:
+    return ClockWatch(
+        stamped=not container.format.flags & NO_TIME_STAMPS, pieces=container.format.name in IN_PIECES
+    )
+
+
+def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings) -> Iterator[Arrival]:
+    for packet in packets:
+        if settings.stop.is_set():
+            return
+        yield Arrival(packet, settings.clock.monotonic())
 
 
 def _is_live(container: InputContainer) -> bool:
@@ -120,32 +171,32 @@ class FFmpegConnection:
     "skipped".
 
     Args:
-        container: what to decode. Whoever opened it closes it.
-        live: whether the source sets the pace; else it is a file.
+        stream: what to decode. Whoever opened its container closes it.
+        arrivals: its packets.
         settings: limits, and what the connection reports to.
-        watch: ends FFmpeg's blocking calls.
-
-    Raises SourceLostError if there is no video in it that can be decoded.
+        clock_watch: judges the clock of a live source; None for a file.
     """
 
     def __init__(
-        self, container: InputContainer, *, live: bool, settings: ConnectionSettings, watch: Watch
+        self,
+        stream: VideoStream,
+        arrivals: Iterable[Arrival],
+        *,
+        settings: ConnectionSettings,
+        clock_watch: ClockWatch | None = None,
     ) -> None:
-        try:
-            stream = best_video(container)
-        except NoVideoError as none:
-            raise SourceLostError("unsupported" if none.unsupported else "decode", str(none)) from None
-        self._container = container
-        self._stream = stream
+        self._arrivals = arrivals
         self._context = stream.codec_context
         # Two threads that share a frame's slices. Frame threading would hold frames back, one for each thread more,
         # and no camera gets more than two cores.
         self._context.thread_type = "SLICE"
         self._context.thread_count = 2
-        self.live = self._live = live
+        self._live = clock_watch is not None
         self._settings = settings
-        self._watch = watch
-        self.time_base: Fraction = stream.time_base or self._context.time_base
+        self.clock_watch = clock_watch
+        # Stamps that FFmpeg makes up may count in frames, which is too coarse for times of arrival.
+        made_up = clock_watch is not None and clock_watch.reason is not None
+        self.time_base = ARRIVAL_TIME_BASE if made_up else _time_base_of(stream)
         self.size = self._context.width, self._context.height
         """What is known of the pictures' width and height before the first; zeros if nothing is."""
         rate = stream.average_rate or stream.guessed_rate
@@ -156,72 +207,52 @@ class FFmpegConnection:
         self._looks = LookReader(stream)
         self._fields = Deinterlacer()
         self._good = False  # whether a frame without an error has come
-        # Monotonic seconds, which only live sources update: when the last packet came, how long it was waited for,
-        # when the next was asked for, when the last picture came, and since when there have been errors only.
-        self._now = self._asked_at = self._picture_at = settings.clock.monotonic()
-        self._waited = 0.0
+        # Monotonic seconds, which only live sources update: when the last packet came, when the last picture came,
+        # since when there have been errors only, and when the last packet without one came.
+        self._now = self._picture_at = self._clean_at = settings.clock.monotonic()
         self._broken_at: float | None = None
+        self._key_at: float | None = None  # when the first key frame since the last picture came
 
-    def frames(self) -> Iterator[av.VideoFrame]:
+    def frames(self) -> Iterator[Decoded]:
         """Decoded frames, until the source ends or ``settings.stop`` is set. Raises SourceLostError."""
         try:
             yield from self._frames()
         except SourceLostError:
             raise
         except Exception as error:  # a fault in one source, whatever it is, must not end its camera
-            reason, detail = reason_of(error), detail_of(error)
-            if reason == "timeout":
-                reason, detail = "stall", f"no data for {self._settings.stall_timeout:g} s"
-            raise SourceLostError(reason, detail, cause=error) from None
+            if reason_of(error) == "timeout":
+                raise stalled(self._settings.stall_timeout) from None
+            raise SourceLostError(reason_of(error), detail_of(error), cause=error) from None
 
-    def _frames(self) -> Iterator[av.VideoFrame]:
-        self._watch.expect(self._settings.stall_timeout if self._live else math.inf)
-        for number, packet in enumerate(self._packets()):
+    def _frames(self) -> Iterator[Decoded]:
+        for number, arrival in enumerate(self._arrivals):
             if self._settings.stop.is_set():
                 return
             if self._live:
-                self._see_packet(packet)
-            for frame in self._decode(packet, number):
-                self._picture_at, self._broken_at = self._now, None
+                self._see_packet(arrival)
+            for frame in self._decode(arrival.packet, number):
+                self._picture_at, self._broken_at, self._key_at = self._now, None, None
                 if self._is_good(frame):
                     self._good = True
-                    yield from self._fields.frames(frame)
+                    for whole in self._fields.frames(frame):
+                        # Of key frames alone, one may wait in the decoder until the next has come.
+                        yield Decoded(whole, arrival.at, arrival.on_time and self._level != "keys")
                 else:
                     self._settings.stats.count_dropped("decode_error")
             if self._live:
                 self._check_progress()
-                self._asked_at = self._settings.clock.monotonic()
-                self._watch.expect(self._settings.stall_timeout)
-        yield from self._fields.rest()
+        for whole in self._fields.rest():
+            yield Decoded(whole, self._settings.clock.monotonic(), on_time=False)
 
-    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
-        """Demux, over errors in the data that the next read may leave behind."""
-        errors = 0
-        damage = self._settings.damage
-        if damage is not None:
-            damage.begin()
-        while True:
-            try:
-                for packet in self._container.demux(self._stream):
-                    errors = 0
-                    if damage is not None and packet.size:
-                        damage.see_picture(key=packet.is_keyframe)
-                    yield packet
-                return
-            except av.error.InvalidDataError:
-                errors += 1
-                self._settings.stats.count_dropped("decode_error")
-                if errors >= CORRUPT_RUN:
-                    raise
-
-    def _see_packet(self, packet: av.Packet[VideoStream]) -> None:
+    def _see_packet(self, arrival: Arrival) -> None:
         """Note when a live source's packet came, and how much is to be decoded from it on."""
-        skipping = self._settings.skipping
-        self._now = self._settings.clock.monotonic()
-        self._waited = self._now - self._asked_at
-        skipping.saw_packet(now=self._now, waited=self._waited, key=packet.is_keyframe)
+        skipping, key = self._settings.skipping, arrival.packet.is_keyframe
+        self._now = arrival.at
+        if key and self._key_at is None:
+            self._key_at = self._now
+        skipping.saw_packet(now=self._settings.clock.monotonic(), waited=arrival.waited, key=key)
         # From key frames alone it goes back to the others at a key frame only: the others refer to skipped ones.
-        if skipping.level != self._level and (self._level != "keys" or packet.is_keyframe):
+        if skipping.level != self._level and (self._level != "keys" or key):
             self._level = skipping.level
             self._context.skip_frame = SKIP_FRAME[self._level]
 
@@ -241,6 +272,7 @@ class FFmpegConnection:
             self._size.saw_error()
             self._broken_at = self._now if self._broken_at is None else self._broken_at
             return []
+        self._clean_at = self._now
         if not frames and self._level != "all":
             self._settings.stats.count_dropped("skipped")
         return frames
@@ -268,11 +300,12 @@ class FFmpegConnection:
     def _check_progress(self) -> None:
         """Raise SourceLostError when data keeps coming but no picture does."""
         stall_timeout = self._settings.stall_timeout
-        # Key frames alone may lie further apart than a camera may be without a picture.
-        patience = stall_timeout + (KEY_INTERVAL_MOST if self._level == "keys" else 0.0)
-        starved = self._waited >= stall_timeout  # then the next read ends as a stall
-        if not starved and self._now - self._picture_at > patience:
-            raise self._undecodable(f"data came but no picture for {patience:g} s")
+        since = self._clean_at if self._key_at is None else self._key_at
+        if self._now - max(since, self._picture_at) > stall_timeout:
+            raise self._undecodable(f"data came but no picture for {stall_timeout:g} s")
+        # Without a key frame there can be no picture, and opening the source anew would begin the wait anew.
+        if self._key_at is None and self._now - self._picture_at > KEY_WAIT:
+            raise self._undecodable(f"data came but no key frame for {KEY_WAIT:g} s")
         if self._good and self._broken_at is not None and self._now - self._broken_at > BROKEN_RUN:
             raise self._undecodable(f"nothing but errors for {BROKEN_RUN:g} s")
 

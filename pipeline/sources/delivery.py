@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 
-import av
-
 from ..core.clock import Clock
 from ..core.counters import CameraStats, DropReason
 from ..core.frame import Frame
 from ..media.timeline import Timeline
-from .base import Connection
+from .base import Connection, Decoded
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
 
@@ -18,9 +16,9 @@ from .latest_slot import LatestSlot
 class FrameDelivery:
     """Puts one camera's frames into its slot, for its reader's thread.
 
-    What a network source sent while it was being opened comes all at once. Those of its frames that nobody can take
-    in time are dropped as "backlog": they are old, not too many. Later ones are dropped as "overload". A frame out
-    of order is dropped as "decode_error".
+    What a network source had stored when it was opened is played faster than it was filmed. Those of its frames that
+    nobody can take in time are dropped as "backlog": they are old, not too many. Later ones are dropped as
+    "overload". A file's frame out of order is dropped as "decode_error".
 
     Args:
         camera: the camera's name.
@@ -59,17 +57,20 @@ class FrameDelivery:
 
     def begin(self, connection: Connection, skipping: FrameSkipping) -> None:
         """Frames come from another connection from now on; ``skipping`` is shown what becomes of them."""
-        self._live = connection.live
+        self._live = connection.clock_watch is not None
         self._origin = None
         self._timeline.begin(
-            time_base=connection.time_base, live=self._live, frame_seconds=connection.frame_seconds
+            time_base=connection.time_base,
+            frame_seconds=connection.frame_seconds,
+            watch=connection.clock_watch,
         )
         self._skipping = skipping
         self._backlog, self._last = self._live, None
 
-    def deliver(self, video: av.VideoFrame) -> bool:
+    def deliver(self, decoded: Decoded) -> bool:
         """Place one decoded frame in time and in the slot. False if ``stop`` was set meanwhile."""
-        pts = self._timeline.place(video.pts, now=self._clock.monotonic())
+        video = decoded.video
+        pts = self._timeline.place(video.pts, now=decoded.at, on_time=decoded.on_time)
         if pts is None:
             self._stats.count_dropped("decode_error")
             return True

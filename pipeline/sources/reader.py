@@ -17,6 +17,7 @@ from ..core.event_log import to_log
 from ..core.events import Notice, NoticeName, Publish, SourceChanged, SourceState
 from ..core.faults import FaultReason, detail_of
 from ..media import gpu_video
+from ..media.clock_watch import ClockWatch
 from ..media.malloc_trim import malloc_trimmer
 from ..media.timeline import Timeline
 from .base import ConnectionSettings, SourceLostError
@@ -134,6 +135,8 @@ class Reader(threading.Thread):
         self._playing_since = 0.0
         self._nvdec = nvdec
         self._said_nvdec = False
+        self._clock_fault: str | None = None
+        self._said_clock = False
         self._decoder: Literal["nvdec", "software"] | None = None
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
@@ -141,6 +144,11 @@ class Reader(threading.Thread):
     def decoder(self) -> Literal["nvdec", "software"] | None:
         """What decoded the last frame; None before the first."""
         return self._decoder
+
+    @property
+    def clock_fault(self) -> str | None:
+        """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
+        return self._clock_fault
 
     @property
     def event(self) -> SourceChanged:
@@ -198,10 +206,11 @@ class Reader(threading.Thread):
         try:
             with open_source(self._source, settings) as connection:
                 self._delivery.begin(connection, skipping)
-                for video in connection.frames():
-                    self._see_decoder(video)
-                    if not self._delivery.deliver(video):
+                for decoded in connection.frames():
+                    self._see_decoder(decoded.video)
+                    if not self._delivery.deliver(decoded):
                         break
+                    self._see_clock(connection.clock_watch)
                     frames += 1
                     if frames == 1:
                         self._playing_since = self._clock.monotonic()
@@ -211,7 +220,7 @@ class Reader(threading.Thread):
             return _End(lost.reason, lost.detail, frames, lost.nvdec)
         except Exception as error:  # a fault in one source, whatever it is, must not end its camera
             return _End("failed", detail_of(error), frames)
-        clip = not connection.live and self._kind != "pipe"  # somebody else may write into a pipe
+        clip = connection.clock_watch is None and self._kind != "pipe"  # somebody else may write into a pipe
         return _End("end_of_stream", "the source ended it", frames, self._nvdec and clip and not frames, clip)
 
     def _see_decoder(self, video: av.VideoFrame) -> None:
@@ -219,6 +228,17 @@ class Reader(threading.Thread):
         self._decoder = "nvdec" if gpu_video.on_gpu(video) else "software"
         if self._nvdec and self._decoder == "software":
             self._say_nvdec(f"it does not take {video.format.name} of this codec")
+
+    def _see_clock(self, watch: ClockWatch | None) -> None:
+        """Note whether a live camera's clock is believed, and say once that it is not."""
+        fault = None if watch is None else watch.reason
+        if fault is not None and not self._said_clock:
+            self._said_clock = True
+            detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
+            self._publish(
+                Notice(camera=self._camera, name="clock_not_believed", detail=detail, level="warning")
+            )
+        self._clock_fault = fault
 
     def _say_nvdec(self, why: str) -> None:
         """Say once that the CPU decodes in place of NVDEC."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 
-import av
-
 from ..core.camera_url import CameraUrl
-from .base import ConnectionSettings, SourceLostError
+from ..media.clock_watch import ClockWatch
+from .base import ConnectionSettings, Decoded, SourceLostError
 from .connection import open_connection
 
 TIME_BASE = Fraction(1, 90_000)
@@ -39,7 +38,6 @@ class SnapshotConnection:
     which it was asked for, on our clock.
     """
 
-    live = True
     time_base = TIME_BASE
 
     def __init__(self, url: CameraUrl, options: Mapping[str, str], settings: ConnectionSettings) -> None:
@@ -49,10 +47,11 @@ class SnapshotConnection:
         self._options = options
         self._settings = settings
         self.frame_seconds = settings.every_s
+        self.clock_watch = ClockWatch(stamped=True)
         self._began = settings.clock.monotonic()
         self._first = self._fetch()
 
-    def frames(self) -> Iterator[av.VideoFrame]:
+    def frames(self) -> Iterator[Decoded]:
         """The pictures, until ``settings.stop`` is set. Raises SourceLostError."""
         clock, stop = self._settings.clock, self._settings.stop
         yield self._first
@@ -72,18 +71,19 @@ class SnapshotConnection:
             failed = 0
             yield picture
 
-    def _fetch(self) -> av.VideoFrame:
+    def _fetch(self) -> Decoded:
         at = self._settings.clock.monotonic()
         opening = open_connection(
             self._url.reveal(),
             container_format="jpeg_pipe",
             options=self._options,
-            live=True,
+            live=False,  # one picture, which comes as fast as it can
             settings=self._settings,
         )
         with opening as connection:
-            picture = next(connection.frames(), None)
-        if picture is None:
+            decoded = next(connection.frames(), None)
+        if decoded is None:
             raise SourceLostError("decode", "what it answers is no JPEG")
+        picture = decoded.video
         picture.pts, picture.time_base = round((at - self._began) / TIME_BASE), TIME_BASE
-        return picture
+        return Decoded(picture, at, on_time=True)

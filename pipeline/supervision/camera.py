@@ -176,6 +176,7 @@ class Camera:
             outputs=tuple(output.event for output in channel.outputs),
             decoder=self.reader.decoder,
             encoder=self._encoder.name,
+            clock_fault=self.reader.clock_fault,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
         )
 

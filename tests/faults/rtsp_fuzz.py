@@ -107,6 +107,9 @@ a=fmtp:97 streamtype=5;profile-level-id=1;mode=AAC-hbr;config=1190;sizelength=13
 a=control:stream=1
 """
 
+# Ticks of 1/90000 s from one picture to the next: so few that a connection is played as fast as it is sent.
+STEP = 90
+
 
 def damaged_text(text: str, rng: random.Random, hits: int) -> str:
     """``text`` with lines lost, doubled, moved, cut or filled with other numbers and words."""
@@ -156,7 +159,7 @@ def rtp_packets() -> Iterator[bytes]:
                     for at, piece in enumerate(pieces)
                 ]
             for piece in pieces:
-                yield struct.pack(">BBHII", 0x80, 96, sequence & 0xFFFF, number * 3600, 0x1234) + piece
+                yield struct.pack(">BBHII", 0x80, 96, sequence & 0xFFFF, number * STEP, 0x1234) + piece
                 sequence += 1
 
 

@@ -399,9 +399,9 @@ def test_pictures_before_a_pause_are_completed_on_disk(tmp_path: Path) -> None:
     for number in range(30):
         writer.write(picture(number * FRAME))
     assert len(camera_pts(tmp_path / "gate.mp4")) < 30
-    writer.idle(1.0)
+    writer.idle(3.5)  # as between pieces that last six seconds
     assert len(camera_pts(tmp_path / "gate.mp4")) < 30
-    writer.idle(2.0)
+    writer.idle(5.0)
     assert camera_pts(tmp_path / "gate.mp4") == [number * FRAME for number in range(30)]
     writer.write(picture(60 * FRAME))
     writer.close()

@@ -15,8 +15,9 @@ from .fsync_thread import FsyncThread
 from .retention import Retention
 from .segment_file import SegmentFile
 
-# Seconds without a picture after which the file is completed, if the last three frames were shorter than that.
-IDLE_SECONDS = 2.0
+# Seconds without a picture after which the file is completed, if the last three frames were shorter than that. A
+# camera's pictures may come in pieces of several seconds.
+IDLE_SECONDS = 5.0
 # Files of one name and second until something must be wrong.
 SUFFIXES = 10_000
 

@@ -35,7 +35,8 @@ SETTINGS = ConnectionSettings(
 
 def frames(path: Path, settings: ConnectionSettings = SETTINGS) -> list[Frame]:
     with registry.open_source(CameraUrl(str(path)), settings) as source:
-        return [Frame("gate", video, video.pts or 0, source.time_base, 0.0, 0.0) for video in source.frames()]
+        videos = [decoded.video for decoded in source.frames()]
+        return [Frame("gate", video, video.pts or 0, source.time_base, 0.0, 0.0) for video in videos]
 
 
 def interlaced(path: Path) -> Path:

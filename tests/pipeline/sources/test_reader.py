@@ -7,6 +7,8 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ import pytest
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.media.clock_watch import ClockWatch
+from nightday.pipeline.sources.base import ConnectionSettings, Decoded, SourceLostError
+from nightday.pipeline.sources.connection import FFmpegConnection
 from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.sources.packets import Arrival
 from nightday.pipeline.sources.reader import GOOD_RUN, UNAUTHORISED_BACKOFF
 from nightday.pipeline.sources.steady_size import SIZE_FRAMES, SIZE_SECONDS, SteadySize
 from tests.faults import camera
@@ -254,23 +260,64 @@ def test_a_refused_login_is_retried_slowly(tmp_path: Path) -> None:
     assert min(clock.waits) >= 20.0
 
 
+class FakeConnection:
+    """A live connection whose ``count`` frames come ``seconds`` apart on a clock that they move."""
+
+    time_base, frame_seconds = Fraction(1, 90_000), 0.04
+
+    def __init__(self, clock: FakeClock, *, count: int, seconds: float, stamps: bool = True) -> None:
+        self.clock_watch = ClockWatch()
+        self._clock, self._count, self._seconds, self._stamps = clock, count, seconds, stamps
+
+    def frames(self) -> Iterator[Decoded]:
+        for number in range(self._count):
+            video = av.VideoFrame(64, 48, "yuv420p")
+            video.pts = round(number * self._seconds * 90_000) if self._stamps else 1000
+            yield Decoded(video, self._clock.now, on_time=True)
+            self._clock.now += self._seconds
+
+
+def opening(monkeypatch: pytest.MonkeyPatch, *tries: FakeConnection | None) -> None:
+    """Have the reader's tries end in these connections; None refuses."""
+    left = iter(tries)
+
+    def open_source(*_: Any) -> Any:
+        if (connection := next(left, None)) is None:
+            raise SourceLostError("refused", "nobody there")
+        return nullcontext(connection)
+
+    monkeypatch.setattr("nightday.pipeline.sources.reader.open_source", open_source)
+
+
 def test_a_good_run_resets_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five refusals, a run of the clip on a clock that makes it long (or short), and the end."""
-    for tick, expected in ((0.2, 1.0), (0.0001, 30.0)):
-        tries = iter([ConnectionRefusedError()] * 5 + [None])
-
-        def open_input(*_: Any, tries: Any = tries, **__: Any) -> Any:
-            error = next(tries)
-            if error is not None:
-                raise error
-            return av.open(str(CLIP))
-
-        monkeypatch.setattr("nightday.pipeline.sources.connection.open_input", open_input)
-        clock = FakeClock(tick=tick, most_waits=6)
+    """Five refusals, a long run or a short one, and the end."""
+    for seconds, expected in ((1.1 * GOOD_RUN, 1.0), (0.9 * GOOD_RUN, 30.0)):
+        clock = FakeClock(most_waits=6)
+        run = FakeConnection(clock, count=301, seconds=seconds / 300)
+        opening(monkeypatch, *[None] * 5, run)
         camera = Camera("rtsp://10.0.0.1/", clock=clock, backoff=Backoff(), rng=HighestDraw())
-        frames = camera.run_to_end()
-        assert (frames[-1].decoded_at - frames[0].decoded_at > GOOD_RUN) == (expected == 1.0)
+        assert len(camera.run_to_end()) == 301
         assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0, expected]
+
+
+def test_a_clock_that_is_not_believed_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over two connections on which the clock stands still, and shown until a connection where it does not."""
+    clock = FakeClock(most_waits=4)
+    stuck = [FakeConnection(clock, count=100, seconds=0.04, stamps=False) for _ in range(2)]
+    opening(monkeypatch, *stuck, None)
+    camera = Camera(f"rtsp://viewer:{PASSWORD}@10.0.0.1/", clock=clock)
+    frames = camera.run_to_end()
+    assert len(frames) == 200
+    assert camera.reader.clock_fault == "its clock stands still"
+    said = [record for record in caplog.records if getattr(record, "event", "") == "clock_not_believed"]
+    assert len(said) == 1
+    assert "rtsp://***@10.0.0.1" in said[0].getMessage()
+    assert PASSWORD not in caplog.text
+    first = frames[:100]
+    length = float((first[-1].pts - first[0].pts) * first[0].time_base)
+    assert length == pytest.approx(99 * 0.04, abs=0.04)
 
 
 # Overload -----------------------------------------------------------------------------------------------------
@@ -279,7 +326,7 @@ def test_a_good_run_resets_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None
 class BusySlot(KeepingSlot):
     """Keeps every frame, and says for the first ``untaken`` of them that nobody took the one before."""
 
-    untaken = 250
+    untaken = 100
 
     @property
     def pending(self) -> bool:
@@ -293,19 +340,23 @@ def test_what_nobody_takes_is_not_decoded_and_what_is_decoded_is_as_good_as_ever
     """From all frames to those others refer to, to key frames, and back, with each picture as it is in the clip."""
     packets = 2500
     path = moving_clip(tmp_path / "moving.mp4", packets)
-    tries = iter([av.open(str(path)), None])
+    clock = FakeClock(most_waits=1)
 
-    def open_input(*_: Any, **__: Any) -> Any:
-        if (container := next(tries)) is None:
-            raise ConnectionRefusedError
-        return container
+    def arrivals(container: av.container.InputContainer) -> Iterator[Arrival]:
+        for packet in container.demux(video=0):
+            clock.now += 0.04
+            yield Arrival(packet, clock.now, waited=0.03)
 
-    monkeypatch.setattr("nightday.pipeline.sources.connection.open_input", open_input)
-    # The watch goes by the real time.
-    monkeypatch.setattr("nightday.pipeline.media.interruptible.Watch.expect", lambda *_: None)
+    @contextmanager
+    def open_source(_: object, settings: ConnectionSettings) -> Iterator[FFmpegConnection]:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            yield FFmpegConnection(stream, arrivals(container), settings=settings, clock_watch=ClockWatch())
+
+    monkeypatch.setattr("nightday.pipeline.sources.reader.open_source", open_source)
     stats = CameraStats()
-    clock = FakeClock(tick=0.004, most_waits=2)  # at each look: some 16 ms from packet to packet
-    camera = Camera("rtsp://10.0.0.1/", clock=clock, slot=BusySlot(stats), stall_timeout=stall_timeout)
+    slot = BusySlot(stats)
+    camera = Camera("rtsp://10.0.0.1/", clock=clock, slot=slot, stall_timeout=stall_timeout)
     frames = camera.run_to_end()
     with av.open(str(path)) as clip:
         truth = {video.pts: video for video in clip.decode(video=0)}

@@ -166,7 +166,7 @@ def test_each_kind_may_open_what_it_needs_and_nothing_else(
 
 def test_a_connection_gives_frames_their_time_base_and_their_rate() -> None:
     with registry.open_source(CameraUrl(str(CLIP)), settings()) as source:
-        first = next(source.frames())
+        first = next(source.frames()).video
         assert first.pts == 0
         assert source.frame_seconds == pytest.approx(0.04)
         assert first.time_base == source.time_base

@@ -1,0 +1,219 @@
+"""Whether a live camera's time stamps keep pace with our clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+Verdict = Literal["believed", "doubted", "started"]
+
+# How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: in
+# seconds, in seconds for streams that come in pieces, and in usual steps.
+AHEAD, PIECES_AHEAD, AHEAD_STEPS = 0.09, 1.0, 0.33
+# Stamps in a row that must agree with the first doubted one until the clock counts as set rather than wrong.
+CONFIRM = 3
+# Times within ``SPAN`` seconds that a clock may be set; the next time it is not believed any more.
+JUMPS, SPAN = 2, 60.0
+# Stamps in a row, and seconds, that agree with nothing until the clock is not believed any more.
+ODD_STAMPS, ODD_SECONDS = 3, 2.0
+# How far the stamps' pace may be from ours: seconds (one step, if that is more), and a share of the time passed. Over
+# ``SPAN`` that is 2 %.
+PACE_SLACK, PACE_SHARE = 0.2, 0.015
+# Seconds over which the best lead is taken, for streams that come picture by picture and for those in pieces.
+BUCKET, PIECES_BUCKET = 1.0, 10.0
+# Seconds that the stamps may gain on our clock, picture by picture, before their pace is known.
+GAIN, PIECES_GAIN = 1.0, 30.0
+# Pictures came together, as in a burst, if the last came so many seconds after the one before, or if the last five
+# came within so many seconds, which is faster than a camera films.
+TOGETHER, FIVE_TOGETHER = 0.004, 0.05
+# How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
+BURST_STEPS, BURST_STEP = 2.0, 2.5
+# Seconds that bursts may gain on our clock in one connection: what a server sends at once at the start.
+BACKLOG = 30.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """When a bucket began, and the largest lead (stamp - arrival) in it, in seconds."""
+
+    began: float
+    lead: float
+
+
+class ClockWatch:
+    """Compares one connection's time stamps with the times at which its pictures arrive.
+
+    Pictures may be late, never early. So the largest lead of a stamp over its arrival is steady for a clock that
+    keeps pace, whatever the network does: bursts, a stall that is made up for, what a server sends at once at the
+    start. It is taken over three buckets and compared with that of ``SPAN`` seconds before, or of the start. Once it
+    has moved by more than ``PACE_SLACK`` and ``PACE_SHARE`` of the time between, the clock is not believed any more.
+
+    A single stamp that goes back, stands still, or lies ahead of all recent ones is doubted. When ``CONFIRM`` more go
+    on from it, the clock was set, and a new comparison starts from there. Where stamps agree with nothing for
+    ``ODD_SECONDS``, or the clock is set again and again, it is not believed any more.
+
+    Args:
+        stamped: whether the source sends stamps at all; else FFmpeg makes them up.
+        pieces: whether it comes in pieces of several seconds, as HLS does.
+    """
+
+    def __init__(self, *, stamped: bool = True, pieces: bool = False) -> None:
+        self._bucket, self._gain = (PIECES_BUCKET, PIECES_GAIN) if pieces else (BUCKET, GAIN)
+        self._ahead = PIECES_AHEAD if pieces else AHEAD
+        self._why = None if stamped else "it sends no time stamps"
+        self._jumps: deque[float] = deque(maxlen=JUMPS)
+        self._backlog = 0.0
+        self._seen: deque[float] = deque(maxlen=4)  # when the last pictures came
+        self._last: tuple[float, float] | None = None  # the last believed stamp, and when it came
+        self._restart()
+
+    def _restart(self) -> None:
+        self._leads: deque[_Bucket] = deque()
+        self._first: tuple[float, float] | None = None  # the first stamp since, and when it came
+        self._base = 0.0
+        self._gained = 0.0
+        self._steps: deque[float] = deque(maxlen=9)
+        self._odd: tuple[float, float] | None = None  # the last doubted stamp, and when it came
+        self._odd_count = self._confirmed = 0
+        self._odd_since = 0.0
+
+    @property
+    def reason(self) -> str | None:
+        """Why the clock is not believed any more, to be read after the camera's name; None while it is."""
+        return self._why
+
+    @property
+    def base(self) -> float:
+        """The lead, in seconds, that a stamp in step with our clock would have."""
+        return self._base
+
+    @property
+    def usual_step(self) -> float | None:
+        """Seconds from one believed stamp to the next; None while unknown."""
+        return median(self._steps) if self._steps else None
+
+    def see(self, stamp: float | None, arrived: float, *, on_time: bool = True) -> Verdict:
+        """Judge the ``stamp`` (seconds) of the next picture, which came ``arrived`` (monotonic seconds).
+
+        ``on_time`` says whether it was read as it came; one that had to wait for us tells nothing of the pace.
+
+        "believed": it goes on as those before. "started": it is the first, or the clock was set; compare from here.
+        "doubted": go by its arrival.
+        """
+        together = self._together(arrived)
+        if self._why is not None:
+            return "doubted"
+        if stamp is None:
+            return self._doubt(None, arrived, together)
+        if self._first is None or self._last is None:
+            return self._start(stamp, arrived)
+        step = stamp - self._last[0]
+        lead = stamp - arrived
+        gain = lead - max(bucket.lead for bucket in self._recent())
+        in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
+        if step <= 0 or (gain > self._ahead_most() and not in_burst):
+            return self._doubt(stamp, arrived, together)
+        self._odd, self._odd_count = None, 0
+        self._last = stamp, arrived
+        self._steps.append(step)
+        if gain > 0:
+            self._allow(gain, in_burst)
+        if on_time:
+            self._note(lead, arrived)
+            self._check_pace(stamp, arrived)
+        return "believed" if self._why is None else "doubted"
+
+    def _start(self, stamp: float, arrived: float) -> Verdict:
+        self._first = self._last = stamp, arrived
+        self._base = stamp - arrived
+        self._leads.append(_Bucket(arrived, self._base))
+        return "started"
+
+    def _step_most(self) -> float:
+        usual = self.usual_step
+        return BURST_STEP if usual is None else BURST_STEPS * usual
+
+    def _ahead_most(self) -> float:
+        return max(self._ahead, AHEAD_STEPS * (self.usual_step or 0.0))
+
+    def _together(self, arrived: float) -> bool:
+        """Whether the picture that came ``arrived`` came together with the one before."""
+        seen = self._seen
+        pair = bool(seen) and arrived - seen[-1] < TOGETHER
+        five = len(seen) == 4 and arrived - seen[0] < FIVE_TOGETHER
+        seen.append(arrived)
+        return pair or five
+
+    def _recent(self) -> list[_Bucket]:
+        return list(self._leads)[-3:]
+
+    def _allow(self, gain: float, in_burst: bool) -> None:
+        """Take a gain in a burst for a delay that has ended, so that the lead was larger all the time before."""
+        if in_burst and self._backlog + gain <= BACKLOG:
+            self._backlog += gain
+            self._base += gain
+            for bucket in self._leads:
+                bucket.lead += gain
+        else:
+            self._gained += gain
+
+    def _note(self, lead: float, arrived: float) -> None:
+        if arrived - self._leads[-1].began >= self._bucket:
+            self._leads.append(_Bucket(arrived, lead))
+        self._leads[-1].lead = max(self._leads[-1].lead, lead)
+        while len(self._leads) > 6 and self._leads[1].began < arrived - SPAN:
+            self._leads.popleft()
+            self._base = self._oldest()
+
+    def _oldest(self) -> float:
+        return max(bucket.lead for bucket in list(self._leads)[:3])
+
+    def _check_pace(self, stamp: float, arrived: float) -> None:
+        if len(self._leads) < 4:  # the pace is not known yet
+            wrong = self._gained > self._gain
+        else:
+            passed = self._leads[-3].began - self._leads[0].began
+            moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
+            wrong = abs(moved) > max(PACE_SLACK, self.usual_step or 0.0) + PACE_SHARE * passed
+        if wrong:
+            self._disbelieve(stamp, arrived)
+
+    def _doubt(self, stamp: float | None, arrived: float, together: bool) -> Verdict:
+        before, self._odd = self._odd, None if stamp is None else (stamp, arrived)
+        self._odd_since = arrived if not self._odd_count else self._odd_since
+        self._odd_count += 1
+        agrees = False
+        if before is not None and stamp is not None and stamp > before[0]:
+            step = stamp - before[0]
+            in_burst = together and step <= self._step_most()
+            agrees = in_burst or abs(step - (arrived - before[1])) <= self._ahead_most()
+        self._confirmed = self._confirmed + 1 if agrees else 0
+        if stamp is not None and self._confirmed >= CONFIRM:
+            return self._jump(stamp, arrived)
+        lasted = arrived - self._odd_since >= ODD_SECONDS
+        if lasted and self._odd_count >= ODD_STAMPS and not self._confirmed:
+            self._disbelieve(stamp, arrived)
+        return "doubted"
+
+    def _jump(self, stamp: float, arrived: float) -> Verdict:
+        if len(self._jumps) == JUMPS and arrived - self._jumps[0] < SPAN:
+            self._why = "its clock is set again and again"
+            return "doubted"
+        self._jumps.append(arrived)
+        self._restart()
+        return self._start(stamp, arrived)
+
+    def _disbelieve(self, stamp: float | None, arrived: float) -> None:
+        if stamp is None:
+            self._why = "it sends no time stamps"
+            return
+        first, began = self._first or (stamp, arrived)
+        last = self._last or (stamp, arrived)
+        if self._odd_count and stamp == last[0]:
+            self._why = "its clock stands still"
+        elif stamp < last[0]:
+            self._why = "its clock goes back"
+        else:
+            self._why = f"its clock went {stamp - first:.2f} s in {arrived - began:.2f} s"

@@ -1,0 +1,205 @@
+"""Recorded length against the wall clock, for every way in which a camera's clock may go."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+
+from nightday.pipeline.media.clock_watch import ClockWatch
+from nightday.pipeline.media.timeline import Timeline
+
+TICKS = 90_000
+Pictures = list[tuple[int | None, float]]
+"""The PTS of each picture in ticks, and when it arrived in seconds."""
+Clock = Callable[[float, int], float | None]
+"""What a camera's clock says, in seconds, of the picture that was taken at a time and has a number."""
+
+WRONG: dict[str, Clock] = {
+    **{
+        f"x{pace:g}": (lambda t, _, pace=pace: t * pace)  # type: ignore[misc]
+        for pace in (0.01, 0.1, 0.5, 0.8, 1.2, 1.5, 2.0, 3.6, 10.0, 25.0, 90.0)
+    },
+    "stands still": lambda t, n: 7.0,
+    "stands still after 5 s": lambda t, n: min(t, 5.0),
+    "no stamps": lambda t, n: None,
+    "backwards": lambda t, n: -t,
+    "noise": lambda t, n: random.Random(n).random() * 1000,
+    "twice as fast after 10 s": lambda t, n: t + max(0.0, t - 10.0),
+    "half as fast after 10 s": lambda t, n: t - max(0.0, t - 10.0) / 2,
+}
+HONEST: dict[str, Clock] = {
+    "in step": lambda t, n: t,
+    "1 % slow": lambda t, n: t * 0.99,
+    "1 % fast": lambda t, n: t * 1.01,
+}
+STRAY = (0.1, 0.3, 0.9, 1.5, 5.0, 60.0, 3600.0, 36_000.0)
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    return random.Random(seed)
+
+
+def pictures(clock: Clock, arrivals: list[float], *, rate: float) -> Pictures:
+    start = 50_000.0  # so that no stamp is below 0
+    stamps = [clock(number / rate, number) for number in range(len(arrivals))]
+    pts = [None if stamp is None else round((start + stamp) * TICKS) for stamp in stamps]
+    return list(zip(pts, arrivals, strict=True))
+
+
+def steady(rate: float, seconds: float, rng: random.Random, *, jitter: float = 0.01) -> list[float]:
+    """Arrivals of pictures that are on their way for up to ``jitter`` seconds."""
+    return [1000.0 + number / rate + rng.random() * jitter for number in range(round(rate * seconds))]
+
+
+def placed(sent: Pictures, *, pieces: bool = False) -> tuple[list[int], ClockWatch]:
+    timeline, watch = Timeline(), ClockWatch(pieces=pieces)
+    timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=0.04, watch=watch)
+    places = [timeline.place(pts, now=at) for pts, at in sent]
+    kept = [place for place in places if place is not None]
+    assert len(kept) == len(sent)
+    assert all(later > earlier for earlier, later in pairwise(kept))
+    return kept, watch
+
+
+def off(places: list[int], sent: Pictures) -> float:
+    """By how many seconds the recording's length differs from the time that passed."""
+    return abs((places[-1] - places[0]) / TICKS - (sent[-1][1] - sent[0][1]))
+
+
+@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0, 60.0])
+@pytest.mark.parametrize("mode", WRONG)
+def test_a_wrong_clock_is_noticed_and_the_recording_is_as_long_as_it_took(
+    mode: str, rate: float, rng: random.Random
+) -> None:
+    for seconds in (24.0, 60.0):
+        sent = pictures(WRONG[mode], steady(rate, seconds, rng), rate=rate)
+        places, watch = placed(sent)
+        assert watch.reason is not None
+        assert off(places, sent) <= max(0.02 * seconds, 1 / rate)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in WRONG if "after" not in mode])
+def test_a_wrong_clock_is_noticed_in_seconds(mode: str, rng: random.Random) -> None:
+    sent = pictures(WRONG[mode], steady(10.0, 20.0, rng), rate=10.0)
+    timeline, watch = Timeline(), ClockWatch()
+    timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=0.1, watch=watch)
+    for pts, at in sent:
+        timeline.place(pts, now=at)
+        if watch.reason is not None:
+            break
+    assert at - sent[0][1] < 7.0
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0, 25.0])
+@pytest.mark.parametrize("size", STRAY)
+def test_single_stray_stamps_add_nothing(size: float, rate: float, rng: random.Random) -> None:
+    for sign in (1, -1):
+        count = round(60 * rate)
+        stray = set(range(rng.randrange(3, 10), count - 2, 17))
+        sent = pictures(
+            lambda t, n, stray=stray, sign=sign: t + sign * size * (n in stray),  # type: ignore[misc]
+            steady(rate, 60.0, rng, jitter=0.005),
+            rate=rate,
+        )
+        places, watch = placed(sent)
+        assert watch.reason is None
+        first = sent[0][0]
+        assert first is not None
+        for number, place in enumerate(places):
+            own = first + round(number / rate * TICKS)
+            # A stray stamp's own picture lies where it arrived, all others where their own stamps say.
+            assert abs(place - own) <= (TICKS / rate if number in stray else 1)
+
+
+def test_stamps_that_come_several_times_are_all_kept(rng: random.Random) -> None:
+    for times in (2, 3, 25):
+        sent = pictures(lambda t, n, times=times: n // times * times / 25, steady(25.0, 30.0, rng), rate=25.0)  # type: ignore[misc]
+        places, watch = placed(sent)
+        assert watch.reason is None
+        assert off(places, sent) <= times / 25 + 0.05
+
+
+def bursts(rate: float, every: float, rng: random.Random) -> list[float]:
+    phase = rng.random() * every
+    return [
+        math.ceil((number / rate + phase) / every) * every + number % 100 * 2e-4
+        for number in range(round(60 * rate))
+    ]
+
+
+def in_order(times: Iterator[float], gap: float = 5e-4) -> list[float]:
+    at, came = 0.0, []
+    for time in times:
+        at = max(at + gap, time)
+        came.append(at)
+    return came
+
+
+def networks(rate: float, rng: random.Random) -> Iterator[tuple[str, list[float], bool]]:
+    """Ways in which the pictures of an honest camera arrive."""
+    numbers = range(round(60 * rate))
+    yield "steady", steady(rate, 60.0, rng), False
+    for every in (0.3, 1.0, 2.0, 2.4):
+        yield f"bursts of {every} s", bursts(rate, every, rng), False
+    for jitter in (0.02, 0.05):
+        yield f"jitter {jitter}", in_order(n / rate + rng.random() * jitter for n in numbers), False
+    for length in (3.0, 8.0):
+        late = (20 + length if 20 <= n / rate < 20 + length else n / rate for n in numbers)
+        yield f"{length} s without network", in_order(late), False
+    for stored in (1.0, 4.0):
+        yield f"{stored} s stored", in_order(n / rate - stored for n in numbers), False
+    for speed in (1000.0, 4.0):
+        pieces = ((n / rate // 2 - 2) * 2.0 for n in numbers)
+        yield f"HLS at {speed}", in_order(pieces, 1 / rate / speed), True
+
+
+@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0, 60.0])
+@pytest.mark.parametrize("mode", HONEST)
+def test_an_honest_clock_is_believed_to_the_tick_however_its_pictures_arrive(
+    mode: str, rate: float, rng: random.Random
+) -> None:
+    for network, arrivals, pieces in networks(rate, rng):
+        sent = pictures(HONEST[mode], arrivals, rate=rate)
+        places, watch = placed(sent, pieces=pieces)
+        assert watch.reason is None, network
+        assert places == [pts for pts, _ in sent], network
+
+
+def test_what_waited_for_us_does_not_speak_against_the_camera() -> None:
+    watch = ClockWatch()
+    for number in range(250):
+        assert watch.see(number / 25, number / 25) != "doubted"
+    for number in range(250, 1000):  # a decoder at half the camera's pace
+        assert watch.see(number / 25, 10 + (number - 250) * 2 / 25, on_time=False) == "believed"
+    assert watch.reason is None
+
+
+def test_a_source_without_stamps_goes_by_arrival_from_its_first_picture() -> None:
+    timeline = Timeline()
+    timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=0.04, watch=ClockWatch(stamped=False))
+    arrivals = [5.0, 5.2, 5.31, 6.0]
+    places = [timeline.place(number, now=at) for number, at in enumerate(arrivals)]
+    assert places == [round((at - 5.0) * TICKS) for at in arrivals]
+
+
+def test_after_reconnects_the_recording_is_as_long_as_it_took(rng: random.Random) -> None:
+    timeline, now = Timeline(), 0.0
+    places: list[int] = []
+    for _ in range(20):
+        timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=0.04, watch=ClockWatch())
+        start, began = rng.randrange(10**9), now
+        for number in range(100):
+            now = began + number / 25
+            place = timeline.place(start + number * 3600, now=now)
+            assert place is not None
+            places.append(place)
+        now += rng.uniform(0.5, 30.0)
+    assert places[-1] - places[0] == pytest.approx((began + 99 / 25) * TICKS, abs=20)
