@@ -207,16 +207,16 @@ def small_view(rgb: NDArray[np.uint8]) -> tuple[ViewKind, Grey]:
 
 def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Comparison:
     """Compare two grey views (h, w) of one size."""
-    before, now = _edge_directions(reference), _edge_directions(view)
-    structured = np.minimum(_structure(before), _structure(now)) >= LEAST_STRUCTURE
+    before, now = edge_directions(reference), edge_directions(view)
+    structured = np.minimum(structure(before), structure(now)) >= LEAST_STRUCTURE
     grid = [(int(row), int(column)) for row, column in zip(*np.nonzero(structured), strict=True)]
     if len(grid) < FEWEST_BLOCKS:
         return Comparison(len(grid))
     # A camera's jitter is up to a pixel.
-    correlations = np.array([_search(before, now, row, column, 1)[0] for row, column in grid])
+    correlations = np.array([search_block(before, now, row, column, 1)[0] for row, column in grid])
     found, agreement, shift = len(grid), 1.0, 0.0
     if np.partition(correlations, len(grid) // 4)[len(grid) // 4] < SURELY_IN_PLACE:
-        searched = np.array([_search(before, now, row, column, REACH) for row, column in grid])
+        searched = np.array([search_block(before, now, row, column, REACH) for row, column in grid])
         elsewhere = searched[searched[:, 0] >= FOUND, 1:]
         found = len(elsewhere)
         agreement, shift = _common_motion(elsewhere) if found >= FEWEST_BLOCKS else (0.0, 0.0)
@@ -235,10 +235,10 @@ def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Compar
     )
 
 
-def _search(
+def search_block(
     before: NDArray[np.float32], now: NDArray[np.float32], row: int, column: int, reach: int
 ) -> tuple[float, float, float, int, int]:
-    """Where in ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.
+    """Where in an edge field ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.
 
     Returns the correlation, the block's middle (x, y) relative to that of the picture, and its displacement (x, y).
     """
@@ -259,7 +259,7 @@ def _gradients(grey: NDArray[np.generic], sigma: float) -> tuple[NDArray[np.floa
     return cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
 
 
-def _edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
+def edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     """The edge field, (h, w, 2): cosine and sine of twice the edge's angle, times its relative strength, 0 to 1."""
     x, y = _gradients(grey, 1.0)
     xx, yy = x * x, y * y
@@ -267,7 +267,7 @@ def _edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(cv2.merge(((xx - yy) / norm, 2 * x * y / norm)))
 
 
-def _structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
+def structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean square of the edge field in each block, (ROWS, COLUMNS)."""
     square = (directions * directions).sum(axis=2)
     return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))
