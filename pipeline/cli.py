@@ -147,7 +147,12 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         _print_faults(error)
         return WRONG
     if options.check:
+        from .supervision.model_check import model_faults
+
         screen.flush()
+        if faults := model_faults(loaded):
+            _print_faults(ConfigError(faults))
+            return WRONG
         _print_config(loaded)
         return DONE
     try:

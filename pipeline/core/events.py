@@ -154,6 +154,8 @@ NoticeName = Literal[
     "frame_failed",
     "http_listening",
     "http_lost",
+    "model_other_scene",
+    "night_unsure",
     "nvdec_missing",
     "nvenc_missing",
     "password_in_arguments",

@@ -75,6 +75,12 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     night = GaugeMetricFamily(
         "nightday_camera_night", "Whether its gate takes it for night.", labels=("camera",)
     )
+    unsure = GaugeMetricFamily(
+        "nightday_camera_night_unsure", "Whether its gate cannot tell night from day.", labels=("camera",)
+    )
+    fits = GaugeMetricFamily(
+        "nightday_model_fits", "Whether its pictures show its model's scene.", labels=("camera",)
+    )
     counters = {
         name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
         for name, what in (
@@ -104,13 +110,16 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         up.add_metric((camera.name,), float(stats.up))
         if camera.night is not None:
             night.add_metric((camera.name,), float(camera.night))
+            unsure.add_metric((camera.name,), float(camera.night_doubt is not None))
+        if camera.model_fits is not None:
+            fits.add_metric((camera.name,), float(camera.model_fits))
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    return iter((up, night, *counters.values(), dropped, reconnects, detections, collected))
+    return iter((up, night, unsure, fits, *counters.values(), dropped, reconnects, detections, collected))
 
 
 def _add_by_reason(

@@ -120,7 +120,9 @@ def _without_tint(luma: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDA
     # The median of all slopes (Theil and Sen), so that one group that is all letters does not turn the line.
     one, other = np.triu_indices(len(x), 1)
     apart = x[other] - x[one] > 4
-    slope = float(np.median(((y[other] - y[one])[apart]) / (x[other] - x[one])[apart])) if apart.any() else 0.0
+    slope = (
+        float(np.median(((y[other] - y[one])[apart]) / (x[other] - x[one])[apart])) if apart.any() else 0.0
+    )
     slope = min(max(slope, -STEEPEST), STEEPEST)
     return np.asarray(chroma - slope * luma - np.median(y - slope * x), np.float32)
 

@@ -1,15 +1,18 @@
 """Whether a model was made for the scene that a camera shows.
 
-A checkpoint holds a picture of its scene: x_ref, or else the night frames on which its engines are qualified. Compared
-are the directions of edges in 6×4 blocks, as ``scene_change`` does it, which day and night have in common. The score is
-the median correlation of the blocks in their places. Of 34 cameras one's own nights had 0.07 and more beside its day,
-the nights of others at most 0.12; see "Scene" in benchmarks/NOTES.md. In between nothing is said. A view that is found
-elsewhere, or zoomed, is of a camera that was moved, which is ``scene_change``'s to tell.
+A checkpoint holds a picture of its scene: x_ref, or else the night frames on which its engines are qualified.
+Compared are the directions of edges in 6×4 blocks, as in ``scene_change``; day and night have them in common. A
+block is in its place if it correlates better there than nearly anywhere around. Labels and logos, which cameras of
+one owner share, are in few blocks. A view counts as of another scene if few blocks are in place and the blocks
+hardly correlate; what lies between is not told. The limits were measured on 47 public cameras; see "Scene" in
+benchmarks/NOTES.md. A view that is found elsewhere, or zoomed, is of a camera that was moved, which is
+``scene_change``'s to tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,13 +24,18 @@ from .scene_change import (
     LEAST_STRUCTURE,
     ROWS,
     edge_directions,
-    search_block,
     small_view,
     structure,
 )
 
-# Score from which on a view shows the model's scene, and the highest median and maximum of those that do not.
-FITS, MISFIT, MISFIT_MOST = 0.13, 0.07, 0.12
+# Share of the blocks in place from which on views show the model's scene.
+FITS = 0.5
+# Share and correlation below both of which they show another one.
+MISFIT, UNRELATED = 0.34, 0.1
+# Pixels around its place within which a block's correlation is compared, and the share of places it must exceed.
+AROUND, BETTER_THAN = 8, 0.96
+# Share of the height at the top and at the bottom in which lettering stands, and which is not compared.
+LETTERING = 0.1
 # Looks before a camera is said to show another scene, and seconds between them.
 FEWEST_LOOKS, EVERY = 5, 10.0
 # Looks that are remembered.
@@ -39,18 +47,48 @@ REACH, ZOOMS, STANDS_OUT = 18, (0.9, 1.0, 1.1), 5.5
 Views = Sequence[NDArray[np.uint8]]
 
 
-def score(scene: NDArray[np.uint8], view: NDArray[np.uint8]) -> float | None:
-    """How well a view shows a scene: the median correlation of the blocks, -1 to 1; None without structure.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a view matches a scene.
+
+    Attributes:
+        in_place: share of the blocks with structure in both that are in their places, 0 to 1.
+        correlation: their median correlation there, -1 to 1.
+    """
+
+    in_place: float
+    correlation: float
+
+
+def match(scene: NDArray[np.uint8], view: NDArray[np.uint8]) -> Match | None:
+    """How a view matches a scene; None where there is too little structure to tell.
 
     Args:
         scene, view: grey, (h, w) each; the view is brought to the size of the scene.
     """
     one, two = _fields(scene, view)
     structured = np.minimum(structure(one), structure(two)) >= LEAST_STRUCTURE
-    blocks = [(int(row), int(column)) for row, column in zip(*np.nonzero(structured), strict=True)]
-    if len(blocks) < FEWEST_BLOCKS:
+    found = [
+        _block(one, two, int(row), int(column)) for row, column in zip(*np.nonzero(structured), strict=True)
+    ]
+    if len(found) < FEWEST_BLOCKS:
         return None
-    return float(np.median([search_block(one, two, row, column, 1)[0] for row, column in blocks]))
+    in_place, correlations = zip(*found, strict=True)
+    return Match(float(np.mean(in_place)), float(np.median(correlations)))
+
+
+def _block(
+    scene: NDArray[np.float32], view: NDArray[np.float32], row: int, column: int
+) -> tuple[bool, float]:
+    """Whether a block of edge fields is in its place, and its correlation there; a camera's jitter is a pixel."""
+    height, width = scene.shape[:2]
+    top, bottom = row * height // ROWS, (row + 1) * height // ROWS
+    left, right = column * width // COLUMNS, (column + 1) * width // COLUMNS
+    y, x = min(top, AROUND), min(left, AROUND)
+    area = scene[top - y : bottom + AROUND, left - x : right + AROUND]
+    correlations = cv2.matchTemplate(area, view[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
+    here = float(correlations[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max())
+    return float((correlations < here).mean()) > BETTER_THAN, here
 
 
 def found_elsewhere(scene: NDArray[np.uint8], view: NDArray[np.uint8]) -> bool:
@@ -64,7 +102,9 @@ def found_elsewhere(scene: NDArray[np.uint8], view: NDArray[np.uint8]) -> bool:
             borderMode=cv2.BORDER_REPLICATE,
         )
         one, two = _fields(scene, np.asarray(turned, np.uint8))
-        surface = cv2.matchTemplate(one, two[REACH : height - REACH, REACH : width - REACH], cv2.TM_CCOEFF_NORMED)
+        surface = cv2.matchTemplate(
+            one, two[REACH : height - REACH, REACH : width - REACH], cv2.TM_CCOEFF_NORMED
+        )
         if float(surface.max() - surface.mean()) > STANDS_OUT * float(surface.std() + 1e-9):
             return True
     return False
@@ -77,17 +117,21 @@ def shows_scene(scene: NDArray[np.uint8], views: Views) -> bool | None:
         scene: grey (h, w).
         views: grey pictures of one camera, any size.
     """
-    scored = [(value, view) for view in views if (value := score(scene, view)) is not None]
-    return verdict([value for value, _ in scored], lambda: any(found_elsewhere(scene, view) for _, view in scored))
+    matched = [(found, view) for view in views if (found := match(scene, view)) is not None]
+    return verdict(
+        [found for found, _ in matched], lambda: any(found_elsewhere(scene, view) for _, view in matched)
+    )
 
 
-def verdict(scores: Sequence[float], moved: Callable[[], bool]) -> bool | None:
-    """Whether views with these scores show the scene; ``moved`` is asked where they do not."""
-    if not scores:
+def verdict(matches: Sequence[Match], moved: Callable[[], bool]) -> bool | None:
+    """Whether views with these matches show the scene; ``moved`` is asked where they do not."""
+    if not matches:
         return None
-    if np.median(scores) >= FITS:
+    shares = [found.in_place for found in matches]
+    share, correlation = np.median(shares), np.median([found.correlation for found in matches])
+    if share >= FITS:
         return True
-    if np.median(scores) < MISFIT and max(scores) < MISFIT_MOST and not moved():
+    if share < MISFIT and correlation < UNRELATED and max(shares) < FITS and not moved():
         return False
     return None
 
@@ -101,7 +145,7 @@ class ModelFit:
 
     def __init__(self, scene: NDArray[np.uint8] | None) -> None:
         self._scene = None if scene is None else small_view(scene)[1]
-        self._scores: list[float] = []
+        self._matches: list[Match] = []
         self._looked_at: float | None = None
         self.fits: bool | None = None
         """Whether the model fits; None while that is not known."""
@@ -119,21 +163,25 @@ class ModelFit:
         if scene is None or self.fits:
             return self.fits
         view = small_view(rgb)[1]
-        value = score(scene, view)
-        if value is not None:
-            self._scores = [*self._scores, value][-MOST_LOOKS:]
-        found = verdict(self._scores, lambda: found_elsewhere(scene, view))
-        if found or len(self._scores) >= FEWEST_LOOKS:
-            self.fits = found
+        found = match(scene, view)
+        if found is not None:
+            self._matches = [*self._matches, found][-MOST_LOOKS:]
+        fits = verdict(self._matches, lambda: found_elsewhere(scene, view))
+        if fits or len(self._matches) >= FEWEST_LOOKS:
+            self.fits = fits
         return self.fits
 
 
-def _fields(scene: NDArray[np.uint8], view: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _fields(
+    scene: NDArray[np.uint8], view: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     height, width = scene.shape
     if view.shape != scene.shape:
         view = np.asarray(cv2.resize(view, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     fields = edge_directions(scene), edge_directions(view)
-    for one in fields:  # the picture's border is an edge of many cameras
-        one[:2] = one[-2:] = 0
+    # The border of a picture is an edge at many cameras, and lettering stands at the top and bottom.
+    high = round(LETTERING * height)
+    for one in fields:
+        one[:high] = one[height - high :] = 0
         one[:, :2] = one[:, -2:] = 0
     return fields

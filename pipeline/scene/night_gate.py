@@ -1,18 +1,18 @@
 """Night or day: whether a camera's picture is worth translating.
 
-A dark picture is night, and so is one without colour (infra-red), however bright the camera's lamps make it. Colour is
-what remains once the picture's tint and its small coloured areas are left out; see ``light``.
+A dark picture is night, and so is one without colour (infra-red), however bright the camera's lamps make it. Colour
+is what remains once the picture's tint and its small coloured areas are left out; see ``light``.
 
 A bright picture in colour is day, or a street lit like day. What tells them apart, the best first:
 
 - The sun, where the camera's place is known and its pictures are of this moment.
-- The camera's own day: by night lamps lie where by day the sky does. Compared are the order of bright and dark places,
-  and how dark the darkest are.
+- The camera's own day: by night lamps lie where by day the sky does. Compared are the order of bright and dark
+  places, and how dark the darkest are.
 - Else a picture whose upper third is dark may be a lit night. It counts as day, and the gate is in doubt.
 
-A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. Doubt that
-lasts is told. The thresholds were measured on fifteen and more public cameras; see "Scene" in benchmarks/NOTES.md. A
-camera without colour by day is always taken for night; it needs ``always`` or ``never``.
+A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. Doubt
+that lasts is told. The thresholds were measured on fifteen and more public cameras; see "Scene" in
+benchmarks/NOTES.md. A camera without colour by day is always taken for night; it needs ``always`` or ``never``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Doubt = Literal["colour", "lit"]
 DOUBTS: dict[Doubt, str] = {
     "colour": "cannot tell whether this is infra-red or a day without colour, such as fog; it stays {state}. "
     "Set `translate: always` or `never` if it is wrong",
-    "lit": "cannot tell whether this is day or a night lit like day; it is taken for {state}. Give the camera's place, "
-    "`location: [latitude, longitude]`, or set `translate: always` or `never`",
+    "lit": "cannot tell whether this is day or a night lit like day; it is taken for {state}. Give the "
+    "camera's place, `location: [latitude, longitude]`, or set `translate: always` or `never`",
 }
 
 # Mean luma below which it is night, and above which it is bright. In between the state stays.

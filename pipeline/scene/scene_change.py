@@ -39,8 +39,7 @@ WIDTH = 160
 VIEWS = 9
 # A view's share in the reference. With a view every 2 s the reference follows the sun with a lag of 200 s.
 REFERENCE_RATE = 0.01
-# A view is dark below this mean luma, and grey below this mean |Cb| + |Cr|. Both lie between ``night_gate``'s
-# thresholds.
+# A view is dark below this mean luma, and grey below this mean |Cb| + |Cr|.
 DARK_LUMA, GREY_CHROMA = 87.0, 1.5
 
 COLUMNS, ROWS = 6, 4
@@ -213,10 +212,10 @@ def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Compar
     if len(grid) < FEWEST_BLOCKS:
         return Comparison(len(grid))
     # A camera's jitter is up to a pixel.
-    correlations = np.array([search_block(before, now, row, column, 1)[0] for row, column in grid])
+    correlations = np.array([_search(before, now, row, column, 1)[0] for row, column in grid])
     found, agreement, shift = len(grid), 1.0, 0.0
     if np.partition(correlations, len(grid) // 4)[len(grid) // 4] < SURELY_IN_PLACE:
-        searched = np.array([search_block(before, now, row, column, REACH) for row, column in grid])
+        searched = np.array([_search(before, now, row, column, REACH) for row, column in grid])
         elsewhere = searched[searched[:, 0] >= FOUND, 1:]
         found = len(elsewhere)
         agreement, shift = _common_motion(elsewhere) if found >= FEWEST_BLOCKS else (0.0, 0.0)
@@ -235,7 +234,7 @@ def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Compar
     )
 
 
-def search_block(
+def _search(
     before: NDArray[np.float32], now: NDArray[np.float32], row: int, column: int, reach: int
 ) -> tuple[float, float, float, int, int]:
     """Where in an edge field ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.

@@ -12,7 +12,8 @@ from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, GLARE, INTERVAL, Light, NightGate, measure
+from nightday.pipeline.scene.light import GLARE, Light, measure
+from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, INTERVAL, NightGate
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
 from tests.support.engines import EngineStub
@@ -257,6 +258,7 @@ def test_measures_only_so_often() -> None:
 def frame_of(grey: np.ndarray) -> av.VideoFrame:
     """A full-range frame of ``grey`` (h, w) with some colour."""
     colour = np.full((grey.shape[0] // 2, grey.shape[1]), 120, np.uint8)
+    colour[::2] = 136
     return av.VideoFrame.from_ndarray(np.vstack((grey, colour)), format="yuvj420p")
 
 
@@ -267,6 +269,8 @@ def frame(luma: int, chroma: tuple[int, int], *, size: tuple[int, int] = (350, 2
             (plane.height, plane.line_size), 255 if value < 128 else 0, np.uint8
         )  # padding is not light
         rows[:, : plane.width] = value
+        if plane is not video.planes[0]:  # the lower half has another colour: a single tint is no colour
+            rows[plane.height // 2 :, : plane.width] = 256 - value
         plane.update(rows.tobytes())
     return video
 
@@ -279,7 +283,9 @@ def test_measure_reads_every_pixel_format(pixels: str, size: tuple[int, int]) ->
     video = frame(63, (118, 148), size=size)
     light = measure(video.reformat(format=pixels))
     assert light.luma == pytest.approx((63 - 16) * 255 / 219, abs=2)
-    assert light.chroma == pytest.approx(30 if not pixels.startswith("yuvj") else 34, abs=4.5)
+    assert light.chroma == pytest.approx(
+        np.hypot(10, 20), abs=3
+    )  # of either half, from the tint between them
 
 
 def test_measure_of_grey() -> None:
@@ -309,4 +315,4 @@ def test_a_switch_is_logged_once_with_the_light_that_made_it(caplog: pytest.LogC
         )
     assert not translated
     assert [record.__dict__["event"] for record in caplog.records] == ["night_began", "day_began"]
-    assert caplog.messages[1] == "gate: day (luma 168, colour 50.0)"
+    assert caplog.messages[1] == "gate: day (luma 168, colour 35.6)"
