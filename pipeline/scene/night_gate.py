@@ -154,7 +154,8 @@ class NightGate:
         before, self._measured_at, self._light = self._measured_at, now, light
         self._verdict, self._doubt = self._judge(light, time)
         if self._night is None or before is None:
-            guess = light.chroma < (GREY + COLOURED) / 2 or light.luma < (DARK + BRIGHT) / 2
+            grey = light.chroma < (GREY + COLOURED) / 2 and not _hazy(light)
+            guess = grey or light.luma < (DARK + BRIGHT) / 2
             self._night = guess if self._verdict is None else self._verdict == "night"
             return self._night
         other = self._verdict == ("day" if self._night else "night")
@@ -180,8 +181,7 @@ class NightGate:
             height = elevation(*self._location, time)
         if light.luma < DARK or (height is not None and height < SUN_DOWN):
             return "night", None
-        hazy = light.view is not None and float(np.percentile(light.view, 5)) > HAZE
-        if light.chroma < GREY and not hazy:
+        if light.chroma < GREY and not _hazy(light):
             return "night", None
         if light.luma <= BRIGHT:
             return None, None
@@ -213,6 +213,11 @@ class NightGate:
             self._told = self._doubt
             if self._faults is not None:
                 self._faults.begin("night", "night_unsure", doubt_text(self._doubt, night=bool(self._night)))
+
+
+def _hazy(light: Light) -> bool:
+    """Whether even the darkest places are bright, as in fog; no lamp lights a night like that."""
+    return light.view is not None and float(np.percentile(light.view, 5)) > HAZE
 
 
 def doubt_text(doubt: Doubt, *, night: bool) -> str:
