@@ -234,7 +234,8 @@ def likeness_to_day(view: NDArray[np.float32], day: NDArray[np.float32]) -> floa
     Args:
         view, day: ``Light.view`` of both.
     """
-    ranks = [np.argsort(np.argsort(one, axis=None)) for one in (view, day)]
-    order = float(np.corrcoef(*ranks)[0, 1])
-    dark, day_dark = (float(np.percentile(one, 10)) + 8 for one in (view, day))
+    one, other = (np.argsort(np.argsort(picture, axis=None)).astype(np.float64) for picture in (view, day))
+    # Pearson's correlation of the ranks, which are 0 to n - 1 in both.
+    order = float(((one - one.mean()) * (other - other.mean())).sum() / (len(one) * one.var()))
+    dark, day_dark = (float(np.percentile(picture, 10)) + 8 for picture in (view, day))
     return 8.5 * order + 6.3 * float(np.log(dark / day_dark)) - 4.5

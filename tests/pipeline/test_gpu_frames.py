@@ -39,7 +39,8 @@ from nightday.pipeline.outputs import encoder
 from nightday.pipeline.outputs.encoder import NVENC_OPTIONS
 from nightday.pipeline.outputs.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from nightday.pipeline.scene.background import Background
-from nightday.pipeline.scene.night_gate import Light, NightGate, measure
+from nightday.pipeline.scene.light import Light, measure
+from nightday.pipeline.scene.night_gate import NightGate
 from nightday.pipeline.scene.training_pictures import TrainingPictures
 from nightday.pipeline.serving.probation import MOST_FAILURES, Probation
 from nightday.pipeline.sources.latest_slot import LatestSlot

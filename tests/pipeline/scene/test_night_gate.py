@@ -341,15 +341,15 @@ def infrared(rng: np.random.Generator, *, level: float = 115, contrast: float = 
     lamp = np.exp(-(((x - 176) / 200) ** 2) - ((y - 170) / 170) ** 2)
     grey = patches / patches.std() * 0.6 + (lamp - lamp.mean()) / lamp.std() * 0.8
     grey = level + contrast * grey / grey.std() + rng.normal(0, 4, grey.shape)
-    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    return np.asarray(np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
 
 
 def cast(picture: np.ndarray, *gains: float) -> np.ndarray:
-    return np.clip(picture * np.array(gains), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * np.array(gains), 0, 255), np.uint8)
 
 
 def lettered(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    lettering = picture.copy()
+    lettering = np.array(picture)
     cv2.putText(lettering, "2024-01-17 WED 02:13:44", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2)
     cv2.putText(lettering, "CAMERA 04 YARD", (190, 276), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2)
     return lettering
@@ -389,7 +389,7 @@ def test_coloured_lamps_make_no_day_of_an_infrared_night(rng: np.random.Generato
 
 def real_day() -> np.ndarray:
     with av.open("benchmarks/clips/day_tfl_09731_a1_barnet.mp4") as clip:
-        return next(clip.decode(video=0)).to_ndarray(format="rgb24")
+        return np.asarray(next(clip.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 def test_a_day_in_fog_or_snow_is_not_taken_for_night(rng: np.random.Generator) -> None:
@@ -411,7 +411,7 @@ def lit_night(day: np.ndarray) -> np.ndarray:
     """The scene by lamps: a black sky, a road that is bright from below, and as bright all in all."""
     height = np.linspace(0, 1, len(day))[:, None, None]
     lamps = np.clip(day * (0.1 + 1.6 * height) + 25, 0, 255)
-    return np.clip(lamps * (125 / lamps.mean()), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(lamps * (125 / lamps.mean()), 0, 255), np.uint8)
 
 
 def test_a_night_lit_like_day_is_told_by_the_cameras_own_day_or_is_in_doubt() -> None:
