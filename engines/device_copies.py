@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Direction = Literal["to_host", "to_device"]
-CopyReason = Literal["decode", "engine", "detector", "encode", "background", "snapshot", "collect"]
+CopyReason = Literal["decode", "engine", "detector", "encode", "background", "snapshot", "collect", "model"]
 """What a copy was made for: a stage that cannot work on the GPU, or something that rarely looks at a frame."""
 
 Pixels = NDArray[np.uint8] | Tensor

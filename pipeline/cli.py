@@ -187,12 +187,14 @@ def _check_machine(loaded: LoadedConfig, models: ModelLoader) -> None:
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
     from .monitoring.http_server import is_served, port_fault
+    from .supervision.model_check import model_faults
 
     faults: list[str] = []
     try:
         models.check(loaded)
     except ConfigError as error:
         faults += error.faults
+    faults += model_faults(loaded)
     http = loaded.config.http
     fault = port_fault(http) if http is not None else None
     if http is not None and fault is not None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import av
 import numpy as np
 import torch
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..device_copies import PixelsT
 from .colour import BT709, SRGB, UNNAMED
+
+PlanesT = TypeVar("PlanesT", NDArray[np.uint8], NDArray[np.float32], Tensor)
 
 SQUARE = Fraction(1)
 # A pixel that is wider than this, or as high, is a mistake in the stream.
@@ -57,8 +60,8 @@ def aspect_of(video: av.VideoFrame) -> Fraction:
     return 1 / look.pixel_aspect if look.quarters % 2 else look.pixel_aspect
 
 
-def upright(pixels: PixelsT, video: av.VideoFrame) -> PixelsT:
-    """The pixels of a frame, (H, W, 3), upright and contiguous; themselves if they are that already."""
+def upright(pixels: PlanesT, video: av.VideoFrame) -> PlanesT:
+    """The pixels of a frame, (H, W, 3) or (H, W), upright and contiguous; themselves if they are that already."""
     look = look_of(video)
     if not look.mirrored and not look.quarters:
         return pixels

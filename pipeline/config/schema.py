@@ -25,6 +25,8 @@ from .fields import (
     Count,
     DetectorPath,
     Folder,
+    Latitude,
+    Longitude,
     Model,
     Number,
     OutputAddress,
@@ -117,6 +119,8 @@ class CameraConfig(_Section):
         model: checkpoint of the generator; needed unless ``translate`` is ``never``, or the camera has ``collect``
             and no outputs.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
+        location: latitude and longitude in degrees. The sun then tells lit nights from days, of live cameras.
+        any_scene: do not have ``--check`` refuse a model that was made for another scene.
         detect: false, or an ultralytics model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
@@ -143,6 +147,8 @@ class CameraConfig(_Section):
     url: SourceAddress
     model: Model | None = None
     translate: Literal["night", "always", "never"] = "night"
+    location: tuple[Latitude, Longitude] | None = None
+    any_scene: bool = False
     detect: DetectorPath = False
     outputs: tuple[OutputAddress, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"

@@ -156,6 +156,8 @@ NoticeName = Literal[
     "frames_damaged",
     "http_listening",
     "http_lost",
+    "model_other_scene",
+    "night_unsure",
     "nvdec_missing",
     "nvenc_missing",
     "overload",

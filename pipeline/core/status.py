@@ -12,6 +12,12 @@ from .events import OutputChanged
 if TYPE_CHECKING:
     from nightday.engines.backends.base import EngineInfo
 
+OTHER_SCENE = (
+    "its model was made for another scene than this camera shows, and paints that; "
+    "train one on this camera's pictures"
+)
+"""What is said of a camera whose pictures do not show its model's scene."""
+
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
@@ -31,6 +37,9 @@ class CameraStatus:
         decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
+        night_told_by: what tells its bright nights from days; None without a gate.
+        night_doubt: what its gate cannot tell and what to do, in a sentence; None while it is certain.
+        model_fits: whether its pictures show its model's scene; None while that is not known.
     """
 
     name: str
@@ -46,6 +55,9 @@ class CameraStatus:
     decoder: str | None = None
     encoder: str | None = None
     clock_fault: str | None = None
+    night_told_by: Literal["sun", "own day", "light"] | None = None
+    night_doubt: str | None = None
+    model_fits: bool | None = None
 
     @property
     def pictures(self) -> int:

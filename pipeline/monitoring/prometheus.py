@@ -80,6 +80,12 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         "Whether its pictures are placed by the time they arrive, since its own clock is not believed.",
         labels=("camera",),
     )
+    unsure = GaugeMetricFamily(
+        "nightday_camera_night_unsure", "Whether its gate cannot tell night from day.", labels=("camera",)
+    )
+    fits = GaugeMetricFamily(
+        "nightday_model_fits", "Whether its pictures show its model's scene.", labels=("camera",)
+    )
     counters = {
         name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
         for name, what in (
@@ -111,13 +117,17 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         by_arrival.add_metric((camera.name,), float(camera.clock_fault is not None))
         if camera.night is not None:
             night.add_metric((camera.name,), float(camera.night))
+            unsure.add_metric((camera.name,), float(camera.night_doubt is not None))
+        if camera.model_fits is not None:
+            fits.add_metric((camera.name,), float(camera.model_fits))
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    return iter((up, night, by_arrival, *counters.values(), dropped, reconnects, detections, collected))
+    gauges = (up, night, unsure, fits, by_arrival)
+    return iter((*gauges, *counters.values(), dropped, reconnects, detections, collected))
 
 
 def _add_by_reason(

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
-from ..core.status import CameraStatus, Watched
+from ..core.status import OTHER_SCENE, CameraStatus, Watched
 from ..outputs import registry as outputs
 from ..sources import registry as sources
 from .api import camera_json
@@ -88,9 +88,9 @@ class Page:
         cameras = self._watched.cameras()
         rates = self._rates(cameras)
         troubled = [
-            camera.name if camera.state in _BAD_STATES else f"{camera.name} (an output)"
+            f"{camera.name}{_trouble(camera)}"
             for camera in cameras
-            if camera.state in _BAD_STATES or camera.outputs_in_trouble
+            if camera.state in _BAD_STATES or camera.outputs_in_trouble or camera.model_fits is False
         ]
         return _template.render(
             up=sum(camera.stats.up for camera in cameras),
@@ -124,6 +124,12 @@ class Page:
         }
 
 
+def _trouble(camera: CameraStatus) -> str:
+    if camera.state in _BAD_STATES:
+        return ""
+    return " (an output)" if camera.outputs_in_trouble else " (its model)"
+
+
 def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
     """What the template shows of one camera."""
     entry = camera_json(camera)
@@ -135,6 +141,11 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
         remarks.append(f"Next try in {entry['next_try_s']:.0f} s.")
     if entry["reconnects"]:
         remarks.append(f"Lost or not reached so far: {', '.join(_counts(entry['reconnects']))}.")
+    doubts = (
+        [] if camera.night_doubt is None else [f"{camera.night_doubt[0].upper()}{camera.night_doubt[1:]}."]
+    )
+    if camera.model_fits is False:
+        remarks.append(f"{OTHER_SCENE[0].upper()}{OTHER_SCENE[1:]}.")
     for output in entry["outputs"]:
         reason = output["reason"]
         output["advice"] = (
@@ -145,6 +156,7 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
         "camera": entry,
         "bad": bad,
         "remarks": remarks,
+        "doubts": doubts,
         "rate": rate,
         "latencies": [f"{milliseconds:.0f}" for milliseconds in latencies],
     }

@@ -86,7 +86,9 @@ def _camera_text(camera: CameraStatus, rate: float) -> str:
         if camera.stats.latency_p95 is not None:
             words.append(_latency_text(camera.stats.latency_p95))
         if camera.night is not None:
-            words.append("night" if camera.night else "day")
+            words.append(("night" if camera.night else "day") + ("?" if camera.night_doubt else ""))
+    if camera.model_fits is False:
+        words.append("model of another scene")
     dropped = camera.stats.dropped
     if dropped:
         slow = sum(dropped.get(reason, 0) for reason in TOO_SLOW)

@@ -39,8 +39,7 @@ WIDTH = 160
 VIEWS = 9
 # A view's share in the reference. With a view every 2 s the reference follows the sun with a lag of 200 s.
 REFERENCE_RATE = 0.01
-# A view is dark below this mean luma, and grey below this mean |Cb| + |Cr|. Both lie between ``night_gate``'s
-# thresholds.
+# A view is dark below this mean luma, and grey below this mean |Cb| + |Cr|.
 DARK_LUMA, GREY_CHROMA = 87.0, 1.5
 
 COLUMNS, ROWS = 6, 4
@@ -207,8 +206,8 @@ def small_view(rgb: NDArray[np.uint8]) -> tuple[ViewKind, Grey]:
 
 def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Comparison:
     """Compare two grey views (h, w) of one size."""
-    before, now = _edge_directions(reference), _edge_directions(view)
-    structured = np.minimum(_structure(before), _structure(now)) >= LEAST_STRUCTURE
+    before, now = edge_directions(reference), edge_directions(view)
+    structured = np.minimum(structure(before), structure(now)) >= LEAST_STRUCTURE
     grid = [(int(row), int(column)) for row, column in zip(*np.nonzero(structured), strict=True)]
     if len(grid) < FEWEST_BLOCKS:
         return Comparison(len(grid))
@@ -238,7 +237,7 @@ def compare(reference: NDArray[np.generic], view: NDArray[np.generic]) -> Compar
 def _search(
     before: NDArray[np.float32], now: NDArray[np.float32], row: int, column: int, reach: int
 ) -> tuple[float, float, float, int, int]:
-    """Where in ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.
+    """Where in an edge field ``before``, within ``reach`` pixels of its place, a block of ``now`` is found best.
 
     Returns the correlation, the block's middle (x, y) relative to that of the picture, and its displacement (x, y).
     """
@@ -259,7 +258,7 @@ def _gradients(grey: NDArray[np.generic], sigma: float) -> tuple[NDArray[np.floa
     return cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
 
 
-def _edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
+def edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     """The edge field, (h, w, 2): cosine and sine of twice the edge's angle, times its relative strength, 0 to 1."""
     x, y = _gradients(grey, 1.0)
     xx, yy = x * x, y * y
@@ -267,7 +266,7 @@ def _edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(cv2.merge(((xx - yy) / norm, 2 * x * y / norm)))
 
 
-def _structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
+def structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean square of the edge field in each block, (ROWS, COLUMNS)."""
     square = (directions * directions).sum(axis=2)
     return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))

@@ -105,7 +105,7 @@ class TrainingPictures:
 
     def offer(self, frame: Frame, seen: Pixels) -> None:
         """Show it a frame as the camera saw it, (H, W, 3). Only a frame that is taken is copied to the host."""
-        self._gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+        self._gate.decide(frame.video, now=float(frame.pts * frame.time_base), time=frame.wall_time)
         time_of_day, second = self._gate.sure, int(frame.wall_time)
         if time_of_day is None or self._waiting is not None:
             return
@@ -198,6 +198,12 @@ class TrainingPictures:
             self._publish(notice)
         self._changed = ""
         self._levels = dict.fromkeys(TIMES_OF_DAY, 0)
+
+
+def newest_pictures(folder: Path, count: int) -> list[NDArray[np.uint8]]:
+    """The newest ``count`` pictures that were collected in a ``day`` or ``night``, (H, W, 3) RGB each."""
+    read = (_read(_path(folder, second)) for second in _seconds(folder)[-count:])
+    return [rgb for rgb in read if rgb is not None]
 
 
 def _pictures(folder: Path) -> list[tuple[TimeOfDay, int]]:

@@ -19,7 +19,8 @@ from ..media.timeline import Timeline
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import SharedEncoder
-from ..scene.night_gate import NightGate
+from ..scene.model_scene import scene_of
+from ..scene.night_gate import NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
@@ -73,8 +74,11 @@ class Camera:
         """What is wrong with outputs, by their names with secrets masked."""
         stats = stats or CameraStats()
         lossless = is_file(config.url) and config.pace == "fast"
-        gate = NightGate() if config.translate == "night" else None
         faults = FaultLog(config.name, publish)
+        # The pictures of a file are not of this moment.
+        own_gate = NightGate(location=None if is_file(config.url) else config.location, faults=faults)
+        gate = own_gate if config.translate == "night" else None
+        self._gate = own_gate if gate or config.collect else None
         fingerprint = fingerprint_of(config.model) if engine is not None and config.model else ""
         self.channel = Channel(
             config=config,
@@ -83,9 +87,8 @@ class Camera:
             engine=engine,
             detector=detector,
             gate=gate,
-            pictures=pictures_of(
-                config, gate or NightGate(), stats, faults, publish, clock, model=fingerprint
-            ),
+            scene=scene_of(config.model) if engine is not None and config.model else None,
+            pictures=pictures_of(config, own_gate, stats, faults, publish, clock, model=fingerprint),
             faults=faults,
             publish=publish,
         )
@@ -115,6 +118,7 @@ class Camera:
         self.config = config
         if self.channel.engine is not None and config.model:
             self.channel.pictures.use_model(fingerprint_of(config.model))
+            self.channel.use_scene(scene_of(config.model))
 
     def probation_ended(self, *, kept: bool) -> None:
         """Its engine has proved itself, or the one before serves again and with it the model before."""
@@ -162,7 +166,7 @@ class Camera:
 
     def status(self) -> CameraStatus:
         """Its state now."""
-        channel, event = self.channel, self.reader.event
+        channel, event, gate = self.channel, self.reader.event, self._gate
         troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in self.troubles.copy().items())
         return CameraStatus(
             name=self.name,
@@ -177,6 +181,9 @@ class Camera:
             decoder=self.reader.decoder,
             encoder=self._encoder.name,
             clock_fault=self.reader.clock_fault,
+            night_told_by=gate.told_by if gate else None,
+            night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
+            model_fits=channel.model_fits,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
         )
 

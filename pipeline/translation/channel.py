@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from nightday.engines.backends.base import Engine
+from nightday.engines.device_copies import Pixels, on_host
 
 from ..config.schema import CameraConfig
 from ..core.camera_url import redact
@@ -15,7 +16,10 @@ from ..core.events import NightChanged, NoticeName, Publish
 from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
+from ..core.status import OTHER_SCENE
 from ..outputs.output import Output
+from ..scene.model_fit import ModelFit
+from ..scene.model_scene import ModelScene
 from ..scene.night_gate import NightGate
 from ..sources.latest_slot import LatestSlot
 from ..sources.registry import is_file
@@ -38,6 +42,7 @@ class Channel:
         engine: its generator; None where nothing is translated.
         detector: its detector, if any.
         gate: tells night from day where ``translate`` is ``night``.
+        scene: the scene of its model.
         pictures: what is kept of its pictures: background, snapshot, training pictures.
         faults: what is wrong with it.
         publish: told what happens to it.
@@ -52,6 +57,7 @@ class Channel:
         engine: Engine | None = None,
         detector: Detector | None = None,
         gate: NightGate | None = None,
+        scene: ModelScene | None = None,
         pictures: CameraPictures | None = None,
         faults: FaultLog | None = None,
         publish: Publish = to_log,
@@ -77,6 +83,33 @@ class Channel:
         The price is waiting, which all cameras pay: a worker goes no faster than this camera's outputs.
         """
         self._publish = publish
+        self.use_scene(scene)
+
+    def use_scene(self, scene: ModelScene | None) -> None:
+        """From now on pictures are compared with this scene of the model; None where it holds none."""
+        self._scene = scene
+        self._fit = ModelFit(None if scene is None else scene.rgb)
+        self.faults.end("model")
+        if self.gate is not None:
+            self.gate.know_day(None)
+
+    @property
+    def model_fits(self) -> bool | None:
+        """Whether the camera shows its model's scene; None while that is not known."""
+        return self._fit.fits
+
+    def compare_scene(self, frame: Frame, seen: Pixels) -> None:
+        """Now and then compare a frame as the camera saw it, (H, W, 3), with the scene of its model."""
+        fit, scene, seconds = self._fit, self._scene, float(frame.pts * frame.time_base)
+        if scene is None or not fit.due(seconds):
+            return
+        fits = fit.look(on_host(seen, "model"), seconds=seconds)
+        if fits is False:
+            self.faults.begin("model", "model_other_scene", OTHER_SCENE)
+        elif fits:
+            self.faults.end("model")
+            if scene.by_day and self.gate is not None:
+                self.gate.know_day(scene.rgb)
 
     def is_night(self, frame: Frame) -> bool:
         """Whether ``frame`` is to be translated, by the camera's own clock, so that a fast file counts alike."""
@@ -85,7 +118,7 @@ class Channel:
         if self.gate is None:
             return True
         before = self.gate.night
-        night = self.gate.decide(frame.video, now=float(frame.pts * frame.time_base))
+        night = self.gate.decide(frame.video, now=float(frame.pts * frame.time_base), time=frame.wall_time)
         if night is not before and self.gate.light is not None:
             light = self.gate.light
             self._publish(NightChanged(camera=self.name, night=night, luma=light.luma, chroma=light.chroma))

@@ -109,6 +109,7 @@ class Worker:
                 channel.lose("decode_error", "colour", "frame_failed", message)
                 continue
             channel.faults.end("colour")
+            channel.compare_scene(frame, rgb)
             channel.pictures.collect(frame, rgb)
             item = BatchItem(channel, frame, seen=rgb, day=rgb)
             if night and engine is not None:

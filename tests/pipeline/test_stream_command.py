@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import pytest
 import torch
 import yaml
@@ -269,6 +271,42 @@ class TestCheck:
         finally:
             assert server.close(WAIT)
         assert f"another nightday-stream listens at port {port}" in capsys.readouterr().err
+
+
+def test_check_refuses_a_model_of_another_scene(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    clips, weights = ROOT / "benchmarks/clips", ROOT / "weights"
+    own, other = clips / "night_a1_barnet_simulated.mp4", clips / "night_tfl_07450_piccadilly.mp4"
+    collected = folder / "training" / "night"
+    collected.mkdir(parents=True)
+    with av.open(str(other)) as clip:
+        picture = next(clip.decode(video=0)).to_ndarray(format="bgr24")
+    cv2.imwrite(str(collected / "20260101-010000Z.jpg"), picture)
+    write(
+        gate(url=str(own), model=str(weights / "a1_barnet.pt")),
+        gate(name="file", url=str(other), model=str(weights / "a1_barnet.pt")),
+        gate(name="street", url=str(own), model=str(weights / "general.pt")),
+        gate(
+            name="live",
+            url="rtsp://127.0.0.1:9/s",
+            model=str(weights / "general.pt"),
+            collect={"folder": "training"},
+        ),
+        gate(name="unseen", url="rtsp://127.0.0.1:9/s", model=str(weights / "general.pt")),
+        gate(name="meant", url=str(other), model=str(weights / "a1_barnet.pt"), any_scene=True),
+    )
+    assert main(["--cameras", "cameras.yaml", "--check", "--set", "engine.backend=eager"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    for line, name, model, where in zip(
+        lines,
+        ("file", "street", "live"),
+        ("a1_barnet.pt", "general.pt", "general.pt"),
+        (other, own, Path("training/night")),
+        strict=True,
+    ):
+        assert f"{weights / model} was made for another scene than camera {name} shows in {where}" in line
+        assert "nightday-train" in line
 
 
 def test_it_runs_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,11 @@ def make_clip(path: Path, luma: int, *, size: tuple[int, int] = (64, 48), frames
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for index in range(frames):
             video = av.VideoFrame(*size, "yuv420p")
-            for plane, value in zip(video.planes, (luma + index, 110, 150), strict=True):
-                plane.update(bytes([value]) * plane.buffer_size)
+            values = (luma + index, 110, 150)
+            for number, (plane, value) in enumerate(zip(video.planes, values, strict=True)):
+                lower = value if not number else 256 - value  # one tint all over would be no colour
+                half = plane.buffer_size // 2
+                plane.update(bytes([value]) * half + bytes([lower]) * (plane.buffer_size - half))
             video.pts = index + 5 * (index > 10)
             container.mux(stream.encode(video))
         container.mux(stream.encode(None))

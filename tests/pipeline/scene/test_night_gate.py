@@ -5,14 +5,17 @@ import threading
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.fault_log import FaultLog
 from nightday.pipeline.core.frame import Frame
-from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, GLARE, INTERVAL, Light, NightGate, measure
+from nightday.pipeline.scene.light import GLARE, Light, measure
+from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, INTERVAL, NightGate
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
 from tests.support.engines import EngineStub
@@ -257,16 +260,19 @@ def test_measures_only_so_often() -> None:
 def frame_of(grey: np.ndarray) -> av.VideoFrame:
     """A full-range frame of ``grey`` (h, w) with some colour."""
     colour = np.full((grey.shape[0] // 2, grey.shape[1]), 120, np.uint8)
+    colour[::2] = 136
     return av.VideoFrame.from_ndarray(np.vstack((grey, colour)), format="yuvj420p")
 
 
 def frame(luma: int, chroma: tuple[int, int], *, size: tuple[int, int] = (350, 286)) -> av.VideoFrame:
     video = av.VideoFrame(*size, "yuv420p")
-    for plane, value in zip(video.planes, (luma, *chroma), strict=True):
+    for index, (plane, value) in enumerate(zip(video.planes, (luma, *chroma), strict=True)):
         rows = np.full(
             (plane.height, plane.line_size), 255 if value < 128 else 0, np.uint8
         )  # padding is not light
         rows[:, : plane.width] = value
+        if index:  # the lower half has another colour: a single tint is no colour
+            rows[plane.height // 2 :, : plane.width] = 256 - value
         plane.update(rows.tobytes())
     return video
 
@@ -279,7 +285,8 @@ def test_measure_reads_every_pixel_format(pixels: str, size: tuple[int, int]) ->
     video = frame(63, (118, 148), size=size)
     light = measure(video.reformat(format=pixels))
     assert light.luma == pytest.approx((63 - 16) * 255 / 219, abs=2)
-    assert light.chroma == pytest.approx(30 if not pixels.startswith("yuvj") else 34, abs=4.5)
+    # From one half's colour to the tint between the halves, or to the other half's.
+    assert 0.85 * np.hypot(10, 20) < light.chroma < 1.15 * 2 * np.hypot(10, 20)
 
 
 def test_measure_of_grey() -> None:
@@ -309,4 +316,135 @@ def test_a_switch_is_logged_once_with_the_light_that_made_it(caplog: pytest.LogC
         )
     assert not translated
     assert [record.__dict__["event"] for record in caplog.records] == ["night_began", "day_began"]
-    assert caplog.messages[1] == "gate: day (luma 168, colour 50.0)"
+    assert caplog.messages[1] == "gate: day (luma 168, colour 71.2)"
+
+
+# --- infra-red with what cameras and lamps put into it, and days nearly without colour ----------------------------
+
+
+def told(picture: np.ndarray, *, day: np.ndarray | None = None, seconds: int = 60) -> str:
+    """What a gate says of a picture, (H, W, 3) RGB, that it sees for so long."""
+    gate = NightGate(day=day)
+    video = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
+        format="yuv420p"
+    )
+    light = measure(video)
+    for second in range(seconds):
+        gate.update(light, now=second)
+    return "unsure" if gate.doubt else gate.sure or "unsure"
+
+
+def infrared(rng: np.random.Generator, *, level: float = 115, contrast: float = 40) -> np.ndarray:
+    """A bright infra-red yard, (288, 352, 3): grey patches, brightest in the middle, with a sensor's noise."""
+    patches = cv2.GaussianBlur(rng.normal(0, 1, (288, 352)), (0, 0), 12)
+    y, x = np.mgrid[:288, :352]
+    lamp = np.exp(-(((x - 176) / 200) ** 2) - ((y - 170) / 170) ** 2)
+    grey = patches / patches.std() * 0.6 + (lamp - lamp.mean()) / lamp.std() * 0.8
+    grey = level + contrast * grey / grey.std() + rng.normal(0, 4, grey.shape)
+    return np.asarray(np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def cast(picture: np.ndarray, *gains: float) -> np.ndarray:
+    return np.asarray(np.clip(picture * np.array(gains), 0, 255), np.uint8)
+
+
+def lettered(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    lettering = np.array(picture)
+    cv2.putText(lettering, "2024-01-17 WED 02:13:44", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2)
+    cv2.putText(lettering, "CAMERA 04 YARD", (190, 276), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2)
+    return lettering
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 0), (255, 255, 255), (0, 255, 0), (255, 0, 0)])
+def test_lettering_and_logos_make_no_day_of_an_infrared_night(
+    rng: np.random.Generator, colour: tuple[int, int, int]
+) -> None:
+    night = infrared(rng)
+    assert told(night) == "night"
+    assert told(lettered(night, colour)) == "night"
+    top, left = int(rng.integers(0, 180)), int(rng.integers(0, 220))
+    night[top : top + 100, left : left + 120] = (20, 60, 220)  # 12 % of the picture
+    assert told(lettered(night, colour)) == "night"
+
+
+@pytest.mark.parametrize(
+    "gains", [(1.2, 0.94, 1.12), (1.2, 0.9, 1.2), (1, 1.15, 1), (1.05, 1, 0.95), (1, 1, 1.1)]
+)
+@pytest.mark.parametrize("contrast", [8, 40])
+def test_a_cast_makes_no_day_of_an_infrared_night(
+    rng: np.random.Generator, gains: tuple[float, float, float], contrast: float
+) -> None:
+    assert told(cast(infrared(rng, contrast=contrast), *gains)) == "night"
+
+
+def test_coloured_lamps_make_no_day_of_an_infrared_night(rng: np.random.Generator) -> None:
+    night = infrared(rng).astype(float)
+    y, x = np.mgrid[:288, :352]
+    for colour in ((255, 120, 40), (40, 40, 255), (60, 220, 60)):
+        place = rng.uniform(40, 240, 2)
+        glow = np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * 9**2))
+        night += glow[..., None] * np.array(colour)
+    assert told(np.clip(night, 0, 255).astype(np.uint8)) == "night"
+
+
+def real_day() -> np.ndarray:
+    with av.open("benchmarks/clips/day_tfl_09731_a1_barnet.mp4") as clip:
+        return np.asarray(next(clip.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
+
+
+def test_a_day_in_fog_or_snow_is_not_taken_for_night(rng: np.random.Generator) -> None:
+    day = real_day().astype(float)
+    assert told(day.astype(np.uint8)) == "day"
+    for clear in (0.6, 0.4, 0.25):
+        through = np.linspace(clear / 2, clear, len(day))[:, None, None]
+        fog = day * through + 203 * (1 - through) + rng.normal(0, 1.5, day.shape)
+        assert told(np.clip(fog, 0, 255).astype(np.uint8)) in ("day", "unsure")
+    snow = day.copy()
+    snow[100:] = 0.25 * day[100:] + 0.75 * np.array([176, 178, 184])
+    assert told(snow.astype(np.uint8)) in ("day", "unsure")
+
+
+# --- nights lit like day ---------------------------------------------------------------------------------------
+
+
+def lit_night(day: np.ndarray) -> np.ndarray:
+    """The scene by lamps: a black sky, a road that is bright from below, and as bright all in all."""
+    height = np.linspace(0, 1, len(day))[:, None, None]
+    lamps = np.clip(day * (0.1 + 1.6 * height) + 25, 0, 255)
+    return np.asarray(np.clip(lamps * (125 / lamps.mean()), 0, 255), np.uint8)
+
+
+def test_a_night_lit_like_day_is_told_by_the_cameras_own_day_or_is_in_doubt() -> None:
+    day = real_day()
+    night = lit_night(day)
+    assert measure(av.VideoFrame.from_ndarray(night, format="rgb24")).luma > 100
+    assert told(night, day=day) == "night"
+    assert told(night) == "unsure"
+    assert told(day, day=day) == "day"
+    assert told(cast(day, 0.85, 0.9, 1), day=day) == "day"
+
+
+def test_the_sun_tells_lit_nights_from_days(caplog: pytest.LogCaptureFixture) -> None:
+    """London, 21 December 2026: sunrise 8:04, sunset 15:53 UTC."""
+    midnight = 1_797_811_200.0
+    bright, grey = Light(125, 8), Light(150, 1.1)
+    for hour, state in ((1, True), (6, True), (10, False), (14, False), (17, True), (22, True)):
+        gate = NightGate(location=(51.5, -0.13))
+        for light in (bright, grey) if not state else (bright,):
+            for second in range(30):
+                night = gate.update(light, now=second, time=midnight + 3600 * hour + second)
+            assert (night, gate.doubt, gate.told_by) == (state, None, "sun")
+
+
+def test_doubt_is_told_once_and_again_after_it_was_over(caplog: pytest.LogCaptureFixture) -> None:
+    gate = NightGate(faults=FaultLog("gate"))
+    now = 0.0
+    for _ in range(2):
+        for light in (Light(150, 0.2), Light(150, 1.1)):
+            for _ in range(100):
+                gate.update(light, now=now)
+                now += 1
+            assert gate.night
+            assert (gate.doubt, gate.sure) == (("colour", None) if light.chroma > 1 else (None, "night"))
+    assert [record.__dict__["event"] for record in caplog.records] == ["night_unsure"] * 2
+    assert "translate: always" in caplog.messages[0]

@@ -138,7 +138,8 @@ def test_a_file_comes_out_with_every_frame_and_its_pts(folder: Path) -> None:
     assert background is not None
     assert background.shape == (48, 64, 3)
     assert background.mean() > 170  # of the day view, and with no mark in its corner
-    assert np.ptp(background[..., 0]) == 0
+    for half in (background[:20], background[28:]):
+        assert np.ptp(half[..., 0]) == 0
 
 
 def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:

@@ -1,0 +1,46 @@
+"""The picture of its own scene that a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightday.engines.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelScene:
+    """A model's scene.
+
+    Attributes:
+        rgb: the scene without what moves, (H, W, 3) uint8 RGB.
+        by_day: whether that is x_ref, the scene by day; else the median of its night frames.
+    """
+
+    rgb: NDArray[np.uint8]
+    by_day: bool
+
+
+def scene_of(model: Path) -> ModelScene | None:
+    """The scene of a checkpoint: its x_ref, else the median of its qualification frames. None if it has neither.
+
+    Also None for a file that cannot be read any more: loading it tells.
+    """
+    from nightday.engines.model.checkpoint import FRAMES_KEY, read_checkpoint
+    from nightday.engines.model.qualification_frames import frames_of_checkpoint
+
+    try:
+        content = read_checkpoint(model)
+        reference = content["state"].get("reference")
+        if reference is not None and reference.numel() and int(reference.max()) > int(reference.min()):
+            return ModelScene(np.ascontiguousarray(reference.permute(1, 2, 0).numpy()), by_day=True)
+        if not content.get(FRAMES_KEY):
+            return None
+        frames = frames_of_checkpoint(model)
+        same = [frame for frame in frames if frame.shape == frames[0].shape]
+        return ModelScene(np.median(np.stack(same), axis=0).astype(np.uint8), by_day=False)
+    except (CheckpointError, OSError, KeyError, AttributeError):
+        return None
