@@ -129,7 +129,8 @@ class Batcher:
         """The cameras with a frame that can be worked on now."""
         waiting = {name: channel for name, channel in self._channels.items() if channel.slot.pending}
         slowest = min(
-            (self._last_turn(name) for name, channel in waiting.items() if not channel.lossless), default=0
+            (self._last_turn(name) for name, channel in waiting.items() if not channel.lossless),
+            default=self._turn,
         )
         return [
             name

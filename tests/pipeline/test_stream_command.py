@@ -230,9 +230,9 @@ class TestCheck:
 
         monkeypatch.setattr(CandidateEngines, "measure", never)
         monkeypatch.setattr("nightday.engines.backends.openvino.engine.OpenVinoEngine.prepare", never)
-        write(gate(), engine={"backend": "auto"})
+        write(gate(any_scene=True), engine={"backend": "auto"})
         assert main(["--cameras", "cameras.yaml", "--check"]) == 0
-        write(gate(), engine={"backend": "openvino", "precision": "fp32"})
+        write(gate(any_scene=True), engine={"backend": "openvino", "precision": "fp32"})
         assert main(["--cameras", "cameras.yaml", "--check"]) == 0
         assert "measuring" not in capsys.readouterr().err
 
@@ -242,7 +242,7 @@ class TestCheck:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             write(
-                gate(),
+                gate(any_scene=True),
                 engine={"backend": "eager", "precision": "int8"},
                 http={"port": port, "host": "127.0.0.1"},
             )

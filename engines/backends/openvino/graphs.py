@@ -52,8 +52,10 @@ class Graph:
                 "ignore", DeprecationWarning
             )  # PyTorch's, about functions that OpenVINO calls
             wanted = shapes or [example.shape for example in self.examples]
+            # OpenVINO would trace it too, but then check the trace by another, for more than half of the time.
+            traced = torch.jit.trace(self.module.eval(), self.examples, strict=False, check_trace=False)
             return ov.convert_model(
-                self.module.eval(), example_input=self.examples, input=[list(shape) for shape in wanted]
+                traced, example_input=self.examples, input=[list(shape) for shape in wanted]
             )
 
 

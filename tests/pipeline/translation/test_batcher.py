@@ -190,6 +190,14 @@ def test_nobody_waits_for_a_file_that_goes_as_fast_as_it_can() -> None:
         assert yard.next() == [["a"]]
 
 
+def test_a_file_that_goes_as_fast_as_it_can_waits_for_nobody_but_others() -> None:
+    yard = Yard("n")
+    yard.channels["n"].lossless = True
+    for step in range(10):
+        yard.put("n", at=step)
+        assert yard.next() == [["n"]]
+
+
 def test_any_other_engine_has_one_batch_at_a_time() -> None:
     yard = Yard("abc", max_batch=2)
     yard.channels["c"].engine = Lanes()
