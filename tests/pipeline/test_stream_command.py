@@ -354,7 +354,7 @@ def test_a_hangup_before_the_cameras_run_reloads_once_they_do(
 @pytest.mark.slow
 def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.mp4").write_text("no video")
-    write(gate(url="text.mp4"))
+    write(gate(url="text.mp4"), engine={"backend": "eager"})
     assert main(["--cameras", "cameras.yaml"]) == 1
     said = capsys.readouterr()
     assert "error: gate: failed (decode: " in said.err

@@ -18,7 +18,7 @@ from nightday.engines.backends.openvino.engine import precisions
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.engines.model.qualification_frames import pack
+from nightday.engines.model.qualification_frames import pack, synthetic_nights
 from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parents[3]
@@ -98,9 +98,16 @@ def test_any_size_and_batch_and_its_own_memory(
     np.testing.assert_array_equal(engine(view), engine(view.copy()))
 
 
+def tiny_checkpoint(folder: Path) -> Path:
+    """Its engines are qualified on frames of 48x64, so that no other size is compiled for that."""
+    path = folder / "tiny.pt"
+    nights = pack(synthetic_nights((48, 64)))
+    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)), qualification_frames=nights)
+    return path
+
+
 def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "tiny.pt"
-    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    path = tiny_checkpoint(tmp_path)
     given = np.random.default_rng().integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
     days = []
     for cores in (1, 2, 64):  # of the same cache: what is compiled differs
@@ -114,8 +121,7 @@ def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: 
 def test_calls_at_the_same_time_are_those_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "tiny.pt"
-    save_checkpoint(path, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    path = tiny_checkpoint(tmp_path)
     frames = np.random.default_rng().integers(0, 256, (60, 1, 48, 64, 3), dtype=np.uint8)
     for cores in (1, 3):
         monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda cores=cores: cores)
@@ -130,7 +136,7 @@ def test_calls_at_the_same_time_are_those_one_after_the_other(
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_what_is_no_frame_is_refused(backend: str) -> None:
-    engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
+    engine = load_engine(MODEL, backend=backend, precision="fp32")  # type: ignore[arg-type]
     wrongs: list[Any] = [
         np.zeros((1, 48, 64, 3), np.float32),
         np.zeros((48, 64, 3), np.uint8),
@@ -145,7 +151,7 @@ def test_what_is_no_frame_is_refused(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_an_engine_on_a_cpu_takes_arrays_only(backend: str) -> None:
-    engine = load_engine(MODEL, backend=backend)  # type: ignore[arg-type]
+    engine = load_engine(MODEL, backend=backend, precision="fp32")  # type: ignore[arg-type]
     if engine.device is not None:
         pytest.skip("it computes on a GPU")
     assert engine.at_once is None or engine.at_once >= 1

@@ -93,18 +93,19 @@ def test_resuming_is_the_same_as_never_having_stopped(scene: Scene, tmp_path: Pa
 
 
 def test_a_state_of_another_run_is_refused(scene: Scene, tmp_path: Path) -> None:
-    Trainer(scene, TINY, tmp_path).save()
+    settings = replace(TINY, recipe="paired")
+    Trainer(scene, settings, tmp_path).save()
     with pytest.raises(ResumeError, match="another batch, seed"):
-        Trainer(scene, replace(TINY, batch=2, seed=9), tmp_path).resume()
+        Trainer(scene, replace(settings, batch=2, seed=9), tmp_path).resume()
     other = replace(scene, background=255 - scene.background)
     with pytest.raises(ResumeError, match="another scene"):
-        Trainer(other, TINY, tmp_path).resume()
+        Trainer(other, settings, tmp_path).resume()
     torch.save({"weights": 1}, tmp_path / "state.pt")
     with pytest.raises(ResumeError, match="not the state of such a run"):
-        Trainer(scene, TINY, tmp_path).resume()
+        Trainer(scene, settings, tmp_path).resume()
     (tmp_path / "state.pt").write_bytes(b"torn")
     with pytest.raises(ResumeError, match=r"state\.pt: unreadable"):
-        Trainer(scene, TINY, tmp_path).resume()
+        Trainer(scene, settings, tmp_path).resume()
 
 
 @pytest.mark.parametrize("recipe", ["dico", "paired", "paired+dico"])
