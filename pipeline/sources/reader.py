@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import av
@@ -14,7 +14,8 @@ from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
 from ..core.counters import CameraStats
 from ..core.event_log import to_log
-from ..core.events import Notice, NoticeName, Publish, SourceChanged, SourceState
+from ..core.events import Notice, Publish, SourceChanged, SourceState
+from ..core.fault_log import FaultLog
 from ..core.faults import FaultReason, detail_of
 from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
@@ -58,10 +59,9 @@ class Reader(threading.Thread):
     ends within about 0.2 s of ``stop``, even while FFmpeg waits for the network. Only a name look-up that hangs is
     waited for; the thread is a daemon.
 
-    While most of what a live source sends is thrown away, less of it is decoded (``frame_skipping``).
-
-    With ``nvdec`` frames are decoded on the GPU and stay there. If it cannot decode a source, or fails before the
-    first picture, the CPU decodes from then on; that is published once.
+    While most of what a live source sends is thrown away, less of it is decoded (``frame_skipping``). With ``nvdec``
+    frames are decoded on the GPU and stay there. If it cannot decode a source, or fails before the first picture, the
+    CPU decodes from then on; that is published once.
 
     Args:
         camera: its name, for frames, events and the log.
@@ -134,9 +134,9 @@ class Reader(threading.Thread):
         )
         self._playing_since = 0.0
         self._nvdec = nvdec
-        self._said_nvdec = False
-        self._clock_fault: str | None = None
-        self._said_clock = False
+        self._faults = FaultLog(camera, publish)
+        self.clock_fault: str | None = None
+        """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
         self._decoder: Literal["nvdec", "software"] | None = None
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
@@ -144,11 +144,6 @@ class Reader(threading.Thread):
     def decoder(self) -> Literal["nvdec", "software"] | None:
         """What decoded the last frame; None before the first."""
         return self._decoder
-
-    @property
-    def clock_fault(self) -> str | None:
-        """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
-        return self._clock_fault
 
     @property
     def event(self) -> SourceChanged:
@@ -201,7 +196,9 @@ class Reader(threading.Thread):
             clock=self._clock,
             transport=self._transport,
             every_s=self._every_s,
-            warn=self._warn,
+            warn=lambda name, detail: self._publish(
+                Notice(camera=self._camera, name=name, detail=detail, level="warning")
+            ),
         )
         try:
             with open_source(self._source, settings) as connection:
@@ -232,22 +229,14 @@ class Reader(threading.Thread):
     def _see_clock(self, watch: ClockWatch | None) -> None:
         """Note whether a live camera's clock is believed, and say once that it is not."""
         fault = None if watch is None else watch.reason
-        if fault is not None and not self._said_clock:
-            self._said_clock = True
+        if fault is not None:
             detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
-            self._publish(
-                Notice(camera=self._camera, name="clock_not_believed", detail=detail, level="warning")
-            )
-        self._clock_fault = fault
+            self._faults.begin("clock", "clock_not_believed", detail)
+        self.clock_fault = fault
 
     def _say_nvdec(self, why: str) -> None:
         """Say once that the CPU decodes in place of NVDEC."""
-        if not self._said_nvdec:
-            self._said_nvdec = True
-            self._publish(nvdec_missing(self._camera, why))
-
-    def _warn(self, name: NoticeName, detail: str) -> None:
-        self._publish(Notice(camera=self._camera, name=name, detail=detail, level="warning"))
+        self._faults.begin("nvdec", "nvdec_missing", nvdec_missing(self._camera, why).detail)
 
     def _change(
         self,
@@ -258,13 +247,6 @@ class Reader(threading.Thread):
     ) -> None:
         """Set the state, and publish it if it or its reason is another one."""
         before = self._event
-        self._event = SourceChanged(
-            camera=self._camera,
-            state=state,
-            source=str(self._source),
-            reason=reason,
-            detail=detail,
-            retry_at=retry_at,
-        )
+        self._event = replace(before, state=state, reason=reason, detail=detail, retry_at=retry_at)
         if (before.state, before.reason) != (state, reason):
             self._publish(self._event)

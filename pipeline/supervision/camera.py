@@ -25,7 +25,7 @@ from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
-from .camera_parts import fingerprint_of, nvdec_works, pictures_of
+from .camera_parts import OutputTroubles, fingerprint_of, nvdec_works, pictures_of
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -61,7 +61,7 @@ class Camera:
         clock: Clock,
         stats: CameraStats | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.name = config, config.name
         self._commands = commands
         self._publish_on = publish
         self._clock = clock
@@ -70,8 +70,8 @@ class Camera:
         self._budget = RestartBudget()
         self.problem = ""
         """What could not be started again, if anything."""
-        self.troubles: dict[str, OutputChanged] = {}
-        """What is wrong with outputs, by their names with secrets masked."""
+        self.troubles = OutputTroubles()
+        """What is wrong with outputs."""
         stats = stats or CameraStats()
         lossless = is_file(config.url) and config.pace == "fast"
         faults = FaultLog(config.name, publish)
@@ -79,7 +79,7 @@ class Camera:
         own_gate = NightGate(location=None if is_file(config.url) else config.location, faults=faults)
         gate = own_gate if config.translate == "night" else None
         self._gate = own_gate if gate or config.collect else None
-        fingerprint = fingerprint_of(config.model) if engine is not None and config.model else ""
+        model = config.model if engine is not None else None
         self.channel = Channel(
             config=config,
             stats=stats,
@@ -87,8 +87,10 @@ class Camera:
             engine=engine,
             detector=detector,
             gate=gate,
-            scene=scene_of(config.model) if engine is not None and config.model else None,
-            pictures=pictures_of(config, own_gate, stats, faults, publish, clock, model=fingerprint),
+            scene=scene_of(model) if model else None,
+            pictures=pictures_of(
+                config, own_gate, stats, faults, publish, clock, model=fingerprint_of(model)
+            ),
             faults=faults,
             publish=publish,
         )
@@ -97,11 +99,6 @@ class Camera:
         self._timeline = Timeline()
         self.channel.outputs = [self._output(output) for output in config.outputs]
         self.reader = self._reader()
-
-    @property
-    def name(self) -> str:
-        """The camera's name."""
-        return self.config.name
 
     @property
     def ended(self) -> bool:
@@ -167,13 +164,12 @@ class Camera:
     def status(self) -> CameraStatus:
         """Its state now."""
         channel, event, gate = self.channel, self.reader.event, self._gate
-        troubled = tuple(f"{name} ({trouble.reason})" for name, trouble in self.troubles.copy().items())
         return CameraStatus(
             name=self.name,
             state=event.state,
             reason=event.reason,
             night=channel.gate.night if channel.gate else None,
-            outputs_in_trouble=troubled,
+            outputs_in_trouble=self.troubles.texts(),
             stats=channel.stats.snapshot(),
             scheme=kind_of(self.config.url) if self.config.url.is_file else self.config.url.scheme,
             translate=self.config.translate,
@@ -189,13 +185,10 @@ class Camera:
 
     def _publish(self, event: Event) -> None:
         """Keep what is wrong with outputs, wake the runtime when the source has ended, and pass the event on."""
-        match event:
-            case OutputChanged(reason=None, state="writing"):  # an output that closes puts nothing right
-                self.troubles.pop(event.output, None)
-            case OutputChanged() if event.reason is not None:
-                self.troubles[event.output] = event
-            case SourceChanged() if event.state in ENDED:
-                self._commands.put("ended")
+        if isinstance(event, OutputChanged):
+            self.troubles.note(event)
+        elif isinstance(event, SourceChanged) and event.state in ENDED:
+            self._commands.put("ended")
         self._publish_on(event)
 
     def _may_restart(self, death: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..config.schema import CameraConfig
 from ..core.clock import Clock
 from ..core.counters import CameraStats
-from ..core.events import Publish
+from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
 from ..media import gpu_video
 from ..scene.background import Background
@@ -16,6 +16,28 @@ from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
 from ..sources.connection import nvdec_missing
 from ..translation.camera_pictures import CameraPictures
+
+
+class OutputTroubles:
+    """What is wrong with a camera's outputs. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, OutputChanged] = {}  # by the output's name, secrets masked
+
+    def note(self, event: OutputChanged) -> None:
+        """An output has changed. One that closes puts nothing right."""
+        if event.reason is not None:
+            self._events[event.output] = event
+        elif event.state == "writing":
+            self._events.pop(event.output, None)
+
+    def events(self) -> list[OutputChanged]:
+        """The last of each output that is in trouble."""
+        return [*self._events.copy().values()]
+
+    def texts(self) -> tuple[str, ...]:
+        """The outputs that are in trouble, with the reason."""
+        return tuple(f"{event.output} ({event.reason})" for event in self.events())
 
 
 def pictures_of(
@@ -69,9 +91,9 @@ def nvdec_works(camera: str, publish: Publish) -> bool:
     return not why
 
 
-def fingerprint_of(model: Path) -> str:
-    """What tells a checkpoint from another one under the same name; "" if it cannot be read any more."""
+def fingerprint_of(model: Path | None) -> str:
+    """What tells a checkpoint from another one under the same name; "" if there is none, or it cannot be read."""
     try:
-        return hashlib.sha256(model.read_bytes()).hexdigest()
+        return "" if model is None else hashlib.sha256(model.read_bytes()).hexdigest()
     except OSError:
         return ""

@@ -97,8 +97,7 @@ class Runtime:
         self._commands = commands or CommandQueue()
         self._clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
-        self._stop = threading.Event()
-        self._ready = threading.Condition()
+        self._stop, self._ready = threading.Event(), threading.Condition()
         self._budget = RestartBudget()
         self._warm = False
         self._beat_at = self._clock.monotonic()
@@ -177,7 +176,7 @@ class Runtime:
         final = self.cameras()
         if report is not None:
             report(final, self._clock.monotonic() - started)
-        if cause in ("finished", "duration"):  # before a signal a camera may not have had the time
+        if cause in ("finished", "duration"):  # before a signal a camera may not have had time
             problems += without_pictures(self._cameras)
             if not any(camera.pictures for camera in final):
                 problems.append("no camera delivered a single picture")

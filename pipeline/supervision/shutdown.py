@@ -115,5 +115,5 @@ def _outputs_in_trouble(cameras: Cameras) -> list[str]:
     return [
         f"{event.camera}: output {event.output} failed ({event.reason}: {event.detail})"
         for camera in cameras
-        for event in camera.troubles.values()
+        for event in camera.troubles.events()
     ]
