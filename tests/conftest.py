@@ -58,6 +58,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest group comes first, so that the other processes have work for as long as it takes."""
+    items.sort(key=lambda item: "trt" not in item.path.parts)
+
+
 def _full_name(thing: object) -> str:
     return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
 

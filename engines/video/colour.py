@@ -19,7 +19,7 @@ HD_ROWS = 720
 BT709, FCC, BT470BG, BT601, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9, 10
 SRGB = 13
 UNNAMED = 2
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 # The weights of red and blue in luma, by matrix.
 WEIGHTS = {
     BT709: (0.2126, 0.0722),

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .colour import BT709, SRGB, UNNAMED
+from .colour import BT709, FULL_RANGE, LIMITED_RANGE, SRGB, UNNAMED, is_full_range
 
 PlanesT = TypeVar("PlanesT", NDArray[np.uint8], NDArray[np.float32], Tensor)
 
@@ -58,6 +58,17 @@ def aspect_of(video: av.VideoFrame) -> Fraction:
     """Width by height of a pixel of a frame, upright."""
     look = look_of(video)
     return 1 / look.pixel_aspect if look.quarters % 2 else look.pixel_aspect
+
+
+def without_pixels(video: av.VideoFrame) -> av.VideoFrame:
+    """A small frame that is to be shown as ``video`` is, and keeps nothing of its memory."""
+    kept = av.VideoFrame(16, 16, "yuv420p")
+    if not video.format.is_rgb:
+        kept.color_range = FULL_RANGE if is_full_range(video) else LIMITED_RANGE
+        kept.colorspace = video.colorspace
+        kept.color_primaries, kept.color_trc = video.color_primaries, video.color_trc
+    kept.opaque = replace(look_of(video))  # a new object, see ``LookReader.give``
+    return kept
 
 
 def upright(pixels: PlanesT, video: av.VideoFrame) -> PlanesT:

@@ -210,6 +210,7 @@ class FFmpegConnection:
         # Monotonic seconds, which only live sources update: when the last packet came, when the last picture came,
         # since when there have been errors only, and when the last packet without one came.
         self._now = self._picture_at = self._clean_at = settings.clock.monotonic()
+        self._starved = False  # whether the last packet came so late that the source is lost as stalled
         self._broken_at: float | None = None
         self._key_at: float | None = None  # when the first key frame since the last picture came
 
@@ -247,6 +248,7 @@ class FFmpegConnection:
     def _see_packet(self, arrival: Arrival) -> None:
         """Note when a live source's packet came, and how much is to be decoded from it on."""
         skipping, key = self._settings.skipping, arrival.packet.is_keyframe
+        self._starved = arrival.at - self._now >= self._settings.stall_timeout
         self._now = arrival.at
         if key and self._key_at is None:
             self._key_at = self._now
@@ -301,7 +303,7 @@ class FFmpegConnection:
         """Raise SourceLostError when data keeps coming but no picture does."""
         stall_timeout = self._settings.stall_timeout
         since = self._clean_at if self._key_at is None else self._key_at
-        if self._now - max(since, self._picture_at) > stall_timeout:
+        if not self._starved and self._now - max(since, self._picture_at) > stall_timeout:
             raise self._undecodable(f"data came but no picture for {stall_timeout:g} s")
         # Without a key frame there can be no picture, and opening the source anew would begin the wait anew.
         if self._key_at is None and self._now - self._picture_at > KEY_WAIT:

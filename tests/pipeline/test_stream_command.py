@@ -248,9 +248,9 @@ class TestCheck:
             )
             assert main(["--cameras", "cameras.yaml", "--check"]) == 2
         precision, taken = capsys.readouterr().err.splitlines()
-        assert precision == "cameras.yaml:8: engine.precision: precision int8: eager runs fp32 or bf16"
+        assert precision == "cameras.yaml:9: engine.precision: precision int8: eager runs fp32 or bf16"
         assert taken == (
-            f"cameras.yaml:11: http.port: cannot listen at 127.0.0.1:{port}: the port is taken; "
+            f"cameras.yaml:12: http.port: cannot listen at 127.0.0.1:{port}: the port is taken; "
             "set http.port to another (0 takes a free one)"
         )
 

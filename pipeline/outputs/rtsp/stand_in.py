@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import av
 import numpy as np
 
 from nightday.engines import device_copies
+from nightday.engines.video.look import without_pixels
 
 from ...analysis.draw import draw_absence
 from ...core.frame import Frame, Picture
 from ..encoder import Encoder
 from ..shared_encoder import EncodedPicture
+from ..sps import without_rate
 
 # Seconds by which a stand-in stays behind the time that has passed. The next picture's PTS lies after it then,
 # although that picture waited until it was written.
@@ -43,7 +44,7 @@ class StandIn:
         pts = self.last.pts + max(1, round((now - self.shown_at - LAG) / self.last.time_base))
         still = Picture(replace(self.picture.frame, pts=pts), rgb, self.picture.translated)
         (packet,) = Encoder(still, preset="veryfast").encode(still, key=True)
-        return replace(self.last, data=bytes(packet), pts=pts, key=True)
+        return replace(self.last, data=without_rate(bytes(packet)), pts=pts, key=True)
 
 
 def stand_in_for(picture: Picture, encoded: EncodedPicture, *, shown_at: float) -> StandIn:
@@ -51,13 +52,10 @@ def stand_in_for(picture: Picture, encoded: EncodedPicture, *, shown_at: float) 
     frame = picture.frame
     kept = Frame(
         camera=frame.camera,
-        video=_NO_VIDEO,
+        video=without_pixels(frame.video),
         pts=frame.pts,
         time_base=frame.time_base,
         decoded_at=frame.decoded_at,
         wall_time=frame.wall_time,
     )
     return StandIn(encoded, replace(picture, frame=kept), shown_at)
-
-
-_NO_VIDEO = av.VideoFrame(16, 16, "yuv420p")

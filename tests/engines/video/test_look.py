@@ -106,6 +106,7 @@ def test_nonsense_is_not_believed(tmp_path: Path) -> None:
 def test_looking_at_a_frame_keeps_none_of_its_memory(tmp_path: Path) -> None:
     """With PyAV 18.1, ``frame.side_data`` would keep each until the garbage collector comes by."""
     gc.collect()
+    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)}
     gc.disable()
     try:
         with av.open(str(pattern(tmp_path / "plain.mp4"))) as clip:
@@ -113,6 +114,8 @@ def test_looking_at_a_frame_keeps_none_of_its_memory(tmp_path: Path) -> None:
             for video in clip.decode(best_video(clip)):
                 looks.give(video)
             del video
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        left = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        # The decoder has an empty one for the next picture.
+        assert [thing for thing in left if id(thing) not in before and thing.width] == []
     finally:
         gc.enable()

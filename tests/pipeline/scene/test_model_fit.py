@@ -41,10 +41,9 @@ def test_the_shipped_models_know_their_scenes(model: str, clip: str, fits: bool)
     assert scene is not None
     assert scene.by_day is (model == "general.pt")
     watch = ModelFit(scene.rgb)
-    now = 0.0
+    now, frame = 0.0, frames(clip)[0]
     while watch.due(now) and now < 20 * EVERY:
-        for frame in frames(clip)[:1]:
-            watch.look(frame, seconds=now)
+        watch.look(frame, seconds=now)
         now += EVERY
     assert watch.fits is fits
     assert now <= (EVERY if fits else 20 * EVERY)

@@ -190,7 +190,7 @@ def test_the_command_refuses_in_one_line_and_can_be_forced(
         "--batch",
         "1",
     ]
-    arguments += ["--crop", "32", "32"]
+    arguments += ["--crop", "32", "32", "--recipe", "paired"]
     assert main(arguments) == 2
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("nightday-train: gate: the nights do not show what the days show")

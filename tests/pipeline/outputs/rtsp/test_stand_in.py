@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from nightday.engines.video.look import Look
 from nightday.pipeline.analysis.draw import draw_absence
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.frame import Picture
@@ -141,7 +143,7 @@ def test_a_server_that_comes_back_while_the_camera_is_away_gets_the_last_picture
             restream.away(2)
         restream.writer.close()
         with server:
-            restream.away(10)
+            restream.away(20)  # the server keeps one back until it knows from the next how long it lasts
             server.expect_recorded(1)
             restream.writer.close()
 
@@ -211,3 +213,18 @@ def test_it_keeps_nothing_of_the_decoders() -> None:
     assert kept.encoded(30.0).pts == round((30 - LAG) / Fraction(1, SECOND))
     assert packet.is_keyframe
     assert re.search(b"\0\0\1[\x67\x27]", kept.encoded(30.0).data)  # parameter sets for whoever joins
+
+
+def test_it_is_told_to_players_as_the_camera_s_own_pictures_are() -> None:
+    """Else a server would take it for another stream."""
+    video = av.VideoFrame(64, 48, "yuvj420p")
+    video.colorspace, video.color_primaries, video.color_trc = 6, 6, 6
+    video.opaque = Look(quarters=1, pixel_aspect=Fraction(16, 11))
+    frame = replace(picture(0).frame, video=video)
+    shown = Picture(frame, np.full((64, 48, 3), 90, np.uint8), translated=False)
+    encoded = SharedEncoder().encode(shown, key=True)
+    assert encoded is not None
+    stand_in = stand_in_for(shown, encoded, shown_at=0.0).encoded(12.0)
+    sets = [re.findall(rb"\x00\x00\x01\x67(.*?)\x00\x00", one.data, re.DOTALL) for one in (encoded, stand_in)]
+    assert len(sets[0]) == 1
+    assert sets[0] == sets[1]
