@@ -38,6 +38,7 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
 _LATER: dict[KeyPath, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("zones", "track", "tracking")}
 URL_KEYS = ("url", "outputs")
 SECRET_KEYS = ("token",)
+LOCATION = "must be [latitude, longitude] in degrees, -90 to 90 and -180 to 180, e.g. [51.5, -0.1]"
 
 
 def model_faults(error: ValidationError, document: Document, *, known: set[KeyPath]) -> Iterator[Fault]:
@@ -56,6 +57,8 @@ def model_faults(error: ValidationError, document: Document, *, known: set[KeyPa
 def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
     kind, context = details["type"], details.get("ctx", {})
     value = _shown_value(details["input"], path, document.places)
+    if "location" in path:
+        return f"{LOCATION}, not {value}" if kind != "missing" else LOCATION
     match kind:
         case "extra_forbidden":
             return unknown_key(str(path[-1]), path[:-1])

@@ -69,11 +69,13 @@ class Decoded:
         video: the frame.
         at: when the packet came with which it was complete, monotonic seconds.
         on_time: whether the frame was read and decoded as soon as it came, so that ``at`` tells of the camera's pace.
+        held_back: whether the decoder gave it only because nothing came any more.
     """
 
     video: av.VideoFrame
     at: float
     on_time: bool
+    held_back: bool = False
 
 
 class Connection(Protocol):

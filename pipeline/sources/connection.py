@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import Literal
 
@@ -226,9 +226,20 @@ class FFmpegConnection:
             raise SourceLostError(reason_of(error), detail_of(error), cause=error) from None
 
     def _frames(self) -> Iterator[Decoded]:
-        for number, arrival in enumerate(self._arrivals):
+        arrivals = enumerate(self._arrivals)
+        lost: Exception | None = None
+        while True:
+            try:
+                number, arrival = next(arrivals)
+            except StopIteration:
+                break
+            except Exception as error:
+                lost = error
+                break
             if self._settings.stop.is_set():
                 return
+            if not arrival.packet.size:  # the end, see below
+                continue
             if self._live:
                 self._see_packet(arrival)
             for frame in self._decode(arrival.packet, number):
@@ -242,8 +253,19 @@ class FFmpegConnection:
                     self._settings.stats.count_dropped("decode_error")
             if self._live:
                 self._check_progress()
-        for whole in self._fields.rest():
-            yield Decoded(whole, self._settings.clock.monotonic(), on_time=False)
+        now = self._settings.clock.monotonic()
+        for whole in self._held_back():
+            yield Decoded(whole, now, on_time=False, held_back=True)
+        if lost is not None:
+            raise lost
+
+    def _held_back(self) -> Iterator[av.VideoFrame]:
+        """What decoder and deinterlacer keep until they know that nothing more comes, or that it was the last."""
+        with suppress(av.error.FFmpegError):  # such as a decoder that was emptied before
+            for frame in self._context.decode(None):
+                if self._is_good(frame):
+                    yield from self._fields.frames(frame)
+        yield from self._fields.rest()
 
     def _see_packet(self, arrival: Arrival) -> None:
         """Note when a live source's packet came, and how much is to be decoded from it on."""

@@ -85,7 +85,9 @@ class FrameDelivery:
             decoded_at=self._clock.monotonic(),
             wall_time=self._clock.time(),
         )
-        if self._lossless:
+        if (
+            self._lossless or decoded.held_back
+        ):  # those come all at once, though the machine has time for them
             return self._slot.put_wait(frame, cancelled=self._stop)
         # A frame that is replaced came before this one, so the last of the backlog gives way to the first that keeps
         # pace.

@@ -19,6 +19,9 @@ SATURATED = 0.1
 AT_EASE = 0.25
 # Seconds a level is kept at least before more is decoded again: the shortest, and the longest.
 HOLD, HOLD_MOST = 8.0, 128.0
+# Seconds for which more must have been decoded until that counts as a success. A decoder that can just not keep up
+# takes a while to show it.
+TRIED = 32.0
 # Seconds between key frames above which key frames alone are too few to show.
 KEY_INTERVAL_MOST = 4.0
 
@@ -37,8 +40,9 @@ class FrameSkipping:
 
     Once few frames are replaced and the decoder has time to spare, more is decoded again, one level at a time, but
     not before a level has been held for ``HOLD`` seconds. Whether the workers would take more can only be tried
-    out, since they cannot take more than is decoded. So each try that fails within the hold doubles it, up to
-    ``HOLD_MOST``. This prevents oscillation: under any steady load the level changes at most twice in that time.
+    out, since they cannot take more than is decoded. So each try that fails within the hold, or within ``TRIED``
+    seconds, doubles it, up to ``HOLD_MOST``. This prevents oscillation: under any steady load the level changes at
+    most twice in that time.
     """
 
     def __init__(self) -> None:
@@ -82,7 +86,7 @@ class FrameSkipping:
         if wasted or saturated:
             if self._level == 0 or (self._level == 1 and self._keys_suffice(0.0 if saturated else used)):
                 # If more was decoded only a short time ago, that try has failed.
-                failed = now - self._lowered_at < self._hold + WINDOW
+                failed = now - self._lowered_at < max(self._hold, TRIED) + WINDOW
                 self._hold = min(2 * self._hold, HOLD_MOST) if failed else HOLD
                 self._level += 1
                 self._changed_at = now

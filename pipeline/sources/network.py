@@ -79,6 +79,7 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
     from .rtsp import open_rtsp
     from .snapshots import open_snapshots
 
+    opened = False
     with ExitStack() as stack:
         try:
             if url.scheme in ("rtsp", "rtsps"):
@@ -89,11 +90,15 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
                 connection = stack.enter_context(open_snapshots(url, options, settings))
             else:
                 connection = _open(url, settings, stack)
+            opened = True
             yield connection
         except SourceLostError as lost:
-            if getattr(lost.cause, "errno", None) == errno.EIO:
-                raise _told(lost, url) from None
-            raise
+            if getattr(lost.cause, "errno", None) != errno.EIO:
+                raise
+            # FFmpeg calls the end of a stream whose length was not told so, too.
+            if opened and url.scheme in HTTP and connection.clock_watch is not None:
+                raise SourceLostError("end_of_stream", "the source ended it") from None
+            raise _told(lost, url) from None
 
 
 def _told(lost: SourceLostError, url: CameraUrl) -> SourceLostError:

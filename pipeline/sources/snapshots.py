@@ -12,6 +12,7 @@ from .base import ConnectionSettings, Decoded, SourceLostError
 from .connection import open_connection
 
 TIME_BASE = Fraction(1, 90_000)
+_NO_JPEG = "what it answers is no JPEG; every_s wants the address of a single picture"
 # Tries that may fail one after the other, after pictures that came, until the camera is away. A lost request now and
 # then is nothing.
 TRIES = 3
@@ -83,7 +84,7 @@ class SnapshotConnection:
         with opening as connection:
             decoded = next(connection.frames(), None)
         if decoded is None:
-            raise SourceLostError("decode", "what it answers is no JPEG")
+            raise SourceLostError("decode", _NO_JPEG)
         picture = decoded.video
         picture.pts, picture.time_base = round((at - self._began) / TIME_BASE), TIME_BASE
         return Decoded(picture, at, on_time=True)

@@ -298,3 +298,17 @@ def test_documents_at_random(load: Load, faults: Faults) -> None:
             continue
         for fault in faults(text, GATE_PASSWORD=SECRET):
             assert fault.startswith("cameras.yaml:")
+
+
+@pytest.mark.parametrize(
+    "location", ["[91, 0]", '"51.5, -0.1"', "{lat: 51}", "[1]", "[51.5, -0.1, 3]", "[.nan, 0]", "[0, 181]"]
+)
+def test_a_wrong_location_says_what_it_should_be(tmp_path: Path, location: str) -> None:
+    file = tmp_path / "cameras.yaml"
+    camera = f"{{name: gate, url: 'rtsp://10.0.0.5/s', translate: never, location: {location}}}"
+    file.write_text(f"cameras:\n  - {camera}\n")
+    with pytest.raises(
+        ConfigError, match=r"location.*: must be \[latitude, longitude\] in degrees"
+    ) as refused:
+        load_config(file)
+    assert len(refused.value.faults) == 1
