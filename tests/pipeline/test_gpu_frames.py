@@ -543,7 +543,7 @@ def test_nvdec_that_fails_on_its_first_picture_gives_way(
 
             def demux(self, stream: Any) -> Iterator[Any]:
                 for packet in container.demux(stream):
-                    yield SimpleNamespace(is_keyframe=packet.is_keyframe, decode=decode)
+                    yield SimpleNamespace(is_keyframe=packet.is_keyframe, size=packet.size, decode=decode)
 
             def __enter__(self) -> Any:
                 return self
