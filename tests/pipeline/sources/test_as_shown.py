@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,25 +11,15 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.clock import SystemClock
-from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
 from nightday.pipeline.sources import file, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
-from nightday.pipeline.sources.frame_skipping import FrameSkipping
+from tests.support.connections import connection_settings
 from tests.support.made_clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
 
-SETTINGS = ConnectionSettings(
-    open_timeout=5.0,
-    stall_timeout=5.0,
-    nvdec=False,
-    stop=threading.Event(),
-    stats=CameraStats(),
-    skipping=FrameSkipping(),
-    clock=SystemClock(),
-)
+SETTINGS = connection_settings()
 
 
 def frames(path: Path, settings: ConnectionSettings = SETTINGS) -> list[Frame]:

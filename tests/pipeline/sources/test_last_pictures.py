@@ -14,12 +14,13 @@ from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.media.clock_watch import ClockWatch
 from nightday.pipeline.media.timeline import Timeline
-from nightday.pipeline.sources.base import ConnectionSettings, Decoded, SourceLostError
+from nightday.pipeline.sources.base import Decoded, SourceLostError
 from nightday.pipeline.sources.connection import FFmpegConnection
 from nightday.pipeline.sources.delivery import FrameDelivery
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.sources.packets import Arrival
+from tests.support.connections import connection_settings
 from tests.support.made_clips import ffmpeg
 
 FRAMES = 20
@@ -34,18 +35,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def settings() -> ConnectionSettings:
-    return ConnectionSettings(
-        open_timeout=5.0,
-        stall_timeout=5.0,
-        nvdec=False,
-        stop=threading.Event(),
-        stats=CameraStats(),
-        skipping=FrameSkipping(),
-        clock=SystemClock(),
-    )
-
-
 @pytest.mark.parametrize("fault", [None, SourceLostError("stall", "no data"), OSError("broken")])
 def test_they_come_however_the_stream_ends(clip: Path, fault: Exception | None) -> None:
     with av.open(str(clip)) as container:
@@ -58,7 +47,9 @@ def test_they_come_however_the_stream_ends(clip: Path, fault: Exception | None) 
             if fault is not None:
                 raise fault
 
-        connection = FFmpegConnection(stream, arrivals(), settings=settings(), clock_watch=ClockWatch())
+        connection = FFmpegConnection(
+            stream, arrivals(), settings=connection_settings(), clock_watch=ClockWatch()
+        )
         got: list[Decoded] = []
         if fault is None:
             got += connection.frames()

@@ -6,20 +6,17 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from nightday.pipeline.core.camera_url import CameraUrl
-from nightday.pipeline.core.clock import SystemClock
-from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.media.ffmpeg import reads_protocol
 from nightday.pipeline.sources import connection, file, network, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
-from nightday.pipeline.sources.frame_skipping import FrameSkipping
+from tests.support.connections import connection_settings
 from tests.support.rtsp_server import CLIP
 
 WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
@@ -27,15 +24,7 @@ NO_CAMERA = "is no camera; ls /dev/v4l/by-id/ shows those that are plugged in"
 
 
 def settings() -> ConnectionSettings:
-    return ConnectionSettings(
-        open_timeout=1.0,
-        stall_timeout=1.0,
-        nvdec=False,
-        stop=threading.Event(),
-        stats=CameraStats(),
-        skipping=FrameSkipping(),
-        clock=SystemClock(),
-    )
+    return connection_settings(timeout=1.0)
 
 
 @pytest.mark.parametrize(
