@@ -142,8 +142,14 @@ def test_a_background_of_another_position_is_refused(day: list[Image], nights: l
 
 
 def with_lorry(day: list[Image], rng: np.random.Generator, first: float, end: float) -> list[Image]:
-    """A lorry 56×46 pixels on the road at (140, 158), there from ``first`` to ``end`` of the time."""
-    lorry = cv2.resize(rng.integers(20, 240, (4, 5, 3), dtype=np.uint8), (56, 46))
+    """A lorry 56×46 pixels on the road at (140, 158), there from ``first`` to ``end`` of the time.
+
+    Its colours are random, and none is the road's: such a lorry could not be told from the road.
+    """
+    road = np.median(temporal_median(day)[158:204, 140:196], axis=(0, 1))
+    colours = rng.integers(20, 240, (400, 3), dtype=np.uint8)
+    colours = colours[np.abs(colours - road).max(axis=1) > 60][:20].reshape(4, 5, 3)
+    lorry = cv2.resize(colours, (56, 46))
     frames = [f.copy() for f in day]
     for frame in frames[round(first * len(day)) : round(end * len(day))]:
         frame[158:204, 140:196] = lorry
