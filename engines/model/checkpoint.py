@@ -100,7 +100,9 @@ def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
 
 def model_digest(model: NightToDay) -> str:
     """sha256 of a model's settings and weights, which decide what it draws. They may lie on any device."""
-    digest = hashlib.sha256(repr(model.settings).encode())
+    # Settings that came later are left out where they are off, so that engines of older models are found.
+    settings = repr(model.settings).replace(", backgrounds=False", "")
+    digest = hashlib.sha256(settings.encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -94,7 +94,8 @@ class Objective:
             references = None if references is None else references.repeat(2, 1, 1, 1)
         with self._autocast():
             if s.layers > 0:
-                output, drawing, mask = model.translate_in_layers(nights, references)
+                layers = model.translate_in_layers(nights, references)
+                output, drawing, mask = layers.day, layers.drawn, layers.present
             else:
                 output = model.translate(nights, references)
         output = output.float()

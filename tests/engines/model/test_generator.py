@@ -12,13 +12,13 @@ from nightday.engines.model.generator import (
     COMPACT,
     LIGHT,
     PAPER,
-    BlendedGenerator,
     GeneratorSettings,
     InputMode,
     NightToDay,
     ResnetGenerator,
     Upsample,
 )
+from nightday.engines.model.layers import BlendedGenerator
 
 TINY = GeneratorSettings(blocks=1, width=4)
 
@@ -96,11 +96,11 @@ def test_the_layers_make_up_the_picture(base: GeneratorSettings) -> None:
     model.reference.random_(0, 256)
     night = torch.rand(2, 3, 30, 50)
     with torch.inference_mode():
-        day, drawn, mask = model.translate_in_layers(night)
-        torch.testing.assert_close(day, model.translate(night))
-        alpha = torch.sigmoid(mask)
-        torch.testing.assert_close(day, alpha * drawn + (1 - alpha) * model.reference / 255)
-    with pytest.raises(TypeError, match="does not blend"):
+        layers = model.translate_in_layers(night)
+        torch.testing.assert_close(layers.day, model.translate(night))
+        alpha = torch.sigmoid(layers.present)
+        torch.testing.assert_close(layers.day, alpha * layers.drawn + (1 - alpha) * model.reference / 255)
+    with pytest.raises(TypeError, match="neither blends nor has backgrounds"):
         NightToDay(base).translate_in_layers(night)
 
 

@@ -236,7 +236,7 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
             to_tensor(some, trainer.device)
             for some in zip(*((p.night, p.reference) for p in pairs), strict=True)
         )
-        alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen)[2])[:, 0].numpy()
+        alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen).present)[:, 0].numpy()
     moving = np.stack([pair.foreground for pair in pairs])
     print(f"α where something moves {alpha[moving].mean():.2f}, elsewhere {alpha[~moving].mean():.2f}")
     if weight:
