@@ -14,6 +14,7 @@ from nightday.engines.model.generator import (
     PAPER,
     GeneratorSettings,
     InputMode,
+    LightGenerator,
     NightToDay,
     ResnetGenerator,
     Upsample,
@@ -75,6 +76,7 @@ def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSe
     frames = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8)
     assert isinstance(model.generator, BlendedGenerator)
     inner = model.generator.generator
+    assert isinstance(inner, (ResnetGenerator, LightGenerator))
     out = inner.layers[-2] if isinstance(inner, ResnetGenerator) else inner.out[0]
     assert isinstance(out, torch.nn.Conv2d)
     assert out.bias is not None
