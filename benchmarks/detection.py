@@ -42,7 +42,7 @@ from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, Scene, read_frames, temporal_median, write_picture
 from nightday.train.run.settings import TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
-from nightday.train.run.validation import translate
+from nightday.train.run.translation import translate
 from nightday.train.scores.baselines import TFL_LABELS, clahe, gamma, gamma_to
 from nightday.train.scores.detection_scores import Detector, false_positives, read_boxes, score_detections
 from nightday.train.scores.scorer import keep_mask, psnr
