@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .generator import GeneratorSettings, NightToDay
+from .generator import NightToDay
+from .settings import GeneratorSettings
 
 FORMAT = "nightday-checkpoint"
 VERSION = 1

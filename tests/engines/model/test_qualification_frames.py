@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import (
     MAX_BYTES,
     frames_of_checkpoint,
@@ -20,6 +20,7 @@ from nightday.engines.model.qualification_frames import (
     read_frames,
     synthetic_nights,
 )
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import Scene, write_picture
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.trainer import Trainer
