@@ -10,7 +10,7 @@ import torch.utils.flop_counter
 from nightday.engines.model.blocks import ResidualBlock, ResizeConv2d
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.layers import BlendedGenerator
-from nightday.engines.model.networks import ResnetGenerator
+from nightday.engines.model.networks import LightGenerator, ResnetGenerator
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings, InputMode, Upsample
 
 TINY = GeneratorSettings(blocks=1, width=4)
@@ -68,6 +68,7 @@ def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSe
     frames = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8)
     assert isinstance(model.generator, BlendedGenerator)
     inner = model.generator.generator
+    assert isinstance(inner, (ResnetGenerator, LightGenerator))
     out = inner.layers[-2] if isinstance(inner, ResnetGenerator) else inner.out[0]
     assert isinstance(out, torch.nn.Conv2d)
     assert out.bias is not None
