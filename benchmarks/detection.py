@@ -35,7 +35,8 @@ from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.run import hardware
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
-from nightday.engines.model.generator import LIGHT, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import LIGHT
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import TEST_NIGHT
 from nightday.train.footage.night_simulator import NightSimulator

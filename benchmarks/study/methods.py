@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 import torch
 
 from benchmarks.study.rivals import RIVALS
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.scene import Image, Scene
 from nightday.train.run.settings import LAYERS, TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer

@@ -14,7 +14,7 @@ from tyro.conf import arg
 from ..objectives.loss_settings import LossSettings, check_weight
 
 if TYPE_CHECKING:
-    from nightday.engines.model.generator import GeneratorSettings
+    from nightday.engines.model.settings import GeneratorSettings
 
 Recipe = Literal["paired", "blend", "dico", "paired+dico"]
 Device = Literal["cpu", "cuda"]
@@ -107,7 +107,7 @@ class TrainOptions:
 
 
 def _compact() -> GeneratorSettings:
-    from nightday.engines.model.generator import COMPACT
+    from nightday.engines.model.settings import COMPACT
 
     return COMPACT
 

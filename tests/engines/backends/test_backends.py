@@ -17,8 +17,9 @@ from nightday.engines import CheckpointError, EngineError, load_engine
 from nightday.engines.backends.openvino.engine import precisions
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack, synthetic_nights
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parents[3]
@@ -177,7 +178,8 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
 
 SIGNALLED = """
 import signal
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.engines.backends.openvino.engine import OpenVinoEngine
 
 engines = [OpenVinoEngine(NightToDay(GeneratorSettings(blocks=1, width=4)).eval(), name="", precision="fp32")

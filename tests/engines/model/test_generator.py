@@ -8,18 +8,10 @@ import torch
 import torch.utils.flop_counter
 
 from nightday.engines.model.blocks import ResidualBlock, ResizeConv2d
-from nightday.engines.model.generator import (
-    COMPACT,
-    LIGHT,
-    PAPER,
-    GeneratorSettings,
-    InputMode,
-    LightGenerator,
-    NightToDay,
-    ResnetGenerator,
-    Upsample,
-)
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.layers import BlendedGenerator
+from nightday.engines.model.networks import LightGenerator, ResnetGenerator
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings, InputMode, Upsample
 
 TINY = GeneratorSettings(blocks=1, width=4)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from nightday.engines import EngineError, load_engine
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.evidence import GREY
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.lift import (
     LAMP_RATIO,
     MAX_NOISE,
@@ -26,6 +26,7 @@ from nightday.engines.model.lift import (
     Lifted,
     module_for,
 )
+from nightday.engines.model.settings import GeneratorSettings
 
 TINY = GeneratorSettings(kind="light", blocks=1, width=4, norm="batch")
 MODEL = Path(__file__).parents[3] / "weights" / "a1_barnet.pt"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.augment import Augmenter, Inserted, insert_into_night, relit
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.linear_light import linear_to_srgb8, srgb_to_linear

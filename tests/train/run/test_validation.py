@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import read_checkpoint
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.cli import main
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import Scene, load_scene, read_frames, temporal_median, write_picture
