@@ -295,7 +295,9 @@ def summary(rows: Sequence[dict[str, Any]], *, boxes: bool) -> list[dict[str, An
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         weights = [row["boxes"] for row in own] if boxes else [1] * len(own)
-        seen = [(row["shown"], w) for row, w in zip(own, weights, strict=True) if row["shown"] == row["shown"]]
+        seen = [
+            (row["shown"], w) for row, w in zip(own, weights, strict=True) if row["shown"] == row["shown"]
+        ]
         worst = min(
             (row for row in own if row["shown"] == row["shown"]), key=lambda row: row["shown"], default=None
         )
@@ -430,13 +432,20 @@ def main() -> int:
         help="a checkpoint; {camera} in the path stands for the camera. The general model unless given",
     )
     add("--only", nargs="+", help="cameras or scenes, such as lta2021/1001, lta/4713, vehicle")
-    add("--parts", nargs="+", choices=("labelled", "stills", "paired"), default=["labelled", "stills", "paired"])
+    add(
+        "--parts",
+        nargs="+",
+        choices=("labelled", "stills", "paired"),
+        default=["labelled", "stills", "paired"],
+    )
     add("--result", type=Path, help=f"written there too; {RESULT.name} of results/ when all is measured")
     add("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    models = [(name, path) for name, _, path in (m.partition("=") for m in args.model or [f"general={GENERAL}"])]
+    models = [
+        (name, path) for name, _, path in (m.partition("=") for m in args.model or [f"general={GENERAL}"])
+    ]
     if not all(path for _, path in models):
         parser.error("--model: give NAME=PATH")
     compared = methods(models)
@@ -470,7 +479,9 @@ def main() -> int:
                     continue
                 scene = load(key, args.footage)
 
-                def row(camera: Camera, method: str, answer: Answer, of: StudyScene = scene) -> dict[str, Any]:
+                def row(
+                    camera: Camera, method: str, answer: Answer, of: StudyScene = scene
+                ) -> dict[str, Any]:
                     return paired_row(of, camera, method, answer)
 
                 rows += _measure([_of_scene(key, scene)], compared, row, args.runs)

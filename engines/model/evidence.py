@@ -28,6 +28,12 @@ MOST_GAIN = 10.0
 LEAST_NOISE = 1 / 255
 # Evidence in units of noise that counts as 1, where it is given to a generator.
 FULL = 10.0
+# Evidence in units of noise, in the mean over 4 × 4 pixels, from which on something may be drawn near by; and from
+# which on it may be drawn wholly.
+FAINT, CLEAR = 2.0, 3.5
+# A place's brightness by night as a share of that by day: below the first nothing can be seen there, from the second
+# on it can.
+BLACK, LIT = 0.03, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,18 @@ class Evidence:
     Attributes:
         relit: the night in the light of day, float32 (N, 3, H, W), at least 0; may exceed 1.
         strength: how much the night differs from n_ref in any light, in units of noise, float32 (N, 1, H, W).
-        light: how much of the day's brightness the place has by night, float32 (N, 1, ⌈H/8⌉, ⌈W/8⌉).
+        near: 0 where nothing differs within 8 pixels, 1 where something surely does, float32 (N, 1, H/4, W/4).
+        dark: 1 where there is too little light to see anything, 0 where there is enough, float32 (N, 1, H/8, W/8).
     """
 
     relit: Tensor
     strength: Tensor
-    light: Tensor
+    near: Tensor
+    dark: Tensor
 
 
 def evidence(night: Tensor, day_background: Tensor, night_background: Tensor) -> Evidence:
-    """Compare a night with its backgrounds, float (N, 3, H, W) RGB in [0, 1] each, H and W ≥ 8.
-
-    Raises nothing; the shapes must agree.
-    """
+    """Compare a night with its backgrounds, float (N, 3, H, W) RGB in [0, 1] each, H and W multiples of 4."""
     with torch.autocast(night.device.type, enabled=False):
         night, day_background, night_background = (
             x.float() for x in (night, day_background, night_background)
@@ -62,9 +67,16 @@ def evidence(night: Tensor, day_background: Tensor, night_background: Tensor) ->
         change = _enlarged((_luma(lit) + DARK) / (_luma(usual) + DARK), size)
         difference = torch.minimum((luma - usual_luma).abs(), (luma - usual_luma * change).abs())
         difference = F.avg_pool2d(difference, 3, stride=1, padding=1, count_include_pad=False)
-        noise = _noise(difference, usual_luma)
+        strength = difference / _noise(difference, usual_luma)
+        cells = F.avg_pool2d(strength, 4)
+        cells = F.max_pool2d(F.max_pool2d(cells, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
         light = _luma(usual) / (_luma(by_day) + DARK)
-        return Evidence(relit, difference / noise, light)
+        return Evidence(relit, strength, between(cells, FAINT, CLEAR), 1 - between(light, BLACK, LIT))
+
+
+def between(x: Tensor, low: float, high: float) -> Tensor:
+    """0 up to ``low``, 1 from ``high`` on, a line in between."""
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def _noise(difference: Tensor, luma: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .color_invariant import INVARIANTS, ColorInvariant
-from .evidence import FULL, evidence
+from .evidence import CELL, FULL, evidence
 from .layers import BlendedGenerator, LayeredGenerator, Layers
 from .networks import LightGenerator, ResnetGenerator
 from .settings import GeneratorSettings
@@ -36,8 +36,8 @@ class NightToDay(nn.Module):
         picture = 12 if light else 3
         channels = 0 if self.invariant is None else len(INVARIANTS)
         channels += picture * ((settings.input != "replace") + (settings.reference is not None))
-        if settings.backgrounds:  # x_ref, and smaller the night, n_ref and the evidence
-            channels += picture + 6 + picture // 3
+        if settings.backgrounds:  # x_ref, the night, n_ref, the evidence and two masks
+            channels += picture + 8 + picture // 3
         make = LightGenerator if light else ResnetGenerator
         self.generator: nn.Module = make(channels, settings)
         if settings.blend:
@@ -86,11 +86,21 @@ class NightToDay(nn.Module):
             by_day, by_night = self._grown(day_background), self._grown(night_background)
             found = evidence(grown, by_day, by_night)
             strength = (found.strength / FULL).clamp_max(1)
+
+            def mask(x: Tensor, pixels: int) -> Tensor:
+                scale = pixels // 2 if light else pixels
+                return F.interpolate(x, scale_factor=scale, mode="bilinear", antialias=False)[
+                    ..., : at[0], : at[1]
+                ]
+
+            at = [int(side) // 2 if light else int(side) for side in grown.shape[-2:]]
             parts = [
                 picture(found.relit.clamp_max(1)),
                 self.invariant(grown),
                 smaller(grown),
                 F.pixel_unshuffle(strength, 2) if light else strength,
+                mask(found.near, 4),
+                mask(found.dark, CELL),
                 smaller(by_night),
                 picture(by_day),
             ]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .evidence import FULL
+from .evidence import FULL, between
 
 # Evidence in units of noise from which on a place is shown as it is by night, relit, if nothing else is; and from
 # which on it is shown wholly.
@@ -82,12 +82,12 @@ class LayeredGenerator(nn.Module):
     """x_ref, and over it, where something is present, the night relit and what the generator draws.
 
     The generator gives a drawing and how sure it is that something is present (α), that the relit night shows it
-    better than its drawing (κ), and the error it expects. Where the evidence is strong and α is not, the relit night
-    is shown all the same: what is seen by night is never hidden.
+    better than its drawing (κ), and the error it expects. Where there is no evidence near, nothing is drawn. Where
+    the evidence is strong and α is not, the relit night is shown all the same: what is seen by night is never hidden.
 
     Args:
         generator: gives ``LAYER_CHANNELS`` channels. The first channels of its input are the relit night, the last
-            are x_ref, and before these are n_ref (three channels) and the evidence.
+            are x_ref; before these are the evidence, where there is any near, darkness, and n_ref (three channels).
         light: whether pictures take 12 channels there, as four pixels, and the evidence four.
     """
 
@@ -107,26 +107,24 @@ class LayeredGenerator(nn.Module):
         before = self.generator.before_tanh(seen)  # type: ignore[operator]
         made = before.tanh() * 0.5 + 0.5
         drawn, alpha, kappa, error = made[:, :3], made[:, 3:4], made[:, 4:5], made[:, 5:6]
-        relit, reference, evidence = self._given(seen)
-        shown = _between(evidence, SHOWN, SURELY_SHOWN)
+        relit, reference, evidence, near, dark = self._given(seen)
+        alpha = alpha * near
+        shown = between(evidence, SHOWN, SURELY_SHOWN)
         present = alpha + (1 - alpha) * shown
         relit_share = alpha * kappa + (1 - alpha) * shown
         day = reference + relit_share * (relit - reference) + alpha * (1 - kappa) * (drawn - reference)
-        doubt = _between(evidence, DOUBTED, SURELY_DOUBTED) * (1 - present)
+        doubt = torch.maximum(between(evidence, DOUBTED, SURELY_DOUBTED), dark) * (1 - present)
         unclear = error + (1 - error) * doubt
         trust = (1 - unclear) * present, (1 - unclear) * (1 - present), unclear
         return Layers(day, drawn, 2 * before[:, 3:4], torch.cat(trust, dim=1), error)
 
-    def _given(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The relit night and x_ref in [0, 1], and the evidence in units of noise."""
+    def _given(self, seen: Tensor) -> tuple[Tensor, ...]:
+        """The relit night and x_ref in [0, 1], the evidence in units of noise, whether any is near, and darkness."""
         if self.light:
             relit, reference = F.pixel_shuffle(seen[:, :12], 2), F.pixel_shuffle(seen[:, -12:], 2)
-            evidence = F.pixel_shuffle(seen[:, -19:-15], 2)
+            evidence = F.pixel_shuffle(seen[:, -21:-17], 2)
+            masks = F.interpolate(seen[:, -17:-15], scale_factor=2, mode="bilinear")
         else:
-            relit, reference, evidence = seen[:, :3], seen[:, -3:], seen[:, -7:-6]
-        return (relit * 0.5 + 0.5).clamp(0, 1), reference * 0.5 + 0.5, evidence * FULL
-
-
-def _between(x: Tensor, low: float, high: float) -> Tensor:
-    """0 up to ``low``, 1 from ``high`` on."""
-    return ((x - low) / (high - low)).clamp(0, 1)
+            relit, reference, evidence, masks = seen[:, :3], seen[:, -3:], seen[:, -9:-8], seen[:, -8:-6]
+        known = (relit * 0.5 + 0.5).clamp(0, 1), reference * 0.5 + 0.5, evidence * FULL
+        return *known, masks[:, :1], masks[:, 1:]

@@ -138,7 +138,9 @@ def things(night: Image, n_ref: Image) -> NDArray[np.bool_]:
     edges = np.abs(fine[0] - fine[1]) / estimate_noise(night, n_ref).at(luma(n_ref))
     marked = (cv2.GaussianBlur(edges, (0, 0), 1.0) > STRUCTURE).astype(np.uint8)
     side = 2 * max(2, round(REACH * night.shape[0])) + 1
-    near = cv2.morphologyEx(marked, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    near = cv2.morphologyEx(
+        marked, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    )
     near = cv2.dilate(near, np.ones((3, 3), np.uint8))
     return np.asarray(found & (near > 0))
 

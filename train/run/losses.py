@@ -12,8 +12,8 @@ from ..objectives.vgg import Vgg16Features
 NOISE = 0.06
 # Weight of the mask's cross-entropy relative to the L1 of what is drawn.
 MASK = 0.3
-# Evidence in units of noise that is surely something, and that is the least to be seen.
-STRONG, FAINT = 6.0, 2.0
+# Evidence in units of noise that is surely something.
+STRONG = 6.0
 
 
 class LossSum:
@@ -81,19 +81,9 @@ def strong(strength: Tensor) -> Tensor:
     return near > 0.5
 
 
-def evident(strength: Tensor, moving: Tensor) -> Tensor:
-    """Where something moves that can be seen by night, bool (N, 1, H, W).
-
-    What leaves no evidence within a few pixels, such as a dark car on a dark road, cannot be told from the empty
-    road. A model that had to show it would show things everywhere.
-
-    Args:
-        strength: of the evidence, (N, 1, H, W) in units of noise.
-        moving: where something moves, bool (N, 1, H, W).
-    """
-    cells = F.max_pool2d(F.avg_pool2d(strength, 3, stride=2, padding=1, count_include_pad=False), 7, 1, 3)
-    near = F.interpolate(cells, size=strength.shape[-2:], mode="nearest")
-    return moving & (near > FAINT)
+def near_evidence(near: Tensor, size: torch.Size) -> Tensor:
+    """Where anything may be drawn, bool (N, 1, H, W): ``near`` is that of ``Evidence``."""
+    return F.interpolate(near, size=size, mode="nearest") > 0
 
 
 def detail_l1(output: Tensor, wanted: Tensor, where: Tensor) -> Tensor:

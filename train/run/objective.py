@@ -147,12 +147,13 @@ class Objective:
             passed: of real nights, where things pass by day.
         """
         day, moving, stationary = known
-        evident = losses.evident(shown.strength, moving)
+        # What moves but leaves no evidence, such as a dark car on a dark road, cannot be told from the empty road.
+        near = losses.near_evidence(shown.near, moving.shape[-2:])
         at = [torch.zeros_like(moving[0]) if p is None else to_maps([p], self.device)[0] for p in passed]
         witnessed = losses.strong(shown.strength) & torch.stack(at) & ~moving
-        drawn = losses.drawing_l1(layers.drawn, day, evident)
-        absent = stationary & ~moving & ~witnessed
-        mask = losses.mask_cross_entropy(layers.present, evident | witnessed, absent)
+        drawn = losses.drawing_l1(layers.drawn, day, moving & near)
+        absent = stationary & ~moving & ~witnessed & near
+        mask = losses.mask_cross_entropy(layers.present, (moving & near) | witnessed, absent)
         found.add_layers(drawn, mask, self.settings.layers)
         detail = losses.detail_l1(layers.day, shown.relit.clamp(0, 1), witnessed)
         found.add("evidence", detail, self.settings.evidence_weight)
@@ -166,7 +167,9 @@ class Objective:
         s = self.settings
         day = to_tensor([pair.day for pair in pairs], self.device)
         moving = to_maps([pair.foreground for pair in pairs], self.device)
-        heavy = moving if shown is None else losses.evident(shown.strength[: len(day)], moving)
+        heavy = moving
+        if shown is not None:
+            heavy = moving & losses.near_evidence(shown.near[: len(day)], moving.shape[-2:])
         found.add("paired", losses.paired_l1(output, day, heavy, s.foreground_weight), s.paired_weight)
         if s.detail_weight > 0:
             found.add("detail", losses.detail_l1(output, day, heavy), s.detail_weight)
