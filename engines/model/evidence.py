@@ -31,6 +31,8 @@ FULL = 10.0
 # Evidence in units of noise, in the mean over 4 × 4 pixels, from which on something may be drawn near by; and from
 # which on it may be drawn wholly.
 FAINT, CLEAR = 2.0, 3.5
+# What a difference counts for that may be one of light, to say where something may be drawn.
+PLAIN = 0.4
 # A place's brightness by night as a share of that by day: below the first nothing can be seen there, from the second
 # on it can.
 BLACK, LIT = 0.03, 0.1
@@ -63,12 +65,17 @@ def evidence(night: Tensor, day_background: Tensor, night_background: Tensor) ->
         lit, by_day, usual = (_light(x) for x in (night, day_background, night_background))
         gain = ((by_day + DARK) / (usual + DARK)).clamp_max(MOST_GAIN)
         relit = night * _enlarged(gain, size)
-        luma, usual_luma = _luma(night), _luma(night_background)
-        change = _enlarged((_luma(lit) + DARK) / (_luma(usual) + DARK), size)
-        difference = torch.minimum((luma - usual_luma).abs(), (luma - usual_luma * change).abs())
-        difference = F.avg_pool2d(difference, 3, stride=1, padding=1, count_include_pad=False)
-        strength = difference / _noise(difference, usual_luma)
-        cells = F.avg_pool2d(strength, 4)
+        change = _enlarged((lit + DARK) / (usual + DARK), size)
+        plain = (night - night_background).abs()
+        other_light = (night - night_background * change).abs()
+        difference, plain = (
+            F.avg_pool2d(x.amax(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
+            for x in (torch.minimum(plain, other_light), plain)
+        )
+        noise = _noise(difference, _luma(night_background))
+        strength = difference / noise
+        # The inside of a large, plain thing is like another light, so that a plain difference counts as well.
+        cells = torch.maximum(F.avg_pool2d(strength, 4), PLAIN * F.avg_pool2d(plain / noise, 4))
         cells = F.max_pool2d(F.max_pool2d(cells, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
         light = _luma(usual) / (_luma(by_day) + DARK)
         return Evidence(relit, strength, between(cells, FAINT, CLEAR), 1 - between(light, BLACK, LIT))
