@@ -35,14 +35,15 @@ from benchmarks.general import GENERAL, cameras, clips
 from benchmarks.study.run import hardware
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
-from nightday.engines.model.generator import LIGHT, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import LIGHT
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import TEST_NIGHT
 from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, Scene, read_frames, temporal_median, write_picture
 from nightday.train.run.settings import TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
-from nightday.train.run.validation import translate
+from nightday.train.run.translation import translate
 from nightday.train.scores.baselines import TFL_LABELS, clahe, gamma, gamma_to
 from nightday.train.scores.detection_scores import Detector, false_positives, read_boxes, score_detections
 from nightday.train.scores.scorer import keep_mask, psnr

@@ -44,7 +44,8 @@ from nightday.engines.cache import machine
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import COMPACT, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import COMPACT
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram

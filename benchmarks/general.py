@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.study.scenes import scaled
-from nightday.engines.model.generator import LIGHT
+from nightday.engines.model.settings import LIGHT
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.run.settings import default_settings
 from nightday.train.run.trainer import Trainer

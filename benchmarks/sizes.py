@@ -32,7 +32,7 @@ from nightday.engines import load_engine
 from nightday.engines.backends.openvino.engine import precisions
 from nightday.engines.choices import Precision
 from nightday.engines.model.checkpoint import load_checkpoint
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.scene import Scene
 from nightday.train.run.settings import default_settings
 from nightday.train.run.trainer import Trainer

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 
 from nightday.engines.detection.detector import read_model
 from nightday.engines.model.checkpoint import read_checkpoint
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER
 
 from . import processes
 from .arguments import PROGRAM, Arguments

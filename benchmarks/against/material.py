@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import COMPACT, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack
+from nightday.engines.model.settings import COMPACT
 from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parents[1]

@@ -25,8 +25,9 @@ from nightday.engines.backends.tensorrt.export import WholeGraph
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.errors import EngineError
 from nightday.engines.model.checkpoint import load_checkpoint
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import frames_of_checkpoint
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = GeneratorSettings(blocks=1, width=4)

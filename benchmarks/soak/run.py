@@ -14,7 +14,8 @@ import torch
 
 from nightday.engines import Engine, load_engine
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.serving.setup import Setup

@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 import torch
 
 from benchmarks.study.rivals import RIVALS
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.evidence import relit_paste
 from nightday.train.footage.scene import Image, Scene, temporal_median
 from nightday.train.run.settings import LAYERS, TrainSettings, default_settings

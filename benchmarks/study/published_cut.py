@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.study.rivals import Cut
 from nightday.engines.model.blocks import ResidualBlock
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 
 
 class BlurDown(nn.Module):

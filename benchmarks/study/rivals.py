@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nightday.engines.model.generator import GeneratorSettings, NightToDay, ResnetGenerator
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.networks import ResnetGenerator
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.augment import Augmenter
 from nightday.train.footage.scene import Image, Scene
 from nightday.train.objectives.dico_losses import adversarial_loss, discriminator_loss

@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .generator import GeneratorSettings, NightToDay
+from .generator import NightToDay
+from .settings import GeneratorSettings
 
 FORMAT = "nightday-checkpoint"
 VERSION = 1
 
 # The key of the qualification frames in a file.
 FRAMES_KEY = "golden"
+
+# The key of their backgrounds.
+BACKGROUNDS_KEY = "qualification_backgrounds"
 
 
 def save_checkpoint(
@@ -28,6 +32,7 @@ def save_checkpoint(
     *,
     training: dict[str, Any] | None = None,
     qualification_frames: Sequence[Tensor] = (),
+    qualification_backgrounds: Sequence[tuple[Tensor, Tensor]] = (),
 ) -> None:
     """Write ``model`` with its settings to ``path``, atomically, as contiguous float32 CPU tensors.
 
@@ -36,11 +41,19 @@ def save_checkpoint(
         model: any device.
         training: what the model card says of its training: plain numbers, strings, lists and dicts.
         qualification_frames: night frames of the camera, made by ``pack``, on which engines are qualified.
+        qualification_backgrounds: of a model that takes backgrounds, made by ``pack_with_backgrounds``: by day and by
+            night, of each frame, or one pair for all.
+
+    Raises:
+        ValueError: there is neither one pair nor one for each frame.
     """
+    if len(qualification_backgrounds) not in (0, 1, len(qualification_frames)):
+        pairs, frames = len(qualification_backgrounds), len(qualification_frames)
+        raise ValueError(f"{pairs} pairs of qualification backgrounds for {frames} qualification frames")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "settings": asdict(model.settings),
@@ -48,6 +61,8 @@ def save_checkpoint(
         "training": training or {},
         FRAMES_KEY: list(qualification_frames),
     }
+    if qualification_backgrounds:
+        content[BACKGROUNDS_KEY] = [list(pair) for pair in qualification_backgrounds]
     part = path.with_name(path.name + ".part")
     torch.save(content, part)
     os.replace(part, path)
@@ -100,7 +115,9 @@ def model_of(content: dict[str, Any], path: str | Path) -> NightToDay:
 
 def model_digest(model: NightToDay) -> str:
     """sha256 of a model's settings and weights, which decide what it draws. They may lie on any device."""
-    digest = hashlib.sha256(repr(model.settings).encode())
+    # Settings that came later are left out where they are off, so that engines of older models are found.
+    settings = repr(model.settings).replace(", backgrounds=False", "")
+    digest = hashlib.sha256(settings.encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

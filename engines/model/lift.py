@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .evidence import GREY
 from .generator import NightToDay, from_bytes, to_bytes
 
 # Pictures whose shorter side has at most so many pixels are translated as they are.
@@ -44,9 +45,6 @@ NOISE_REACH = 7
 # Undoes, to first order, the blur of shrinking by means and enlarging bilinearly.
 SHARPEN = 0.375
 
-# Weights of red, green and blue in luma.
-GREY = (0.299, 0.587, 0.114)
-
 
 class Lifted(nn.Module):
     """A model that translates at ``size`` and gives pictures of the size that it is given.
@@ -69,17 +67,37 @@ class Lifted(nn.Module):
 
     grey: Tensor
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) RGB → uint8 (N, H, W, 3) RGB."""
-        return to_bytes(self.translate(from_bytes(frames)))
+    def forward(
+        self, frames: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """As ``NightToDay.forward``. Backgrounds may have the frames' size or ``size``; trust has ``size``."""
+        if day_background is None or night_background is None:
+            return to_bytes(self.translate(from_bytes(frames)))
+        backgrounds = (self.small(from_bytes(picture)) for picture in (day_background, night_background))
+        day, trust = self.translate_with_trust(from_bytes(frames), *backgrounds)
+        assert trust is not None
+        return to_bytes(day), to_bytes(trust)
 
-    def translate(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
+    def translate(
+        self, rgb: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
+    ) -> Tensor:
         """Float (N, 3, H, W) RGB in [0, 1] → the same shape; may leave the range a little, which ``to_bytes`` clips.
 
-        ``reference``: x_ref at ``size``, see ``NightToDay.see``.
+        The backgrounds are those of ``NightToDay.see`` at ``size``.
         """
+        return self.translate_with_trust(rgb, day_background, night_background)[0]
+
+    def translate_with_trust(
+        self, rgb: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As ``translate``, and trust at ``size`` where the model has ``backgrounds``."""
         small, cells = self.shrink(rgb)
-        return self.lift(rgb, cells, self.model.translate(small, reference))
+        day, trust = self.model.translate_with_trust(small, day_background, night_background)
+        return self.lift(rgb, cells, day), trust
+
+    def small(self, background: Tensor) -> Tensor:
+        """A background, float (N, 3, H, W) in [0, 1], at ``size``; itself where it has that size."""
+        return background if background.shape[-2:] == self.size else self.shrink(background)[0]
 
     def shrink(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """What is translated, and what the lift needs to know of the night.

@@ -16,7 +16,8 @@ from benchmarks.day_one.answers import methods, translated
 from benchmarks.day_one.cameras import Camera, burned_in, read_yolo
 from benchmarks.day_one.scores import labelled_row, sheet, summary
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.scores.shown import IDENTICAL
 
 

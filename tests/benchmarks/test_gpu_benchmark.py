@@ -21,7 +21,8 @@ from benchmarks.gpu.cameras import Nv12, Synthetic, most_cameras, serve, to_rgb
 from benchmarks.gpu.parts import PARTS, Part
 from benchmarks.gpu.runners import KINDS, Machine, products, seconds_each
 from nightday.engines.backends.tensorrt import engine as tensorrt
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 
 CPU = Machine(torch.device("cpu"), smoke=True)
 

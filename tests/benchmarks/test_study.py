@@ -19,7 +19,7 @@ from benchmarks.study.rivals import RIVALS, Cut, CycleGan
 from benchmarks.study.run import pending, picture_paths, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load, load_stills
 from benchmarks.study.table import Run, read_runs, write_run
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture
 from nightday.train.scores.image_distances import FeatureMap
 from nightday.train.scores.scorer import HeldOut, Scorer

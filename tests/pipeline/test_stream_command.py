@@ -24,8 +24,9 @@ import torch
 import yaml
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack, synthetic_nights
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.engines.selection.load import CandidateEngines
 from nightday.pipeline import cli
 from nightday.pipeline.cli import main

@@ -16,8 +16,9 @@ from nightday.engines import EngineError
 from nightday.engines.backends.base import EngineInfo, EngineSpec
 from nightday.engines.backends.eager import EagerEngine
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import pack
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.engines.selection import load, qualify
 
 Frames = NDArray[np.uint8]

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train import processes
 from nightday.train.cli import main
 from nightday.train.footage.scene import Scene, read_frames, temporal_median, write_picture

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from nightday.engines.backends.tensorrt import int8
-from nightday.engines.model.generator import COMPACT, LIGHT, PAPER, GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.lift import NOT_LIFTED
 from nightday.engines.model.qualification_frames import synthetic_nights
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 
 MAX_BATCH = 8
 PRECISIONS = ("fp32", "fp16", "int8")

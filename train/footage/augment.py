@@ -117,25 +117,59 @@ class Augmenter:
 
 
 def relit(rng: np.random.Generator, day: Image, most: float) -> Image:
-    """A day in another light: brighter in some places and darker in others, with soft or hard borders.
+    """A day in another light, see ``light_field``: uint8 RGB (H, W, 3)."""
+    return lit_by(day, light_field(rng, day.shape[:2], most))
+
+
+def light_field(rng: np.random.Generator, shape: tuple[int, int], most: float) -> NDArray[np.float32]:
+    """A light that is brighter in some places and darker in others, with soft or hard borders.
 
     Args:
-        day: uint8 RGB (H, W, 3).
+        rng: source of it.
+        shape: (H, W).
         most: the largest change of the light, in powers of two of linear light.
+
+    Returns:
+        Factors of linear light, float32 (H, W).
     """
-    height, width = day.shape[:2]
+    height, width = shape
     nodes = rng.normal(size=rng.integers(*GRID, size=2)).astype(np.float32)
     field = cv2.resize(nodes, (width, height), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.5:
         field = np.tanh(4 * field)  # the edge of a shadow
     stops = np.float32(rng.uniform(0, most)) * np.clip(field, -1, 1)
-    lit = srgb_to_linear(day) * np.exp2(stops)[..., None]
-    return linear_to_srgb8(lit)
+    return np.asarray(np.exp2(stops), np.float32)
+
+
+def lit_by(day: Image, field: NDArray[np.float32]) -> Image:
+    """A picture, uint8 RGB (H, W, 3), in that light."""
+    return linear_to_srgb8(srgb_to_linear(day) * field[..., None])
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What ``insert_into_night`` made.
+
+    Attributes:
+        night, day: with what was inserted, uint8 RGB (H, W, 3).
+        visible: where it can be seen, bool (H, W).
+        night_background: n_ref with the lamps that came too; None where it was not given.
+    """
+
+    night: Image
+    day: Image
+    visible: NDArray[np.bool_]
+    night_background: Image | None
 
 
 def insert_into_night(
-    rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
-) -> tuple[Image, Image, NDArray[np.bool_]]:
+    rng: np.random.Generator,
+    night: Image,
+    background: Image,
+    day: Image,
+    mask: NDArray[np.bool_],
+    night_background: Image | None = None,
+) -> Inserted:
     """A real night and its day with things inserted that were seen at another time by day.
 
     The light that falls on a place is the ratio of what the night and the day show there: I = L R, intensity is light
@@ -149,9 +183,7 @@ def insert_into_night(
         background: its day, x_ref.
         day: a picture by day that has the thing.
         mask: where the thing is, bool (H, W).
-
-    Returns:
-        The night and the day with it, and where it can be seen.
+        night_background: n_ref, if it is wanted too; lamps that come with the thing stand there all night.
     """
     intensity, reflectance = (
         cv2.GaussianBlur(srgb_to_linear(picture), (0, 0), LIGHT_BLUR) for picture in (night, background)
@@ -161,14 +193,17 @@ def insert_into_night(
     lights = replace(drawn, ambient=0.0, photons=NO_NOISE, read_noise=0.0, jpeg_quality=0)
     simulate = NightSimulator(lights, mask.shape, rng)
     soft, own = _soft(mask), srgb_to_linear(night)
-    without = own + srgb_to_linear(simulate(background))
+    lamps = srgb_to_linear(simulate(background))
+    without = own + lamps
     more = srgb_to_linear(simulate(_mixed(day, background, soft), mask))
     lit = own * (1 - soft) + srgb_to_linear(day) * light * soft + more
     noise = rng.normal(0, drawn.read_noise, day.shape).astype(np.float32) * soft
     bare, clean, noisy = (linear_to_srgb8(picture) for picture in (without, lit, lit + noise))
     apart = cv2.absdiff(clean, bare).max(axis=2).astype(np.float32)
     visible = mask & (cv2.GaussianBlur(apart, (0, 0), VISIBLE_BLUR) > VISIBLE)
-    return noisy, _mixed(day, background, _soft(visible)), visible
+    if night_background is not None:
+        night_background = linear_to_srgb8(srgb_to_linear(night_background) + lamps)
+    return Inserted(noisy, _mixed(day, background, _soft(visible)), visible, night_background)
 
 
 def _soft(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

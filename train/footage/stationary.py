@@ -43,8 +43,7 @@ def stationary_masks(scene: Scene) -> list[NDArray[np.bool_]]:
     shown, so these places count as background.
     """
     empty = temporal_median(scene.night)
-    days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
-    passed = np.mean([foreground_mask(day, scene.background) for day in days], axis=0)
+    passed = _share_passed(scene)
     busy = passed > max(BUSY, 2 * float(np.median(passed)))
     doubtful = busy & (same_edges(scene.background, empty) < BACKGROUND_EDGES)
     near = np.ones((9, 9), np.uint8)
@@ -59,6 +58,19 @@ def stationary_masks(scene: Scene) -> list[NDArray[np.bool_]]:
         (cv2.dilate((moved(night) | doubtful).astype(np.uint8), near) == 0) | (bright & lamps)
         for night, bright in zip(scene.night, blind, strict=True)
     ]
+
+
+def passed_by_day(scene: Scene) -> NDArray[np.bool_]:
+    """Where things pass by day, and a little around it, bool (H, W)."""
+    share = _share_passed(scene)
+    often = share > max(0.02, 2 * float(np.median(share)))
+    return np.asarray(cv2.dilate(often.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
+
+
+def _share_passed(scene: Scene) -> NDArray[np.float64]:
+    """The share of the days with something at a place, (H, W)."""
+    days = [scene.day[i] for i in np.linspace(0, len(scene.day) - 1, min(50, len(scene.day))).astype(int)]
+    return np.asarray(np.mean([foreground_mask(day, scene.background) for day in days], axis=0))
 
 
 def _blind(night: Image) -> NDArray[np.bool_]:

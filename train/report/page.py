@@ -28,7 +28,7 @@ from ..footage.foreground import foreground_mask
 from ..footage.scene import Image
 from ..run.step_log import read_log
 from ..run.trainer import Trainer
-from ..run.validation import Validator, translate
+from ..run.validation import Validator
 from ..scores.baselines import Score, baseline_scores, score
 from .charts import charts, number
 from .pictures import Picture, picture
@@ -77,7 +77,7 @@ def write_report(
     """
     folder, background = trainer.folder, trainer.scene.background
     model, file, step = _model(trainer, validator)
-    outputs, real = translate(model, validator.nights), translate(model, validator.real)
+    outputs, real = validator.translate_nights(model), validator.translate_real(model)
     scores = [
         *baseline_scores(validator.nights, validator.days, background),
         score(f"this model ({file}, step {step})", outputs, validator.days, background),

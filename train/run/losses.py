@@ -12,6 +12,8 @@ from ..objectives.vgg import Vgg16Features
 NOISE = 0.06
 # Weight of the mask's cross-entropy relative to the L1 of what is drawn.
 MASK = 0.3
+# Evidence in units of noise that is surely something.
+STRONG = 6.0
 
 
 class LossSum:
@@ -71,6 +73,31 @@ def mask_cross_entropy(logit: Tensor, moving: Tensor, stationary: Tensor) -> Ten
     """
     each = F.binary_cross_entropy_with_logits(logit.float(), moving.float(), reduction="none")
     return _mean_where(moving | stationary, each)
+
+
+def strong(strength: Tensor) -> Tensor:
+    """Where the evidence is strong, and more than a speck: (N, 1, H, W) in units of noise → bool."""
+    near = F.avg_pool2d((strength > STRONG).float(), 5, stride=1, padding=2)
+    return near > 0.5
+
+
+def near_evidence(near: Tensor, size: torch.Size) -> Tensor:
+    """Where anything may be drawn, bool (N, 1, H, W): ``near`` is that of ``Evidence``."""
+    return F.interpolate(near, size=size, mode="nearest") > 0
+
+
+def detail_l1(output: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
+    """Mean difference of detail, without what a blur keeps, where bool (N, 1, H, W) is set; 0 where it is nowhere."""
+
+    difference = output - wanted
+    detail = difference - F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False)
+    return _mean_where(where, detail.abs())
+
+
+def error_square(expected: Tensor, output: Tensor, day: Tensor, where: Tensor, *, most: float) -> Tensor:
+    """Mean square of what an expected error, (N, 1, H, W) as a share of ``most``, is off by."""
+    error = ((output.detach() - day).abs().mean(1, keepdim=True) / most).clamp_max(1)
+    return _mean_where(where, (expected - error).square())
 
 
 def with_noise(nights: Tensor) -> Tensor:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..footage.augment import Augmenter, Crop, insert_into_night, relit
+from ..footage import night_background
+from ..footage.augment import Augmenter, Crop, insert_into_night, light_field, lit_by
 from ..footage.night_conditions import random_conditions
 from ..footage.night_simulator import NightSimulator
 from ..footage.scene import Image, Scene, SceneError
-from ..footage.stationary import stationary_masks
+from ..footage.stationary import passed_by_day, stationary_masks
 from .settings import MIN_CROP, TrainSettings
 
 
@@ -25,12 +26,14 @@ class Pair:
         night: the same moment as a night.
         foreground: bool (h, w), where something moves.
         reference: x_ref of the same crop.
+        night_reference: n_ref of it, where the generator sees one.
     """
 
     day: Image
     night: Image
     foreground: NDArray[np.bool_]
     reference: Image
+    night_reference: Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class RealNight:
-    """A crop of a real night, uint8 RGB (h, w, 3), x_ref of the same crop, and its target with ``still_weight``."""
+    """A crop of a real night.
+
+    Attributes:
+        night: uint8 RGB (h, w, 3), as the others.
+        reference: x_ref of the same crop.
+        night_reference: n_ref of it, where the generator sees one.
+        target: with ``still_weight``.
+        passed: where things pass by day, bool (h, w), with a target.
+    """
 
     night: Image
     reference: Image
+    night_reference: Image | None
     target: Target | None
+    passed: NDArray[np.bool_] | None
 
 
 class Sampler:
@@ -80,15 +93,13 @@ class Sampler:
                     f"{camera.name}: pictures are {own_width}×{own_height}; at least {MIN_CROP}×{MIN_CROP} is needed"
                 )
             height, width = min(height, own_height // 16 * 16), min(width, own_width // 16 * 16)
-        self.augment = Augmenter(scene, (height, width), flip=settings.flip)
-        self.others = [Augmenter(other, (height, width), flip=settings.flip) for other in others]
-        self.stationary: list[NDArray[np.bool_]] = []
-        if settings.still_weight > 0:
-            if not scene.night:
-                raise SceneError(
-                    f"{scene.name}: no night picture to learn its background from; give some in night/"
-                )
-            self.stationary = stationary_masks(scene)
+        self.cameras = [_Camera(each, settings, (height, width)) for each in (scene, *others)]
+        self.own, *self.others = self.cameras
+        self.with_nights = [camera for camera in self.cameras if camera.scene.night]
+        if settings.still_weight > 0 and not self.own.scene.night and not settings.backgrounds:
+            raise SceneError(
+                f"{scene.name}: no night picture to learn its background from; give some in night/"
+            )
 
     def pairs(self) -> list[Pair]:
         """The pairs of a step."""
@@ -96,50 +107,85 @@ class Sampler:
 
     def pair(self) -> Pair:
         """A day crop of this camera or another, and its simulated night."""
-        camera = self._camera()
-        crop = camera.crop(self.rng)
-        day, mask = camera.day(self.rng, crop)
-        lit = day if self.settings.shade == 0 else relit(self.rng, day, self.settings.shade)
-        night = NightSimulator(random_conditions(self.rng), mask.shape, self.rng)(lit, mask)
-        return Pair(day, night, mask, crop(camera.background))
+        camera, rng = self._camera(), self.rng
+        crop = camera.augment.crop(rng)
+        day, mask = camera.augment.day(rng, crop)
+        field = light_field(rng, mask.shape, self.settings.shade) if self.settings.shade > 0 else None
+
+        def lit(picture: Image) -> Image:
+            return picture if field is None else lit_by(picture, field)
+
+        conditions = random_conditions(rng)
+        night = NightSimulator(conditions, mask.shape, rng)(lit(day), mask)
+        reference, night_reference = crop(camera.scene.background), None
+        if self.settings.backgrounds:
+            ghost, passed = camera.augment.day(rng, crop)
+            night_reference = night_background.simulated(
+                rng, conditions, lit(reference), (lit(ghost), passed)
+            )
+        return Pair(day, night, mask, reference, night_reference)
 
     def real_nights(self) -> list[RealNight]:
         """The real nights of a step, with targets where ``still_weight`` asks for them."""
-        crops = [self.augment.crop(self.rng) for _ in range(self.settings.batch)]
-        picked = [int(self.rng.integers(len(self.scene.night))) for _ in crops]
-        return [self._real_night(crop, i) for crop, i in zip(crops, picked, strict=True)]
+        return [self._real_night() for _ in range(self.settings.batch)]
 
     def day_crops(self) -> list[Image]:
         """Days for the discriminator."""
         days = self.scene.day
         return [
-            self.augment.crop(self.rng)(days[self.rng.integers(len(days))])
+            self.own.augment.crop(self.rng)(days[self.rng.integers(len(days))])
             for _ in range(self.settings.batch)
         ]
 
-    def _camera(self) -> Augmenter:
+    def _camera(self) -> _Camera:
         if self.others and self.rng.random() < self.settings.others_share:
             return self.others[self.rng.integers(len(self.others))]
-        return self.augment
+        return self.own
 
-    def _real_night(self, crop: Crop, number: int) -> RealNight:
-        night, reference = crop(self.scene.night[number]), crop(self.scene.background)
-        if not self.stationary:
-            return RealNight(night, reference, None)
-        night, target = self.with_target(crop, night, number)
-        return RealNight(night, reference, target)
+    def _real_night(self) -> RealNight:
+        rng, camera = self.rng, self.own
+        if self.settings.backgrounds and (
+            not camera.scene.night or rng.random() < self.settings.others_share
+        ):
+            camera = self.with_nights[rng.integers(len(self.with_nights))]
+        crop = camera.augment.crop(rng)
+        number = int(rng.integers(len(camera.scene.night)))
+        night, reference = crop(camera.scene.night[number]), crop(camera.scene.background)
+        night_reference = None
+        if self.settings.backgrounds:
+            night_reference = night_background.of_others(rng, [crop(n) for n in camera.scene.night], number)
+        if not camera.stationary:
+            return RealNight(night, reference, night_reference, None, None)
+        return self.with_target(
+            camera, crop, RealNight(night, reference, night_reference, None, None), number
+        )
 
-    def with_target(self, crop: Crop, night: Image, number: int) -> tuple[Image, Target]:
-        """The crop of night ``number``, with moving things in half of all cases, and its target.
+    def with_target(self, camera: _Camera, crop: Crop, real: RealNight, number: int) -> RealNight:
+        """The crop ``real`` of the camera's night ``number`` with moving things in half of all cases, and its target.
 
         Without moving things the generator would learn that real nights, which it can tell from simulated ones, are
         always empty. They come from this camera's days or another's.
         """
-        day, weight = crop(self.scene.background), crop(self.stationary[number]).astype(np.float32)
-        if self.rng.random() < 0.5:
-            return night, Target(day, weight, np.zeros(weight.shape, bool))
-        camera = self._camera()
-        other, mask = camera.day(self.rng, crop if camera is self.augment else camera.crop(self.rng))
-        night, day, mask = insert_into_night(self.rng, night, day, other, mask)
-        weight = np.where(mask, 1 + self.settings.foreground_weight, weight).astype(np.float32)
-        return night, Target(day, weight, mask)
+        rng, passed = self.rng, crop(camera.passed)
+        day, weight = real.reference, crop(camera.stationary[number]).astype(np.float32)
+        if rng.random() < 0.5:
+            return replace(real, target=Target(day, weight, np.zeros(weight.shape, bool)), passed=passed)
+        source = self._camera()
+        other, mask = source.augment.day(rng, crop if source is camera else source.augment.crop(rng))
+        made = insert_into_night(rng, real.night, day, other, mask, real.night_reference)
+        weight = np.where(made.visible, 1 + self.settings.foreground_weight, weight).astype(np.float32)
+        target = Target(made.day, weight, made.visible)
+        return RealNight(made.night, real.reference, made.night_background, target, passed)
+
+
+class _Camera:
+    """A camera's crops, and what its nights and days say of each place."""
+
+    def __init__(self, scene: Scene, settings: TrainSettings, crop: tuple[int, int]) -> None:
+        self.scene = scene
+        self.augment = Augmenter(scene, crop, flip=settings.flip)
+        self.stationary: list[NDArray[np.bool_]] = []
+        self.passed = np.zeros(scene.background.shape[:2], bool)
+        if settings.still_weight > 0 and scene.night:
+            self.stationary = stationary_masks(scene)
+            self.passed = passed_by_day(scene)

@@ -14,10 +14,11 @@ from nightday.engines.model.generator import NightToDay
 from ..footage.foreground import foreground_mask
 from ..footage.night_conditions import random_conditions
 from ..footage.night_simulator import NightSimulator
-from ..footage.scene import Image, Scene, write_picture
+from ..footage.scene import Image, Scene, temporal_median, write_picture
 from ..objectives.elesim import elesim
 from .paper_terms import PaperTerms
 from .tensors import to_tensor
+from .translation import translate
 
 
 @torch.no_grad()
@@ -36,17 +37,16 @@ def write_sample(
     """
     rng = np.random.default_rng(seed)
     nights = [*scene.night[:1], *scene.night[1:][-1:]]
+    night_backgrounds = [temporal_median(scene.night)] * len(nights) if nights else []
     if simulated:
         for i in np.linspace(0, len(scene.day) - 1, 2).round().astype(int):
             day = scene.day[i]
             simulate = NightSimulator(random_conditions(rng), day.shape[:2], rng)
             nights.append(simulate(day, foreground_mask(day, scene.background)))
-    device = next(model.parameters()).device
+            night_backgrounds.append(simulate(scene.background))
     rows = []
-    for night in nights:
-        model.eval()
-        output = model(torch.from_numpy(night[None]).to(device))[0].cpu().numpy()
-        model.train()
+    outputs = translate(model, nights, scene.background, night_backgrounds)
+    for night, output in zip(nights, outputs, strict=True):
         mask = _background_mask(output, scene.background, terms)
         grey = cv2.resize(mask.astype(np.uint8) * 255, night.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         rows.append(np.hstack((night, output, scene.background, np.repeat(grey[..., None], 3, axis=2))))

@@ -14,7 +14,7 @@ from tyro.conf import arg
 from ..objectives.loss_settings import LossSettings, check_weight
 
 if TYPE_CHECKING:
-    from nightday.engines.model.generator import GeneratorSettings
+    from nightday.engines.model.settings import GeneratorSettings
 
 Recipe = Literal["paired", "blend", "dico", "paired+dico"]
 Device = Literal["cpu", "cuda"]
@@ -107,7 +107,7 @@ class TrainOptions:
 
 
 def _compact() -> GeneratorSettings:
-    from nightday.engines.model.generator import COMPACT
+    from nightday.engines.model.settings import COMPACT
 
     return COMPACT
 
@@ -121,6 +121,10 @@ class TrainSettings(TrainOptions):
         losses: weights and readings of the paper's terms.
         see_reference: give the generator x_ref as an input too; the model then holds that picture.
         blend: the generator draws a mask with which x_ref is blended in; needs ``see_reference``.
+        backgrounds: give the generator x_ref and n_ref as inputs beside each night, see ``LayeredGenerator``; the
+            model then serves any camera. Excludes ``see_reference``.
+        evidence_weight: weight of the detail of what real nights show and no truth is known of, where things pass.
+        detail_weight: weight of the detail of what moves in pairs.
         teacher: a checkpoint whose outputs on real nights are learned as well, or None.
         pairs: pairs per step where they differ from ``batch``; they cost less than unpaired crops.
         teacher_weight: weight of the L1 to the teacher's output.
@@ -146,6 +150,9 @@ class TrainSettings(TrainOptions):
     losses: LossSettings = field(default_factory=LossSettings)
     see_reference: bool = False
     blend: bool = False
+    backgrounds: bool = False
+    evidence_weight: float = 0.0
+    detail_weight: float = 0.0
     teacher: str | None = None
     pairs: int | None = None
     teacher_weight: float = 10.0
@@ -176,6 +183,8 @@ class TrainSettings(TrainOptions):
             raise ValueError(f"detector_weight={self.detector_weight}: needs a detector")
         if self.blend and not self.see_reference:
             raise ValueError("blend=True: needs see_reference=True, there is nothing to blend with")
+        if self.backgrounds and self.see_reference:
+            raise ValueError("backgrounds=True: goes without see_reference, x_ref is seen anyway")
         if self.layers_weight and not self._has_layers:
             raise ValueError(f"layers_weight={self.layers_weight}: needs blend=True and pairs")
         if any(side < MIN_CROP or side % 16 for side in self.crop):
@@ -185,14 +194,15 @@ class TrainSettings(TrainOptions):
 
     @property
     def _has_layers(self) -> bool:
-        return self.blend and self.recipe != "dico"
+        return (self.blend or self.backgrounds) and self.recipe != "dico"
 
     @property
     def layers(self) -> float:
         """``layers_weight``, or the default that None stands for."""
         if self.layers_weight is not None:
             return self.layers_weight
-        return LAYERS if self._has_layers and self.generator.kind == "resnet" else 0.0
+        wanted = self.backgrounds or self.generator.kind == "resnet"
+        return LAYERS if self._has_layers and wanted else 0.0
 
     @property
     def paired(self) -> bool:

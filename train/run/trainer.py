@@ -175,7 +175,9 @@ def first_model(scene: Scene, settings: TrainSettings) -> NightToDay:
     """
     height, width = scene.background.shape[:2]
     reference = (height, width) if settings.see_reference else None
-    generator = replace(settings.generator, reference=reference, blend=settings.blend)
+    generator = replace(
+        settings.generator, reference=reference, blend=settings.blend, backgrounds=settings.backgrounds
+    )
     if settings.start_from is None:
         model = NightToDay(generator)
     else:

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
@@ -39,6 +38,7 @@ from ..footage.night_simulator import NightSimulator
 from ..footage.scene import Image, Scene, spread, temporal_median
 from ..scores.baselines import score
 from ..scores.image_distances import background_std
+from .translation import translate
 
 # Seed of the conditions and of the noise; not one that a run is likely to have.
 SEED = 20_240_229
@@ -99,6 +99,10 @@ class Validator:
         masks = [foreground_mask(day, scene.background) for day in self.days]
         pairs = list(zip(self.days, masks, strict=True))
         self.nights = [simulators[i % NIGHTS](day, mask) for i, (day, mask) in enumerate(pairs)]
+        empty = [simulate(scene.background) for simulate in simulators]
+        self._night_backgrounds = [empty[i % NIGHTS] for i in range(len(pairs))]
+        self._empty = empty
+        self._real_background = temporal_median(scene.night) if scene.night else None
         self.repeats = [[simulate(*pairs[0]) for _ in range(FLICKER_REPEATS)] for simulate in simulators]
         self.path = folder / "validation.jsonl"
         self.history = [v for v in read_validations(self.path) if v.step <= step]
@@ -125,9 +129,9 @@ class Validator:
             step: of the training.
             training: what the checkpoint says about its training.
         """
-        outputs = translate(model, self.nights)
+        outputs = self.translate_nights(model)
         scored = score("model", outputs, self.days, self.scene.background)
-        now = Validation(step, scored.whole, scored.foreground, self.real_psnr(translate(model, self.real)))
+        now = Validation(step, scored.whole, scored.foreground, self.real_psnr(self.translate_real(model)))
         best = self.best
         self.history.append(now)
         if best is None or now.score > best.score:
@@ -138,15 +142,29 @@ class Validator:
             lines.write(_line(now))
         return now
 
+    def translate_nights(self, model: NightToDay) -> list[Image]:
+        """The model's outputs for ``nights``."""
+        return translate(model, self.nights, self.scene.background, self._night_backgrounds)
+
+    def translate_real(self, model: NightToDay) -> list[Image]:
+        """The model's outputs for ``real``."""
+        empty = self._real_background
+        return translate(
+            model, self.real, self.scene.background, [] if empty is None else [empty] * len(self.real)
+        )
+
     def flicker(self, model: NightToDay) -> float:
         """How much of the sensor's noise shows: standard deviation over time where nothing moves, in grey levels.
 
         Root mean square over the pixels; the median over the ``NIGHTS`` conditions.
         """
         everywhere = np.ones(self.scene.background.shape[:2], bool)
-        return float(
-            np.median([background_std(translate(model, nights), everywhere) for nights in self.repeats])
-        )
+        background = self.scene.background
+        outputs = [
+            translate(model, nights, background, [empty] * len(nights))
+            for nights, empty in zip(self.repeats, self._empty, strict=True)
+        ]
+        return float(np.median([background_std(each, everywhere) for each in outputs]))
 
     def outstanding_recall(self, outputs: Sequence[Image]) -> OutstandingRecall:
         """How much of what is outstanding in ``real`` shows in the outputs."""
@@ -189,17 +207,6 @@ def outstanding_recall(
         float(drawn[outstanding].mean()) if outstanding.any() else math.nan,
         float(drawn[~outstanding].mean()) if not outstanding.all() else math.nan,
     )
-
-
-@torch.no_grad()
-def translate(model: NightToDay, pictures: Sequence[Image]) -> list[Image]:
-    """The model's outputs for pictures, uint8 RGB (H, W, 3) each; its mode is left as it was."""
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    outputs = [model(torch.from_numpy(p[None]).to(device))[0].cpu().numpy() for p in pictures]
-    model.train(training)
-    return outputs
 
 
 def read_validations(path: Path) -> list[Validation]:

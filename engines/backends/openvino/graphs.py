@@ -17,8 +17,9 @@ from torch.jit._trace import TracerWarning
 
 from ...model.blocks import make_plain
 from ...model.color_invariant import ColorInvariant
-from ...model.generator import NightToDay, ResnetGenerator, from_bytes, to_bytes
+from ...model.generator import NightToDay, from_bytes, to_bytes
 from ...model.lift import Lifted, module_for
+from ...model.networks import ResnetGenerator
 
 # "rest" is the generator. The names are part of file names in users' caches.
 GraphName = Literal["front", "rest", "lift"]

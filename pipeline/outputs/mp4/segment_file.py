@@ -138,10 +138,11 @@ class SegmentFile:
     def _may_be_last(self) -> bool:
         """Whether the file may end with the last picture, and can afford to wait for the next one to tell.
 
-        What waits is lost in a SIGKILL, as is a fragment that is not complete. Together they stay below 2 s.
+        The next one may come after up to twice the longest time between two so far. What waits is lost in a SIGKILL,
+        as is a fragment that is not complete. Together they stay below 2 s.
         """
         slow = self._longest * self._first.time_base > FRAGMENT_SECONDS / 2
-        return self._count > 1 and not slow and self._last.pts + self._longest >= self._ends_at
+        return self._count > 1 and not slow and self._last.pts + 2 * self._longest >= self._ends_at
 
     @property
     def _mean(self) -> int:

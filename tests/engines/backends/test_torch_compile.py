@@ -11,7 +11,8 @@ import torch
 from nightday.engines import EngineError
 from nightday.engines.backends import torch_compile
 from nightday.engines.backends.torch_compile import CompileEngine
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from nightday.engines.backends.openvino import graphs
 from nightday.engines.backends.tensorrt import export
 from nightday.engines.cache.code_digest import code_digest, graph_digest
 from nightday.engines.model import blocks, color_invariant, generator, lift
-from nightday.engines.model.generator import COMPACT, LIGHT, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import COMPACT, LIGHT
 
 SOURCES = [
     Path(module.__file__ or "") for module in (blocks, color_invariant, generator, lift, graphs, export)

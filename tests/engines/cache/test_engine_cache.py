@@ -20,7 +20,8 @@ import pytest
 from nightday.engines.cache import engine_cache as module
 from nightday.engines.cache.code_digest import graph_digest
 from nightday.engines.cache.engine_cache import EngineCache, EngineKey
-from nightday.engines.model.generator import LIGHT, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import LIGHT
 
 KEY = EngineKey(
     checkpoint="c1",

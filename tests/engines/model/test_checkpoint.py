@@ -9,7 +9,8 @@ import torch
 
 from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 
 SETTINGS = GeneratorSettings(blocks=2, width=6, input="replace", norm="batch", invariant_radius=4)
 

@@ -8,17 +8,10 @@ import torch
 import torch.utils.flop_counter
 
 from nightday.engines.model.blocks import ResidualBlock, ResizeConv2d
-from nightday.engines.model.generator import (
-    COMPACT,
-    LIGHT,
-    PAPER,
-    BlendedGenerator,
-    GeneratorSettings,
-    InputMode,
-    NightToDay,
-    ResnetGenerator,
-    Upsample,
-)
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.layers import BlendedGenerator
+from nightday.engines.model.networks import LightGenerator, ResnetGenerator
+from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings, InputMode, Upsample
 
 TINY = GeneratorSettings(blocks=1, width=4)
 
@@ -75,6 +68,7 @@ def test_the_mask_blends_the_drawn_picture_with_the_background(base: GeneratorSe
     frames = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8)
     assert isinstance(model.generator, BlendedGenerator)
     inner = model.generator.generator
+    assert isinstance(inner, (ResnetGenerator, LightGenerator))
     out = inner.layers[-2] if isinstance(inner, ResnetGenerator) else inner.out[0]
     assert isinstance(out, torch.nn.Conv2d)
     assert out.bias is not None
@@ -96,11 +90,11 @@ def test_the_layers_make_up_the_picture(base: GeneratorSettings) -> None:
     model.reference.random_(0, 256)
     night = torch.rand(2, 3, 30, 50)
     with torch.inference_mode():
-        day, drawn, mask = model.translate_in_layers(night)
-        torch.testing.assert_close(day, model.translate(night))
-        alpha = torch.sigmoid(mask)
-        torch.testing.assert_close(day, alpha * drawn + (1 - alpha) * model.reference / 255)
-    with pytest.raises(TypeError, match="does not blend"):
+        layers = model.translate_in_layers(night)
+        torch.testing.assert_close(layers.day, model.translate(night))
+        alpha = torch.sigmoid(layers.present)
+        torch.testing.assert_close(layers.day, alpha * layers.drawn + (1 - alpha) * model.reference / 255)
+    with pytest.raises(TypeError, match="neither blends nor has backgrounds"):
         NightToDay(base).translate_in_layers(night)
 
 

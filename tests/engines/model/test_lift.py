@@ -15,9 +15,9 @@ from torch import Tensor
 
 from nightday.engines import EngineError, load_engine
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.evidence import GREY
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.lift import (
-    GREY,
     LAMP_RATIO,
     MAX_NOISE,
     MIN_VARIANCE,
@@ -26,6 +26,7 @@ from nightday.engines.model.lift import (
     Lifted,
     module_for,
 )
+from nightday.engines.model.settings import GeneratorSettings
 
 TINY = GeneratorSettings(kind="light", blocks=1, width=4, norm="batch")
 MODEL = Path(__file__).parents[3] / "weights" / "a1_barnet.pt"
@@ -40,8 +41,10 @@ class Known(NightToDay):
         super().__init__(TINY)
         self.draw = draw
 
-    def translate(self, rgb: Tensor, reference: Tensor | None = None) -> Tensor:
-        return self.draw(rgb)
+    def translate_with_trust(
+        self, rgb: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        return self.draw(rgb), None
 
 
 @pytest.fixture

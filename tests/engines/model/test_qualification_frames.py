@@ -11,15 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.errors import CheckpointError
-from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.qualification_frames import (
     MAX_BYTES,
+    MAX_BYTES_WITH_BACKGROUNDS,
+    backgrounds_of_content,
     frames_of_checkpoint,
     pack,
+    pack_with_backgrounds,
     read_frames,
+    synthetic_backgrounds,
     synthetic_nights,
 )
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import Scene, write_picture
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.trainer import Trainer
@@ -27,6 +32,7 @@ from nightday.train.run.validation import Validator
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
 TINY = GeneratorSettings(blocks=1, width=4, norm="batch")
+SEEING = GeneratorSettings(blocks=1, width=4, norm="batch", backgrounds=True)
 
 
 @pytest.fixture
@@ -85,6 +91,65 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     load_checkpoint(path)
     with pytest.raises(CheckpointError, match=r"m\.pt: its qualification frames are not PNG"):
         frames_of_checkpoint(path)
+
+
+def test_each_frame_comes_back_with_the_backgrounds_of_its_own_camera(
+    tmp_path: Path, noise: list[NDArray[np.uint8]]
+) -> None:
+    path = tmp_path / "m.pt"
+    pairs = [(255 - frame, frame // 2) for frame in noise]
+    for given in (pairs, pairs[:1]):  # one each, and one for all
+        frames, backgrounds = pack_with_backgrounds(noise, given)
+        save_checkpoint(
+            path, NightToDay(SEEING), qualification_frames=frames, qualification_backgrounds=backgrounds
+        )
+        again, found = frames_of_checkpoint(path), backgrounds_of_content(read_checkpoint(path), path)
+        assert len(again) == len(found) == 8
+        for frame, (by_day, by_night) in zip(again, found, strict=True):
+            own = frame if given is pairs else noise[0]
+            np.testing.assert_array_equal(by_day, 255 - own)
+            np.testing.assert_array_equal(by_night, own // 2)
+            assert not by_day.flags.writeable
+    large = [np.tile(frame, (17, 24, 1))[:1080] for frame in noise]
+    frames, backgrounds = pack_with_backgrounds(large, [(255 - frame, frame) for frame in large])
+    assert 4 <= len(frames) == len(backgrounds)
+    kept = [*frames, *(one for pair in backgrounds for one in pair)]
+    assert sum(map(len, kept)) <= MAX_BYTES_WITH_BACKGROUNDS
+    with pytest.raises(ValueError, match="frame 0 is"):
+        pack_with_backgrounds(noise, [(noise[0][:32], noise[0])])
+    with pytest.raises(ValueError, match="2 pairs"):
+        pack_with_backgrounds(noise, pairs[:2])
+
+
+def test_a_model_that_takes_backgrounds_and_has_none_sees_a_synthetic_scene(
+    tmp_path: Path, noise: list[NDArray[np.uint8]]
+) -> None:
+    path = tmp_path / "m.pt"
+    save_checkpoint(path, NightToDay(SEEING), qualification_frames=pack(noise))
+    frames, pairs = frames_of_checkpoint(path), backgrounds_of_content(read_checkpoint(path), path)
+    day, night = synthetic_backgrounds((288, 352))
+    assert day.mean() > 100 > night.mean()
+    for frame, made, pair in zip(frames, synthetic_nights((288, 352)), pairs, strict=True):
+        np.testing.assert_array_equal(frame, made)
+        np.testing.assert_array_equal(pair, (day, night))
+        moving = np.abs(frame.astype(int) - night).max(axis=2) > 60
+        assert 0.0005 < moving.mean() < 0.05  # it is the same street, on which a few things move
+    save_checkpoint(path, NightToDay(TINY))
+    assert backgrounds_of_content(read_checkpoint(path), path) == []
+
+
+def test_backgrounds_that_do_not_fit_are_named(tmp_path: Path, noise: list[NDArray[np.uint8]]) -> None:
+    path, frames = tmp_path / "m.pt", pack(noise[:2])
+    small, model = pack([noise[0][:32]])[0], NightToDay(SEEING)
+    junk = torch.zeros(99, dtype=torch.uint8)
+    for pair, words in (((small, small), "do not fit"), ((junk, junk), "not pairs of PNG")):
+        save_checkpoint(path, model, qualification_frames=frames, qualification_backgrounds=[pair])
+        with pytest.raises(CheckpointError, match=rf"m\.pt: its qualification backgrounds .*{words}|{words}"):
+            backgrounds_of_content(read_checkpoint(path), path)
+    with pytest.raises(ValueError, match="3 pairs of qualification backgrounds for 2"):
+        save_checkpoint(
+            path, model, qualification_frames=frames, qualification_backgrounds=[(small, small)] * 3
+        )
 
 
 def test_training_stores_the_scene_s_nights(tmp_path: Path, noise: list[NDArray[np.uint8]]) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.cli import checkpoint_fault
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.load import LoadedConfig, load_config

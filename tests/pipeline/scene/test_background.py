@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.png import save_png
 from nightday.pipeline.scene import background as background_module

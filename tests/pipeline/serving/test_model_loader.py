@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.load import load_config
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.setup import Setup

@@ -15,7 +15,8 @@ import torch
 import yaml
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.load import load_config
 from nightday.pipeline.config.schema import EngineConfig
 from nightday.pipeline.serving import model_loader, prebuild

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from nightday.engines.backends.base import Engine as EngineProtocol
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.cli import checkpoint_fault, main
 from nightday.pipeline.config.load import LoadedConfig, load_config
 from nightday.pipeline.config.schema import CameraConfig, Config

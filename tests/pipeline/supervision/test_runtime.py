@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture

@@ -17,7 +17,8 @@ import torch
 import yaml
 
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.supervision.systemd import Notifier
 from tests.support.clips import make_clip
 from tests.support.media_helpers import ffmpeg_complaints

@@ -14,7 +14,7 @@ import torch
 from nightday.engines.detection.detector import read_model
 from nightday.engines.detection.quiet_ultralytics import import_ultralytics
 from nightday.engines.errors import DetectorError
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.objectives.detector_features import DetectorFeatures
 from nightday.train.run.settings import TrainSettings

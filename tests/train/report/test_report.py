@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.report.page import write_report
 from nightday.train.report.verdict import FLICKER, MARGIN, REAL_GAIN, REAL_LEAST, STEEP, Measured, assess

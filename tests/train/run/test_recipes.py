@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from nightday.engines.errors import CheckpointError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
-from nightday.train.footage.augment import Augmenter, insert_into_night, relit
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
+from nightday.train.footage.augment import Augmenter, Inserted, insert_into_night, relit
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.linear_light import linear_to_srgb8, srgb_to_linear
 from nightday.train.footage.night_conditions import TEST_NIGHT, NightConditions
@@ -31,12 +32,12 @@ from nightday.train.footage.scene import (
 )
 from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.run.losses import with_noise
-from nightday.train.run.sampler import Pair
+from nightday.train.run.sampler import Pair, RealNight
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.tensors import to_tensor
 from nightday.train.run.trainer import Trainer
-from nightday.train.run.validation import translate
+from nightday.train.run.translation import translate
 from nightday.train.scores.baselines import TFL_LABELS, score
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
@@ -144,7 +145,7 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
     for place in (queue, sunny):
         days[1][place] = 255 - days[1][place]
     trainer = Trainer(replace(scene, night=nights, day=days), settings, tmp_path)
-    for i, still in enumerate(trainer.sampler.stationary):
+    for i, still in enumerate(trainer.sampler.own.stationary):
         moving = np.zeros(still.shape, bool)
         moving[40:70, 20 + 40 * i : 50 + 40 * i] = i < 3
         assert not still[moving].any()
@@ -160,7 +161,9 @@ def test_what_stands_still_by_night_becomes_the_background(scene: Scene, tmp_pat
             (trainer.model.translate(to_tensor([night], trainer.device)) - wanted).abs()[0]
             for night in nights
         ]
-        return float(np.mean([d[:, s].mean() for d, s in zip(off, trainer.sampler.stationary, strict=True)]))
+        return float(
+            np.mean([d[:, s].mean() for d, s in zip(off, trainer.sampler.own.stationary, strict=True)])
+        )
 
     before = distance()
     terms = [trainer.run_step()["still"] for _ in range(200)]
@@ -191,12 +194,12 @@ def test_lamps_of_some_nights_and_what_blinds_leave_them_still_and_a_bus_and_hea
     )
     pooled = foreground_mask(lit, dark, threshold=20)
     assert pooled.mean() > 0.1
-    assert trainer.sampler.stationary[7][pooled].mean() > 0.8
-    assert not trainer.sampler.stationary[8][30:80, 30:110].any()
-    assert not trainer.sampler.stationary[9][48:53, 54:67].any()
-    assert trainer.sampler.stationary[10][43:58, 53:68].all()
+    assert trainer.sampler.own.stationary[7][pooled].mean() > 0.8
+    assert not trainer.sampler.own.stationary[8][30:80, 30:110].any()
+    assert not trainer.sampler.own.stationary[9][48:53, 54:67].any()
+    assert trainer.sampler.own.stationary[10][43:58, 53:68].all()
     rarely = replace(scene, night=[dark] * 20 + [blinded])
-    assert not Trainer(rarely, settings, tmp_path).sampler.stationary[20][43:58, 53:68].any()
+    assert not Trainer(rarely, settings, tmp_path).sampler.own.stationary[20][43:58, 53:68].any()
 
 
 @pytest.mark.parametrize("kind", ["resnet", "light"])
@@ -236,7 +239,7 @@ def test_a_mask_that_shows_nothing_learns_to_only_by_itself(
             to_tensor(some, trainer.device)
             for some in zip(*((p.night, p.reference) for p in pairs), strict=True)
         )
-        alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen)[2])[:, 0].numpy()
+        alpha = torch.sigmoid(trainer.model.translate_in_layers(nights, seen).present)[:, 0].numpy()
     moving = np.stack([pair.foreground for pair in pairs])
     print(f"α where something moves {alpha[moving].mean():.2f}, elsewhere {alpha[~moving].mean():.2f}")
     if weight:
@@ -253,10 +256,15 @@ def test_what_is_insert_into_nightto_a_real_night_is_told_whatever_it_weighs(
     given = [np.zeros(TINY.crop, bool)]  # where there is a thing, seen or not
 
     def noted(
-        rng: np.random.Generator, night: Image, background: Image, day: Image, mask: NDArray[np.bool_]
-    ) -> tuple[Image, Image, NDArray[np.bool_]]:
+        rng: np.random.Generator,
+        night: Image,
+        background: Image,
+        day: Image,
+        mask: NDArray[np.bool_],
+        own: None,
+    ) -> Inserted:
         given.append(mask)
-        return insert_into_night(rng, night, background, day, mask)
+        return insert_into_night(rng, night, background, day, mask, own)
 
     monkeypatch.setattr("nightday.train.run.sampler.insert_into_night", noted)
     settings = replace(
@@ -265,10 +273,13 @@ def test_what_is_insert_into_nightto_a_real_night_is_told_whatever_it_weighs(
     trainer = Trainer(scene, settings, tmp_path)
     found = 0
     for _ in range(40):
-        crop = trainer.sampler.augment.crop(trainer.sampler.rng)
+        crop = trainer.sampler.own.augment.crop(trainer.sampler.rng)
         before = crop(scene.night[0])
         given.append(np.zeros(TINY.crop, bool))
-        night, target = trainer.sampler.with_target(crop, before, 0)
+        bare = RealNight(before, crop(scene.background), None, None, None)
+        real = trainer.sampler.with_target(trainer.sampler.own, crop, bare, 0)
+        night, target = real.night, real.target
+        assert target is not None
         wanted, weight, moving = target.day, target.weight, target.inserted
         far = cv2.dilate(moving.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
         around = far & (cv2.dilate(given[-1].astype(np.uint8), np.ones((15, 15), np.uint8)) == 0)
@@ -294,14 +305,15 @@ def test_what_is_insert_into_nightto_a_night_is_lit_by_it() -> None:
     drawn = [insert_into_night(rng, night, background, day, mask) for _ in range(15)]
     inside = cv2.erode(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 1
     outside = cv2.dilate(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) == 0
-    for _, wanted, _ in drawn:
-        np.testing.assert_array_equal(wanted[inside], day[inside])
-        np.testing.assert_array_equal(wanted[outside], background[outside])
+    for each in drawn:
+        np.testing.assert_array_equal(each.day[inside], day[inside])
+        np.testing.assert_array_equal(each.day[outside], background[outside])
+    lit = [each.night for each in drawn]
     seen = np.min(
-        [np.median(srgb_to_linear(lit)[inside], axis=0) for lit, *_ in drawn], axis=0
+        [np.median(srgb_to_linear(each)[inside], axis=0) for each in lit], axis=0
     )  # lamps add to it
     np.testing.assert_allclose(seen, srgb_to_linear(day)[inside][0] * light, rtol=0.15, atol=0.01)
-    assert any((lit[inside].min(axis=1) > 250).any() or (lit[inside][:, 0] > 250).any() for lit, *_ in drawn)
+    assert any((each[inside].min(axis=1) > 250).any() or (each[inside][:, 0] > 250).any() for each in lit)
 
 
 def test_what_the_night_has_no_light_for_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +327,8 @@ def test_what_the_night_has_no_light_for_is_not_asked_for(monkeypatch: pytest.Mo
     day, mask = background.copy(), np.zeros((96, 128), bool)
     mask[20:76, 10:118] = True
     day[mask] = 20
-    _, wanted, visible = insert_into_night(np.random.default_rng(), night, background, day, mask)
+    made = insert_into_night(np.random.default_rng(), night, background, day, mask)
+    wanted, visible = made.day, made.visible
     lit, dark = np.s_[30:66, 85:110], np.s_[30:66, 20:45]
     assert visible[lit].all()
     assert not visible[dark].any()

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.arguments import parse
 from nightday.train.cli import main
 from nightday.train.footage.augment import Augmenter

@@ -13,14 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import read_checkpoint
-from nightday.engines.model.generator import GeneratorSettings
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.cli import main
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import Scene, load_scene, read_frames, temporal_median, write_picture
 from nightday.train.run import validation
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.trainer import Trainer
-from nightday.train.run.validation import Validator, translate
+from nightday.train.run.translation import translate
+from nightday.train.run.validation import Validator
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 TINY = TrainSettings(
@@ -98,7 +99,9 @@ def test_the_best_is_kept_and_patience_ends(
     validator = Validator(scene, tmp_path, patience=2)
     error = [0]
 
-    def scripted(_model: object, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    def scripted(
+        _model: object, pictures: list[NDArray[np.uint8]], *_backgrounds: object
+    ) -> list[NDArray[np.uint8]]:
         source = validator.days if len(pictures) == len(validator.days) else pictures
         return [np.clip(p.astype(int) + error[0], 0, 255).astype(np.uint8) for p in source]
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.scene import write_picture
 from nightday.train.scores.baselines import GAMMAS, baseline_scores, gamma, score

@@ -19,7 +19,8 @@ from nightday.engines.backends.openvino import engine as backend
 from nightday.engines.backends.openvino import int8
 from nightday.engines.backends.openvino.engine import OpenVinoEngine
 from nightday.engines.cache.engine_cache import EngineCache
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 
 Pixels = NDArray[np.uint8]
 

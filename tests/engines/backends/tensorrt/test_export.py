@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from nightday.engines.backends.tensorrt.export import WholeGraph, export_program
 from nightday.engines.model.checkpoint import load_checkpoint
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import read_frames
 
 ROOT = Path(__file__).parents[4]

@@ -26,7 +26,8 @@ from nightday.engines.backends.tensorrt.engine import TensorRtEngine, installed
 from nightday.engines.backends.tensorrt.plan import Plan, PlanError
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.choices import Precision
-from nightday.engines.model.generator import GeneratorSettings, NightToDay
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.settings import GeneratorSettings
 
 MODEL = Path(__file__).parents[4] / "weights" / "a1_barnet.pt"
 TINY = GeneratorSettings(blocks=1, width=4)
