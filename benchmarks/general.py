@@ -22,8 +22,8 @@ from nightday.train.footage.scene import Scene, read_frames, temporal_median
 from nightday.train.run.settings import default_settings
 from nightday.train.run.trainer import Trainer
 
-# Never trained on by what ships: the study's clips with a truth, five cameras of LTA's 2021 stills with few and with many
-# days, and the two of them that the older stills (lta/2701, lta/2702) show as well.
+# Never trained on by what ships: the study's clips with a truth, five cameras of LTA's 2021 stills with few and with
+# many days, and the two of them that the older stills (lta/2701, lta/2702) show as well.
 LEFT_OUT = {
     "tfl_09731_a1_barnet",
     "tfl_07450_piccadilly_circus",

@@ -12,7 +12,8 @@ import torch
 from benchmarks.study.rivals import RIVALS
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
-from nightday.train.footage.scene import Image, Scene
+from nightday.train.footage.evidence import relit_paste
+from nightday.train.footage.scene import Image, Scene, temporal_median
 from nightday.train.run.settings import LAYERS, TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
 from nightday.train.scores.baselines import clahe, gamma, gamma_to
@@ -182,6 +183,11 @@ def _gamma(scene: Scene) -> Callable[[Image], Image]:
     return lambda night: gamma(night, exponent)
 
 
+def _relit(scene: Scene) -> Callable[[Image], Image]:
+    n_ref = temporal_median(scene.night)
+    return lambda night: relit_paste(night, scene.background, n_ref)
+
+
 METHODS = {
     method.key: method
     for method in (
@@ -189,6 +195,7 @@ METHODS = {
         Method("gamma", "gamma to the day's brightness", "trivial", apply=_gamma),
         Method("clahe", "CLAHE, clip 4", "trivial", apply=lambda _: lambda night: clahe(night, 4.0)),
         Method("x_ref", "showing the empty scene", "trivial", apply=lambda scene: lambda _: scene.background),
+        Method("relit", "relit paste", "trivial", apply=_relit),
         Method("dico", "DiCo", "paper", _dico()),
         Method("cut", "CUT", "rival", _rival("cut")),
         Method(

@@ -44,6 +44,7 @@ class HeldOut:
         video: whether the nights are consecutive frames.
         more_nights: other nights of the camera, from which its empty night is taken too; only used without truth.
         floor: other real days, to see by how much two sets of real days differ.
+        night_background: n_ref, where it is to be had.
     """
 
     nights: Sequence[Image]
@@ -54,6 +55,7 @@ class HeldOut:
     video: bool = False
     more_nights: Sequence[Image] = field(default=())
     floor: Sequence[Image] = field(default=())
+    night_background: Image | None = None
 
     def foreground(self) -> list[Mask]:
         """Where something moves in each night: from the truth, or else against the nights' own median."""

@@ -39,8 +39,8 @@ class Shown:
     Attributes:
         boxes: how many labelled boxes counted.
         shown: share of them that is shown; NaN where there is none.
-        background: PSNR to x_ref of what is neither in a box nor a thing by the evidence, dB; ``IDENTICAL`` where it is
-            x_ref. Evidence without structure, such as glare, is background: it should look as by day.
+        background: PSNR to x_ref of what is neither in a box nor a thing by the evidence, dB; ``IDENTICAL`` where it
+            is x_ref. Evidence without structure, such as glare, is background: it should look as by day.
         off: share of these pixels that is off by more than ``OFF`` grey levels.
         counted: share of the pixels that are such background.
         outside: PSNR to x_ref outside boxes alone, where things without a box count as faults.
@@ -87,7 +87,7 @@ def shown(
         boxes=len(found),
         shown=float(np.mean(found)) if found else float("nan"),
         background=background,
-        off=off / count[0] if count[0] else float("nan"),
+        off=float(off / count[0]) if count[0] else float("nan"),
         counted=float(count[0] / (len(nights) * keep.size)) if len(nights) else float("nan"),
         outside=outer,
     )
