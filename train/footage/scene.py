@@ -105,7 +105,7 @@ def load_scene(
     kept = len(day) - int(hold_back * len(day))
     day, held_back = day[:kept], day[kept:]
     path = folder / "background.png"
-    background = _background(path) if path.is_file() else temporal_median(day)
+    background = read_background(path) if path.is_file() else temporal_median(day)
     shape = day[0].shape
     for what, image in (("night", night[0]), ("background.png", background)):
         if image.shape != shape:
@@ -287,7 +287,8 @@ def read_frames(path: Path) -> list[Image]:
     return list(clip_frames(path))
 
 
-def _background(path: Path) -> Image:
+def read_background(path: Path) -> Image:
+    """A background.png. Raises SceneError where it cannot be read."""
     try:
         return _read_picture(path)
     except SceneError as error:
