@@ -215,7 +215,9 @@ class _Session:
             stopped, seconds = self._train()
             report = None
             if self.validator is not None:
-                report = write_report(trainer, self.validator, seconds=seconds, findings=self.findings)
+                with showing() as steps:
+                    steps.begin("writing the report", at_once=False)
+                    report = write_report(trainer, self.validator, seconds=seconds, findings=self.findings)
         except OSError as error:
             raise TrainingError(
                 f"{folder}: {error}; free or correct it, then start the same command again"

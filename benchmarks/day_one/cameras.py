@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.general import LEFT_OUT
 from benchmarks.study.scenes import StudyScene, entries, load_stills
+from nightday.train.footage.labels import read_yolo
 from nightday.train.footage.scene import Image, SceneError, temporal_median
 from nightday.train.scores.detection_scores import Boxes
 from nightday.train.scores.image_distances import Mask
@@ -122,15 +123,6 @@ def of_scene(name: str, scene: StudyScene) -> Camera:
         boxes=None,
         keep=test.keep,
     )
-
-
-def read_yolo(path: Path, shape: tuple[int, ...]) -> Boxes:
-    """Boxes of a YOLO label file (class, centre and size, relative) in pixels: (N, 4). No file is no box."""
-    height, width = shape[:2]
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
-    boxes = np.array([[float(value) for value in row[1:5]] for row in rows]).reshape(-1, 4)
-    middle, half = boxes[:, :2], boxes[:, 2:] / 2
-    return np.asarray(np.hstack([middle - half, middle + half]) * (width, height, width, height))
 
 
 def burned_in(days: Sequence[Image], nights: Sequence[Image]) -> Mask:

@@ -17,8 +17,8 @@ from nightday.train.footage.scene import Image, temporal_median
 from nightday.train.run.validation import outstanding_recall
 from nightday.train.scores.baselines import RELIT_PASTE
 from nightday.train.scores.image_distances import background_std
-from nightday.train.scores.scorer import psnr
-from nightday.train.scores.shown import IDENTICAL, shown
+from nightday.train.scores.scorer import IDENTICAL, psnr
+from nightday.train.scores.shown import shown
 from nightday.train.scores.trust import unclear_correlation
 
 # Rows of a camera's sheet.

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from benchmarks.day_one import answers
 from benchmarks.day_one.answers import methods, translated
-from benchmarks.day_one.cameras import Camera, burned_in, read_yolo
+from benchmarks.day_one.cameras import Camera, burned_in
 from benchmarks.day_one.scores import labelled_row, sheet, summary
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
-from nightday.train.scores.shown import IDENTICAL
+from nightday.train.scores.scorer import IDENTICAL
 
 
 @pytest.fixture
@@ -42,13 +42,6 @@ def camera(rng: np.random.Generator) -> Camera:
         boxes.append(np.array([[x, 30, x + 24, 46]], float))
     keep = np.ones((64, 96), bool)
     return Camera("lta2021/7", True, x_ref, n_ref, [x_ref] * 3, [n_ref] * 3, nights, boxes, keep)
-
-
-def test_yolo_boxes_in_pixels(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("0 0.5 0.25 0.2 0.1\n\n4 0.1 0.9 0.1 0.2\n")
-    made = read_yolo(tmp_path / "a.txt", (200, 100, 3))
-    assert made == pytest.approx(np.array([[40, 40, 60, 60], [5, 160, 15, 200]]))
-    assert read_yolo(tmp_path / "none.txt", (200, 100, 3)).shape == (0, 4)
 
 
 def test_what_is_the_same_by_day_and_by_night_is_burned_in(rng: np.random.Generator) -> None:

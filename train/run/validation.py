@@ -142,6 +142,11 @@ class Validator:
             lines.write(_line(now))
         return now
 
+    @property
+    def night_backgrounds(self) -> list[Image]:
+        """n_ref of each of ``nights``: the empty place under the same light."""
+        return self._night_backgrounds
+
     def translate_nights(self, model: NightToDay) -> list[Image]:
         """The model's outputs for ``nights``."""
         return translate(model, self.nights, self.scene.background, self._night_backgrounds)

@@ -7,7 +7,8 @@ import pytest
 
 from nightday.train.footage.scene import Image
 from nightday.train.scores.detection_scores import Boxes
-from nightday.train.scores.shown import IDENTICAL, decibel, outside_boxes, shown, shown_boxes
+from nightday.train.scores.scorer import IDENTICAL, decibel
+from nightday.train.scores.shown import outside_boxes, shown, shown_boxes
 
 SHAPE = (120, 160)
 BOXES: Boxes = np.array([[20.0, 30.0, 50.0, 50.0], [90.0, 70.0, 120.0, 90.0]])
