@@ -49,7 +49,7 @@ TINY = TrainSettings(
     crop=(64, 80),
     unpaired_from=0.0,
 )
-# For tests that train for many steps, of which a fifth of the pixels and no invariant take a third of the time.
+# For tests that train for many steps: with a third of the pixels and no invariant a step takes half as long.
 QUICK = replace(TINY, recipe="paired", generator=replace(TINY.generator, input="rgb"), crop=(32, 48))
 
 
