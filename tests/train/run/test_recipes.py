@@ -116,7 +116,7 @@ def test_a_teacher_is_followed(scene: Scene, tmp_path: Path) -> None:
 def test_steadiness_makes_noise_count_for_less(scene: Scene, tmp_path: Path) -> None:
     answers = []
     for weight in (0.0, 100.0):
-        trainer = Trainer(scene, replace(QUICK, steps=100, steady_weight=weight), tmp_path)
+        trainer = Trainer(scene, replace(TINY, recipe="paired", steps=100, steady_weight=weight), tmp_path)
         for _ in range(100):
             terms = trainer.run_step()
         assert ("steady" in terms) == (weight > 0)
