@@ -1,5 +1,6 @@
 """Whether a model's scene is told from another camera's, by day and by night."""
 
+import functools
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ CLIPS = Path("benchmarks/clips")
 WEIGHTS = Path("weights")
 
 
+@functools.cache
 def frames(clip: str, count: int = 6) -> list[np.ndarray]:
     with av.open(str(CLIPS / clip)) as container:
         every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
