@@ -32,9 +32,11 @@ from nightday.train.footage.scene import (
 )
 from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
+from nightday.train.run import validation
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.trainer import Trainer, TrainingError
+from nightday.train.scores.baselines import Score
 from nightday.train.session import settings_of
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
@@ -197,6 +199,24 @@ def test_the_papers_terms_on_random_features_are_warned_of(
     assert "features behind the paper's terms are random" in said("dico")
     assert "random" not in said("dico", "--vgg", str(vgg))
     assert "random" not in said("paired")
+
+
+def test_a_run_that_gains_nothing_keeps_what_it_started_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (
+        Score("model", whole, whole, 0.5) for whole in range(40, 0, -1)
+    )  # each worse than the one before
+    monkeypatch.setattr(validation, "score", lambda *_, **__: next(scores))
+    command = ["--scene", str(folder), "--recipe", "paired", "--batch", "1", "--crop", "32", "32", "--force"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*command, "--steps", "1", "--out", str(first)]) == 0
+    assert (
+        main([*command, "--start-from", str(first / "model.pt"), "--steps", "2", "--out", str(second)]) == 0
+    )
+    assert "best.pt: what it started from, since no step was better" in capsys.readouterr().out
+    best, start = load_checkpoint(second / "best.pt").state_dict(), weights(first)
+    assert all(torch.equal(best[name], start[name]) for name in start)
 
 
 def test_killed_and_started_again_it_goes_on(folder: Path, tmp_path: Path) -> None:
