@@ -14,6 +14,7 @@ from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 from nightday.train.footage.evidence import relit_paste
 from nightday.train.footage.scene import Image, Scene, temporal_median
+from nightday.train.run import translation
 from nightday.train.run.settings import LAYERS, TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
 from nightday.train.scores.baselines import clahe, gamma, gamma_to
@@ -230,10 +231,7 @@ METHODS = {
 
 
 @torch.no_grad()
-def translate(model: NightToDay, nights: Sequence[Image]) -> list[Image]:
-    """Each night through the model, one at a time as from a camera; the model's mode is kept."""
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    days = [model(torch.from_numpy(night[None]).to(device))[0].cpu().numpy() for night in nights]
-    model.train(training)
-    return days
+def translate(model: NightToDay, nights: Sequence[Image], scene: Scene) -> list[Image]:
+    """Each night through the model, one at a time as from a camera, with the backgrounds of what it learnt from."""
+    empty = [temporal_median(scene.night)] * len(nights) if model.settings.backgrounds else []
+    return translation.translate(model, nights, scene.background, empty)

@@ -80,7 +80,7 @@ def run_one(
             learner.run_step()
             training += time.monotonic() - began
             if step * LOOKS % budget.steps == 0:
-                pictures = translate(learner.model, scene.test.nights)
+                pictures = translate(learner.model, scene.test.nights, scene.train)
                 course.append({"step": step, **scorer.brief(pictures)})
                 log.info("%s %s %d: %s", scene.key, method.key, seed, course[-1])
         save_checkpoint(
@@ -112,7 +112,7 @@ def score_again(
         pictures = [apply(night) for night in scene.test.nights]
     else:
         model = load_checkpoint(run_folder(runs, scene.key, method.key, seed) / "model.pt")
-        pictures = translate(model, scene.test.nights)
+        pictures = translate(model, scene.test.nights, scene.train)
     result = read_runs(table)[scene.key, method.key, seed] | _scores(scorer, pictures)
     write_run(table, result)
     return result

@@ -174,8 +174,8 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     both = settings(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
     blend = settings(["--scene", "x", "--recipe", "blend", "--still", "2"])
-    assert (blend.recipe, blend.see_reference, blend.blend) == ("blend", True, True)
-    assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 0)
+    assert (blend.recipe, blend.backgrounds, blend.see_reference) == ("blend", True, False)
+    assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 3)
     compact = ["--scene", "x", "--recipe", "blend", "--size", "compact"]
     assert [settings([*compact, *more]).layers for more in ([], ["--layers", "0"])] == [3, 0]
     assert settings(["--scene", "x", "--size", "compact"]).layers == 0
