@@ -215,8 +215,8 @@ class _Session:
             stopped, seconds = self._train()
             report = None
             if self.validator is not None:
-                with showing() as steps:
-                    steps.begin("writing the report", at_once=False)
+                with showing() as told:
+                    told.begin("writing the report", at_once=False)
                     report = write_report(trainer, self.validator, seconds=seconds, findings=self.findings)
         except OSError as error:
             raise TrainingError(

@@ -86,7 +86,7 @@ def detection_rows(
     found = {name: match_all(judge, pictures, boxes) for name, pictures in answers.items()}
     day = [one.size is not None for one in found[DAY].found if one.confidence > SURE]
     precision = EQUAL * float(np.mean(day)) if day else float("nan")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, matched in found.items():
         sure = [one.size is not None for one in matched.found if one.confidence > SURE]
         at = matched.confidence_at(precision)

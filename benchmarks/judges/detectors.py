@@ -50,7 +50,7 @@ def nanodet(path: Path) -> Judge:
 
     def find(picture: NDArray[np.uint8]) -> Rows:
         small = cv2.resize(picture, (416, 416))[..., ::-1].astype(np.float32)
-        small = (small - np.float32(MEAN)) / np.float32(DEVIATION)
+        small = (small - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
         made = [np.asarray(each[0], np.float64) for each in model(small.transpose(2, 0, 1)[None].copy())]
         parts = [
             decoded(scores, sides, stride)
