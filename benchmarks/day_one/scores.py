@@ -139,7 +139,7 @@ def sheet(camera: Camera, answers: dict[str, Answer]) -> Image:
 
 
 def _boxed(camera: Camera, at: int) -> Image:
-    picture = camera.nights[at].copy()
+    picture: Image = camera.nights[at].copy()
     for x1, y1, x2, y2 in camera.boxes[at] if camera.boxes is not None else ():
         cv2.rectangle(picture, (int(x1), int(y1)), (int(x2), int(y2)), (0, 255, 0), 1)
     return np.asarray(picture)

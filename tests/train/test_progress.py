@@ -70,7 +70,12 @@ def test_a_piped_step_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.01)
     told = threading.Event()
     out, text = console(terminal=False)
-    monkeypatch.setattr(Steps, "still", lambda steps: (steps.warn("beat"), told.set()))
+
+    def beat(steps: Steps) -> None:
+        steps.warn("beat")
+        told.set()
+
+    monkeypatch.setattr(Steps, "still", beat)
     with showing(out) as steps:
         steps.begin("scoring")
         assert told.wait(30)

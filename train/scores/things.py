@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 from ..footage.evidence import things
 from ..footage.scene import Image
 from .image_distances import Mask
-from .shown import LEAST_AREA, OFF, decibel, high_pass, is_shown, outside_boxes, still_background, whole_boxes
+from .scorer import decibel
+from .shown import LEAST_AREA, OFF, high_pass, is_shown, outside_boxes, still_background, whole_boxes
 
 # Share of the picture from which on a thing is large: a car in the middle distance.
 LARGE = 0.001
 
 Boxes = NDArray[np.float64]
 """(N, 4): x1, y1, x2, y2 in pixels."""
+
+
+Region = tuple[tuple[int, int, int, int], Mask]
+"""A box, left, top, right, bottom, and which of its pixels belong to the thing, bool (H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +120,7 @@ def boxes_of(mask: Mask) -> Boxes:
     return np.hstack([corner, corner + size])
 
 
-def _sought(
-    number: int, night: Image, output: Image, x_ref: Image, regions: Sequence[tuple[tuple[int, ...], Mask]]
-) -> list[Thing]:
+def _sought(number: int, night: Image, output: Image, x_ref: Image, regions: Sequence[Region]) -> list[Thing]:
     seen, made = high_pass(night), high_pass(output)
     off = np.abs(output.astype(np.int16) - x_ref).max(axis=2) > OFF
     result = []
@@ -129,15 +132,15 @@ def _sought(
     return result
 
 
-def _labelled(boxes: Boxes, shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], Mask]]:
+def _labelled(boxes: Boxes, shape: tuple[int, ...]) -> list[Region]:
     return [(box, np.ones((box[3] - box[1], box[2] - box[0]), bool)) for box in whole_boxes(boxes, shape)]
 
 
-def _evident(night: Image, n_ref: Image, keep: Mask) -> list[tuple[tuple[int, ...], Mask]]:
+def _evident(night: Image, n_ref: Image, keep: Mask) -> list[Region]:
     """Connected regions of evidence with structure, each as its box and its mask within it."""
     mask = (things(night, n_ref) & keep).astype(np.uint8)
     count, regions, stats, _ = cv2.connectedComponentsWithStats(mask)
-    found = []
+    found: list[Region] = []
     for i in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[i])
         if area >= LEAST_AREA:
