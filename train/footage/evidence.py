@@ -121,9 +121,36 @@ def estimate_noise(night: Image, n_ref: Image) -> Noise:
     return Noise(float(np.sqrt(max(read, LEAST_NOISE**2))), shot)
 
 
+def wavering(apart: Plane, known: Plane) -> Noise:
+    """What a difference is where nothing is there, in the form of ``Noise``.
+
+    Compression takes a sensor's noise away, and what is left between two nights are leaves, water and light. The
+    square is fitted to luma by least squares, over the pixels where it is not far above what is usual, which leaves
+    out what moves.
+
+    Args:
+        apart: a difference to n_ref, grey levels.
+        known: n_ref's luma.
+    """
+    square = np.square(cv2.blur(apart, (3, 3))).ravel()
+    level = known.ravel()
+    keep = np.ones(square.size, bool)
+    for _ in range(3):
+        keep = square <= 6 * square[keep].mean()
+    middle, mean = float(level[keep].mean()), float(square[keep].mean())
+    spread = float(np.square(level[keep] - middle).mean())
+    shot = float(((level[keep] - middle) * square[keep]).mean()) / spread if spread > 1 else 0.0
+    return Noise(float(np.sqrt(max(mean - max(shot, 0.0) * middle, 0.0))), max(shot, 0.0))
+
+
 def evidence(night: Image, n_ref: Image) -> Plane:
-    """How sure it is that something is there which n_ref does not have: float32 (H, W), in standard deviations."""
-    return np.asarray(difference(night, n_ref) / estimate_noise(night, n_ref).at(luma(n_ref)), np.float32)
+    """How sure it is that something is there which n_ref does not have: float32 (H, W), in standard deviations.
+
+    These are of the noise, or of what usually differs between two nights if that is more.
+    """
+    apart, known = difference(night, n_ref), luma(n_ref)
+    usual = np.maximum(estimate_noise(night, n_ref).at(known), wavering(apart, known).at(known))
+    return np.asarray(apart / usual, np.float32)
 
 
 def strong(found: Plane, *, least: float = STRONG) -> NDArray[np.bool_]:
