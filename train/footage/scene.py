@@ -27,6 +27,7 @@ T = TypeVar("T")
 MEDIAN_FRAMES = 101
 # Pictures of the night that are kept back for the report.
 HELD_NIGHTS = 8
+FEWEST_NIGHTS_BACK = 4
 # Frames kept of day and of night; they stay in memory.
 MAX_FRAMES = 2000
 # Bytes of the frames that a median looks at in one go. All at once would take as much memory again as they do.
@@ -84,7 +85,7 @@ def load_scene(
         hold_back: share of the day, from its end, that becomes ``held_back`` and is part neither of ``day`` nor of
             the median. It is rounded down: a tenth of fewer than 10 frames is none. Of twice that share of the
             night, at most half of it, ``HELD_NIGHTS`` pictures or fewer become ``held_back_nights``, evenly spread,
-            and none is part of ``night``.
+            and none is part of ``night``. Fewer than ``FEWEST_NIGHTS_BACK`` would not tell anything: then none.
         progress: told how many frames of day, and then of night, have been passed.
 
     Raises:
@@ -100,7 +101,8 @@ def load_scene(
             raise SceneError(f"{folder / part}: no such folder; put pictures or clips of the camera there")
         parts.append(_read_files(folder / part, part_files(folder, part), max_frames, faults, progress))
     day, taken = ([image for _, image in part] for part in parts)
-    split = len(taken) - int(min(2 * hold_back, 0.5) * len(taken))
+    nights_back = int(min(2 * hold_back, 0.5) * len(taken))
+    split = len(taken) - (nights_back if nights_back >= FEWEST_NIGHTS_BACK else 0)
     night, kept_back = taken[:split], spread(parts[1][split:], HELD_NIGHTS)
     kept = len(day) - int(hold_back * len(day))
     day, held_back = day[:kept], day[kept:]
