@@ -108,6 +108,7 @@ def main() -> int:
 
     darken = NightSimulator(TEST_NIGHT, background.shape[:2], np.random.default_rng(SEED))
     nights = [darken(day, foreground_mask(day, background)) for day in days]
+    by_night = temporal_median(nights[::20])
     exponent = gamma_to(nights[::20], taught)
     trivial: dict[str, Callable[[Image], Image]] = {
         "night": lambda night: night,
@@ -123,10 +124,8 @@ def main() -> int:
     }
     for model, seed in zip(seeing, args.seeds, strict=True):
         told = "" if seed == args.seeds[0] else f", seed {seed}"
-        methods[f"{FIRST_DAY}{told}"] = translate(model, nights)
-        methods[f"{EVENING}{told}"] = translate(
-            model.at_place(torch.from_numpy(evening).permute(2, 0, 1)), nights
-        )
+        for name, by_day in ((FIRST_DAY, scene.background), (EVENING, evening)):
+            methods[f"{name}{told}"] = translate(model, nights, by_day, [by_night] * len(nights))
     given = read_boxes(args.footage / f"{TESTED}.csv")
     boxes = [given[i] for i in range(first, len(clip))]
     moving, keep = [foreground_mask(day, background) for day in days], keep_mask(background.shape, TFL_LABELS)
@@ -201,15 +200,16 @@ def _false_alarms(
     """False alarms a picture on the empty road, by method."""
     clip = read_frames(CLIPS / "day_tfl_09731_a1_barnet.mp4")
     empty, evening = temporal_median(clip), temporal_median(clip[: round(BEFORE * len(clip))])
-    models = {
-        "translated, pairs alone": load_checkpoint(WEIGHTS),
-        EVENING: general.at_place(torch.from_numpy(evening).permute(2, 0, 1)),
-    }
+    models = {"translated, pairs alone": load_checkpoint(WEIGHTS), EVENING: general}
     darken = NightSimulator(TEST_NIGHT, empty.shape[:2], np.random.default_rng(SEED + 1))
     nights = [darken(empty) for _ in range(EMPTY)]
+    by_night = temporal_median(nights)
     keep = keep_mask(empty.shape, (*TFL_LABELS, CAR_PARK))
     made = {name: [make(night) for night in nights] for name, make in trivial.items()}
-    made |= {"true day": [empty], **{name: translate(model, nights) for name, model in models.items()}}
+    made |= {
+        "true day": [empty],
+        **{name: translate(model, nights, evening, [by_night] * EMPTY) for name, model in models.items()},
+    }
     return {name: false_positives(detect, pictures, keep) for name, pictures in made.items()}
 
 

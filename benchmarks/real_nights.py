@@ -140,7 +140,7 @@ def _camera(scene: StudyScene, method: str, budget: Budget, runs: Path) -> tuple
             learner.run_step()
         save_checkpoint(path, learner.model, training={"scene": scene.key, "step": budget.steps})
     test = scene.test
-    outputs = translate(load_checkpoint(path), test.nights)
+    outputs = translate(load_checkpoint(path), test.nights, scene.train)
     moving, reference = test.foreground(), [test.background] * len(outputs)
     night, output = (
         psnr(pictures, reference, moving, test.keep).background for pictures in (test.nights, outputs)

@@ -83,4 +83,5 @@ def engine_cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.getbasetemp().parent / "cache" if shared else tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         yield

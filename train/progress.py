@@ -5,6 +5,7 @@ It goes to standard error; results go to standard output.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Steps:
         self._console, self._bar, self._clock = console, bar, clock
         self._task: TaskID | None = None
         self._what = ""
-        self._told = 0.0
+        self._told = self._began = clock()
 
     def begin(self, what: str, *, at_once: bool = True) -> None:
         """Something else is being done now, for instance "reading gate/day".
@@ -36,6 +37,7 @@ class Steps:
             at_once: say so even if it is done within moments.
         """
         self._what, self._told = what, self._clock()
+        self._began = self._told
         if self._console.is_terminal:
             # A new task: rich cannot take a task's total away.
             if self._task is not None:
@@ -62,6 +64,13 @@ class Steps:
             self.passed(done, count)
             yield thing
 
+    def still(self) -> None:
+        """Say that it goes on, where nothing has been said of it for a while. Any thread may call it."""
+        now = self._clock()
+        if self._what and now - self._told >= _LINE_EVERY:
+            self._told = now
+            self._say(f"{self._what}: still at it after {now - self._began:.0f} s")
+
     def warn(self, text: str) -> None:
         """Something that was found on the way; it stays on the screen."""
         self._say(f"warning: {text}")
@@ -76,4 +85,21 @@ def showing(console: Console | None = None) -> Iterator[Steps]:
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield Steps(console, bar)
+        steps = Steps(console, bar)
+        if console.is_terminal:
+            yield steps
+            return
+        # Lines come even from a step that has no count, so that a log shows that it is alive.
+        ended = threading.Event()
+        pulse = threading.Thread(target=_pulse, args=(steps, ended), daemon=True, name="progress")
+        pulse.start()
+        try:
+            yield steps
+        finally:
+            ended.set()
+            pulse.join()
+
+
+def _pulse(steps: Steps, ended: threading.Event) -> None:
+    while not ended.wait(_LINE_EVERY / 10):
+        steps.still()

@@ -192,6 +192,10 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _named(step: int) -> str:
+    return f"the best, of step {step}" if step else "what it started from, since no step was better"
+
+
 class _Session:
     """One run of the command, in process 0 with its console, its log and its scores."""
 
@@ -211,11 +215,15 @@ class _Session:
         steps = trainer.settings.steps
         self._introduce()
         log.info("start at step %d of %d, %s", trainer.step, steps, trainer.settings)
+        if trainer.step == 0 and trainer.settings.start_from is not None:
+            self._validate(0)  # so that the best is what it started from, unless training gains something
         try:
             stopped, seconds = self._train()
             report = None
             if self.validator is not None:
-                report = write_report(trainer, self.validator, seconds=seconds, findings=self.findings)
+                with showing() as progress:
+                    progress.begin("writing the report", at_once=False)
+                    report = write_report(trainer, self.validator, seconds=seconds, findings=self.findings)
         except OSError as error:
             raise TrainingError(
                 f"{folder}: {error}; free or correct it, then start the same command again"
@@ -224,7 +232,7 @@ class _Session:
         best = self.validator.best if self.validator else None
         self.console.print(
             f"{folder / 'model.pt'}: checkpoint of step {trainer.step}"
-            + (f"; {folder / 'best.pt'}: the best, of step {best.step}" if best else "")
+            + (f"; {folder / 'best.pt'}: {_named(best.step)}" if best else "")
         )
         self.console.print(f"{report}: whether it is fit to use, and why")
         if stopped:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.general import GENERAL, cameras, clips
+from benchmarks.judges.features import PooledFeatures
 from benchmarks.study.methods import METHODS, Budget
 from benchmarks.study.run import pending, run_one, score_again
 from benchmarks.study.scenes import StudyScene, entries, load
@@ -47,6 +48,11 @@ def main() -> int:
     add("--height", type=int, default=file["height"], help="of the pictures, pixels")
     add("--crop", type=int, default=file["crop"], help="side of the crops, pixels")
     add("--vgg", default="orthogonal", help="of the losses and the scores: orthogonal, imagenet or a path")
+    add(
+        "--outside",
+        type=Path,
+        help="a classifier (OpenVINO or TensorFlow Lite) for a second Fréchet distance, in its pooled features",
+    )
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add(
         "--mixed",
@@ -79,6 +85,7 @@ def main() -> int:
     if any(method == "own_general" for _, method, _ in jobs):
         budget = replace(budget, others=cameras(list(clips(args.footage)), height=args.height))
     features = FeatureMap(args.vgg)
+    outside = PooledFeatures(args.outside) if args.outside else None
     scenes: dict[str, tuple[StudyScene, Scorer]] = {}
     for number, (key, method, seed) in enumerate(jobs, start=1):
         try:
@@ -87,9 +94,9 @@ def main() -> int:
                 scenes[key] = scene, Scorer(scene.test, features)
             paths = {"table": table, "runs": args.runs / table.stem}
             if args.score_again:
-                result = score_again(*scenes[key], METHODS[method], seed, **paths)
+                result = score_again(*scenes[key], METHODS[method], seed, outside=outside, **paths)
             else:
-                result = run_one(*scenes[key], METHODS[method], budget, seed, **paths)
+                result = run_one(*scenes[key], METHODS[method], budget, seed, outside=outside, **paths)
         except SceneError as error:
             print(f"benchmarks.study: {error}", file=sys.stderr)
             return 2

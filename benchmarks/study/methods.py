@@ -12,7 +12,9 @@ import torch
 from benchmarks.study.rivals import RIVALS
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
-from nightday.train.footage.scene import Image, Scene
+from nightday.train.footage.evidence import relit_paste
+from nightday.train.footage.scene import Image, Scene, temporal_median
+from nightday.train.run import translation
 from nightday.train.run.settings import LAYERS, TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
 from nightday.train.scores.baselines import clahe, gamma, gamma_to
@@ -182,6 +184,11 @@ def _gamma(scene: Scene) -> Callable[[Image], Image]:
     return lambda night: gamma(night, exponent)
 
 
+def _relit(scene: Scene) -> Callable[[Image], Image]:
+    n_ref = temporal_median(scene.night)
+    return lambda night: relit_paste(night, scene.background, n_ref)
+
+
 METHODS = {
     method.key: method
     for method in (
@@ -189,6 +196,7 @@ METHODS = {
         Method("gamma", "gamma to the day's brightness", "trivial", apply=_gamma),
         Method("clahe", "CLAHE, clip 4", "trivial", apply=lambda _: lambda night: clahe(night, 4.0)),
         Method("x_ref", "showing the empty scene", "trivial", apply=lambda scene: lambda _: scene.background),
+        Method("relit", "relit paste", "trivial", apply=_relit),
         Method("dico", "DiCo", "paper", _dico()),
         Method("cut", "CUT", "rival", _rival("cut")),
         Method(
@@ -223,10 +231,7 @@ METHODS = {
 
 
 @torch.no_grad()
-def translate(model: NightToDay, nights: Sequence[Image]) -> list[Image]:
-    """Each night through the model, one at a time as from a camera; the model's mode is kept."""
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    days = [model(torch.from_numpy(night[None]).to(device))[0].cpu().numpy() for night in nights]
-    model.train(training)
-    return days
+def translate(model: NightToDay, nights: Sequence[Image], scene: Scene) -> list[Image]:
+    """Each night through the model, one at a time as from a camera, with the backgrounds of what it learnt from."""
+    empty = [temporal_median(scene.night)] * len(nights) if model.settings.backgrounds else []
+    return translation.translate(model, nights, scene.background, empty)

@@ -30,6 +30,8 @@ BESIDE = {
     "frechet_foreground": "on what moves",
     "frechet_white": "whitened",
 }
+# In the features of a network that no method was trained with; of the runs that were scored by it.
+OUTSIDE = {"frechet_outside": "Fréchet, outside features"}
 PAIRED = {
     "psnr": "PSNR, dB",
     "psnr_foreground": "foreground",
@@ -116,6 +118,13 @@ def scene_table(results: Results, take: Callable[[Run], float], *, digits: int, 
         seeds = "–" if method.train is None else "/".join(str(c) for c in sorted(counts))
         lines.append(f"| {method.title} | {seeds} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _with(results: Results, name: str) -> Results:
+    """Only the runs that have a score."""
+    return {
+        key: own for key, runs in results.items() if (own := [run for run in runs if name in run["final"]])
+    }
 
 
 def score_table(results: Results, columns: dict[str, str], *, scenes: list[str], digits: int = 2) -> str:
@@ -251,6 +260,7 @@ def tables(results: Results) -> dict[str, str]:
         "beside": beside_table(results, BESIDE),
         "foreground": scene_table(results, final("psnr_foreground"), digits=2, scenes=clips),
         "paired": score_table(results, PAIRED, scenes=clips),
+        "outside": beside_table(_with(results, "frechet_outside"), OUTSIDE),
         "time": score_table(results, TIME, scenes=clips),
         "background": score_table(results, BACKGROUND, scenes=stills),
     }

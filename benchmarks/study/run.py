@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.judges.features import PooledFeatures
 from benchmarks.study.methods import METHODS, Budget, Method, translate
 from benchmarks.study.scenes import StudyScene
 from benchmarks.study.table import Run, read_runs, write_run
@@ -43,6 +44,7 @@ def run_one(
     *,
     table: Path,
     runs: Path,
+    outside: PooledFeatures | None = None,
 ) -> Run:
     """Train where there is something to train, score, and write the result into the table.
 
@@ -54,6 +56,7 @@ def run_one(
         seed: of the training; None where nothing is trained.
         table: the file that takes the result.
         runs: the folder for the checkpoint and the pictures.
+        outside: features of a network that no method was trained with, for a second Fréchet distance.
 
     Returns:
         The result as it was before rounding.
@@ -80,7 +83,7 @@ def run_one(
             learner.run_step()
             training += time.monotonic() - began
             if step * LOOKS % budget.steps == 0:
-                pictures = translate(learner.model, scene.test.nights)
+                pictures = translate(learner.model, scene.test.nights, scene.train)
                 course.append({"step": step, **scorer.brief(pictures)})
                 log.info("%s %s %d: %s", scene.key, method.key, seed, course[-1])
         save_checkpoint(
@@ -94,7 +97,7 @@ def run_one(
             "best": min(course, key=lambda scores: scores["frechet"]),
         }
     result |= {
-        **_scores(scorer, pictures),
+        **_scores(scorer, pictures, outside),
         "hardware": hardware(budget.device),
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -104,7 +107,14 @@ def run_one(
 
 
 def score_again(
-    scene: StudyScene, scorer: Scorer, method: Method, seed: int | None, *, table: Path, runs: Path
+    scene: StudyScene,
+    scorer: Scorer,
+    method: Method,
+    seed: int | None,
+    *,
+    table: Path,
+    runs: Path,
+    outside: PooledFeatures | None = None,
 ) -> Run:
     """Score a run's last step anew, from its checkpoint if it was trained; the rest of its result stays."""
     if method.apply is not None:
@@ -112,14 +122,19 @@ def score_again(
         pictures = [apply(night) for night in scene.test.nights]
     else:
         model = load_checkpoint(run_folder(runs, scene.key, method.key, seed) / "model.pt")
-        pictures = translate(model, scene.test.nights)
-    result = read_runs(table)[scene.key, method.key, seed] | _scores(scorer, pictures)
+        pictures = translate(model, scene.test.nights, scene.train)
+    result = read_runs(table)[scene.key, method.key, seed] | _scores(scorer, pictures, outside)
     write_run(table, result)
     return result
 
 
-def _scores(scorer: Scorer, pictures: list[Image]) -> dict[str, Any]:
-    return {"final": scorer.full(pictures), "floor": scorer.floor, "features": scorer.features.name}
+def _scores(scorer: Scorer, pictures: list[Image], outside: PooledFeatures | None) -> dict[str, Any]:
+    final = scorer.full(pictures)
+    told = {"features": scorer.features.name}
+    if outside is not None:
+        final["frechet_outside"] = outside.distance(pictures, scorer.test.real)
+        told["outside_features"] = outside.name
+    return {"final": final, "floor": scorer.floor, **told}
 
 
 def _keep_pictures(

@@ -1,4 +1,4 @@
-"""What is drawn into a picture: that it is synthetic, or old, and the boxes of what was found on it.
+"""What is drawn into a picture: that it is synthetic, brightened or old, and the boxes of what was found on it.
 
 Into a picture on a GPU it is drawn there: the mark goes up once, of the boxes the letters alone, which are small.
 """
@@ -43,16 +43,18 @@ def _draw(item: BatchItem) -> None:
         draw_detections(item.day, item.detections)
     if item.translated:
         draw_mark(item.day)
+    elif item.brightened:
+        draw_mark(item.day, f"brightened, {item.brightened}")
 
 
-def draw_mark(rgb: Pixels) -> None:
+def draw_mark(rgb: Pixels, text: str = MARK) -> None:
     """Draw the mark in the lower right corner of ``rgb`` (H, W, 3), in place: one copy of a finished patch."""
     height, width = rgb.shape[:2]
     if isinstance(rgb, Tensor):
-        there = _mark_on(height, width, rgb.device)
+        there = _mark_on(text, height, width, rgb.device)
         rgb[height - there.shape[0] :, width - there.shape[1] :] = there
         return
-    patch = _mark(height, width)
+    patch = _mark(text, height, width)
     rgb[height - patch.shape[0] :, width - patch.shape[1] :] = patch
 
 
@@ -111,13 +113,13 @@ def _outline(rgb: Tensor, box: tuple[int, int, int, int], colour: tuple[int, int
 
 
 @lru_cache(maxsize=32)
-def _mark_on(height: int, width: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(_mark(height, width).copy()).to(device)
+def _mark_on(text: str, height: int, width: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(_mark(text, height, width).copy()).to(device)
 
 
 @lru_cache(maxsize=32)
-def _mark(height: int, width: int) -> NDArray[np.uint8]:
-    patch = _patch(MARK, height, width)
+def _mark(text: str, height: int, width: int) -> NDArray[np.uint8]:
+    patch = _patch(text, height, width)
     patch.flags.writeable = False
     return patch
 

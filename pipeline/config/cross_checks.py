@@ -1,4 +1,4 @@
-"""What is wrong between values that are each fine: a name used twice, a file two cameras write, a model missing."""
+"""What is wrong between values that are each fine: a name used twice, or a file that two cameras write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .yaml_document import Document, Fault, KeyPath
 
 
 def cross_faults(document: Document) -> Iterator[Fault]:
-    """Names and files that are used twice, and models that are needed and not given."""
+    """No cameras at all, and names and files that are used twice."""
     if document.root.get("cameras") == []:
         yield fault_at(("cameras",), "must have at least one camera", document.places)
     names: dict[str, int] = {}
@@ -27,15 +27,6 @@ def cross_faults(document: Document) -> Iterator[Fault]:
                 message = f"{redact(name)!r} is the name of cameras[{names[name]}] already"
                 yield fault_at((*path, "name"), message, document.places)
             names.setdefault(name, index)
-        only_collects = bool(camera.get("collect")) and not camera.get("outputs")
-        if (
-            camera
-            and camera.get("model") is None
-            and camera.get("translate") != "never"
-            and not only_collects
-        ):
-            message = 'missing; give a checkpoint here or under `defaults`, or set translate to "never"'
-            yield fault_at((*path, "model"), message, document.places)
         source = camera.get("url")
         own = _target_id(source) if isinstance(source, str) else None
         for place, target in _targets(camera):

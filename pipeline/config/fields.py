@@ -24,6 +24,8 @@ from ..sources.registry import source_fault
 CheckModel = Callable[[Path], str | None]
 """Looks into a checkpoint; gives what is wrong with it in one line, or None."""
 
+AUTO: Literal["auto"] = "auto"
+"""In place of a checkpoint: the general model, which comes with the package, with the camera's own backgrounds."""
 SHORTEST_TOKEN = 8  # characters
 _FALSE = ("false", "no", "off")
 
@@ -75,13 +77,15 @@ def _output(value: object) -> CameraUrl:
     return url
 
 
-def _model(value: object, info: ValidationInfo) -> Path:
+def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
+    if value == AUTO:
+        return AUTO
     path = _path(value)
     try:
         if path.is_dir():
             fail("is a folder, not a checkpoint")
         if not path.is_file():
-            fail("no such checkpoint; nightday-train makes them")
+            fail(f'no such checkpoint; nightday-train makes them, and "{AUTO}" stands for the general model')
         check: CheckModel | None = (info.context or {}).get("check_model")
         fault = check(path) if check is not None else None
     except OSError as error:
@@ -168,7 +172,7 @@ def _first_code(folder: Path) -> int:
 
 SourceAddress = Annotated[CameraUrl, PlainValidator(_source)]
 OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
-Model = Annotated[Path, PlainValidator(_model)]
+Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
 DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]

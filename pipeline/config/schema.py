@@ -16,12 +16,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from nightday.engines.bundled import bundled_weights
 from nightday.engines.choices import Backend, Precision
 
 from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
 from ..sources.transport import TransportChoice
 from .fields import (
+    AUTO,
     Count,
     DetectorPath,
     Folder,
@@ -37,6 +39,9 @@ from .fields import (
     fail,
     require_text,
 )
+
+GENERAL = "general.pt"
+"""The weights that ``model: auto`` stands for."""
 
 
 class _Section(BaseModel):
@@ -58,13 +63,15 @@ class _Section(BaseModel):
 
 
 class BackgroundConfig(_Section):
-    """``background``: the rolling median of the day view. Without this section none is kept.
+    """``background``: what the camera sees when nothing passes, by day and by night: medians of its own pictures.
+
+    A camera whose model needs them keeps them without this section, too, in the program's state folder.
 
     Attributes:
-        save: the PNG it is written to, now and then and at the end: the median in use, by night that of the
-            translated pictures, by day that of the camera's own. A file beside it, its name ending in ``.state``,
-            keeps both for the next start.
-        frames: pictures a median is taken over; memory is at most 2·frames + 5 pictures (25 of 1080p: 342 MB).
+        save: the PNG it is written to, now and then and at the end: by day if that is known, else by night. A file
+            beside it, its name ending in ``.state``, keeps both for the next start.
+        frames: pictures a short median is taken over; memory is at most 2·frames + 7 pictures (25 of 1080p: 355 MB),
+            and 24 more where the model needs backgrounds.
         every_s: seconds between them, by the camera's clock.
     """
 
@@ -116,11 +123,13 @@ class CameraConfig(_Section):
     Attributes:
         name: letters, digits, ``-`` and ``_``; unique.
         url: rtsp(s), http(s), srt, rtmp(s), the path of a file, a pipe or a device, or ``device:0``.
-        model: checkpoint of the generator; needed unless ``translate`` is ``never``, or the camera has ``collect``
-            and no outputs.
+        model: checkpoint of the generator, or ``auto``: the general model that comes with the package, with this
+            camera's own backgrounds.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
         location: latitude and longitude in degrees. The sun then tells lit nights from days, of live cameras.
         any_scene: do not have ``--check`` refuse a model that was made for another scene.
+        overlay: what is drawn over translated pictures: ``none``, or ``trust``, which tells what is remembered from
+            the day and what is unclear, where the model tells.
         detect: false, or an ultralytics model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
@@ -134,7 +143,7 @@ class CameraConfig(_Section):
         stall_timeout: seconds without a picture after which the connection is closed and opened anew.
         segment_seconds: length of each file of a file output.
         retention: when the oldest files are deleted.
-        background: the rolling median of the day view.
+        background: what the camera sees when nothing passes, kept as a picture.
         snapshot: a PNG, night left and day right, written every few seconds and at the end.
         collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only
             that folder.
@@ -145,10 +154,11 @@ class CameraConfig(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     url: SourceAddress
-    model: Model | None = None
+    model: Model = AUTO
     translate: Literal["night", "always", "never"] = "night"
     location: tuple[Latitude, Longitude] | None = None
     any_scene: bool = False
+    overlay: Literal["none", "trust"] = "none"
     detect: DetectorPath = False
     outputs: tuple[OutputAddress, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
@@ -163,6 +173,18 @@ class CameraConfig(_Section):
     background: BackgroundConfig | None = None
     snapshot: Png | None = None
     collect: CollectConfig | None = None
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """What translates: the checkpoint, for ``auto`` the general one; None where nothing is translated.
+
+        With ``auto`` that is also so where nobody sees the pictures, as at a camera that only collects.
+        """
+        if self.translate == "never":
+            return None
+        if self.model != AUTO:
+            return self.model
+        return bundled_weights(GENERAL) if self.outputs or self.snapshot or self.detect else None
 
     @field_validator("every_s")
     @classmethod

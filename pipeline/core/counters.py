@@ -39,6 +39,8 @@ LATENCY_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5
 BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)
 # Pictures whose latency is remembered: about the last 40 s of a 25 fps camera with one output.
 LATENCY_WINDOW = 1024
+# A picture's share in the running means of what is remembered and what is unclear: about the last 10 s at 25 fps.
+TRUST_RATE = 1 / 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class StatsSnapshot:
         decoded: frames decoded.
         translated: pictures translated and handed to the outputs.
         passed: pictures handed to the outputs as the camera sent them.
+        brightened: pictures handed to the outputs brightened, since they could not be translated yet.
         dropped: frames that reached no output, or not all of them, by reason.
         reconnects: lost connections and failed tries, by reason.
         detections: boxes found, by class name; the same object counts on each frame.
@@ -118,6 +121,9 @@ class StatsSnapshot:
             written the picture; None before the first.
         latency_p95: their 95th percentile.
         latency: all latencies since the start, by stage.
+        remembered: mean share of the pictures translated lately that is remembered from the day; None where no
+            engine told.
+        unclear: the same of what is unclear.
         damaged: frames that came damaged, because packets of them or of what they refer to were lost.
     """
 
@@ -133,6 +139,9 @@ class StatsSnapshot:
     latency_p95: float | None
     latency: dict[Stage, HistogramSnapshot]
     damaged: int = 0
+    brightened: int = 0
+    remembered: float | None = None
+    unclear: float | None = None
 
 
 @dataclass(slots=True)
@@ -144,6 +153,8 @@ class CameraStats:
     _decoded: int = 0
     _translated: int = 0
     _passed: int = 0
+    _brightened: int = 0
+    _trust: tuple[float, float] | None = None  # running means of what is remembered and what is unclear
     _dropped: Counter[str] = field(default_factory=Counter)
     _damaged: int = 0
     _reconnects: Counter[str] = field(default_factory=Counter)
@@ -189,13 +200,24 @@ class CameraStats:
         with self._lock:
             self._collected[what] += 1
 
-    def count_output(self, *, translated: bool) -> None:
+    def count_output(self, *, translated: bool, brightened: bool = False) -> None:
         """Count one picture handed to the outputs."""
         with self._lock:
             if translated:
                 self._translated += 1
+            elif brightened:
+                self._brightened += 1
             else:
                 self._passed += 1
+
+    def count_trust(self, *, remembered: float, unclear: float) -> None:
+        """Count the shares of one translated picture, 0 to 1 each."""
+        with self._lock:
+            before = self._trust or (remembered, unclear)
+            self._trust = (
+                before[0] + TRUST_RATE * (remembered - before[0]),
+                before[1] + TRUST_RATE * (unclear - before[1]),
+            )
 
     def count_latency(self, seconds: float, *, stage: Stage = "output") -> None:
         """Count one frame translated, or one picture written by one output, ``seconds`` after its decode."""
@@ -213,6 +235,9 @@ class CameraStats:
                 decoded=self._decoded,
                 translated=self._translated,
                 passed=self._passed,
+                brightened=self._brightened,
+                remembered=None if self._trust is None else self._trust[0],
+                unclear=None if self._trust is None else self._trust[1],
                 dropped=dict(self._dropped),
                 damaged=self._damaged,
                 reconnects=dict(self._reconnects),

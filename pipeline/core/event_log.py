@@ -87,7 +87,7 @@ def _level(event: Event) -> int:
         case SourceChanged() | OutputChanged():
             return logging.INFO if event.reason is None else logging.WARNING
         case BackgroundChanged():
-            return logging.INFO if event.step == "restored" else logging.WARNING
+            return logging.INFO if event.step in ("restored", "learnt") else logging.WARNING
         case EngineChanged():
             return logging.INFO if event.reason is None else logging.WARNING
         case FileBegun() | FileFinished():

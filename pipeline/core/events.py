@@ -111,16 +111,17 @@ class NightChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundChanged(Event):
-    """A camera's background was taken up from a file, dropped, or what the file held was refused.
+    """A camera's background was taken up from a file, or dropped, or what the file held was refused; it is learnt, or
+    its samples do not agree (``unsettled``).
 
     Attributes:
-        step: which of the three.
+        step: which of these.
         detail: a sentence: where from, or why.
-        reason: why it was dropped, in a word, or why it was refused.
+        reason: why it was dropped, in a word, or why it was refused; else the time of day it is about, if any.
     """
 
     camera: str
-    step: Literal["restored", "dropped", "refused"]
+    step: Literal["restored", "dropped", "refused", "learnt", "unsettled"]
     detail: str
     reason: str | None = None
 

@@ -50,9 +50,12 @@ class Picture:
     Attributes:
         frame: the frame it was made from; its ``pts`` and ``time_base`` are the output's.
         rgb: uint8 (H, W, 3) RGB, upright, marks and boxes drawn in: an array on the host, or a tensor on the GPU.
-        translated: True if the generator made it, False if the camera's own picture passed untouched.
+        translated: True if the generator made it, False if it is the camera's own picture, untouched or brightened.
+        trust: where each part of it comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered
+            from the day, unclear; None where that is not told.
     """
 
     frame: Frame
     rgb: Pixels
     translated: bool
+    trust: Pixels | None = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
+from .backgrounds import Backgrounds
 from .clock import Clock
 from .counters import CameraStats, DropReason
 from .events import NoticeName
@@ -55,6 +56,20 @@ class StageCamera(Protocol):
         """Its detector, if it has one."""
         ...
 
+    @property
+    def overlay(self) -> Literal["none", "trust"]:
+        """What is drawn over its translated pictures."""
+        ...
+
+    @property
+    def backgrounds(self) -> Backgrounds:
+        """What it sees when nothing passes, by day and by night, as far as that is known."""
+        ...
+
+    def brighten(self, item: BatchItem) -> None:
+        """Make a night that cannot be translated yet brighter."""
+        ...
+
     def observe(self, item: BatchItem) -> None:
         """Show it a picture before anything is drawn into it."""
         ...
@@ -78,6 +93,9 @@ class BatchItem:
         seen: uint8 (H, W, 3) RGB as the camera saw it.
         day: the same as it will be shown; until it is translated, ``seen`` itself.
         translated: whether the generator made ``day``.
+        brightened: why ``day`` is ``seen`` made brighter, in a few words; "" where it is not.
+        trust: where each part of ``day`` comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light,
+            remembered from the day, unclear; None where the engine does not tell.
         detections: what was found on ``day``.
     """
 
@@ -86,6 +104,8 @@ class BatchItem:
     seen: Pixels
     day: Pixels
     translated: bool = False
+    brightened: str = ""
+    trust: Pixels | None = None
     detections: Sequence[Detection] = ()
 
 

@@ -19,6 +19,10 @@ OTHER_SCENE = (
 """What is said of a camera whose pictures do not show its model's scene."""
 
 
+LEARNT = 0.95
+"""How far a scene has to be learnt to count as learnt."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """One camera at one moment.
@@ -40,6 +44,9 @@ class CameraStatus:
         night_told_by: what tells its bright nights from days; None without a gate.
         night_doubt: what its gate cannot tell and what to do, in a sentence; None while it is certain.
         model_fits: whether its pictures show its model's scene; None while that is not known.
+        learnt_day: how far its scene by day is learnt, 0 to 1; None where its model needs no backgrounds.
+        learnt_night: the same by night.
+        brightened: why its night is brightened rather than translated, in a few words; None where it is not.
     """
 
     name: str
@@ -58,11 +65,22 @@ class CameraStatus:
     night_told_by: Literal["sun", "own day", "light"] | None = None
     night_doubt: str | None = None
     model_fits: bool | None = None
+    learnt_day: float | None = None
+    learnt_night: float | None = None
+    brightened: str | None = None
 
     @property
     def pictures(self) -> int:
         """Pictures handed to the outputs since the start."""
-        return self.stats.translated + self.stats.passed
+        return self.stats.translated + self.stats.passed + self.stats.brightened
+
+
+def learning_text(camera: CameraStatus) -> str | None:
+    """How far a camera's scene is learnt, where that is not done, by the time of day that it sees; else None."""
+    time, learnt = ("night", camera.learnt_night) if camera.night else ("day", camera.learnt_day)
+    if learnt is None or learnt >= LEARNT:
+        return None
+    return f"learning your empty scene by {time}: {100 * learnt:.0f} %"
 
 
 class Watched(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.camera_url import redact
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, learning_text
 
 
 def camera_json(camera: CameraStatus) -> dict[str, Any]:
@@ -34,9 +34,17 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "night_told_by": camera.night_told_by,
         "night_doubt": camera.night_doubt,
         "model_fits": camera.model_fits,
+        "learnt": None
+        if camera.learnt_day is None
+        else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},
+        "learning": learning_text(camera),
+        "brightened_because": camera.brightened,
+        "remembered_share": _rounded(stats.remembered),
+        "unclear_share": _rounded(stats.unclear),
         "decoded": stats.decoded,
         "translated": stats.translated,
         "passed": stats.passed,
+        "brightened": stats.brightened,
         "dropped": stats.dropped,
         "damaged": stats.damaged,
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
@@ -50,6 +58,10 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "clock_reason": camera.clock_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 3)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

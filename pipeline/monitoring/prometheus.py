@@ -86,12 +86,29 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     fits = GaugeMetricFamily(
         "nightday_model_fits", "Whether its pictures show its model's scene.", labels=("camera",)
     )
+    remembered = GaugeMetricFamily(
+        "nightday_remembered_share",
+        "Mean share of the pictures translated lately that is remembered from the day.",
+        labels=("camera",),
+    )
+    unclear = GaugeMetricFamily(
+        "nightday_unclear_share",
+        "Mean share of the pictures translated lately that is unclear.",
+        labels=("camera",),
+    )
+    learnt = GaugeMetricFamily(
+        "nightday_scene_learnt", "How far its empty scene is learnt, 0 to 1.", labels=("camera", "time")
+    )
     counters = {
         name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
         for name, what in (
             ("decoded", "Frames decoded."),
             ("translated", "Pictures translated and handed to the outputs."),
             ("passed", "Pictures handed to the outputs as they came."),
+            (
+                "brightened",
+                "Nights handed to the outputs brightened, since they could not be translated yet.",
+            ),
             ("damaged", "Frames that came damaged, because packets were lost."),
         )
     }
@@ -120,13 +137,19 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
             unsure.add_metric((camera.name,), float(camera.night_doubt is not None))
         if camera.model_fits is not None:
             fits.add_metric((camera.name,), float(camera.model_fits))
+        for family, share in ((remembered, stats.remembered), (unclear, stats.unclear)):
+            if share is not None:
+                family.add_metric((camera.name,), share)
+        for time, how_far in (("day", camera.learnt_day), ("night", camera.learnt_night)):
+            if how_far is not None:
+                learnt.add_metric((camera.name, time), how_far)
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    gauges = (up, night, unsure, fits, by_arrival)
+    gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear)
     return iter((*gauges, *counters.values(), dropped, reconnects, detections, collected))
 
 

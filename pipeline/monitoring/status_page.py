@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
-from ..core.status import OTHER_SCENE, CameraStatus, Watched
+from ..core.status import OTHER_SCENE, CameraStatus, Watched, learning_text
 from ..outputs import registry as outputs
 from ..sources import registry as sources
 from .api import camera_json
@@ -146,6 +146,11 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
     )
     if camera.model_fits is False:
         remarks.append(f"{OTHER_SCENE[0].upper()}{OTHER_SCENE[1:]}.")
+    if camera.brightened is not None:
+        remarks.append(f"Brightened, not translated: {camera.brightened}.")
+    learning = learning_text(camera)
+    if learning is not None:
+        remarks.append(f"{learning[0].upper()}{learning[1:]}.")
     for output in entry["outputs"]:
         reason = output["reason"]
         output["advice"] = (

@@ -108,6 +108,8 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
     for camera in cameras:
         stats = camera.stats
         parts = [f"{stats.translated} frames translated", f"{stats.passed} passed"]
+        if stats.brightened:
+            parts.append(f"{stats.brightened} brightened")
         if not stats.dropped:
             parts.append("none dropped")
         if stats.latency_p50 is not None and stats.latency_p95 is not None:

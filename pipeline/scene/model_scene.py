@@ -25,18 +25,26 @@ class ModelScene:
 
 
 def scene_of(model: Path) -> ModelScene | None:
-    """The scene of a checkpoint: its x_ref, else the median of its qualification frames. None if it has neither.
+    """The scene of a checkpoint: the x_ref that it was trained with, else the median of its qualification frames.
 
-    Also None for a file that cannot be read any more: loading it tells.
+    None if it has neither, and for a model that was made for no one camera: its qualification frames have each a
+    background of their own. Also None for a file that cannot be read any more: loading it tells.
     """
-    from nightday.engines.model.checkpoint import FRAMES_KEY, read_checkpoint
-    from nightday.engines.model.qualification_frames import frames_of_checkpoint
+    from nightday.engines.model.checkpoint import BACKGROUNDS_KEY, FRAMES_KEY, read_checkpoint
+    from nightday.engines.model.qualification_frames import backgrounds_of_content, frames_of_checkpoint
 
     try:
         content = read_checkpoint(model)
         reference = content["state"].get("reference")
         if reference is not None and reference.numel() and int(reference.max()) > int(reference.min()):
             return ModelScene(np.ascontiguousarray(reference.permute(1, 2, 0).numpy()), by_day=True)
+        pairs = content.get(BACKGROUNDS_KEY)
+        if pairs:
+            return (
+                ModelScene(backgrounds_of_content(content, model)[0][0], by_day=True)
+                if len(pairs) == 1
+                else None
+            )
         if not content.get(FRAMES_KEY):
             return None
         frames = frames_of_checkpoint(model)

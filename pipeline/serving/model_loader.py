@@ -92,8 +92,8 @@ def _for_each_model(
     detectors: dict[Path, Detector] = {}
     faults: dict[str, None] = {}  # an ordered set
     for index, camera in enumerate(loaded.config.cameras):
-        model = camera.model
-        if model is not None and camera.translate != "never" and model not in engines:
+        model = camera.checkpoint
+        if model is not None and model not in engines:
             try:
                 engines[model] = engine_of(model)
             except (CheckpointError, OSError) as error:
@@ -112,7 +112,7 @@ def _for_each_model(
 
 def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int, int]]:
     """The sizes that cameras of a model send."""
-    return {sizes[one.name] for one in loaded.config.cameras if one.model == model and one.name in sizes}
+    return {sizes[one.name] for one in loaded.config.cameras if one.checkpoint == model and one.name in sizes}
 
 
 def _version(path: Path, *asked: str | int) -> _Version:

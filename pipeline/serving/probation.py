@@ -19,6 +19,7 @@ from nightday.engines.device_copies import Pixels
 from ..core.clock import Clock
 from ..translation.batch_times import FEWEST, RECENT, BatchSize, enough, size_of
 from ..translation.engine_call import call_engine
+from ..translation.own_backgrounds import needs_backgrounds
 
 # What goes wrong with an engine in service shows at once or within seconds: batches of other sizes than those it was
 # prepared with, memory that runs out beside everything else, a GPU whose clock falls. 200 batches are 8 s of one
@@ -115,6 +116,11 @@ class Probation:
     def device(self) -> torch.device | None:
         """See ``Engine``; of the one that serves."""
         return self.serving.device
+
+    @property
+    def needs_backgrounds(self) -> bool:
+        """Whether the one that serves takes a camera's backgrounds beside the frames."""
+        return needs_backgrounds(self.serving)
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``; of the one that serves."""

@@ -28,7 +28,7 @@ class Setup:
 
     def engine_of(self, camera: CameraConfig) -> Engine | None:
         """The generator of a camera; None where nothing is translated."""
-        return self.engines[camera.model] if camera.translate != "never" and camera.model else None
+        return self.engines[camera.checkpoint] if camera.checkpoint is not None else None
 
     def detector_of(self, camera: CameraConfig) -> Detector | None:
         """The detector of a camera, if it has one."""

@@ -6,6 +6,7 @@ import threading
 
 from nightday.engines.backends.base import Engine
 
+from ..config.fields import AUTO
 from ..config.schema import CameraConfig
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
@@ -19,13 +20,13 @@ from ..media.timeline import Timeline
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import SharedEncoder
-from ..scene.model_scene import scene_of
+from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
-from .camera_parts import OutputTroubles, fingerprint_of, nvdec_works, pictures_of
+from .camera_parts import OutputTroubles, nvdec_works, pictures_of, wants_backgrounds
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -39,7 +40,6 @@ class Camera:
     Args:
         config: the entry.
         engine: its generator; None where nothing is translated.
-        proven: whether the engine has proved itself, so that what it drew may stay when another one takes over.
         detector: its detector, if any.
         ready: the condition all slots share.
         commands: told ``"ended"`` when its source ends.
@@ -53,7 +53,6 @@ class Camera:
         config: CameraConfig,
         *,
         engine: Engine | None,
-        proven: bool,
         detector: Detector | None,
         ready: threading.Condition,
         commands: CommandQueue,
@@ -79,7 +78,7 @@ class Camera:
         own_gate = NightGate(location=None if is_file(config.url) else config.location, faults=faults)
         gate = own_gate if config.translate == "night" else None
         self._gate = own_gate if gate or config.collect else None
-        model = config.model if engine is not None else None
+        own_backgrounds = wants_backgrounds(config, engine)
         self.channel = Channel(
             config=config,
             stats=stats,
@@ -87,14 +86,21 @@ class Camera:
             engine=engine,
             detector=detector,
             gate=gate,
-            scene=scene_of(model) if model else None,
+            own_backgrounds=own_backgrounds,
+            scene=_scene_of(config, engine),
             pictures=pictures_of(
-                config, own_gate, stats, faults, publish, clock, model=fingerprint_of(model)
+                config,
+                own_gate,
+                stats,
+                faults,
+                publish,
+                clock,
+                translated=engine is not None,
+                own_backgrounds=own_backgrounds,
             ),
             faults=faults,
             publish=publish,
         )
-        self._proven_model = self.channel.pictures.model if proven else "unknown"
         self._encoder = SharedEncoder(camera=config.name, publish=publish)
         self._timeline = Timeline()
         self.channel.outputs = [self._output(output) for output in config.outputs]
@@ -113,16 +119,8 @@ class Camera:
     def adopt(self, config: CameraConfig) -> None:
         """Go on under ``config``, which differs from the present one in the model or its file at the most."""
         self.config = config
-        if self.channel.engine is not None and config.model:
-            self.channel.pictures.use_model(fingerprint_of(config.model))
-            self.channel.use_scene(scene_of(config.model))
-
-    def probation_ended(self, *, kept: bool) -> None:
-        """Its engine has proved itself, or the one before serves again and with it the model before."""
-        if kept:
-            self._proven_model = self.channel.pictures.model
-        else:
-            self.channel.pictures.use_model(self._proven_model)
+        if self.channel.engine is not None:
+            self.channel.use_scene(_scene_of(config, self.channel.engine))
 
     def stop_reading(self) -> None:
         """Have the reader end. Returns at once; ``join`` waits."""
@@ -180,6 +178,9 @@ class Camera:
             night_told_by=gate.told_by if gate else None,
             night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
             model_fits=channel.model_fits,
+            learnt_day=channel.learnt("day"),
+            learnt_night=channel.learnt("night"),
+            brightened=channel.brightened or None if channel.gate is None or channel.gate.night else None,
             next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
         )
 
@@ -231,3 +232,8 @@ class Camera:
             transport=self.config.transport,
             every_s=self.config.every_s,
         )
+
+
+def _scene_of(config: CameraConfig, engine: Engine | None) -> ModelScene | None:
+    """The scene of a camera's model; the general model is of none."""
+    return None if engine is None or config.model == AUTO else scene_of(config.model)

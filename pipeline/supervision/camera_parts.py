@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 
+from nightday.engines.backends.base import Engine
+
+from ..config.fields import AUTO
 from ..config.schema import CameraConfig
 from ..core.clock import Clock
 from ..core.counters import CameraStats
@@ -16,6 +21,11 @@ from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
 from ..sources.connection import nvdec_missing
 from ..translation.camera_pictures import CameraPictures
+from ..translation.own_backgrounds import needs_backgrounds
+
+# Samples of a short median, and seconds between them, of a camera that says nothing of them: it covers a minute, and
+# takes 22 pictures.
+OWN_FRAMES, OWN_EVERY = 9, 6.0
 
 
 class OutputTroubles:
@@ -48,22 +58,23 @@ def pictures_of(
     publish: Publish,
     clock: Clock,
     *,
-    model: str,
+    translated: bool,
+    own_backgrounds: bool,
 ) -> CameraPictures:
-    """What is kept of a camera's pictures. ``model`` is the fingerprint of its model, "" without one."""
-    background, training = None, None
-    if config.background:
-        background = Background(
-            camera=config.name,
-            frames=config.background.frames,
-            every=config.background.every_s,
-            path=config.background.save,
-            source=str(config.url),
-            model=model,
-            publish=publish,
-            clock=clock,
-        )
-        background.restore()
+    """What is kept of a camera's pictures.
+
+    Args:
+        config: the camera.
+        gate: tells its nights.
+        stats: counts what is collected.
+        faults: told what cannot be kept.
+        publish: told what happens to it.
+        clock: time.
+        translated: whether it is translated at all.
+        own_backgrounds: whether its model needs its backgrounds.
+    """
+    training = None
+    background = _background_of(config, publish, clock, translated=translated, lasting=own_backgrounds)
     if config.collect:
         training = TrainingPictures(
             camera=config.name,
@@ -83,17 +94,56 @@ def pictures_of(
     )
 
 
+def wants_backgrounds(config: CameraConfig, engine: Engine | None) -> bool:
+    """Whether a camera's nights are translated with its own backgrounds."""
+    return engine is not None and (config.model == AUTO or needs_backgrounds(engine))
+
+
+def _background_of(
+    config: CameraConfig, publish: Publish, clock: Clock, *, translated: bool, lasting: bool
+) -> Background | None:
+    asked = config.background
+    if asked is None and not lasting:
+        return None
+    background = Background(
+        camera=config.name,
+        frames=asked.frames if asked else OWN_FRAMES,
+        every=asked.every_s if asked else OWN_EVERY,
+        path=asked.save if asked else None,
+        state=None if asked else state_file(config),
+        lasting=lasting,
+        source=str(config.url),
+        told_by=config.translate if translated else "never",
+        publish=publish,
+        clock=clock,
+    )
+    background.restore()
+    return background
+
+
+def state_file(config: CameraConfig) -> Path:
+    """Where the backgrounds of a camera are kept whose configuration names no place.
+
+    That is ``$STATE_DIRECTORY``, which systemd sets, else ``$XDG_STATE_HOME/nightday-stream``, by default below
+    ``~/.local/state``. Cameras of one name in several configurations differ in their address, which is in the name.
+    """
+    system, user = (os.environ.get(name, "") for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"))
+    if system:
+        folder = Path(system.split(":")[0])
+    elif user.startswith("/"):
+        folder = Path(user, "nightday-stream")
+    else:
+        try:
+            folder = Path.home() / ".local" / "state" / "nightday-stream"
+        except RuntimeError:  # an account without a home
+            folder = Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
+    source = hashlib.sha256(str(config.url).encode()).hexdigest()[:12]
+    return folder / "backgrounds" / f"{config.name}-{source}.state"
+
+
 def nvdec_works(camera: str, publish: Publish) -> bool:
     """Whether the GPU can decode here; if not, that is published."""
     why = gpu_video.fault()
     if why:
         publish(nvdec_missing(camera, why))
     return not why
-
-
-def fingerprint_of(model: Path | None) -> str:
-    """What tells a checkpoint from another one under the same name; "" if there is none, or it cannot be read."""
-    try:
-        return "" if model is None else hashlib.sha256(model.read_bytes()).hexdigest()
-    except OSError:
-        return ""

@@ -14,7 +14,7 @@ from ..translation.channel import Channel
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .commands import CommandQueue
-from .engine_swap import Swap, difference, engine_on_trial, find_swaps, is_on_trial, start_swaps
+from .engine_swap import Swap, difference, engine_on_trial, find_swaps, start_swaps
 
 # Seconds that the outputs of a changed camera have before its successor starts beside them.
 CHANGE_WITHIN = 3.0
@@ -160,7 +160,6 @@ class Cameras:
         return Camera(
             config,
             engine=engine,
-            proven=not is_on_trial(engine),
             detector=setup.detector_of(config),
             ready=self._ready,
             commands=self._commands,

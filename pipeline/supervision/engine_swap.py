@@ -21,6 +21,7 @@ from ..serving.setup import Setup
 from ..translation.warm_up import prepare
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
+from .camera_parts import wants_backgrounds
 from .commands import CommandQueue
 
 
@@ -57,14 +58,9 @@ def engine_on_trial(cameras: Iterable[Camera], config: CameraConfig, engine: Eng
     """The probation that ``engine`` is on at another camera with the same model, or else ``engine`` itself."""
     for camera in cameras:
         trial = camera.channel.engine
-        if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.model, engine):
+        if isinstance(trial, Probation) and (trial.model, trial.engine) == (config.checkpoint, engine):
             return trial
     return engine
-
-
-def is_on_trial(engine: Engine | None) -> bool:
-    """Whether an engine has yet to prove itself."""
-    return isinstance(engine, Probation)
 
 
 def difference(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["none", "engine", "more"]:
@@ -76,7 +72,9 @@ def difference(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["n
     now = channel.engine.engine if isinstance(channel.engine, Probation) else channel.engine
     if engine is now:
         return "none"
-    return "more" if engine is None or now is None else "engine"
+    # Whether backgrounds are kept is settled when a camera starts.
+    same = channel.own_backgrounds == wants_backgrounds(config, engine)
+    return "engine" if engine is not None and now is not None and same else "more"
 
 
 def find_swaps(cameras: Mapping[str, Camera], setup: Setup) -> list[Swap]:
@@ -138,21 +136,19 @@ def start_swaps(
         engine: Engine = swap.engine
         text = f"{_name(swap.engine)} serves in place of {_name(swap.before)}"
         if id(engine) not in proven and engine is not swap.before:
-            same_model = all(camera.config.model == config.model for camera, config in swap.cameras)
+            same_model = all(camera.config.checkpoint == config.checkpoint for camera, config in swap.cameras)
             engine = Probation(
                 engine,
                 before=swap.before,
                 usual=pool.times.usual(swap.before),
                 clock=clock,
                 on_end=lambda: commands.put("probation_ended"),
-                model=swap.cameras[0][1].model if same_model else None,
+                model=swap.cameras[0][1].checkpoint if same_model else None,
             )
             text += f"; on probation for {PROBATION_BATCHES} batches and {PROBATION_SECONDS:g} s"
         pool.swap(dict.fromkeys(swap.names, engine))
         for camera, config in swap.cameras:
             camera.adopt(config)
-            if engine is swap.engine:
-                camera.probation_ended(kept=True)
         publish(EngineChanged(step="swapped", cameras=swap.names, detail=text))
 
 
@@ -168,8 +164,6 @@ def end_probations(cameras: Iterable[Camera], pool: WorkerPool, publish: Publish
         assert result is not None
         names = tuple(camera.name for camera in its_cameras)
         pool.swap(dict.fromkeys(names, probation.serving))
-        for camera in its_cameras:
-            camera.probation_ended(kept=result.kept)
         new, before = _name(probation.engine), _name(probation.before)
         if result.kept:
             publish(EngineChanged(step="kept", cameras=names, detail=f"{new} stays: {result.figures}"))

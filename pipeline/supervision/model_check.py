@@ -12,6 +12,7 @@ from nightday.engines.video.colour import to_rgb
 from nightday.engines.video.look import LookReader, upright
 from nightday.engines.video.streams import best_video
 
+from ..config.fields import AUTO
 from ..config.load import LoadedConfig
 from ..config.schema import CameraConfig
 from ..core.camera_url import CameraUrl
@@ -40,7 +41,8 @@ def model_faults(loaded: LoadedConfig) -> list[str]:
     """
     faults = []
     for index, camera in enumerate(loaded.config.cameras):
-        if camera.model is None or camera.translate == "never" or camera.any_scene:
+        # The general model is of no scene.
+        if camera.model == AUTO or camera.translate == "never" or camera.any_scene:
             continue
         scene = scene_of(camera.model)
         if scene is None:

@@ -33,7 +33,7 @@ class _Counted:
         dropped = stats.dropped
         return cls(
             came=stats.decoded + dropped.get("skipped", 0),
-            shown=stats.translated + stats.passed,
+            shown=stats.translated + stats.passed + stats.brightened,
             translated=stats.translated,
             lost=sum(dropped.get(reason, 0) for reason in TOO_SLOW),
         )

@@ -11,6 +11,7 @@ import numpy as np
 from nightday.engines.device_copies import Pixels, on_host
 from nightday.engines.video.look import SQUARE
 
+from ..core.backgrounds import UNKNOWN, Backgrounds
 from ..core.events import NoticeName
 from ..core.fault_log import FaultLog
 from ..core.faults import detail_of
@@ -18,6 +19,7 @@ from ..core.frame import Frame
 from ..core.png import save_png, with_square_pixels
 from ..core.stages import BatchItem
 from ..scene.background import Background
+from ..scene.night_gate import TimeOfDay
 from ..scene.training_pictures import TrainingPictures
 
 
@@ -26,7 +28,7 @@ class CameraPictures:
 
     Args:
         faults: told what cannot be kept or written.
-        background: the rolling median, if one is kept.
+        background: what the camera sees when nothing passes, if that is kept.
         background_png: where it is shown.
         training: the pictures for training, if any are collected.
         snapshot_png: where the last picture is shown, night left and day right.
@@ -66,26 +68,21 @@ class CameraPictures:
                 "collect", "collect_failed", f"a frame cannot be collected: {detail_of(error)}"
             )
 
-    def observe(self, item: BatchItem) -> None:
-        """Show the background a day view, before anything is drawn into it."""
+    def observe(self, item: BatchItem, time: TimeOfDay) -> None:
+        """Show the background what the camera saw, before anything is drawn into it."""
         if self.background is not None:
             seconds = float(item.frame.pts * item.frame.time_base)
-            self.background.observe(item.day, seen=item.seen, translated=item.translated, seconds=seconds)
+            self.background.observe(item.seen, time=time, seconds=seconds)
+
+    @property
+    def backgrounds(self) -> Backgrounds:
+        """What the camera sees when nothing passes, as far as that is known."""
+        return UNKNOWN if self.background is None else self.background.given
 
     def keep_last(self, seen: Pixels, shown: Pixels, pixel_aspect: Fraction = SQUARE) -> None:
         """Keep what the next snapshot shows, (H, W, 3) each, and width by height of a pixel."""
         if self.keeps_last:
             self._last = (seen, shown, pixel_aspect)
-
-    @property
-    def model(self) -> str:
-        """Fingerprint of the model that the background's nights are of; "" without a background."""
-        return self.background.model if self.background is not None else ""
-
-    def use_model(self, fingerprint: str) -> None:
-        """From now on nights are translated by another model, or by one that is back."""
-        if self.background is not None:
-            self.background.use_model(fingerprint)
 
     def finish(self) -> None:
         """No more pictures will come: have the background take in those it has begun with."""

@@ -8,6 +8,7 @@ from nightday.engines.backends.base import Engine
 from nightday.engines.device_copies import Pixels, on_host
 
 from ..config.schema import CameraConfig
+from ..core.backgrounds import Backgrounds
 from ..core.camera_url import redact
 from ..core.clock import Clock
 from ..core.counters import CameraStats, DropReason
@@ -20,10 +21,12 @@ from ..core.status import OTHER_SCENE
 from ..outputs.output import Output
 from ..scene.model_fit import ModelFit
 from ..scene.model_scene import ModelScene
-from ..scene.night_gate import NightGate
+from ..scene.night_gate import NightGate, TimeOfDay
 from ..sources.latest_slot import LatestSlot
 from ..sources.registry import is_file
+from .brighten import Brightener
 from .camera_pictures import CameraPictures
+from .own_backgrounds import why_brightened
 
 
 class Channel:
@@ -42,6 +45,7 @@ class Channel:
         engine: its generator; None where nothing is translated.
         detector: its detector, if any.
         gate: tells night from day where ``translate`` is ``night``.
+        own_backgrounds: whether its model is one that needs the camera's backgrounds.
         scene: the scene of its model.
         pictures: what is kept of its pictures: background, snapshot, training pictures.
         faults: what is wrong with it.
@@ -57,6 +61,7 @@ class Channel:
         engine: Engine | None = None,
         detector: Detector | None = None,
         gate: NightGate | None = None,
+        own_backgrounds: bool = False,
         scene: ModelScene | None = None,
         pictures: CameraPictures | None = None,
         faults: FaultLog | None = None,
@@ -70,6 +75,13 @@ class Channel:
         self.gate = gate
         self.faults = faults or FaultLog(config.name, publish)
         self.pictures = pictures or CameraPictures(faults=self.faults)
+        self.own_backgrounds = own_backgrounds
+        """Whether nights are translated only with the camera's backgrounds, and brightened until then."""
+        self.brightened = ""
+        """Why the last of its nights was brightened; "" if it was not."""
+        self._brightener = Brightener()
+        self.overlay = config.overlay
+        """What is drawn over its translated pictures."""
         self.outputs: list[Output] = []
         self.size: tuple[int, int] | None = None
         """(height, width) of its last frame."""
@@ -124,22 +136,43 @@ class Channel:
             self._publish(NightChanged(camera=self.name, night=night, luma=light.luma, chroma=light.chroma))
         return night
 
-    def observe(self, item: BatchItem) -> None:
-        """Show the background a day view, before anything is drawn into it.
+    @property
+    def backgrounds(self) -> Backgrounds:
+        """What it sees when nothing passes, by day and by night, as far as that is known."""
+        return self.pictures.backgrounds
 
-        A camera's own picture that is shown by night, for whatever reason, is not a day view.
+    def learnt(self, time: TimeOfDay) -> float | None:
+        """How far its scene by ``time`` is learnt, 0 to 1; None where no engine needs that."""
+        background = self.pictures.background
+        return background.learnt(time) if self.own_backgrounds and background is not None else None
+
+    def why_brightened(self, engine: Engine, frame: Frame) -> str:
+        """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated."""
+        if self.own_backgrounds:
+            self.brightened = why_brightened(engine, self.backgrounds, *frame.size)
+        return self.brightened
+
+    def brighten(self, item: BatchItem) -> None:
+        """Make a night that cannot be translated yet brighter."""
+        item.day = self._brightener(item.seen)
+
+    def observe(self, item: BatchItem) -> None:
+        """Show the background what the camera saw, as night or as day.
+
+        Where nothing is translated all is day, and where everything is, all is night.
         """
-        own_day = self.engine is None or (self.gate is not None and self.gate.night is False)
-        if item.translated or own_day:
-            self.pictures.observe(item)
+        if self.engine is None:
+            self.pictures.observe(item, "day")
+        else:
+            self.pictures.observe(item, "day" if self.gate is not None and not self.gate.night else "night")
 
     def deliver(self, item: BatchItem, *, cancelled: threading.Event, clock: Clock) -> None:
         """Hand a finished picture to the outputs; a lossless camera waits for them until ``cancelled``."""
-        picture = Picture(frame=item.frame, rgb=item.day, translated=item.translated)
+        picture = Picture(frame=item.frame, rgb=item.day, translated=item.translated, trust=item.trust)
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)
-        self.stats.count_output(translated=item.translated)
+        self.stats.count_output(translated=item.translated, brightened=bool(item.brightened))
         if not self.outputs:  # otherwise each output counts what it has written
             self.stats.count_latency(clock.monotonic() - item.frame.decoded_at)
         self.pictures.keep_last(item.seen, item.day, item.frame.pixel_aspect)

@@ -15,6 +15,7 @@ from nightday.engines.device_copies import Pixels
 
 from ..analysis.detect import DetectStage
 from ..analysis.draw import draw_stage
+from ..analysis.trust import trust_stage
 from ..core.clock import Clock
 from ..core.counters import Histogram
 from ..core.frame import Frame
@@ -23,8 +24,10 @@ from ..media import gpu_video
 from ..media.colour import to_rgb
 from .batch_times import BatchTimes
 from .batcher import Batcher, Taken
+from .brighten import brighten_stage
 from .channel import Channel
 from .deliver import DeliverStage, observe_stage
+from .own_backgrounds import STARTING, needs_backgrounds
 from .translate import TranslateStage
 from .warm_up import WarmUp
 
@@ -71,14 +74,13 @@ class Worker:
         self._shared = shared
         self._reformatter = VideoReformatter()
         deliver = DeliverStage(shared.stop, shared.clock)
-        self._stages: tuple[Stage, ...] = (shared.detect, observe_stage, draw_stage, deliver)
+        self._stages: tuple[Stage, ...] = (shared.detect, observe_stage, trust_stage, draw_stage, deliver)
 
     def process(self, batch: Sequence[Taken]) -> None:
         """Take a batch through the stages. A frame of a channel that is no longer among ``channels`` is dropped."""
         for engine, items in self._admitted(batch):
             stages: tuple[Stage, ...] = self._stages
-            if engine is not None:
-                stages = (self._translate(engine), *stages)
+            stages = (brighten_stage if engine is None else self._translate(engine), *stages)
             going_on: Sequence[BatchItem] = items
             for stage in stages:
                 going_on = stage(going_on)
@@ -88,7 +90,7 @@ class Worker:
         return TranslateStage(engine, shared.times, shared.batches, shared.batcher.ran, shared.clock)
 
     def _admitted(self, batch: Sequence[Taken]) -> list[Group]:
-        """The frames that can be worked on: first those that are shown as they came, which wait for no engine."""
+        """The frames that can be worked on: first those that are shown without an engine, which wait for none."""
         with self._shared.ready:  # all engines from before a swap, or all from after it
             engines = [channel.engine for channel, _ in batch]
         passed: list[BatchItem] = []
@@ -100,9 +102,12 @@ class Worker:
             channel.size = frame.size
             try:
                 night = channel.is_night(frame)
-                if night and engine is not None and not self._engine_ready(channel, engine, frame):
-                    channel.stats.count_dropped("engine_starting")
-                    continue
+                brightened = ""
+                if night and engine is not None:
+                    brightened = self._why_brightened(channel, engine, frame)
+                    if not brightened and not self._engine_ready(channel, engine, frame):
+                        channel.stats.count_dropped("engine_starting")
+                        continue
                 rgb = self._colours(frame, engine.device if engine and channel.stays_on_gpu else None)
             except Exception as error:
                 message = f"a frame cannot be converted to RGB: {error}"
@@ -111,12 +116,23 @@ class Worker:
             channel.faults.end("colour")
             channel.compare_scene(frame, rgb)
             channel.pictures.collect(frame, rgb)
-            item = BatchItem(channel, frame, seen=rgb, day=rgb)
-            if night and engine is not None:
+            item = BatchItem(channel, frame, seen=rgb, day=rgb, brightened=brightened)
+            if night and engine is not None and not brightened:
                 dark.setdefault(id(engine), (engine, []))[1].append(item)
             else:
                 passed.append(item)
         return [(None, passed), *dark.values()]
+
+    def _why_brightened(self, channel: Channel, engine: Engine, frame: Frame) -> str:
+        """Why a night is shown brightened, in a few words; "" where it is to be translated."""
+        why = channel.why_brightened(engine, frame)
+        if (
+            channel.own_backgrounds
+            and needs_backgrounds(engine)
+            and not self._engine_ready(channel, engine, frame)
+        ):
+            why = why or STARTING  # it is prepared meanwhile
+        return why
 
     def _engine_ready(self, channel: Channel, engine: Engine, frame: Frame) -> bool:
         # A file at its fastest loses no frame: it waits, and the others with it.

@@ -339,6 +339,6 @@ def test_a_page_gets_each_files_tables_between_its_markers(tmp_path: Path) -> No
 def test_translating_keeps_the_models_mode(scene: StudyScene) -> None:
     rival = Cut(scene.train, TINY, crop=(64, 64), steps=4, seed=0)
     rival.model.train()
-    day = translate(rival.model, scene.test.nights)
+    day = translate(rival.model, scene.test.nights, scene.train)
     assert rival.model.training
     assert day[0].shape == scene.test.nights[0].shape

@@ -39,6 +39,7 @@ from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
 from tests.support.media_helpers import camera_pts, ffmpeg_complaints, packet_pts
+from tests.support.models import of_another_street
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 from tests.support.watched import FakeRun
 
@@ -277,6 +278,7 @@ class TestCheck:
 def test_check_refuses_a_model_of_another_scene(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     clips, weights = ROOT / "benchmarks/clips", ROOT / "weights"
     own, other = clips / "night_a1_barnet_simulated.mp4", clips / "night_tfl_07450_piccadilly.mp4"
+    street = of_another_street(folder / "street.pt")
     collected = folder / "training" / "night"
     collected.mkdir(parents=True)
     with av.open(str(other)) as clip:
@@ -285,14 +287,14 @@ def test_check_refuses_a_model_of_another_scene(capsys: pytest.CaptureFixture[st
     write(
         gate(url=str(own), model=str(weights / "a1_barnet.pt")),
         gate(name="file", url=str(other), model=str(weights / "a1_barnet.pt")),
-        gate(name="street", url=str(own), model=str(weights / "general.pt")),
+        gate(name="street", url=str(own), model=str(street)),
         gate(
             name="live",
             url="rtsp://127.0.0.1:9/s",
-            model=str(weights / "general.pt"),
+            model=str(street),
             collect={"folder": "training"},
         ),
-        gate(name="unseen", url="rtsp://127.0.0.1:9/s", model=str(weights / "general.pt")),
+        gate(name="unseen", url="rtsp://127.0.0.1:9/s", model=str(street)),
         gate(name="meant", url=str(other), model=str(weights / "a1_barnet.pt"), any_scene=True),
     )
     assert main(["--cameras", "cameras.yaml", "--check", "--set", "engine.backend=eager"]) == 2
@@ -302,11 +304,11 @@ def test_check_refuses_a_model_of_another_scene(capsys: pytest.CaptureFixture[st
     for line, name, model, where in zip(
         lines,
         ("file", "street", "live"),
-        ("a1_barnet.pt", "general.pt", "general.pt"),
+        (weights / "a1_barnet.pt", street, street),
         (other, own, Path("training/night")),
         strict=True,
     ):
-        assert f"{weights / model} was made for another scene than camera {name} shows in {where}" in line
+        assert f"{model} was made for another scene than camera {name} shows in {where}" in line
         assert "nightday-train" in line
 
 

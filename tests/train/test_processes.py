@@ -30,7 +30,7 @@ SETTINGS = TrainSettings(
     losses=LossSettings(anchors=16),
     steps=4,
     batch=1,
-    crop=(64, 80),
+    crop=(32, 48),
     unpaired_from=0.5,
     mask_warmup=2,
     sample_every=100,

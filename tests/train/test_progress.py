@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 
+import pytest
 from rich.console import Console
 
 from nightday.train import progress
@@ -44,6 +46,40 @@ def test_without_a_terminal_each_step_is_a_line_and_a_long_one_several() -> None
         "translating",
         "warning: x is empty",
     ]
+
+
+def test_a_step_without_a_count_says_that_it_goes_on() -> None:
+    out, text = console(terminal=False)
+    clock = Clock()
+    with showing(out) as shown:
+        steps = Steps(out, shown._bar, clock)
+        steps.still()  # nothing has begun
+        steps.begin("scoring CLAHE")
+        for _ in range(7):
+            clock.now += 10
+            steps.still()
+    assert text.getvalue().splitlines() == [
+        "scoring CLAHE",
+        "scoring CLAHE: still at it after 30 s",
+        "scoring CLAHE: still at it after 60 s",
+    ]
+
+
+def test_a_piped_step_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a real clock and lines every hundredth of a second."""
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.01)
+    told = threading.Event()
+    out, text = console(terminal=False)
+
+    def beat(steps: Steps) -> None:
+        steps.warn("beat")
+        told.set()
+
+    monkeypatch.setattr(Steps, "still", beat)
+    with showing(out) as steps:
+        steps.begin("scoring")
+        assert told.wait(30)
+    assert "warning: beat" in text.getvalue()
 
 
 def test_on_a_terminal_a_line_moves_and_goes() -> None:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .edges import SAME_SCENE, SHIFT, Offset, edge_field, energy, offset, warped
+from .edges import (
+    SAME_SCENE,
+    SHIFT,
+    Offset,
+    edge_field,
+    energy,
+    offset,
+    offset_of_spectra,
+    spectrum,
+    warped,
+)
 from .finding import Finding
 from .scene import Scene, spread, temporal_median
 
@@ -38,12 +48,15 @@ def check_days(scene: Scene) -> list[Finding]:
             )
         ]
     best: list[tuple[Offset, bool]] = []
-    for candidate in clear[:: max(1, len(clear) // 6)]:
-        offsets = [offset(candidate, f) for f in clear]
+    spectra = [spectrum(f) for f in clear]
+    for candidate in spectra[:: max(1, len(clear) // 6)]:
+        offsets = [offset_of_spectra(candidate, other) for other in spectra]
         # Another light lowers the correlation more than a small change of the view: only a clear misfit counts.
         odd = [o.moved or o.correlation < ANOTHER_DAY for o in offsets]
         if not best or sum(odd) < sum(b for _, b in best):
             best = list(zip(offsets, odd, strict=True))
+        if not any(odd):
+            break
     odd_ones = [o for o, odd in best if odd]
     found = []
     if odd_ones:

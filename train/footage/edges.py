@@ -50,6 +50,20 @@ class Offset(NamedTuple):
         )
 
 
+class Spectrum(NamedTuple):
+    """An edge field, ready to be compared.
+
+    Attributes:
+        transform: of the field without its mean.
+        norm: of the field.
+        shape: of the field, (h, w).
+    """
+
+    transform: NDArray[np.complexfloating]
+    norm: float
+    shape: tuple[int, ...]
+
+
 def edge_field(rgb: Image) -> NDArray[np.complex64]:
     """Edges of (H, W, 3) as complex (h, ``WIDTH``): modulus is the strength, at most 1, phase twice the angle."""
     height, width = rgb.shape[:2]
@@ -82,9 +96,18 @@ def same_edges(a: Image, b: Image) -> NDArray[np.float32]:
 
 def offset(reference: NDArray[np.complex64], view: NDArray[np.complex64]) -> Offset:
     """Where ``view`` is found in ``reference``, edge fields of one size; searched within a quarter of it."""
-    mean = view.mean()
-    surface = _correlation(reference - reference.mean(), view - mean)
-    surface /= float(np.linalg.norm(reference) * np.linalg.norm(view)) + 1e-9
+    return offset_of_spectra(spectrum(reference), spectrum(view))
+
+
+def spectrum(field: NDArray[np.complex64]) -> Spectrum:
+    """An edge field as ``offset_of_spectra`` takes it."""
+    return Spectrum(_transformed(field - field.mean()), float(np.linalg.norm(field)), field.shape)
+
+
+def offset_of_spectra(reference: Spectrum, view: Spectrum) -> Offset:
+    """As ``offset``, of fields that are compared with several others."""
+    surface = _surface(reference.transform * np.conj(view.transform), view.shape)
+    surface /= reference.norm * view.norm + 1e-9
     y, x, top = _peak(surface)
     middle_y, middle_x = surface.shape[0] // 2, surface.shape[1] // 2
     in_place = float(surface[middle_y - 1 : middle_y + 2, middle_x - 1 : middle_x + 2].max())
@@ -101,6 +124,7 @@ def warped(reference: NDArray[np.complex64], view: NDArray[np.complex64]) -> flo
     rows, columns = 3, 4
     distances = []
     level = float((np.abs(reference) ** 2).mean())
+    transform = _transformed(reference)
     for row, column in np.ndindex(rows, columns):
         block = np.zeros_like(view)
         part = np.s_[
@@ -111,7 +135,8 @@ def warped(reference: NDArray[np.complex64], view: NDArray[np.complex64]) -> flo
         energy = float((np.abs(block[part]) ** 2).sum())
         if energy < 0.03 * block[part].size:
             continue
-        surface = _correlation(reference, block) / np.sqrt(energy * level * block[part].size)
+        product = transform * np.conj(_transformed(block))
+        surface = _surface(product, view.shape) / np.sqrt(energy * level * block[part].size)
         y, x, top = _peak(surface)
         around = np.ones(surface.shape, bool)
         at_y, at_x = y + surface.shape[0] // 2, x + surface.shape[1] // 2
@@ -121,16 +146,20 @@ def warped(reference: NDArray[np.complex64], view: NDArray[np.complex64]) -> flo
     return float(np.median(distances)) if len(distances) >= 3 else None
 
 
-def _correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float64]:
-    """Cross-correlation without wrapping round, displacements of at most a quarter of the size."""
-    height, width = a.shape
-    size = (cv2.getOptimalDFTSize(2 * height), cv2.getOptimalDFTSize(2 * width))
-    full = np.fft.ifft2(np.fft.fft2(a, size) * np.conj(np.fft.fft2(b, size))).real
-    reach_y, reach_x = height // 4, width // 4
-    return np.asarray(np.roll(full, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1])
+def _transformed(field: NDArray[np.complex64]) -> NDArray[np.complexfloating]:
+    """The Fourier transform of a field (h, w) and zeros around it, so that displacements do not wrap round."""
+    height, width = field.shape
+    return np.fft.fft2(field, (cv2.getOptimalDFTSize(2 * height), cv2.getOptimalDFTSize(2 * width)))
 
 
-def _peak(surface: NDArray[np.float64]) -> tuple[int, int, float]:
+def _surface(product: NDArray[np.complexfloating], shape: tuple[int, ...]) -> NDArray[np.floating]:
+    """The correlation of two fields of a shape, for displacements of at most a quarter of it."""
+    full = np.fft.ifft2(product).real
+    reach_y, reach_x = shape[0] // 4, shape[1] // 4
+    return np.roll(full, (reach_y, reach_x), (0, 1))[: 2 * reach_y + 1, : 2 * reach_x + 1]
+
+
+def _peak(surface: NDArray[np.floating]) -> tuple[int, int, float]:
     y, x = np.unravel_index(int(surface.argmax()), surface.shape)
     return int(y) - surface.shape[0] // 2, int(x) - surface.shape[1] // 2, float(surface[y, x])
 

@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene import Image
+from .scene import Image, temporal_median
 
 Plane = NDArray[np.float32]
 """float32 (H, W)."""
 
 # Weights of red, green and blue in luma (BT.601).
 LUMA = (0.299, 0.587, 0.114)
-# Standard deviation of the blurs that tell light from things, as a share of the picture's height: of the ratio between
-# day and night, which follows lamps, and of tonight's light, which must be wider than any vehicle.
+# Standard deviation of the blurs that tell light from things, as a share of the picture's height: of the ratio
+# between day and night, which follows lamps, and of tonight's light, which must be wider than any vehicle.
 RATIO_BLUR, LIGHT_BLUR = 1 / 24, 1 / 6
 # Grey levels added to both sides of a ratio: a black pixel says nothing of the light.
 BLACK = 2.0
@@ -38,12 +38,14 @@ BINS, BIN_PIXELS = 16, 200
 MEDIAN_SQUARE = 0.4549
 # Least noise, grey levels: that of rounding, of the picture and of n_ref.
 LEAST_NOISE = 1.0
+# Fewer nights have no background: what stands through one of them would be in it.
+LEAST_NIGHTS = 5
 # Standard deviations from which on evidence is strong, after a blur of one pixel. Much of what differs between nights
 # is neither noise nor a thing: at 4 half of a webcam's night would count, at 9 a third of what stands out is lost.
 STRONG = 6.0
-# What counts as an edge: the blur that it stands out of, pixels, and by how many standard deviations; and how far from
-# edges a thing may be flat, a share of the height.
-FINE, STRUCTURE, REACH = 3.0, 4.0, 1 / 40
+# What counts as an edge: the blur that it stands out of, pixels, and by how many standard deviations; and how far
+# from edges a thing may be flat, a share of the height.
+FINE, STRUCTURE, REACH = 3.0, 2.5, 1 / 40
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
@@ -61,7 +63,12 @@ class Noise:
 
     def at(self, luma: Plane) -> Plane:
         """Its standard deviation at places of such luma, grey levels."""
-        return np.sqrt(np.float32(self.read**2) + np.float32(self.shot) * luma)
+        return np.asarray(np.sqrt(np.float32(self.read**2) + np.float32(self.shot) * luma), np.float32)
+
+
+def night_background(nights: list[Image]) -> Image | None:
+    """n_ref, the median of the nights; None where there are fewer than ``LEAST_NIGHTS``."""
+    return temporal_median(nights) if len(nights) >= LEAST_NIGHTS else None
 
 
 def luma(picture: Image) -> Plane:
@@ -92,8 +99,8 @@ def estimate_noise(night: Image, n_ref: Image) -> Noise:
     """The noise of a night, from its difference to n_ref as a filter sees it that is blind to anything smooth.
 
     The filter is Immerkær's (1996), which keeps the variance of white noise. Light that has changed since n_ref is no
-    noise: the plain difference, of which it is a part, gives ten times the variance where lamps differ. In each bin of
-    luma the median of the squares stands for the variance, so that things on up to half of a bin's pixels do not
+    noise: the plain difference, of which it is a part, gives ten times the variance where lamps differ. In each bin
+    of luma the median of the squares stands for the variance, so that things on up to half of a bin's pixels do not
     count; read noise and shot noise are a line through the bins (the median of the slopes between them, Theil and
     Sen) that is nowhere negative.
     """
@@ -114,9 +121,36 @@ def estimate_noise(night: Image, n_ref: Image) -> Noise:
     return Noise(float(np.sqrt(max(read, LEAST_NOISE**2))), shot)
 
 
+def wavering(apart: Plane, known: Plane) -> Noise:
+    """What a difference is where nothing is there, in the form of ``Noise``.
+
+    Compression takes a sensor's noise away, and what is left between two nights are leaves, water and light. The
+    square is fitted to luma by least squares, over the pixels where it is not far above what is usual, which leaves
+    out what moves.
+
+    Args:
+        apart: a difference to n_ref, grey levels.
+        known: n_ref's luma.
+    """
+    square = np.square(cv2.blur(apart, (3, 3))).ravel()
+    level = known.ravel()
+    keep = np.ones(square.size, bool)
+    for _ in range(3):
+        keep = square <= 6 * square[keep].mean()
+    middle, mean = float(level[keep].mean()), float(square[keep].mean())
+    spread = float(np.square(level[keep] - middle).mean())
+    shot = float(((level[keep] - middle) * square[keep]).mean()) / spread if spread > 1 else 0.0
+    return Noise(float(np.sqrt(max(mean - max(shot, 0.0) * middle, 0.0))), max(shot, 0.0))
+
+
 def evidence(night: Image, n_ref: Image) -> Plane:
-    """How sure it is that something is there which n_ref does not have: float32 (H, W), in standard deviations."""
-    return np.asarray(difference(night, n_ref) / estimate_noise(night, n_ref).at(luma(n_ref)), np.float32)
+    """How sure it is that something is there which n_ref does not have: float32 (H, W), in standard deviations.
+
+    These are of the noise, or of what usually differs between two nights if that is more.
+    """
+    apart, known = difference(night, n_ref), luma(n_ref)
+    usual = np.maximum(estimate_noise(night, n_ref).at(known), wavering(apart, known).at(known))
+    return np.asarray(apart / usual, np.float32)
 
 
 def strong(found: Plane, *, least: float = STRONG) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import cv2
@@ -17,11 +18,16 @@ from nightday.engines.video.streams import NoVideoError, best_video, pictures
 
 from .even_sample import Part, Progress, even_positions, read_evenly
 from .files import CLIPS, PICTURES, footage_files, is_picture, part_files, part_folders
+from .labels import labels_of
 
 Image = NDArray[np.uint8]
+T = TypeVar("T")
 
 # Frames of a median, spread over the clip; more change it by less than its rounding.
 MEDIAN_FRAMES = 101
+# Pictures of the night that are kept back for the report.
+HELD_NIGHTS = 8
+FEWEST_NIGHTS_BACK = 4
 # Frames kept of day and of night; they stay in memory.
 MAX_FRAMES = 2000
 # Bytes of the frames that a median looks at in one go. All at once would take as much memory again as they do.
@@ -45,6 +51,8 @@ class Scene:
         day, night: uint8 RGB (H, W, 3) each, in the order of file names and time.
         background: x_ref, uint8 RGB (H, W, 3).
         held_back: the last of the day, for validation alone.
+        held_back_nights: some of the last of the night, for the report alone.
+        night_boxes: what is labelled in each of these, (N, 4) in pixels as x1, y1, x2, y2; empty without labels.
         left_out: a line for each file that could not be read, or not whole, and what to do about it.
     """
 
@@ -54,6 +62,8 @@ class Scene:
     background: Image
     held_back: list[Image] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    held_back_nights: list[Image] = field(default_factory=list)
+    night_boxes: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def load_scene(
@@ -73,7 +83,9 @@ def load_scene(
         folder: the scene.
         max_frames: the most frames kept of day and of night, spread evenly; they stay in memory.
         hold_back: share of the day, from its end, that becomes ``held_back`` and is part neither of ``day`` nor of
-            the median. It is rounded down: a tenth of fewer than 10 frames is none.
+            the median. It is rounded down: a tenth of fewer than 10 frames is none. Of twice that share of the
+            night, at most half of it, ``HELD_NIGHTS`` pictures or fewer become ``held_back_nights``, evenly spread,
+            and none is part of ``night``. Fewer than ``FEWEST_NIGHTS_BACK`` would not tell anything: then none.
         progress: told how many frames of day, and then of night, have been passed.
 
     Raises:
@@ -88,16 +100,28 @@ def load_scene(
         if not part_folders(folder, part):
             raise SceneError(f"{folder / part}: no such folder; put pictures or clips of the camera there")
         parts.append(_read_files(folder / part, part_files(folder, part), max_frames, faults, progress))
-    day, night = parts
+    day, taken = ([image for _, image in part] for part in parts)
+    nights_back = int(min(2 * hold_back, 0.5) * len(taken))
+    split = len(taken) - (nights_back if nights_back >= FEWEST_NIGHTS_BACK else 0)
+    night, kept_back = taken[:split], spread(parts[1][split:], HELD_NIGHTS)
     kept = len(day) - int(hold_back * len(day))
     day, held_back = day[:kept], day[kept:]
     path = folder / "background.png"
-    background = _background(path) if path.is_file() else temporal_median(day)
+    background = read_background(path) if path.is_file() else temporal_median(day)
     shape = day[0].shape
     for what, image in (("night", night[0]), ("background.png", background)):
         if image.shape != shape:
             raise SceneError(f"{folder}: day is {_size(day[0])} but {what} is {_size(image)}; give one size")
-    return Scene(folder.resolve().name, day, night, background, held_back, [*faults.values()])
+    return Scene(
+        folder.resolve().name,
+        day,
+        night,
+        background,
+        held_back,
+        [*faults.values()],
+        [image for _, image in kept_back],
+        labels_of([path for path, _ in kept_back], shape),
+    )
 
 
 def load_day(
@@ -116,7 +140,7 @@ def load_day(
     else:
         raise SceneError(f"{path}: no such clip or folder of another camera's day")
     faults: dict[Path, str] = {}
-    day = _read_files(path, files, max_frames, faults, progress)
+    day = [image for _, image in _read_files(path, files, max_frames, faults, progress)]
     return Scene(path.resolve().stem, day, [], temporal_median(day), left_out=[*faults.values()])
 
 
@@ -126,7 +150,8 @@ def clip_median(path: Path) -> Image:
     Raises:
         SceneError: the clip cannot be read.
     """
-    return temporal_median(_read_files(path, [path], MEDIAN_FRAMES, {}, lambda _done, _of: None))
+    frames = _read_files(path, [path], MEDIAN_FRAMES, {}, lambda _done, _of: None)
+    return temporal_median([image for _, image in frames])
 
 
 def brief(left_out: Sequence[str]) -> str:
@@ -137,8 +162,11 @@ def brief(left_out: Sequence[str]) -> str:
 
 def _read_files(
     folder: Path, files: Sequence[Path], max_frames: int, faults: dict[Path, str], progress: Progress
-) -> list[Image]:
-    """At most ``max_frames`` frames of the files, evenly spread; what cannot be read is added to ``faults``."""
+) -> list[tuple[Path, Image]]:
+    """At most ``max_frames`` frames of the files, evenly spread; what cannot be read is added to ``faults``.
+
+    Each comes with its file.
+    """
     if not files:
         raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
     before, store = {*faults}, _Store()
@@ -159,7 +187,7 @@ def _read_files(
             raise SceneError(
                 f"{path}: {_size(image)}, but {frames[0][0].name} is {_size(frames[0][1])}; give one size"
             )
-    return [image for _, image in frames]
+    return list(frames)
 
 
 def _count(path: Path, faults: dict[Path, str]) -> int:
@@ -261,7 +289,8 @@ def read_frames(path: Path) -> list[Image]:
     return list(clip_frames(path))
 
 
-def _background(path: Path) -> Image:
+def read_background(path: Path) -> Image:
+    """A background.png. Raises SceneError where it cannot be read."""
     try:
         return _read_picture(path)
     except SceneError as error:
@@ -296,7 +325,7 @@ def write_picture(path: Path, rgb: Image) -> None:
     path.write_bytes(data.tobytes())
 
 
-def spread(images: list[Image], count: int) -> list[Image]:
+def spread(images: Sequence[T], count: int) -> list[T]:
     """At most ``count`` of the images, evenly spread, the first and the last among them."""
     return [images[i] for i in even_positions(len(images), count)]
 

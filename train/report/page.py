@@ -10,7 +10,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,19 @@ from nightday.engines.model.checkpoint import load_checkpoint
 from nightday.engines.model.generator import NightToDay
 
 from .. import processes
+from ..footage.evidence import night_background
 from ..footage.foreground import foreground_mask
-from ..footage.scene import Image
+from ..footage.scene import HELD_NIGHTS, Image, spread, temporal_median
 from ..run.step_log import read_log
 from ..run.trainer import Trainer
+from ..run.translation import translate
 from ..run.validation import Validator
 from ..scores.baselines import Score, baseline_scores, score
+from ..scores.scorer import IDENTICAL
+from ..scores.things import NightsShown, boxes_of, nights_shown
 from .charts import charts, number
 from .pictures import Picture, picture
-from .verdict import Measured, Rule, assess
+from .verdict import NOTHING, REAL_NIGHTS, Measured, Rule, assess
 
 # Moments of the training shown.
 SAMPLES = 5
@@ -48,6 +52,8 @@ _ADVICE = {
     "Moving things": "More day footage with traffic and people in it helps most, then more steps.",
     "Whole picture": "Train longer. If it stays so, look whether day/ and night/ show the same view.",
     "Your own nights": "Add real nights, of several hours and weathers.",
+    "Things in your nights": "Do not use it where a hidden car or walker matters; days with more traffic help.",
+    NOTHING: "Longer training does not mend it: start from the general model, or give days with traffic.",
     "Steadiness": "Train longer; noise is learnt late.",
     "Done learning": "Train anew with more --steps, in another --out.",
 }
@@ -77,23 +83,24 @@ def write_report(
     """
     folder, background = trainer.folder, trainer.scene.background
     model, file, step = _model(trainer, validator)
-    outputs, real = validator.translate_nights(model), validator.translate_real(model)
+    outputs = validator.translate_nights(model)
+    real = _real_nights(trainer, model)
     scores = [
-        *baseline_scores(validator.nights, validator.days, background),
+        *baseline_scores(
+            validator.nights, validator.days, background, night_backgrounds=validator.night_backgrounds
+        ),
         score(f"this model ({file}, step {step})", outputs, validator.days, background),
     ]
-    things = validator.outstanding_recall(real)
     measured = Measured(
         scores=scores,
         history=validator.history,
         step=trainer.step,
         steps=trainer.settings.steps,
         flicker=validator.flicker(model),
-        real=validator.real_psnr(real),
-        real_night=validator.real_psnr(validator.real),
-        real_nights=len(validator.real),
-        outstanding=things.outstanding,
-        recall=things.recall,
+        nights=real.shown,
+        real_nights=len(real.nights),
+        kept_back=real.kept_back,
+        simulated=_simulated(validator, outputs),
         unseen=len(validator.days) if validator.unseen else 0,
     )
     moving = [foreground_mask(day, background) for day in validator.days]
@@ -104,7 +111,7 @@ def write_report(
         camera=trainer.scene.name,
         verdict=_verdict(*assess(measured)),
         checkpoint=str(folder / file),
-        sliders=_sliders(night, output, validator.real, real),
+        sliders=_sliders(night, output, real),
         true_day=picture(day, "the true day"),
         unseen=measured.unseen > 0,
         scores=_scores(scores),
@@ -147,15 +154,50 @@ def _verdict(kind: str, rules: Sequence[Rule]) -> dict[str, Any]:
     }
 
 
-def _sliders(
-    night: Image, output: Image, real: Sequence[Image], translated: Sequence[Image]
-) -> list[dict[str, Any]]:
-    """A real night and a simulated one, each under its translation."""
-    middle = len(real) // 2
+@dataclass(frozen=True, slots=True)
+class _RealNights:
+    """Real nights that a model is judged on, what it makes of them, and what is shown of them."""
+
+    nights: list[Image]
+    outputs: list[Image]
+    kept_back: bool
+    shown: NightsShown | None
+
+
+def _real_nights(trainer: Trainer, model: NightToDay) -> _RealNights:
+    """Those kept back where there are enough, or else those it has learnt from."""
+    scene = trainer.scene
+    kept_back = len(scene.held_back_nights) >= REAL_NIGHTS
+    nights = scene.held_back_nights if kept_back else spread(scene.night, HELD_NIGHTS)
+    n_ref = night_background(scene.night)
+    usual = temporal_median(scene.night) if n_ref is None else n_ref
+    outputs = translate(model, nights, scene.background, [usual] * len(nights))
+    shown = None
+    if n_ref is not None:
+        boxes = scene.night_boxes if kept_back else []
+        shown = nights_shown(nights, outputs, x_ref=scene.background, n_ref=n_ref, boxes=boxes)
+    return _RealNights(nights, outputs, kept_back, shown)
+
+
+def _simulated(validator: Validator, outputs: Sequence[Image]) -> NightsShown:
+    """What is shown of the simulated nights; what is there is known from the days that they were made of."""
+    background = validator.scene.background
+    boxes = [boxes_of(foreground_mask(day, background)) for day in validator.days]
+    return nights_shown(validator.days, outputs, x_ref=background, n_ref=background, boxes=boxes)
+
+
+def _sliders(night: Image, output: Image, real: _RealNights) -> list[dict[str, Any]]:
+    """A real night and a simulated one, each under its translation.
+
+    The real one is that with the largest thing that is hidden, if there is one.
+    """
+    at = len(real.nights) // 2
+    if real.shown is not None and real.shown.hidden:
+        at = real.shown.hidden[0].picture
     none = "There is no true day to compare with."
     truth = "Made from a day picture, which is therefore the truth:"
     return [
-        _slider(real[middle], translated[middle], "Your own night", none),
+        _slider(real.nights[at], real.outputs[at], "Your own night", none),
         _slider(night, output, "A simulated night", truth),
     ]
 
@@ -176,9 +218,13 @@ def _scores(scores: Sequence[Score]) -> list[dict[str, Any]]:
     rows = []
     for each in scores:
         values = {part: getattr(each, part) for part in parts}
-        cells = [{"text": number(values[part]), "top": values[part] == top[part]} for part in parts]
+        cells = [{"text": _decibels(values[part]), "top": values[part] == top[part]} for part in parts]
         rows.append({"method": each.method, "own": each is scores[-1], "cells": cells})
     return rows
+
+
+def _decibels(value: float) -> str:
+    return "identical" if value >= IDENTICAL else number(value)
 
 
 def _masks(day: Image, moving: NDArray[np.bool_], output: Image, background: Image) -> list[Picture]:

@@ -31,8 +31,8 @@ class TrainOptions:
 
     recipe: Recipe = "paired"
     """dico is the paper's method alone. paired learns from the camera's day pictures and their simulated nights.
-    paired+dico starts with that and adds the paper's terms on real nights. blend is paired, blends in the day
-    background (x_ref), and learns from real nights too."""
+    paired+dico starts with that and adds the paper's terms on real nights. blend is paired, sees the
+    backgrounds by day and by night (x_ref, n_ref), draws what they do not show, and learns from real nights too."""
 
     start_from: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """checkpoint whose weights to start with; 'general' is the general model that comes with nightday-stream, for
@@ -86,7 +86,7 @@ class TrainOptions:
     """weight of the L1 to x_ref on real nights where nothing moves (blend 5, others 0)"""
 
     layers_weight: Annotated[
-        float | None, arg(name="layers", help_behavior_hint="(default: 3 for a ResNet with blend, else 0)")
+        float | None, arg(name="layers", help_behavior_hint="(default: 3 for blend, else 0)")
     ] = None
     """weight of what a blending generator draws and of its mask, each compared by itself"""
 
@@ -230,7 +230,7 @@ def default_options(recipe: Recipe) -> TrainOptions:
     """
     options = TrainOptions(recipe=recipe)
     if recipe == "blend":
-        return replace(options, foreground_weight=10.0, still_weight=5.0, shade=1.5)
+        return replace(options, foreground_weight=10.0, still_weight=5.0, shade=1.5, layers_weight=LAYERS)
     return replace(options, reference_weight=5.0) if recipe == "paired+dico" else options
 
 
@@ -257,5 +257,9 @@ def from_options(options: TrainOptions, **others: Any) -> TrainSettings:
         ValueError: a value that makes no sense; the message names the setting and the value.
     """
     given = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
-    blends = options.recipe == "blend"
-    return TrainSettings(**given, **{"see_reference": blends, "blend": blends} | others)
+    blends = (
+        {"backgrounds": True, "evidence_weight": 2.0, "detail_weight": 5.0}
+        if options.recipe == "blend"
+        else {}
+    )
+    return TrainSettings(**given, **blends | others)

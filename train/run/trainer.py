@@ -15,10 +15,10 @@ from nightday.engines.bundled import bundled_weights
 from nightday.engines.errors import CheckpointError, NightdayError
 from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import NightToDay
-from nightday.engines.model.qualification_frames import pack
 
 from .. import processes
 from ..footage.scene import Scene
+from . import qualification
 from .objective import Objective
 from .sampler import Sampler
 from .samples import write_sample
@@ -68,7 +68,7 @@ class Trainer:
         betas = (0.9 if settings.paired else 0.5, 0.999)
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=betas)
         self.sampler = Sampler(scene, settings, others)
-        self.qualification_frames = pack(scene.night)
+        self.qualification = qualification.of_scene(scene, backgrounds=settings.backgrounds)
         self.objective = Objective(scene, settings, self.device)
         if processes.rank() > 0:  # the same weights to begin with, other crops and noise
             torch.manual_seed(settings.seed + processes.rank())
@@ -144,9 +144,12 @@ class Trainer:
         """Write ``state.pt`` and ``model.pt``, each atomically. Process 0 writes; all must call."""
         self.state.save(self.step)
         if processes.rank() == 0:
-            frames = self.qualification_frames
             save_checkpoint(
-                self.folder / "model.pt", self.model, training=self.card(), qualification_frames=frames
+                self.folder / "model.pt",
+                self.model,
+                training=self.card(),
+                qualification_frames=self.qualification.frames,
+                qualification_backgrounds=self.qualification.backgrounds,
             )
 
     def card(self) -> dict[str, Any]:

@@ -30,7 +30,6 @@ import numpy as np
 
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
-from nightday.engines.model.qualification_frames import pack
 
 from ..footage.foreground import foreground_mask
 from ..footage.night_conditions import random_conditions
@@ -38,6 +37,7 @@ from ..footage.night_simulator import NightSimulator
 from ..footage.scene import Image, Scene, spread, temporal_median
 from ..scores.baselines import score
 from ..scores.image_distances import background_std
+from .qualification import Qualification, of_scene
 from .translation import translate
 
 # Seed of the conditions and of the noise; not one that a run is likely to have.
@@ -89,7 +89,7 @@ class Validator:
         self.unseen = bool(scene.held_back)
         self.days = spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
         self.real = spread(scene.night, REAL)
-        self.golden = pack(scene.night)
+        self._qualification: Qualification | None = None
         rng = np.random.default_rng(SEED)
         conditions = [random_conditions(rng) for _ in range(NIGHTS)]
         shape = scene.background.shape[:2]
@@ -135,12 +135,23 @@ class Validator:
         best = self.best
         self.history.append(now)
         if best is None or now.score > best.score:
+            if self._qualification is None:
+                self._qualification = of_scene(self.scene, backgrounds=model.settings.backgrounds)
             save_checkpoint(
-                self.folder / "best.pt", model, training=training, qualification_frames=self.golden
+                self.folder / "best.pt",
+                model,
+                training=training,
+                qualification_frames=self._qualification.frames,
+                qualification_backgrounds=self._qualification.backgrounds,
             )
         with self.path.open("a") as lines:
             lines.write(_line(now))
         return now
+
+    @property
+    def night_backgrounds(self) -> list[Image]:
+        """n_ref of each of ``nights``: the empty place under the same light."""
+        return self._night_backgrounds
 
     def translate_nights(self, model: NightToDay) -> list[Image]:
         """The model's outputs for ``nights``."""

@@ -30,7 +30,8 @@ class Arguments:
     """folder with night/ and day/, the same moments in the same order, and background.png"""
 
     real: Annotated[Path | None, _TEST, arg(metavar="DIR", help_behavior_hint="")] = None
-    """folder with night/ and day/ of one camera, not the same moments, and perhaps background.png"""
+    """folder with night/ and day/ of one camera, not the same moments, and perhaps background.png and
+    night_background.png; labels beside night pictures (YOLO's .txt) are what must show"""
 
     version: Annotated[FlagCreatePairsOff[bool], _TEST, arg(help_behavior_hint="")] = False
     """print the version and exit"""

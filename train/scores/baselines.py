@@ -1,4 +1,8 @@
-"""Baselines, which need no model: the night itself, gamma, CLAHE and x_ref; and the PSNR to compare them by."""
+"""Baselines, which need no model, and the PSNR to compare them by.
+
+They are the night itself, gamma, CLAHE, x_ref, and the relit paste, which is the one to beat: it knows from n_ref
+what is there tonight.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..footage.evidence import relit_paste
 from ..footage.foreground import foreground_mask
 from ..footage.scene import Image
 from .scorer import Box, HeldOut, Psnr, keep_mask, psnr
+
+# Names of two of them in tables.
+EMPTY_SCENE, RELIT_PASTE = "showing the empty scene", "relit paste"
 
 # Exponents that are tried.
 GAMMAS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.33, 0.25, 0.2, 0.15)
@@ -66,9 +74,21 @@ def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
 
 
 def baseline_scores(
-    night: Sequence[Image], day: Sequence[Image], background: Image, *, labels: Sequence[Box] = ()
+    night: Sequence[Image],
+    day: Sequence[Image],
+    background: Image,
+    *,
+    labels: Sequence[Box] = (),
+    night_backgrounds: Sequence[Image] | None = None,
 ) -> list[Score]:
-    """The night itself, gamma and CLAHE at their best foreground score on these very frames, and x_ref."""
+    """The night itself, gamma and CLAHE at their best foreground score on these very frames, x_ref, the relit paste.
+
+    Args:
+        night, day: the same moments, uint8 RGB (H, W, 3) each.
+        background: x_ref.
+        labels: boxes that do not count.
+        night_backgrounds: n_ref of each night; without them there is no relit paste.
+    """
 
     def best(name: str, make: Callable[[Image, float], Image], values: Sequence[float]) -> Score:
         tried = [
@@ -83,12 +103,18 @@ def baseline_scores(
         ]
         return max(tried, key=lambda s: s.foreground)
 
-    return [
+    scores = [
         score("night", night, day, background, labels=labels),
         best("gamma", gamma, GAMMAS),
         best("CLAHE", clahe, CLAHE_CLIPS),
-        score("showing the empty scene", [background] * len(day), day, background, labels=labels),
+        score(EMPTY_SCENE, [background] * len(day), day, background, labels=labels),
     ]
+    if night_backgrounds is not None:
+        pasted = [
+            relit_paste(n, background, known) for n, known in zip(night, night_backgrounds, strict=True)
+        ]
+        scores.append(score(RELIT_PASTE, pasted, day, background, labels=labels))
+    return scores
 
 
 def baseline_pictures(test: HeldOut) -> dict[str, list[Image]]:
@@ -107,12 +133,16 @@ def baseline_pictures(test: HeldOut) -> dict[str, list[Image]]:
 
         exponent = max(GAMMAS, key=lambda g: foreground(gamma, g))
         clip = max(CLAHE_CLIPS, key=lambda c: foreground(clahe, c))
-    return {
+    pictures = {
         "night": list(test.nights),
         f"gamma {exponent:g} (best of {len(GAMMAS)})": [gamma(n, exponent) for n in test.nights],
         f"CLAHE {clip:g}": [clahe(n, clip) for n in test.nights],
-        "showing the empty scene": [test.background] * len(test.nights),
+        EMPTY_SCENE: [test.background] * len(test.nights),
     }
+    if test.night_background is not None:
+        known = test.night_background
+        pictures[RELIT_PASTE] = [relit_paste(night, test.background, known) for night in test.nights]
+    return pictures
 
 
 def best_foreground(scores: Sequence[Score]) -> Score:

@@ -10,6 +10,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -113,35 +114,84 @@ def score_detections(
     ``LEAST`` and what matches them, nor unmatched detections that lie in the ``far_zone`` with more than half their
     area.
     """
+    matched = match_all(detect, pictures, boxes, lenient=lenient)
+    matches = [(one.confidence, one.size is not None) for one in matched.found]
+    counted_as_found = [right for confidence, right in matches if confidence > SURE]
+    small, medium, large = matched.recall_by_size(SURE)
+    return DetectionScore(
+        ap50=average_precision(matches, len(matched.sizes)),
+        precision=_share(np.array(counted_as_found, bool)),
+        recall=matched.recall(SURE),
+        recall_small=small,
+        recall_medium=medium,
+        recall_large=large,
+        pictures=len(pictures),
+        boxes=len(matched.sizes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One detection that counts: its confidence, and the size of the box that it matches, None for a false alarm."""
+
+    confidence: float
+    size: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """All that a detector found on annotated pictures, and the sizes of all boxes, square roots of areas, pixels."""
+
+    found: tuple[Found, ...]
+    sizes: tuple[float, ...]
+
+    def confidence_at(self, precision: float) -> float:
+        """The confidence above which most is found at no less than that precision; infinite where there is none."""
+        order = sorted(self.found, key=lambda one: -one.confidence)
+        right = np.array([one.size is not None for one in order], bool)
+        enough = np.flatnonzero(right.cumsum() / np.arange(1, len(right) + 1) >= precision)
+        if not enough.size:
+            return float("inf")
+        return float(np.nextafter(order[int(enough[-1])].confidence, -np.inf))
+
+    def recall(self, confidence: float) -> float:
+        """Share of the boxes that is found above that confidence."""
+        return self._recall(confidence, 0.0, np.inf)
+
+    def recall_by_size(self, confidence: float) -> tuple[float, float, float]:
+        """The same of small, medium and large boxes; NaN where there is none."""
+        edges = (0.0, *SIZES, np.inf)
+        small, medium, large = (self._recall(confidence, low, high) for low, high in pairwise(edges))
+        return small, medium, large
+
+    def _recall(self, confidence: float, low: float, high: float) -> float:
+        every = sum(low <= size < high for size in self.sizes)
+        seen = sum(
+            one.confidence > confidence and one.size is not None and low <= one.size < high
+            for one in self.found
+        )
+        return seen / every if every else float("nan")
+
+
+def match_all(
+    detect: Detector, pictures: Sequence[Image], boxes: Sequence[Boxes], *, lenient: bool = True
+) -> Matched:
+    """Match every detection; see ``score_detections`` for what counts."""
     zone = far_zone(boxes, *pictures[0].shape[:2]) if lenient else None
-    matches: list[tuple[float, bool]] = []
+    matches: list[Found] = []
     sizes: list[float] = []
-    seen: list[bool] = []
     for picture, truth in zip(pictures, boxes, strict=True):
         counted = thinner_side(truth) >= LEAST if lenient else np.ones(len(truth), bool)
+        size = np.sqrt((truth[:, 2:] - truth[:, :2]).prod(1))
         found = detect(picture[np.newaxis])[0]
-        sure = np.zeros(len(truth), bool)
         for one, matched in zip(found, match([one.box for one in found], truth), strict=True):
             if matched is None:
                 if zone is None or not _mostly_in(zone, one.box):
-                    matches.append((one.confidence, False))
+                    matches.append(Found(one.confidence, None))
             elif counted[matched]:
-                matches.append((one.confidence, True))
-                sure[matched] = one.confidence > SURE
-        sizes += np.sqrt((truth[:, 2:] - truth[:, :2]).prod(1))[counted].tolist()
-        seen += sure[counted].tolist()
-    counted_as_found = [right for confidence, right in matches if confidence > SURE]
-    hit, size = np.array(seen, bool), np.array(sizes)
-    return DetectionScore(
-        ap50=average_precision(matches, len(seen)),
-        precision=_share(np.array(counted_as_found, bool)),
-        recall=_share(hit),
-        recall_small=_share(hit[size < SIZES[0]]),
-        recall_medium=_share(hit[(size >= SIZES[0]) & (size < SIZES[1])]),
-        recall_large=_share(hit[size >= SIZES[1]]),
-        pictures=len(pictures),
-        boxes=len(seen),
-    )
+                matches.append(Found(one.confidence, float(size[matched])))
+        sizes += size[counted].tolist()
+    return Matched(tuple(matches), tuple(sizes))
 
 
 def false_positives(detect: Detector, pictures: Sequence[Image], keep: NDArray[np.bool_]) -> float:

@@ -27,6 +27,9 @@ from .image_distances import (
 
 Box = tuple[int, int, int, int]
 
+# PSNR of pictures that are the same, dB; no other comes near it.
+IDENTICAL = 99.0
+
 # Share of a feature's 8×8 pixels from which on it counts as foreground.
 MOVING = 0.25
 
@@ -44,6 +47,7 @@ class HeldOut:
         video: whether the nights are consecutive frames.
         more_nights: other nights of the camera, from which its empty night is taken too; only used without truth.
         floor: other real days, to see by how much two sets of real days differ.
+        night_background: n_ref, where it is to be had.
     """
 
     nights: Sequence[Image]
@@ -54,6 +58,7 @@ class HeldOut:
     video: bool = False
     more_nights: Sequence[Image] = field(default=())
     floor: Sequence[Image] = field(default=())
+    night_background: Image | None = None
 
     def foreground(self) -> list[Mask]:
         """Where something moves in each night: from the truth, or else against the nights' own median."""
@@ -75,6 +80,8 @@ def keep_mask(shape: tuple[int, ...], labels: Sequence[Box]) -> Mask:
 class Psnr:
     """PSNR in dB over all pixels of all frames together, labels left out; NaN where there is no pixel.
 
+    It is at most ``IDENTICAL``.
+
     Attributes:
         whole: every pixel.
         foreground: those where something moves.
@@ -95,7 +102,13 @@ def psnr(pictures: Sequence[Image], truth: Sequence[Image], foreground: Sequence
             error[i] += squared[part].sum()
             count[i] += part.sum()
     pairs = ((error.sum(), count.sum()), *zip(error, count, strict=True))
-    return Psnr(*(float(10 * np.log10(255**2 / max(e / n, 1e-12))) if n else float("nan") for e, n in pairs))
+    return Psnr(*(decibel(e / n) if n else float("nan") for e, n in pairs))
+
+
+def decibel(squared_error: float) -> float:
+    """A mean squared error of grey levels as PSNR, dB; at most ``IDENTICAL``."""
+    least = 255**2 / 10 ** (IDENTICAL / 10)
+    return float(10 * np.log10(255**2 / max(squared_error, least)))
 
 
 class Scorer:

@@ -17,6 +17,7 @@ from ..footage.evidence import Plane, luma, things
 from ..footage.scene import Image
 from .detection_scores import Boxes
 from .image_distances import Mask
+from .scorer import decibel
 
 # Grey levels, the largest of the three channels, from which on a pixel is not x_ref's.
 OFF = 20
@@ -28,8 +29,6 @@ HIGH_PASS = 3.0
 LEAST_AREA = 50.0
 # Pixels around a box that belong to it: its shadow, its glare.
 MARGIN = 3
-# PSNR of pictures that are the same, dB; no real one comes near it.
-IDENTICAL = 99.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,8 @@ class Shown:
     Attributes:
         boxes: how many labelled boxes counted.
         shown: share of them that is shown; NaN where there is none.
-        background: PSNR to x_ref of what is neither in a box nor a thing by the evidence, dB; ``IDENTICAL`` where it is
-            x_ref. Evidence without structure, such as glare, is background: it should look as by day.
+        background: PSNR to x_ref of what is neither in a box nor a thing by the evidence, dB; ``IDENTICAL`` where it
+            is x_ref. Evidence without structure, such as glare, is background: it should look as by day.
         off: share of these pixels that is off by more than ``OFF`` grey levels.
         counted: share of the pixels that are such background.
         outside: PSNR to x_ref outside boxes alone, where things without a box count as faults.
@@ -87,7 +86,7 @@ def shown(
         boxes=len(found),
         shown=float(np.mean(found)) if found else float("nan"),
         background=background,
-        off=off / count[0] if count[0] else float("nan"),
+        off=float(off / count[0]) if count[0] else float("nan"),
         counted=float(count[0] / (len(nights) * keep.size)) if len(nights) else float("nan"),
         outside=outer,
     )
@@ -96,13 +95,17 @@ def shown(
 def shown_boxes(night: Image, output: Image, x_ref: Image, boxes: Boxes) -> NDArray[np.bool_]:
     """Whether each box of at least ``LEAST_AREA`` is shown: bool (M,)."""
     _, apart = _apart(output, x_ref)
-    seen, made = (_high_pass(luma(picture)) for picture in (night, output))
+    seen, made = high_pass(night), high_pass(output)
     result = []
-    for x1, y1, x2, y2 in _clipped(boxes, x_ref.shape):
+    for x1, y1, x2, y2 in whole_boxes(boxes, x_ref.shape):
         place = np.s_[y1:y2, x1:x2]
-        enough = bool((apart[place] > OFF).mean() >= SHARE)
-        result.append(enough and correlation(seen[place], made[place]) >= LIKENESS)
+        result.append(is_shown(apart[place] > OFF, seen[place], made[place]))
     return np.array(result, bool)
+
+
+def is_shown(off: Mask, seen: Plane, made: Plane) -> bool:
+    """Whether a place is shown: enough of its pixels are ``off``, and its high-pass is like the night's."""
+    return bool(off.mean() >= SHARE) and correlation(seen, made) >= LIKENESS
 
 
 def still_background(night: Image, n_ref: Image) -> Mask:
@@ -123,12 +126,6 @@ def _margin(mask: Mask) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) == 0)
 
 
-def decibel(squared_error: float) -> float:
-    """A mean squared error of grey levels as PSNR, dB; at most ``IDENTICAL``."""
-    least = 255**2 / 10 ** (IDENTICAL / 10)
-    return float(10 * np.log10(255**2 / max(squared_error, least)))
-
-
 def correlation(a: Plane, b: Plane) -> float:
     """Pearson's correlation of two planes; 0 where one of them is flat."""
     x, y = a - a.mean(), b - b.mean()
@@ -142,12 +139,14 @@ def _apart(output: Image, x_ref: Image) -> tuple[NDArray[np.float64], NDArray[np
     return (apart.astype(np.float64) ** 2).mean(axis=2), np.abs(apart).max(axis=2)
 
 
-def _high_pass(plane: Plane) -> Plane:
+def high_pass(picture: Image) -> Plane:
+    """The fine structure of a picture's luma, float32 (H, W)."""
+    plane = luma(picture)
     return np.asarray(plane - cv2.GaussianBlur(plane, (0, 0), HIGH_PASS), np.float32)
 
 
-def _clipped(boxes: Boxes, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
-    """The boxes that count, whole pixels within the picture."""
+def whole_boxes(boxes: Boxes, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """The boxes that count: left, top, right, bottom, whole pixels within the picture."""
     height, width = shape[:2]
     kept = []
     for x1, y1, x2, y2 in boxes:

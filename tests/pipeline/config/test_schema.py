@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nightday.engines.bundled import bundled_weights
+from nightday.pipeline.config.load import load_config
 from nightday.pipeline.core.camera_url import redact
 from nightday.pipeline.outputs.mp4.limits import Limits
 from tests.pipeline.config.documents import SECRET, Faults, Load, one
@@ -170,10 +172,12 @@ class TestCollect:
         assert gate.collect is not None
         assert gate.collect.folder == Path("there")
 
-    def test_a_camera_that_only_collects_needs_no_model(self, load: Load, faults: Faults) -> None:
-        load(self.cameras("    collect: training/{name}\n"))
-        (fault,) = faults(self.cameras("    collect: training/{name}\n    outputs: [out.mp4]\n"))
-        assert fault.startswith("cameras.yaml:2: cameras[0].model: missing; ")
+    def test_a_camera_that_only_collects_is_not_translated(self, load: Load) -> None:
+        gate, yard = load(
+            self.cameras("    collect: training/{name}\n", "    collect: t\n    outputs: [out.mp4]\n")
+        ).config.cameras
+        assert gate.checkpoint is None
+        assert yard.checkpoint == bundled_weights("general.pt")
 
     @pytest.mark.parametrize(
         ("value", "fault"),
@@ -203,3 +207,48 @@ class TestCollect:
         assert faults(self.cameras("    collect: training\n", "    collect: {folder: ./training/}\n")) == [
             "cameras.yaml:7: cameras[1].collect.folder: cameras[0] writes there too; put {name} into the name"
         ]
+
+
+class TestModel:
+    def test_the_general_model_is_the_default_and_is_not_opened_to_check_a_file(self, load: Load) -> None:
+        opened: list[Path] = []
+        general = bundled_weights("general.pt")
+        assert general.is_file()
+        for model, path in (
+            ("", general),
+            ("auto", general),
+            ('"auto"', general),
+            ("gate.pt", Path("gate.pt")),
+        ):
+            load(one(model=model, outputs="[out.mp4]"))
+            (gate,) = load_config("cameras.yaml", check_model=opened.append).config.cameras
+            assert (str(gate.model), gate.checkpoint) == (model.strip('"') or "auto", path)
+        assert opened == [Path("gate.pt")]
+
+    @pytest.mark.parametrize(
+        ("keys", "translated"),
+        [
+            ({"outputs": "[out.mp4]"}, True),
+            ({"snapshot": "side.png"}, True),
+            ({}, False),
+            ({"collect": "t"}, False),
+            ({"outputs": "[out.mp4]", "translate": "never"}, False),
+        ],
+    )
+    def test_nothing_is_translated_that_nobody_sees(
+        self, load: Load, keys: dict[str, str], translated: bool
+    ) -> None:
+        (gate,) = load(one(model="auto", **keys)).config.cameras
+        assert (gate.checkpoint is not None) is translated
+        (tuned,) = load(one(**keys)).config.cameras  # a model that is named is used, as ever
+        assert tuned.checkpoint == (None if keys.get("translate") == "never" else Path("gate.pt"))
+
+    def test_it_is_shown_as_it_was_written(self, load: Load) -> None:
+        assert load(one(model="", outputs="[out.mp4]")).config.dump()["cameras"][0]["model"] == "auto"
+
+    def test_a_checkpoint_that_is_missing_is_told_of_the_other_way(self, faults: Faults) -> None:
+        (fault,) = faults(one(model="Auto"))
+        assert fault.endswith(
+            'cameras[0].model: "Auto": no such checkpoint; nightday-train makes them, and "auto" stands for the '
+            "general model"
+        )

@@ -18,9 +18,16 @@ from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.png import save_png
 from nightday.pipeline.scene import background as background_module
-from nightday.pipeline.scene.background import CHECKPOINT_EVERY, Background
-from nightday.pipeline.scene.background_file import SavedBackground, load_background, save_background
-from nightday.pipeline.scene.night_gate import TIMES_OF_DAY
+from nightday.pipeline.scene import background_checkpoint
+from nightday.pipeline.scene.background import Background
+from nightday.pipeline.scene.background_checkpoint import CHECKPOINT_EVERY
+from nightday.pipeline.scene.background_file import (
+    SavedBackground,
+    SavedMedian,
+    load_background,
+    save_background,
+)
+from nightday.pipeline.scene.night_gate import TIMES_OF_DAY, TimeOfDay
 from nightday.pipeline.scene.rolling_median import STRIPS
 from nightday.pipeline.supervision.runtime import run
 from tests.support.clips import make_clip
@@ -61,8 +68,7 @@ def show(
     *,
     start: float,
     samples: int,
-    translated: bool = False,
-    seen: Pixels | None = None,
+    time: TimeOfDay = "day",
     rng: np.random.Generator,
 ) -> deque[Pixels]:
     """Show noisy ``view``s for ``samples`` seconds at ``STRIPS`` frames a second; what was sampled."""
@@ -70,8 +76,7 @@ def show(
     for index in range(samples * STRIPS):
         noise = rng.integers(-3, 4, view.shape)
         picture = np.clip(view + noise, 0, 255).astype(np.uint8)
-        camera = picture if seen is None else np.clip(seen + noise, 0, 255).astype(np.uint8)
-        background.observe(picture, seen=camera, translated=translated, seconds=start + index / STRIPS)
+        background.observe(picture, time=time, seconds=start + index / STRIPS)
         if index % STRIPS == 0:
             ring.append(picture)
     return ring
@@ -89,7 +94,7 @@ def test_background_samples_by_the_cameras_clock(rng: np.random.Generator, tmp_p
     ring = deque[Pixels](maxlen=3)
     for index in range(250):  # 10 s at 25 fps: samples at 0, 2, 4, 6, 8 s
         picture = rng.integers(0, 256, (32, 24, 3), dtype=np.uint8)
-        background.observe(picture, seen=picture, translated=True, seconds=100 + index / 25)
+        background.observe(picture, time="night", seconds=100 + index / 25)
         if index % 50 == 0:
             ring.append(picture)
     background.finish()
@@ -107,33 +112,34 @@ def test_a_sample_waits_until_the_one_before_is_worked_in(rng: np.random.Generat
     background = made(frames=9, every=0.0)
     pictures = rng.integers(0, 256, (2 * STRIPS, 32, 24, 3), dtype=np.uint8)
     for index, picture in enumerate(pictures):
-        background.observe(picture, seen=picture, translated=False, seconds=index / 25)
+        background.observe(picture, time="day", seconds=index / 25)
     assert background.picture is not None
     np.testing.assert_array_equal(background.picture, reference(deque([pictures[0], pictures[STRIPS]])))
 
 
-def test_day_and_night_are_kept_apart_and_the_one_in_use_is_shown(
+def test_day_and_night_are_kept_apart_and_the_picture_is_of_the_day(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     background = made(tmp_path / "bg.png")
-    day, night, dark = scene(rng), scene(rng), scene(rng) // 4
-    by_day = show(background, day, start=0, samples=7, rng=rng)
-    assert background.of("night") is None
-    in_use = background.picture
-    by_night = show(background, night, start=100, samples=3, translated=True, seen=dark, rng=rng)
-    np.testing.assert_array_equal(background.of("day"), reference(by_day))
-    assert background.of("day") is in_use
-    np.testing.assert_array_equal(background.of("night"), reference(by_night))
+    day = scene(rng)
+    by_night = show(background, day // 4, start=0, samples=3, time="night", rng=rng)
+    assert background.of("day") is None
     assert background.picture is background.of("night")
+    by_day = show(background, day, start=100, samples=7, rng=rng)
+    np.testing.assert_array_equal(background.of("day"), reference(by_day))
+    np.testing.assert_array_equal(background.of("night"), reference(by_night))
+    in_use = background.picture
+    assert in_use is background.of("day")
+    show(background, day // 4, start=200, samples=3, time="night", rng=rng)
+    assert background.picture is in_use
     assert background.save()
     saved = cv2.imread(str(tmp_path / "bg.png"))
     assert saved is not None
-    np.testing.assert_array_equal(saved[..., ::-1], reference(by_night))
-    again = show(background, day, start=200, samples=1, rng=rng)
+    np.testing.assert_array_equal(saved[..., ::-1], reference(by_day))
+    again = show(background, day, start=300, samples=1, rng=rng)
     np.testing.assert_array_equal(
         background.of("day"), reference(deque([reference(by_day)] * 5 + [*again], maxlen=5))
     )
-    assert background.picture is background.of("day")
 
 
 def test_before_the_first_sample_by_night_the_days_median_is_shown(rng: np.random.Generator) -> None:
@@ -141,7 +147,7 @@ def test_before_the_first_sample_by_night_the_days_median_is_shown(rng: np.rando
     view = scene(rng)
     show(background, view, start=0, samples=2, rng=rng)
     by_day = background.picture
-    background.observe(view, seen=view, translated=True, seconds=50)
+    background.observe(view // 4, time="night", seconds=50)
     assert background.picture is by_day
 
 
@@ -152,9 +158,9 @@ def test_memory_is_bounded_through_days_and_nights(rng: np.random.Generator) -> 
     for change in range(6):
         for index in range(8 * STRIPS):
             seconds = 100 * change + index / STRIPS
-            background.observe(view, seen=view, translated=bool(change % 2), seconds=seconds)
+            background.observe(view, time=TIMES_OF_DAY[change % 2], seconds=seconds)
             most = max(most, background.nbytes)
-    assert view.nbytes * 10 < most <= view.nbytes * (2 * 5 + 5)
+    assert view.nbytes * 10 < most <= view.nbytes * (2 * 5 + 7)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ def filled(path: Path, rng: np.random.Generator, **options: object) -> Backgroun
     background = made(path, **options)
     view = scene(rng)
     show(background, view, start=0, samples=12, rng=rng)
-    show(background, 255 - view, start=100, samples=12, translated=True, seen=view // 4, rng=rng)
+    show(background, view // 4, start=100, samples=12, time="night", rng=rng)
     background.finish()
     assert background.checkpoint(final=True)
     return background
@@ -189,23 +195,40 @@ def test_a_restart_begins_with_both_medians(
     np.testing.assert_array_equal(after.of("day"), reference(deque([old] * 3 + [*new])))
 
 
-@pytest.mark.parametrize(("before", "stays"), [("one", ["day"]), ("", [])])
-def test_another_model_drops_what_the_last_one_made_of_the_night(
-    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, stays: list[str]
+@pytest.mark.parametrize(
+    ("before", "after", "taken_up"),
+    [
+        ("night", "night", True),
+        ("night", "always", True),
+        ("always", "always", True),
+        ("always", "night", False),
+        ("never", "night", False),
+        ("never", "never", True),
+    ],
+)
+def test_pictures_that_were_not_told_apart_are_not_taken_for_day_and_night(
+    rng: np.random.Generator,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    before: str,
+    after: str,
+    taken_up: bool,
 ) -> None:
-    """And where nothing was translated before, the "day" may be of nights."""
-    old = filled(tmp_path / "bg.png", rng, model=before)
-    after = made(tmp_path / "bg.png", model="two")
-    after.restore()
-    assert events(caplog) == [("background_dropped", "model")]
-    assert [time for time in TIMES_OF_DAY if after.of(time) is not None] == stays
-    if stays:
-        np.testing.assert_array_equal(after.of("day"), old.of("day"))
-    show(after, scene(rng), start=0, samples=2, rng=rng)
-    assert after.checkpoint(final=True)
+    caplog.set_level(logging.INFO)
+    old = filled(tmp_path / "bg.png", rng, told_by=before)
+    new = made(tmp_path / "bg.png", told_by=after)
     caplog.clear()
-    made(tmp_path / "bg.png", model="two").restore()  # said once
-    assert events(caplog) == []
+    new.restore()
+    assert events(caplog) == [
+        ("background_restored", "") if taken_up else ("background_dropped", "translate")
+    ]
+    for time in TIMES_OF_DAY:
+        found, kept = new.of(time), old.of(time)
+        assert kept is not None
+        if taken_up:
+            np.testing.assert_array_equal(found, kept)
+        else:
+            assert found is None
 
 
 def test_nothing_to_restore_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -298,7 +321,7 @@ def test_checkpoints_are_written_now_and_then_and_at_the_end(
     assert not background.checkpoint(final=True)
     kept = load_background(tmp_path / "bg.state", camera="gate", source="")
     assert kept is not None
-    np.testing.assert_array_equal(kept.medians["day"][0], background.picture)
+    np.testing.assert_array_equal(kept.medians["day"].picture, background.picture)
 
 
 def test_a_full_disk_is_not_tried_at_every_look(
@@ -310,7 +333,7 @@ def test_a_full_disk_is_not_tried_at_every_look(
         tries.append(clock.now)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(background_module, "save_background", disk_full)
+    monkeypatch.setattr(background_checkpoint, "save_background", disk_full)
     background = made(tmp_path / "bg.png", clock=clock)
     show(background, scene(rng), start=0, samples=2, rng=rng)
     with pytest.raises(OSError, match="No space"):
@@ -333,11 +356,12 @@ def test_observing_never_touches_the_disk(
         raise AssertionError("the loop waits for a disk")
 
     background = filled(tmp_path / "bg.png", rng)
-    for name in ("save_background", "save_png", "load_background"):
-        monkeypatch.setattr(background_module, name, writes)
+    monkeypatch.setattr(background_module, "save_png", writes)
+    for name in ("save_background", "load_background"):
+        monkeypatch.setattr(background_checkpoint, name, writes)
     monkeypatch.setattr("builtins.open", writes)
     show(background, scene(rng), start=200, samples=30, rng=rng)
-    show(background, scene(rng, size=(48, 64)), start=300, samples=2, translated=True, rng=rng)
+    show(background, scene(rng, size=(48, 64)), start=300, samples=2, time="night", rng=rng)
 
 
 # --- the end of a scene ---------------------------------------------------------------------------------------
@@ -353,27 +377,30 @@ def test_another_resolution_drops_both(
     assert events(caplog) == [("background_dropped", "resolution")]
 
 
-def test_a_moved_camera_drops_both_though_the_generator_draws_its_old_scene(
+def test_a_moved_camera_drops_all(
     rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     view, dark, elsewhere = scene(rng), scene(rng) // 3, scene(rng) // 3
-    background = made(tmp_path / "bg.png")
-    show(background, view, start=0, samples=12, rng=rng)
-    show(background, view, start=100, samples=20, translated=True, seen=dark, rng=rng)
+    background = made(tmp_path / "bg.png", lasting=True)
+    show(background, view, start=0, samples=20, rng=rng)
+    show(background, dark, start=100, samples=20, time="night", rng=rng)
     assert background.checkpoint()
-    assert events(caplog) == []
-    show(background, view, start=200, samples=4, translated=True, seen=elsewhere, rng=rng)
-    assert background.of("day") is not None  # might be a lorry
-    show(background, view, start=204, samples=26, translated=True, seen=elsewhere, rng=rng)
-    assert events(caplog) == [("background_dropped", "moved")]
+    assert "background_dropped" not in [name for name, _ in events(caplog)]
+    assert background.given.complete_for(*view.shape[:2])
+    show(background, elsewhere, start=200, samples=4, time="night", rng=rng)
+    assert background.given.day is not None  # might be a lorry
+    show(background, elsewhere, start=204, samples=26, time="night", rng=rng)
+    assert events(caplog, "background_dropped") == [("background_dropped", "moved")]
+    assert background.given.day is None
     assert background.of("day") is None
     assert background.of("night") is not None  # made of what came after
     assert background.checkpoint()  # at once, lest a restart takes up the old scene
     kept = load_background(tmp_path / "bg.state", camera="gate", source="")
     assert kept is not None
     assert set(kept.medians) == {"night"}
-    show(background, view, start=240, samples=30, translated=True, seen=elsewhere, rng=rng)
-    assert len(events(caplog)) == 1  # the new scene is the one it now knows
+    assert "day" not in kept.lasting
+    show(background, elsewhere, start=240, samples=30, time="night", rng=rng)
+    assert len(events(caplog, "background_dropped")) == 1  # the new scene is the one it now knows
 
 
 def test_a_camera_moved_while_the_program_was_down_is_noticed(
@@ -408,7 +435,10 @@ def test_a_checkpoint_whose_pictures_differ_in_size_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = SavedBackground(
-        medians={state: (np.zeros((8, width, 3), np.uint8), 1) for state, width in (("day", 8), ("night", 9))}
+        medians={
+            state: SavedMedian(np.zeros((8, width, 3), np.uint8), 1)
+            for state, width in (("day", 8), ("night", 9))
+        }
     )
     save_background(tmp_path / "bg.state", kept, camera="gate", source="")
     background = made(tmp_path / "bg.png")
@@ -423,7 +453,7 @@ def test_a_checkpoint_whose_pictures_differ_in_size_is_refused(
 def test_a_second_run_begins_with_the_background_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Night frames are translated (here, inverted) and fill the night's median; the camera's own fill the day's."""
+    """What the camera sees fills both medians, whatever the model makes of it (here, the inverse)."""
     caplog.set_level(logging.INFO)
     monkeypatch.chdir(tmp_path)
     make_clip(Path("night.mp4"), 30)
@@ -451,7 +481,7 @@ def test_a_second_run_begins_with_the_background_of_the_first(
     def kept() -> dict[str, float]:
         held = load_background(Path("bg.state"), camera="gate", source="clip.mp4")
         assert held is not None
-        return {state: float(picture.mean()) for state, (picture, _) in held.medians.items()}
+        return {state: float(median.picture.mean()) for state, median in held.medians.items()}
 
     def shown() -> float:
         picture = cv2.imread("bg.png")
@@ -461,40 +491,75 @@ def test_a_second_run_begins_with_the_background_of_the_first(
     play("night.mp4")
     assert kept() == {"night": pytest.approx(shown())}
     night = kept()["night"]
-    assert night > 180
+    assert night < 60
     play("day.mp4")
     assert kept() == {"night": night, "day": pytest.approx(shown())}
-    assert [name for name, _ in events(caplog)] == ["background_restored"]
+    assert [name for name, _ in events(caplog, "background_restored")] == ["background_restored"]
     caplog.clear()
     save_checkpoint("model.pt", NightToDay(GeneratorSettings(blocks=2, width=4)))
     play("day.mp4")
-    assert kept() == {"day": pytest.approx(shown())}
-    assert events(caplog)[0] == ("background_dropped", "model")
+    assert kept().keys() == {"day", "night"}  # another model sees the same scene
 
 
-def test_another_generator_under_way_ends_what_the_one_before_made_of_the_night_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, rng: np.random.Generator
+# --- what an engine is given ----------------------------------------------------------------------------------
+
+
+def test_an_engine_is_given_what_three_samples_agree_on_and_what_was_kept(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    background = made(tmp_path / "bg.png", model="first")
+    caplog.set_level(logging.INFO)
+    background = made(tmp_path / "bg.png", lasting=True, told_by="night")
     view = scene(rng)
-    show(background, view, start=0, samples=5, rng=rng)
-    show(background, view, start=5, samples=5, translated=True, seen=view // 8, rng=rng)
-    day = background.of("day")
-    assert day is not None
-    assert background.of("night") is not None
-    background.use_model("first")  # the same weights in another precision
-    show(background, view, start=10, samples=1, translated=True, seen=view // 8, rng=rng)
-    assert events(caplog) == []
-    background.use_model("second")
-    assert background.model == "second"
-    other = 255 - view
-    ring = show(background, other, start=11, samples=3, translated=True, seen=view // 8, rng=rng)
-    assert events(caplog) == [("background_dropped", "model")]
-    np.testing.assert_array_equal(background.of("night"), reference(ring))
-    np.testing.assert_array_equal(background.of("day"), day)
-    assert background.checkpoint()  # in a hurry, lest a restart takes up the night before
-    path = background.checkpoint_path
-    assert path is not None
-    kept = load_background(path, camera="gate", source="")
+    show(background, view, start=0, samples=2, rng=rng)
+    assert background.given.day is None
+    assert 0 < background.learnt("day") < 0.5
+    show(background, view, start=2, samples=20, rng=rng)
+    show(background, view // 4, start=100, samples=3, time="night", rng=rng)
+    background.finish()
+    given = background.given
+    assert given.complete_for(96, 128)
+    assert not given.complete_for(128, 96)
+    assert given.day is not None
+    assert given.night is not None
+    assert np.abs(given.day.astype(int) - view).mean() < 2
+    assert np.abs(given.night.astype(int) - view // 4).mean() < 2
+    assert background.learnt("day") == 1.0
+    assert 0 < background.learnt("night") < 1.0
+    assert ("background_learnt", "day") in events(caplog)
+    assert background.checkpoint(final=True)
+    after = made(tmp_path / "bg.png", lasting=True, told_by="night")
+    after.restore()
+    assert after.given.complete_for(96, 128)
+    kept = load_background(tmp_path / "bg.state", camera="gate", source="")
     assert kept is not None
-    assert kept.model == "second"
+    np.testing.assert_array_equal(after.given.day, kept.lasting["day"].picture)
+    np.testing.assert_array_equal(after.given.night, given.night)
+    assert after.learnt("day") == background.learnt("day")
+
+
+def test_samples_that_do_not_agree_are_said_once(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    background = made(lasting=True, told_by="night", every=0.0)
+    empty = scene(rng)
+    for index in range(12):
+        view = empty.copy()
+        if index % 2:  # traffic fills half of the picture half of the time
+            view[48:] = 255 - view[48:]
+        background.observe(view, time="day", seconds=float(index))
+        background.finish()
+    assert events(caplog) == [("background_unsettled", "day")]
+    assert "its samples differ in" in caplog.text
+    assert background.learnt("day") < 0.5
+
+
+def test_memory_with_lasting_medians_is_bounded(rng: np.random.Generator) -> None:
+    background = made(lasting=True, told_by="night", every=0.0)
+    view, most = scene(rng, size=(32, 48)), 0
+    for step in range(6):
+        for index in range(60):
+            noisy = np.clip(view + rng.integers(-3, 4, view.shape), 0, 255).astype(np.uint8)
+            background.observe(noisy, time=TIMES_OF_DAY[step % 2], seconds=1e5 * step + 2000.0 * index)
+            background.finish()
+            most = max(most, background.nbytes)
+    assert view.nbytes * 20 < most <= view.nbytes * (2 * 5 + 7 + 24)

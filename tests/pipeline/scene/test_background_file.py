@@ -12,6 +12,7 @@ import pytest
 from nightday.pipeline.scene.background_file import (
     BackgroundRefusedError,
     SavedBackground,
+    SavedMedian,
     load_background,
     save_background,
 )
@@ -31,7 +32,11 @@ def kept(rng: np.random.Generator) -> SavedBackground:
     day, night = rng.integers(0, 256, (2, 37, 53, 3), dtype=np.uint8)
     view = rng.integers(0, 256, (11, 16), dtype=np.uint8)
     return SavedBackground(
-        medians={"day": (day, 25), "night": (night[:, ::-1], 3)}, views={"grey": (view, 900)}
+        medians={"day": SavedMedian(day, 25), "night": SavedMedian(night[:, ::-1], 3)},
+        lasting={"day": SavedMedian(255 - day, 9, 6400.0)},
+        agreements={"day": 0.97},
+        views={"grey": (view, 900)},
+        told_by="night",
     )
 
 
@@ -51,11 +56,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path, kept: SavedBackground) -> None:
     save_background(path, kept, **WHO)
     loaded = load_background(path, **WHO)
     assert loaded is not None
-    for before, after in ((kept.medians, loaded.medians), (kept.views, loaded.views)):
+    for before, after in ((kept.medians, loaded.medians), (kept.lasting, loaded.lasting)):
         assert before.keys() == after.keys()
-        for name, (picture, count) in before.items():
-            np.testing.assert_array_equal(after[name][0], picture)
-            assert after[name][1] == count
+        for name, median in before.items():
+            np.testing.assert_array_equal(after[name].picture, median.picture)
+            assert (after[name].count, after[name].spacing) == (median.count, median.spacing)
+    assert (loaded.agreements, loaded.told_by, loaded.left_out) == ({"day": 0.97}, "night", "")
+    np.testing.assert_array_equal(loaded.views["grey"][0], kept.views["grey"][0])
+    assert loaded.views["grey"][1] == 900
     assert os.listdir(path.parent) == ["bg.state"]
 
 
@@ -102,8 +110,54 @@ def test_every_altered_byte_is_found(tmp_path: Path, kept: SavedBackground, rng:
 def test_another_version_is_refused(tmp_path: Path, kept: SavedBackground) -> None:
     path = tmp_path / "bg.state"
     save_background(path, kept, **WHO)
-    path.write_bytes(path.read_bytes().replace(b"nightday-background 1\n", b"nightday-background 2\n", 1))
-    assert refusal(path) == "it is of version 2, this program writes 1"
+    path.write_bytes(path.read_bytes().replace(b"nightday-background 2\n", b"nightday-background 3\n", 1))
+    assert refusal(path) == "it is of version 3, this program writes 2"
+
+
+def version_1(pictures: list[str], model: str, data: bytes) -> bytes:
+    """A file as earlier releases wrote it."""
+    listed = ", ".join(
+        f'{{"what": "median", "name": "{name}", "shape": [4, 5, 3], "count": 7}}' for name in pictures
+    )
+    header = f'{{"camera": "gate", "source": "s", "model": "{model}", "pictures": [{listed}]}}\n'
+    return signed(b"nightday-background 1", header.encode() + zlib.compress(data))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "model", "kept", "told_by", "left_out"),
+    [
+        (["day"], "", ["day"], "never", ""),
+        (["day"], "f00d", ["day"], "night", ""),
+        (["day", "night"], "f00d", ["day"], "night", "its night was made of translated pictures"),
+        (["night"], "f00d", [], "night", "its night was made of translated pictures"),
+    ],
+)
+def test_of_the_version_before_the_day_is_taken_over(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    pictures: list[str],
+    model: str,
+    kept: list[str],
+    told_by: str,
+    left_out: str,
+) -> None:
+    path, data = tmp_path / "bg.state", rng.integers(0, 256, (len(pictures), 4, 5, 3), dtype=np.uint8)
+    path.write_bytes(version_1(pictures, model, data.tobytes()))
+    loaded = load_background(path, camera="gate", source="s")
+    assert loaded is not None
+    assert [*loaded.medians] == kept
+    assert (loaded.told_by, loaded.left_out, loaded.lasting) == (told_by, left_out, {})
+    if kept:
+        np.testing.assert_array_equal(loaded.medians["day"].picture, data[0])
+        assert loaded.medians["day"].count == 7
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "2", '"x"', "null"])
+def test_a_number_out_of_range_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "bg.state"
+    header = f'{{"camera": "gate", "source": "s", "pictures": [], "agreements": {{"day": {value}}}}}\n'
+    path.write_bytes(signed(b"nightday-background 2", header.encode()))
+    assert "where a number up to 1 is due" in refusal(path, source="s")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +197,7 @@ def test_pictures_that_end_early_or_would_swell_are_refused(tmp_path: Path) -> N
     path.write_bytes(signed(b"nightday-background 1", header + zlib.compress(bytes(10**8))))
     loaded = load_background(path, camera="gate", source="s")  # 100 MB behind 48 bytes: never inflated
     assert loaded is not None
-    assert loaded.medians["day"][0].nbytes == 48
+    assert loaded.medians["day"].picture.nbytes == 48
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:

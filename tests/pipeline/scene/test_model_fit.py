@@ -1,5 +1,7 @@
 """Whether a model's scene is told from another camera's, by day and by night."""
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -7,14 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.qualification_frames import pack_with_backgrounds
+from nightday.engines.model.settings import LIGHT
 from nightday.pipeline.scene.model_fit import EVERY, FEWEST_LOOKS, ModelFit, shows_scene
 from nightday.pipeline.scene.model_scene import scene_of
 from nightday.pipeline.scene.scene_change import small_view
+from tests.support.models import of_another_street
 
 CLIPS = Path("benchmarks/clips")
 WEIGHTS = Path("weights")
 
 
+@functools.cache
 def frames(clip: str, count: int = 6) -> list[np.ndarray]:
     with av.open(str(CLIPS / clip)) as container:
         every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -31,15 +39,16 @@ OTHER = "night_tfl_07450_piccadilly.mp4"
         ("a1_barnet.pt", NIGHT, True),
         ("a1_barnet.pt", DAY, True),
         ("a1_barnet.pt", OTHER, False),
-        ("general.pt", NIGHT, False),
-        ("general.pt", DAY, False),
-        ("general.pt", OTHER, False),
+        ("another street", NIGHT, False),
+        ("another street", DAY, False),
+        ("another street", OTHER, False),
     ],
 )
-def test_the_shipped_models_know_their_scenes(model: str, clip: str, fits: bool) -> None:
-    scene = scene_of(WEIGHTS / model)
+def test_models_know_their_scenes(tmp_path: Path, model: str, clip: str, fits: bool) -> None:
+    another = model == "another street"
+    scene = scene_of(of_another_street(tmp_path / "street.pt") if another else WEIGHTS / model)
     assert scene is not None
-    assert scene.by_day is (model == "general.pt")
+    assert scene.by_day is another
     watch = ModelFit(scene.rgb)
     now, frame = 0.0, frames(clip)[0]
     while watch.due(now) and now < 20 * EVERY:
@@ -49,8 +58,22 @@ def test_the_shipped_models_know_their_scenes(model: str, clip: str, fits: bool)
     assert now <= (EVERY if fits else 20 * EVERY)
 
 
-def test_nothing_is_said_before_some_looks_nor_of_a_view_without_structure() -> None:
-    scene = scene_of(WEIGHTS / "general.pt")
+def test_a_model_with_backgrounds_knows_the_scene_it_was_trained_at_and_the_general_one_none(
+    tmp_path: Path,
+) -> None:
+    assert scene_of(WEIGHTS / "general.pt") is None
+    day, night = frames(DAY)[0], frames(NIGHT)[0]
+    model = NightToDay(replace(LIGHT, blocks=1, width=4, backgrounds=True))
+    packed, pairs = pack_with_backgrounds([night] * 4, [(day, night)])
+    save_checkpoint(tmp_path / "gate.pt", model, qualification_frames=packed, qualification_backgrounds=pairs)
+    scene = scene_of(tmp_path / "gate.pt")
+    assert scene is not None
+    assert scene.by_day
+    np.testing.assert_array_equal(scene.rgb, day)
+
+
+def test_nothing_is_said_before_some_looks_nor_of_a_view_without_structure(tmp_path: Path) -> None:
+    scene = scene_of(of_another_street(tmp_path / "street.pt"))
     assert scene is not None
     watch = ModelFit(scene.rgb)
     other = frames(DAY, 1)[0]

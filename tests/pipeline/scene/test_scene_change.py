@@ -18,6 +18,7 @@ from nightday.pipeline.scene.scene_change import (
     WIDTH,
     SceneWatch,
     compare,
+    median,
     small_view,
 )
 
@@ -50,7 +51,8 @@ class Camera:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.watch, self.seconds, self._rng = SceneWatch(), 0.0, rng
-        self._noise = rng.normal(0, 4, (4, 400, 400, 1)).astype(np.int16)  # of no colour, as infrared is
+        noise = rng.normal(0, 4, (4, 400, 400, 1)).astype(np.int16)
+        self._noise = noise.repeat(3, axis=3)  # of no colour, as infrared is
 
     def show(self, pictures: Iterable[Pixels], looks: int, noise: int = 1) -> tuple[str | None, int]:
         """The first change told and after how many looks, or (None, ``looks``)."""
@@ -62,7 +64,7 @@ class Camera:
             if height <= 400 and width <= 400:
                 place = tuple(self._rng.integers(0, (400 - height + 1, 400 - width + 1)))
                 grain = fresh[place[0] : place[0] + height, place[1] : place[1] + width]
-                picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
+                picture = cv2.add(picture, grain, dtype=cv2.CV_8U)
             self.seconds += EVERY
             change = self.watch.look(picture, seconds=self.seconds)
             if change is not None:
@@ -123,6 +125,14 @@ def rainy(rng: np.random.Generator, pictures: list[Pixels]) -> list[Pixels]:
 
 def grey(pictures: list[Pixels]) -> list[Pixels]:
     return [cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in pictures]
+
+
+def test_the_median_of_views_is_numpys(rng: np.random.Generator) -> None:
+    for count in (1, 3, VIEWS):
+        views = list(rng.integers(0, 256, (count, 20, 30)).astype(np.uint8))
+        kept = [view.copy() for view in views]
+        np.testing.assert_array_equal(median(views), np.median(views, axis=0))
+        np.testing.assert_array_equal(views, kept)
 
 
 # --- what must not alarm it -----------------------------------------------------------------------------------

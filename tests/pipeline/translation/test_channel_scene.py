@@ -24,6 +24,7 @@ from nightday.pipeline.scene.night_gate import NightGate
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
 from tests.support.engines import EngineStub
+from tests.support.models import of_another_street
 
 
 def frame_of(clip: str) -> tuple[av.VideoFrame, np.ndarray]:
@@ -32,7 +33,7 @@ def frame_of(clip: str) -> tuple[av.VideoFrame, np.ndarray]:
     return video, np.asarray(video.to_ndarray(format="rgb24"), np.uint8)
 
 
-def watch(model: str, clip: str) -> Channel:
+def watch(model: Path, clip: str) -> Channel:
     config = CameraConfig.model_construct(name="gate", translate="night", url=CameraUrl("rtsp://10.0.0.5/s"))
     stats = CameraStats()
     slot = LatestSlot(ready=threading.Condition(), stats=stats)
@@ -42,7 +43,7 @@ def watch(model: str, clip: str) -> Channel:
         slot=slot,
         engine=EngineStub(),
         gate=NightGate(),
-        scene=scene_of(Path("weights") / model),
+        scene=scene_of(model),
     )
     video, rgb = frame_of(clip)
     for number in range(20):
@@ -64,8 +65,8 @@ def status(fits: bool | None, doubt: str | None = None) -> CameraStatus:
     )
 
 
-def test_a_model_of_another_scene_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    channel = watch("general.pt", "night_a1_barnet_simulated.mp4")
+def test_a_model_of_another_scene_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    channel = watch(of_another_street(tmp_path / "street.pt"), "night_a1_barnet_simulated.mp4")
     assert channel.model_fits is False
     assert [record.__dict__["event"] for record in caplog.records] == ["model_other_scene"]
     channel.use_scene(scene_of(Path("weights/a1_barnet.pt")))  # another model takes over
@@ -73,7 +74,7 @@ def test_a_model_of_another_scene_is_said_once(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_model_that_fits_brings_the_gate_its_day_if_it_holds_one(caplog: pytest.LogCaptureFixture) -> None:
-    channel = watch("a1_barnet.pt", "night_a1_barnet_simulated.mp4")
+    channel = watch(Path("weights/a1_barnet.pt"), "night_a1_barnet_simulated.mp4")
     assert channel.model_fits is True
     assert channel.gate is not None
     told_by: list[str] = [channel.gate.told_by]

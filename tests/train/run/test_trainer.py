@@ -32,9 +32,11 @@ from nightday.train.footage.scene import (
 )
 from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.objectives.vgg import Vgg16Features
+from nightday.train.run import validation
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.trainer import Trainer, TrainingError
+from nightday.train.scores.baselines import Score
 from nightday.train.session import settings_of
 
 CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
@@ -44,7 +46,7 @@ TINY = TrainSettings(
     losses=LossSettings(anchors=16),
     steps=6,
     batch=1,
-    crop=(64, 80),
+    crop=(32, 48),
     unpaired_from=0.5,
     reference_weight=1.0,
     mask_warmup=2,
@@ -123,7 +125,10 @@ def test_each_recipe_uses_its_terms_and_learns(scene: Scene, tmp_path: Path, rec
 
 
 def test_the_paired_loss_falls(scene: Scene, tmp_path: Path) -> None:
-    trainer = Trainer(scene, replace(TINY, recipe="paired", steps=150, batch=2), tmp_path)
+    generator = replace(TINY.generator, input="rgb")
+    trainer = Trainer(
+        scene, replace(TINY, recipe="paired", generator=generator, steps=150, batch=2), tmp_path
+    )
     losses: list[float] = []
     trainer.run(lambda _, terms: losses.append(terms["paired"]))
     assert np.mean(losses[-30:]) < 0.85 * np.mean(losses[:5])
@@ -169,8 +174,8 @@ def test_a_recipe_brings_its_weights_and_flags_change_them() -> None:
     both = settings(["--scene", "x", "--recipe", "paired+dico", "--foreground", "0.25", "--no-centre"])
     assert (both.recipe, both.generator.norm, both.reference_weight) == ("paired+dico", "batch", 5)
     blend = settings(["--scene", "x", "--recipe", "blend", "--still", "2"])
-    assert (blend.recipe, blend.see_reference, blend.blend) == ("blend", True, True)
-    assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 0)
+    assert (blend.recipe, blend.backgrounds, blend.see_reference) == ("blend", True, False)
+    assert (blend.foreground_weight, blend.still_weight, blend.layers) == (10, 2, 3)
     compact = ["--scene", "x", "--recipe", "blend", "--size", "compact"]
     assert [settings([*compact, *more]).layers for more in ([], ["--layers", "0"])] == [3, 0]
     assert settings(["--scene", "x", "--size", "compact"]).layers == 0
@@ -194,6 +199,25 @@ def test_the_papers_terms_on_random_features_are_warned_of(
     assert "features behind the paper's terms are random" in said("dico")
     assert "random" not in said("dico", "--vgg", str(vgg))
     assert "random" not in said("paired")
+
+
+def test_a_run_that_gains_nothing_keeps_what_it_started_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = (
+        Score("model", whole, whole, 0.5) for whole in range(40, 0, -1)
+    )  # each worse than the one before
+    monkeypatch.setattr(validation, "score", lambda *_, **__: next(scores))
+    command = ["--scene", str(folder), "--recipe", "paired", "--batch", "1", "--crop", "32", "32", "--force"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main([*command, "--steps", "1", "--out", str(first)]) == 0
+    assert (
+        main([*command, "--start-from", str(first / "model.pt"), "--steps", "2", "--out", str(second)]) == 0
+    )
+    told = "".join(capsys.readouterr().out.split())  # lines are wrapped anywhere
+    assert "best.pt:whatitstartedfrom,sincenostepwasbetter" in told
+    best, start = load_checkpoint(second / "best.pt").state_dict(), weights(first)
+    assert all(torch.equal(best[name], start[name]) for name in start)
 
 
 def test_killed_and_started_again_it_goes_on(folder: Path, tmp_path: Path) -> None:

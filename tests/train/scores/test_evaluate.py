@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +16,10 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.foreground import foreground_mask
-from nightday.train.footage.scene import write_picture
+from nightday.train.footage.scene import SceneError, write_picture
 from nightday.train.scores.baselines import GAMMAS, baseline_scores, gamma, score
 from nightday.train.scores.evaluate import main
+from nightday.train.scores.evaluation import translate_all
 from nightday.train.scores.image_distances import FeatureMap
 from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
 
@@ -140,6 +143,66 @@ def test_real_days_need_not_be_the_nights_moments(
     night, gamma, _, x_ref, _ = json.loads((tmp_path / "scores.json").read_text())
     assert x_ref["frechet"]["value"] < gamma["frechet"]["value"] < night["frechet"]["value"]
     assert night["to_x_ref"] == night["to_x_ref_night"] < gamma["to_x_ref"] < x_ref["to_x_ref"]
+
+
+def test_what_is_shown_of_real_nights(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The night shows all of it, a pasted x_ref nothing, whose background is identical and has no number."""
+    background = rng.integers(80, 140, (48, 64, 3), dtype=np.uint8)
+    for i in range(6):
+        night = (background // 3).astype(np.uint8)
+        night[16:28, 3 + 9 * i : 15 + 9 * i] = rng.integers(100, 255, (3, 3, 3)).repeat(4, 0).repeat(4, 1)
+        write_picture(tmp_path / "night" / f"{i}.png", night)
+        write_picture(tmp_path / "day" / f"{i}.png", background)
+    model = tmp_path / "tiny" / "model.pt"
+    save_checkpoint(model, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    arguments = ["--checkpoint", str(model), "--real", str(tmp_path), "--backend", "eager"]
+    arguments += ["--json", str(tmp_path / "scores.json"), "--rounds", "1"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "by what differs from the background by night" in said.out
+    scores = {s["method"].split()[0]: s for s in json.loads((tmp_path / "scores.json").read_text())}
+    assert [*scores] == ["night", "gamma", "CLAHE", "showing", "relit", str(model)]
+    assert scores["night"]["things"] >= 5
+    assert (scores["night"]["shown"], scores["showing"]["shown"]) == (1, 0)
+    assert scores["relit"]["shown"] > 0.8
+    assert scores["showing"]["hidden"] == scores["night"]["things"]
+    (row,) = (line for line in said.out.splitlines() if line.startswith("| showing") and "0.0%" in line)
+    assert "identical" in row
+    assert not re.search(r"\b(168|99\.00)", said.out)
+    assert "lower is better" in said.out
+    (tmp_path / "night" / "2.txt").write_text("0 0.4 0.45 0.2 0.2\n")
+    assert main(arguments) == 0
+    assert "by their labels" in capsys.readouterr().out
+    night = json.loads((tmp_path / "scores.json").read_text())[0]
+    assert (night["things"], night["shown"]) == (1, 1)
+    for number in (3, 4):
+        (tmp_path / "night" / f"{number}.png").unlink()
+    assert main(arguments) == 0
+    assert "4 nights are too few for a background by night" in capsys.readouterr().err
+    assert not [s for s in json.loads((tmp_path / "scores.json").read_text()) if "shown" in s]
+
+
+def test_an_engine_that_needs_backgrounds_gets_them(rng: np.random.Generator) -> None:
+    nights, days, background = scene(rng)
+    known = nights[0]
+
+    class Given:
+        needs_backgrounds = True
+
+        def __call__(self, frames: Image, *, day_background: Image, night_background: Image) -> Image:
+            assert frames.shape == day_background.shape == night_background.shape
+            return np.asarray(day_background // 2 + night_background // 2, np.uint8)
+
+    keep = keep_mask(background.shape, ())
+    test = HeldOut(
+        nights=nights, truth=None, real=days, background=background, keep=keep, night_background=known
+    )
+    for output in translate_all(Given(), nights, test):
+        assert (output == background // 2 + known // 2).all()
+    with pytest.raises(SceneError, match="needs a background by night"):
+        translate_all(Given(), nights, replace(test, night_background=None))
 
 
 def test_of_a_clip_steadiness_is_scored(rng: np.random.Generator) -> None:

@@ -1,0 +1,1 @@
+"""Cameras never seen, on their first night."""

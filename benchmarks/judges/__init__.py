@@ -1,0 +1,1 @@
+"""Networks that nobody here trained, and what they see in a translated night. None of them is shipped."""

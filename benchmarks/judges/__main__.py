@@ -1,0 +1,231 @@
+"""``python -m benchmarks.judges``: what outside networks see on day, night, cheap answers and translated night.
+
+Annotated TfL clips by day are darkened by the night simulation, which keeps the truth. x_ref is the median of a clip,
+n_ref that of its simulated nights. Two detectors of COCO's classes are asked for vehicles; recall is compared at one
+precision, 0.9 of that by day. Segmentation is compared with what the same network sees on the true day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.day_one.answers import methods
+from benchmarks.day_one.cameras import Camera
+from benchmarks.general import GENERAL
+from benchmarks.judges.detectors import JUDGES, Judge
+from benchmarks.judges.features import PooledFeatures
+from benchmarks.judges.segmentation import Segment, agreement, torchvision_segmentation
+from benchmarks.study.run import hardware
+from nightday.train.footage.foreground import foreground_mask
+from nightday.train.footage.night_conditions import TEST_NIGHT
+from nightday.train.footage.night_simulator import NightSimulator
+from nightday.train.footage.scene import Image, SceneError, read_frames, temporal_median
+from nightday.train.scores.baselines import TFL_LABELS
+from nightday.train.scores.detection_scores import Boxes, average_precision, match_all, read_boxes
+from nightday.train.scores.scorer import keep_mask
+
+RESULT = Path(__file__).parents[1] / "results" / "judges.json"
+ANNOTATED = "tfl_annotated"
+# Confidence at which the day's precision is taken, and the share of it at which recalls are compared.
+SURE, EQUAL = 0.3, 0.9
+# Nights that n_ref is the median of.
+EMPTY = 25
+SEED = 20_261_201
+DAY = "true day"
+
+
+def clips(footage: Path) -> dict[Path, bool]:
+    """The annotated clips, and whether the general model may have learnt from them."""
+    with (footage / "manifest.csv").open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["path"].startswith(ANNOTATED + "/")]
+    found = {footage / row["path"]: row["split"] == "train" for row in rows}
+    return {path: learnt for path, learnt in found.items() if path.with_suffix(".csv").is_file()}
+
+
+def darkened(path: Path, every: int) -> tuple[Camera, list[Image], list[Boxes]]:
+    """A clip as a camera on its first night, and each scored night's true day and boxes."""
+    frames = read_frames(path)
+    x_ref = temporal_median(frames)
+    simulate = NightSimulator(TEST_NIGHT, x_ref.shape[:2], np.random.default_rng(SEED))
+
+    def night(frame: Image) -> Image:
+        return simulate(frame, foreground_mask(frame, x_ref))
+
+    learned = [night(frame) for frame in frames[:: max(1, len(frames) // EMPTY)]]
+    given = read_boxes(path.with_suffix(".csv"))
+    picks = [i for i in range(every // 2, len(frames), every) if i in given]
+    camera = Camera(
+        name=path.stem,
+        left_out=False,
+        x_ref=x_ref,
+        n_ref=temporal_median(learned),
+        days=frames[::10],
+        learned=learned,
+        nights=[night(frames[i]) for i in picks],
+        boxes=None,
+        keep=keep_mask(x_ref.shape, TFL_LABELS),
+    )
+    return camera, [frames[i] for i in picks], [given[i] for i in picks]
+
+
+def detection_rows(
+    judge: Judge, answers: dict[str, list[Image]], boxes: Sequence[Boxes]
+) -> list[dict[str, Any]]:
+    """A row for each answer: recall at one precision, and how much of the gap in AP50 from night to day it closes."""
+    found = {name: match_all(judge, pictures, boxes) for name, pictures in answers.items()}
+    day = [one.size is not None for one in found[DAY].found if one.confidence > SURE]
+    precision = EQUAL * float(np.mean(day)) if day else float("nan")
+    rows: list[dict[str, Any]] = []
+    for name, matched in found.items():
+        sure = [one.size is not None for one in matched.found if one.confidence > SURE]
+        at = matched.confidence_at(precision)
+        small, medium, large = matched.recall_by_size(at)
+        rows.append(
+            {
+                "method": name,
+                "ap50": average_precision(
+                    [(one.confidence, one.size is not None) for one in matched.found], len(matched.sizes)
+                ),
+                "precision": float(np.mean(sure)) if sure else float("nan"),
+                "equal_precision": precision,
+                "recall": matched.recall(at),
+                "recall_small": small,
+                "recall_medium": medium,
+                "recall_large": large,
+                "boxes": len(matched.sizes),
+            }
+        )
+    by_name = {row["method"]: row["ap50"] for row in rows}
+    gap = by_name[DAY] - by_name["night"]
+    for row in rows:
+        row["gap_closed"] = (row["ap50"] - by_name["night"]) / gap if gap > 0 else float("nan")
+    return rows
+
+
+def segmentation_rows(
+    segment: Segment, answers: dict[str, list[Image]], camera: Camera
+) -> list[dict[str, Any]]:
+    """Agreement of each answer with the same network's answer on the true day."""
+    truth = [segment(day) for day in answers[DAY]]
+    return [
+        {"method": name, "miou": agreement([segment(each) for each in pictures], truth, camera.keep)}
+        for name, pictures in answers.items()
+        if name != DAY
+    ]
+
+
+def main() -> int:
+    """Judge all, print tables, write the result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judges", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--footage", type=Path, required=True)
+    add("--centernet", type=Path, help="OpenVINO model, float (1, 512, 512, 3)")
+    add("--nanodet", type=Path, help="OpenVINO model, float (1, 3, 416, 416)")
+    add("--segmentation", metavar="NAME=PATH", help="a network of torchvision and its published weights")
+    add("--features", type=Path, help="a classifier for a Fréchet distance, OpenVINO or TensorFlow Lite")
+    add("--model", action="append", metavar="NAME=PATH", help="a checkpoint; the general model unless given")
+    add("--every", type=int, default=12, help="frames from one that is judged to the next")
+    add("--only", nargs="+", help="parts of clips' names")
+    add("--result", type=Path, default=RESULT)
+    add("--threads", type=int, default=1)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(args.threads)
+    given = [model.partition("=") for model in args.model or [f"general={GENERAL}"]]
+    compared = methods([(name, path) for name, _, path in given])
+    paths = {"CenterNet": args.centernet, "NanoDet": args.nanodet}
+    judges = {name: JUDGES[name](path) for name, path in paths.items() if path is not None}
+    rows: list[dict[str, Any]] = []
+    try:
+        segment = None
+        if args.segmentation:
+            name, _, path = args.segmentation.partition("=")
+            segment = torchvision_segmentation(name, Path(path))
+        features = PooledFeatures(args.features) if args.features else None
+        for path, learnt in clips(args.footage).items():
+            if args.only and not any(part in path.stem for part in args.only):
+                continue
+            camera, days, boxes = darkened(path, args.every)
+            answers = {name: method(camera).days for name, method in compared.items()} | {DAY: days}
+            about = {"clip": path.stem, "learnt": learnt, "pictures": len(days)}
+            for name, judge in judges.items():
+                rows += [about | {"judge": name} | row for row in detection_rows(judge, answers, boxes)]
+                logging.info("%s by %s", path.stem, name)
+            if segment is not None:
+                rows += [
+                    about | {"judge": args.segmentation.partition("=")[0]} | row
+                    for row in segmentation_rows(segment, answers, camera)
+                ]
+            if features is not None:
+                rows += [
+                    about
+                    | {"judge": features.name, "method": name, "frechet": features.distance(pictures, days)}
+                    for name, pictures in answers.items()
+                    if name != DAY
+                ]
+                logging.info("%s by %s", path.stem, features.name)
+    except SceneError as error:
+        print(f"benchmarks.judges: {error}", file=sys.stderr)
+        return 2
+    print(table(rows))
+    result = {
+        "date": str(date.today()),
+        "hardware": hardware("cpu"),
+        "models": {name: Path(path).name for name, _, path in given},
+        "equal_precision": EQUAL,
+        "rows": rows,
+    }
+    args.result.write_text(json.dumps(_rounded(result), indent=1) + "\n")
+    return 0
+
+
+COLUMNS = {
+    "ap50": "AP50 ↑",
+    "gap_closed": "gap closed ↑",
+    "precision": "precision ↑",
+    "recall": "recall at one precision ↑",
+    "recall_small": "small ↑",
+    "recall_medium": "medium ↑",
+    "recall_large": "large ↑",
+    "miou": "mIoU with the day ↑",
+    "frechet": "Fréchet to the day ↓",
+}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as Markdown; a dash where there is nothing."""
+    columns = {key: title for key, title in COLUMNS.items() if any(key in row for row in rows)}
+    lines = [
+        "| clip | judge | pictures | " + " | ".join(columns.values()) + " |",
+        "|---|---|---|" + "---:|" * len(columns),
+    ]
+    for row in rows:
+        cells = [f"{row[key]:.3f}" if row.get(key, float("nan")) == row.get(key) else "–" for key in columns]
+        clip = row["clip"][-13:] + (" (learnt)" if row["learnt"] else "")
+        lines.append(f"| {clip} | {row['judge']} | {row['method']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    if isinstance(value, float):
+        return None if value != value else round(value, 4)
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

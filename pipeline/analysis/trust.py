@@ -1,0 +1,160 @@
+"""Where each part of a translated picture comes from: how much of it, counted and, if asked for, drawn over it.
+
+A trust map is uint8 (h, w, 3), of any size that the picture can be scaled from: for each pixel the shares of 255 of
+what was *drawn* from tonight's light, what is *remembered* from the day, and what is *unclear*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nightday.engines import device_copies
+from nightday.engines.device_copies import Pixels
+
+from ..core.stages import BatchItem, each
+from .draw import FONT, MARK_HEIGHT, MARK_LEAST
+
+# Blue and orange are told apart with any kind of colour blindness, and by their lightness; stripes tell them apart
+# without any colour. What was drawn stays as it is.
+REMEMBERED, UNCLEAR = (40, 110, 230), (255, 150, 0)
+# How far these cover a picture at most.
+REMEMBERED_COVER, UNCLEAR_COVER = 0.4, 0.8
+# Width of a stripe as a share of the picture's height, and at the least in pixels.
+STRIPE, STRIPE_LEAST = 1 / 120, 3
+# Every so many pixels of a map, across and down, are counted.
+COUNTED = 4
+
+
+def trust_stage(items: Sequence[BatchItem]) -> Sequence[BatchItem]:
+    """The stage that counts trust maps, and draws those that are asked for over their pictures."""
+    return each(items, _take, fault="trust")
+
+
+def _take(item: BatchItem) -> None:
+    if item.trust is None:
+        return
+    shares = shares_of(item.trust)
+    item.camera.stats.count_trust(remembered=shares[1], unclear=shares[2])
+    if item.camera.overlay == "trust":
+        draw_trust(item.day, item.trust)
+
+
+def shares_of(trust: Pixels) -> tuple[float, float, float]:
+    """The mean shares of a map (h, w, 3): drawn, remembered and unclear, 0 to 1 each."""
+    sparse = trust[::COUNTED, ::COUNTED]
+    if isinstance(sparse, Tensor):
+        means = (sparse.float().mean(dim=(0, 1)) / 255).tolist()
+    else:
+        means = (sparse.mean(axis=(0, 1)) / 255).tolist()
+    drawn, remembered, unclear = means
+    return drawn, remembered, unclear
+
+
+def draw_trust(rgb: Pixels, trust: Pixels) -> None:
+    """Draw a map (h, w, 3) over ``rgb`` (H, W, 3), in place, with a legend in the lower left corner.
+
+    What is remembered is tinted blue, what is unclear has orange stripes.
+    """
+    height, width = rgb.shape[:2]
+    if isinstance(rgb, Tensor):
+        there = trust if isinstance(trust, Tensor) else device_copies.to_device(trust, rgb.device, "engine")
+        _cover_tensor(rgb, there.to(rgb.device))
+        legend_there = _legend_on(height, width, rgb.device)
+        rgb[height - legend_there.shape[0] :, : legend_there.shape[1]] = legend_there
+        return
+    legend = _legend(height, width)
+    _cover(rgb, device_copies.on_host(trust, "engine"))
+    rgb[height - legend.shape[0] :, : legend.shape[1]] = legend
+
+
+def _cover(rgb: NDArray[np.uint8], trust: NDArray[np.uint8]) -> None:
+    height, width = rgb.shape[:2]
+    parts = [np.ascontiguousarray(trust[..., part]) for part in (1, 2)]
+    remembered, unclear = (
+        cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        for part in parts
+    )
+    for cover, colour in (
+        (REMEMBERED_COVER * remembered, REMEMBERED),
+        (UNCLEAR_COVER * unclear * _stripes(height, width), UNCLEAR),
+    ):
+        rgb[:] = cv2.blendLinear(rgb, _plain(height, width, colour), 1 - cover, cover)
+
+
+def _cover_tensor(rgb: Tensor, trust: Tensor) -> None:
+    height, width = rgb.shape[:2]
+    maps = trust[..., 1:].permute(2, 0, 1).float()[None] / 255
+    remembered, unclear = torch.nn.functional.interpolate(maps, (height, width), mode="bilinear")[
+        0, ..., None
+    ]
+    rows, columns = (torch.arange(side, device=rgb.device) for side in (height, width))
+    stripes = ((rows[:, None] + columns) // _stripe(height) % 2)[..., None]
+    shown = rgb.float()
+    for cover, colour in (
+        (REMEMBERED_COVER * remembered, REMEMBERED),
+        (UNCLEAR_COVER * unclear * stripes, UNCLEAR),
+    ):
+        shown = torch.lerp(shown, torch.tensor(colour, device=rgb.device).float().expand_as(shown), cover)
+    rgb.copy_(shown.round().clamp(0, 255).to(torch.uint8))
+
+
+def _stripe(height: int) -> int:
+    return max(STRIPE_LEAST, round(height * STRIPE))
+
+
+@lru_cache(maxsize=8)
+def _stripes(height: int, width: int) -> NDArray[np.float32]:
+    """Diagonal stripes, 1 on them and 0 between, (H, W)."""
+    rows, columns = np.ogrid[:height, :width]
+    stripes = ((rows + columns) // _stripe(height) % 2).astype(np.float32)
+    stripes.flags.writeable = False
+    return stripes
+
+
+@lru_cache(maxsize=8)
+def _plain(height: int, width: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    plain = np.full((height, width, 3), colour, np.uint8)
+    plain.flags.writeable = False
+    return plain
+
+
+@lru_cache(maxsize=32)
+def _legend_on(height: int, width: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(_legend(height, width).copy()).to(device)
+
+
+@lru_cache(maxsize=32)
+def _legend(height: int, width: int) -> NDArray[np.uint8]:
+    """What the colours mean, (h, w, 3), on nearly black, for a picture of this size."""
+    tall, wide = 90, 70  # it is drawn large, and made smaller
+    grey = np.full((tall - 24, wide, 3), 150, np.uint8)
+    pieces = [np.full((tall, 16, 3), 16, np.uint8)]
+    for text, part in (("seen", 0), ("remembered", 1), ("unclear", 2)):
+        swatch = grey.copy()
+        rows, columns = np.ogrid[: len(swatch), :wide]
+        if part == 1:
+            swatch = np.rint(swatch + (np.array(REMEMBERED) - swatch) * REMEMBERED_COVER).astype(np.uint8)
+        if part == 2:
+            swatch[(rows + columns) // 12 % 2 == 1] = np.rint(
+                150 + (np.array(UNCLEAR) - 150) * UNCLEAR_COVER
+            ).astype(np.uint8)
+        (text_width, text_height), _ = cv2.getTextSize(text, FONT, 2.2, 5)
+        piece = np.full((tall, wide + 16 + text_width + 28, 3), 16, np.uint8)
+        piece[12 : tall - 12, :wide] = swatch
+        baseline = (tall + text_height) // 2
+        cv2.putText(piece, text, (wide + 16, baseline), FONT, 2.2, (255, 255, 255), 5, cv2.LINE_AA)
+        pieces.append(piece)
+    large = np.hstack(pieces)
+    high = min(max(MARK_LEAST, round(height * MARK_HEIGHT)), height)
+    # The mark stands in the other corner.
+    long = min(round(large.shape[1] * high / tall), max(1, width * 3 // 5))
+    legend = np.asarray(cv2.resize(large, (long, high), interpolation=cv2.INTER_AREA), np.uint8)
+    legend.flags.writeable = False
+    return legend

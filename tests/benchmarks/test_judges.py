@@ -1,0 +1,141 @@
+"""The outside judges: their outputs decoded, recalls at one precision, segmentation by path, pooled features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmarks.judges.__main__ import DAY, detection_rows
+from benchmarks.judges.detectors import VEHICLES, decoded, distinct
+from benchmarks.judges.segmentation import agreement, torchvision_segmentation
+from nightday.engines.detection.detections import Detection
+from nightday.train.footage.scene import SceneError
+from nightday.train.scores.detection_scores import Found, Matched
+
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"seed={seed}")
+    return np.random.default_rng(seed)
+
+
+def test_a_cell_of_nanodet_in_pixels(rng: np.random.Generator) -> None:
+    """Distributions with one sharp peak each: distances are whole strides from the cell's middle."""
+    scores, sides = rng.uniform(0, 0.01, (16, 80)), np.zeros((16, 44))
+    scores[6, VEHICLES[1]] = 0.9
+    for side, bins in enumerate((2, 1, 3, 4)):
+        sides[6, 11 * side + bins] = 60
+    rows = decoded(scores, sides, 8)
+    # Cell 6 of 4×4 is in row 1, column 2: its middle is at x = 19.5, y = 11.5.
+    assert rows[6] == pytest.approx([19.5 - 16, 11.5 - 8, 19.5 + 24, 11.5 + 32, 0.9])
+    # All bins alike are their mean, five strides.
+    assert rows[0, 2] == pytest.approx(3.5 + 5 * 8)
+
+
+def test_of_two_on_one_vehicle_the_surer_stays() -> None:
+    rows = np.array(
+        [[0, 0, 10, 10, 0.5], [1, 0, 11, 10, 0.8], [30, 30, 40, 40, 0.1], [50, 0, 60, 10, 0.001]], float
+    )
+    assert distinct(rows).tolist() == [rows[1].tolist(), rows[2].tolist()]
+    assert distinct(np.zeros((0, 5))).shape == (0, 5)
+
+
+def test_recall_at_one_precision() -> None:
+    """Sorted by confidence the detections are right, right, wrong, right, wrong, wrong."""
+    found = [
+        Found(c, s)
+        for c, s in zip((0.9, 0.8, 0.7, 0.6, 0.5, 0.4), (10.0, 20.0, None, 40.0, None, None), strict=True)
+    ]
+    matched = Matched(tuple(found), (10.0, 20.0, 25.0, 40.0))
+    assert matched.recall(matched.confidence_at(1.0)) == 2 / 4
+    at = matched.confidence_at(0.75)
+    assert matched.recall(at) == 3 / 4
+    assert matched.recall_by_size(at) == (1, 1 / 2, 1)
+    assert matched.recall(matched.confidence_at(1.01)) == 0
+
+
+def test_the_gap_between_night_and_day() -> None:
+    """A detector of bright blocks finds all by day, half of it in one answer, none by night."""
+
+    def judge(pictures: Image) -> Sequence[Sequence[Detection]]:
+        boxes = ((10, 10, 30, 30), (50, 40, 80, 60))
+        return [
+            [Detection("vehicle", 0.9, box) for box in boxes if picture[box[1], box[0], 0] > 200]
+            for picture in pictures
+        ]
+
+    night, half, day = (np.zeros((80, 100, 3), np.uint8) for _ in range(3))
+    half[10:30, 10:30] = day[10:30, 10:30] = day[40:60, 50:80] = 255
+    boxes = [np.array([[10, 10, 30, 30], [50, 40, 80, 60]], float)]
+    rows = {
+        row["method"]: row
+        for row in detection_rows(judge, {"night": [night], "half": [half], DAY: [day]}, boxes)  # type: ignore[arg-type]
+    }
+    assert [rows[name]["gap_closed"] for name in ("night", "half", DAY)] == [0, 0.5, 1]
+    assert rows["half"]["recall"] == 0.5
+    assert rows["half"]["equal_precision"] == pytest.approx(0.9)
+    assert np.isnan(rows["night"]["precision"])
+
+
+def test_agreement_is_the_mean_of_the_classes(rng: np.random.Generator) -> None:
+    truth = np.zeros((40, 50), np.int64)
+    truth[:20] = 1
+    truth[0, :3] = 9  # too few to count
+    seen = truth.copy()
+    seen[:, :10] = 0
+    keep = np.ones((40, 50), bool)
+    shares = []
+    for kind in (0, 1):
+        both = sum(a == b == kind for a, b in zip(seen.flat, truth.flat, strict=True))
+        either = sum(kind in (a, b) for a, b in zip(seen.flat, truth.flat, strict=True))
+        shares.append(both / either)
+    assert agreement([seen], [truth], keep) == pytest.approx(np.mean(shares))
+    assert agreement([truth], [truth], keep) == 1
+    keep[:, :10] = False
+    assert agreement([seen], [truth], keep) == 1
+
+
+class Small(nn.Module):
+    """Two classes by brightness, as torchvision's networks give them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": self.head(x)}
+
+
+def test_a_network_of_torchvision_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def make(**options: object) -> Small:
+        asked.append(options)
+        return Small()
+
+    module = ModuleType("torchvision.models.segmentation")
+    module.small = make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", ModuleType("torchvision.models"))
+    monkeypatch.setitem(sys.modules, "torchvision.models.segmentation", module)
+    weights = {"head.weight": torch.tensor([[[[-1.0]]] * 3, [[[1.0]]] * 3]), "head.bias": torch.zeros(2)}
+    torch.save(weights, tmp_path / "small.pth")
+    segment = torchvision_segmentation("small", tmp_path / "small.pth")
+    assert asked == [{"weights": None, "weights_backbone": None, "aux_loss": False}]
+    picture = np.zeros((6, 8, 3), np.uint8)
+    picture[:, 4:] = 255
+    assert segment(picture).tolist() == [[0] * 4 + [1] * 4] * 6
+    for name, path in (("large", "small.pth"), ("small", "none.pth")):
+        with pytest.raises(SceneError, match=f"--segmentation {name}="):
+            torchvision_segmentation(name, tmp_path / path)

@@ -1,0 +1,252 @@
+"""A camera that needs its own backgrounds: brightened, and marked so, until they are known; then translated."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.backgrounds import UNKNOWN, Backgrounds
+from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.clock import SystemClock
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram, StatsSnapshot
+from nightday.pipeline.core.frame import Frame, Picture
+from nightday.pipeline.scene.background import Background
+from nightday.pipeline.scene.night_gate import NightGate
+from nightday.pipeline.sources.latest_slot import LatestSlot
+from nightday.pipeline.supervision.camera_parts import OWN_EVERY, OWN_FRAMES, state_file
+from nightday.pipeline.translation.camera_pictures import CameraPictures
+from nightday.pipeline.translation.channel import Channel
+from nightday.pipeline.translation.own_backgrounds import (
+    LEARNING_NIGHT,
+    NO_DAY,
+    NO_INPUTS,
+    STARTING,
+    why_brightened,
+)
+from nightday.pipeline.translation.worker import Worker
+from nightday.pipeline.translation.worker_pool import WorkerPool
+from tests.support.engines import EngineStub
+
+SIZE = (144, 176)
+KNOWN = np.zeros((*SIZE, 3), np.uint8)
+
+
+class Taking(EngineStub):
+    """An engine that takes backgrounds, and paints all grey."""
+
+    needs_backgrounds = True
+
+    def __init__(self, *, ready: bool = True) -> None:
+        self.ready = ready
+        self.preparing = threading.Event()
+        self.calls = 0
+
+    def __call__(self, frames: Any, **_: Any) -> Any:
+        self.calls += 1
+        return np.full_like(frames, 128)
+
+    def prepared(self, height: int, width: int) -> bool:
+        return self.ready
+
+    def prepare(self, height: int, width: int) -> None:
+        self.preparing.set()
+
+
+class Output:
+    """Keeps what comes."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Picture] = []
+
+    def offer(self, picture: Picture) -> bool:
+        self.pictures.append(picture)
+        return True
+
+
+class Known(CameraPictures):
+    """Pictures of a camera whose backgrounds are what a test says."""
+
+    def __init__(self, known: Backgrounds, faults: Any) -> None:
+        super().__init__(faults=faults)
+        self.known = known
+
+    @property
+    def backgrounds(self) -> Backgrounds:
+        return self.known
+
+
+def shown(engine: EngineStub, known: Backgrounds, level: int = 24) -> tuple[Picture, StatsSnapshot]:
+    """What becomes of one dark frame."""
+    ready = threading.Condition()
+    stats, output = CameraStats(), Output()
+    config = CameraConfig.model_construct(name="gate", translate="always", url=CameraUrl("rtsp://10.0.0.5/s"))
+    slot = LatestSlot(ready=ready, stats=stats, max_age=None)
+    channel = Channel(config=config, stats=stats, slot=slot, engine=engine, own_backgrounds=True)
+    channel.pictures = Known(known, channel.faults)
+    channel.outputs = [output]  # type: ignore[list-item]
+    pool = WorkerPool(
+        {"gate": channel},
+        ready=ready,
+        max_batch=8,
+        stop=threading.Event(),
+        batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(),
+    )
+    rgb = np.full((*SIZE, 3), level, np.uint8)
+    video = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+    slot.put(Frame("gate", video, 0, Fraction(1, 25), 0.0, 0.0))
+    pool.finish()
+    pool.run()
+    assert pool.error is None
+    (picture,) = output.pictures
+    return picture, stats.snapshot()
+
+
+def mark(picture: Picture) -> NDArray[np.uint8]:
+    return np.asarray(picture.rgb)[-15:, -60:]
+
+
+def test_at_night_with_no_day_seen_it_is_brightened_and_marked_and_counted() -> None:
+    engine = Taking()
+    picture, stats = shown(engine, UNKNOWN)
+    assert not picture.translated
+    assert (stats.brightened, stats.translated, stats.passed) == (1, 0, 0)
+    assert engine.calls == 0
+    rgb = np.asarray(picture.rgb)
+    assert 60 < np.median(rgb[:100]) < 130  # not 24, and not the engine's 128
+    translated, _ = shown(engine, Backgrounds(KNOWN, KNOWN))
+    assert (mark(picture) != mark(translated)).any()  # other words
+
+
+def test_with_both_backgrounds_it_is_translated() -> None:
+    engine = Taking()
+    picture, stats = shown(engine, Backgrounds(KNOWN, KNOWN))
+    assert picture.translated
+    assert (stats.brightened, stats.translated, engine.calls) == (0, 1, 1)
+
+
+def test_while_the_engine_starts_nothing_is_dropped() -> None:
+    engine = Taking(ready=False)
+    picture, stats = shown(engine, Backgrounds(KNOWN, KNOWN))
+    assert not picture.translated
+    assert (stats.brightened, stats.dropped) == (1, {})
+    assert engine.preparing.wait(10)
+
+
+def test_an_engine_without_inputs_for_backgrounds_is_never_shown() -> None:
+    """It holds another camera's background."""
+    picture, stats = shown(EngineStub(lambda frames: 255 - frames), Backgrounds(KNOWN, KNOWN))
+    assert not picture.translated
+    assert stats.brightened == 1
+
+
+@pytest.mark.parametrize(
+    ("engine", "known", "why"),
+    [
+        (Taking(), UNKNOWN, NO_DAY),
+        (EngineStub(), UNKNOWN, NO_DAY),
+        (Taking(), Backgrounds(night=KNOWN), NO_DAY),
+        (Taking(), Backgrounds(day=KNOWN), LEARNING_NIGHT),
+        (Taking(), Backgrounds(KNOWN[:-2], KNOWN[:-2]), LEARNING_NIGHT),  # of another size
+        (EngineStub(), Backgrounds(KNOWN, KNOWN), NO_INPUTS),
+        (Taking(), Backgrounds(KNOWN, KNOWN), ""),
+    ],
+)
+def test_why(engine: EngineStub, known: Backgrounds, why: str) -> None:
+    assert why_brightened(engine, known, *SIZE) == why
+    assert why != STARTING
+
+
+def test_a_background_without_a_place_is_kept_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(url: str) -> Path:
+        config = CameraConfig.model_construct(name="gate", url=CameraUrl(url))
+        return state_file(config)
+
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one = at("rtsp://a:geheim@10.0.0.5/s")
+    assert one.parent == tmp_path / "nightday-stream" / "backgrounds"
+    assert one != at("rtsp://10.0.0.6/s")
+    assert one == at("rtsp://a:neu@10.0.0.5/s")  # a new password is the same camera
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/nightday:/other")
+    assert at("rtsp://10.0.0.6/s").parent == Path("/var/lib/nightday/backgrounds")
+    background = Background(camera="gate", frames=3, every=1.0, state=one, lasting=True)
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    background.observe(picture, time="day", seconds=0.0)
+    background.finish()
+    assert background.checkpoint(final=True)
+    assert one.is_file()
+    assert not background.save()  # there is no PNG
+
+
+def test_a_stranger_is_shown_as_day_within_a_minute_of_its_first_dusk() -> None:
+    """From the first picture by day on, with the sampling of a camera whose configuration says nothing of it."""
+    scene = np.kron(np.random.default_rng(5).integers(60, 250, (12, 16, 3)), np.ones((6, 6, 1))).astype(
+        np.uint8
+    )
+    ready, stop = threading.Condition(), threading.Event()
+    stats, output, engine = CameraStats(), Output(), Taking()
+    config = CameraConfig.model_construct(name="gate", translate="night", url=CameraUrl("rtsp://10.0.0.5/s"))
+    channel = Channel(
+        config=config,
+        stats=stats,
+        slot=LatestSlot(ready=ready, stats=stats, max_age=None),
+        engine=engine,
+        gate=NightGate(),
+        own_backgrounds=True,
+    )
+    background = Background(
+        camera="gate",
+        frames=OWN_FRAMES,
+        every=OWN_EVERY,
+        lasting=True,
+        told_by="night",
+        publish=lambda _: None,
+    )
+    channel.pictures = CameraPictures(faults=channel.faults, background=background)
+    channel.outputs = [output]  # type: ignore[list-item]
+    pool = WorkerPool(
+        {"gate": channel},
+        ready=ready,
+        max_batch=8,
+        stop=stop,
+        batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(),
+    )
+    worker = Worker(pool._shared)
+    step = Fraction(2, 5)
+    videos = [
+        av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        for picture in (scene, scene // 8)
+    ]
+
+    def show(video: av.VideoFrame, number: int) -> Picture:
+        worker.process([(channel, Frame("gate", video, number, step, 0.0, 0.0))])
+        return output.pictures[-1]
+
+    for number in range(75):  # half a minute of day
+        assert np.abs(np.asarray(show(videos[0], number).rgb).astype(int) - scene).mean() < 6
+    assert stats.snapshot().passed == 75
+    assert channel.learnt("day") > 0.4  # type: ignore[operator]
+    shown = [show(videos[1], number) for number in range(75, 75 + 150)]
+    first = next(index for index, picture in enumerate(shown) if picture.translated)
+    assert first * step < 60
+    assert all(picture.translated for picture in shown[first:])
+    counts = stats.snapshot()
+    assert counts.brightened > 0
+    assert counts.translated == len(shown) - first
+    given = channel.backgrounds
+    assert given.day is not None
+    assert given.night is not None
+    assert np.abs(given.day.astype(int) - scene).mean() < 6  # and no dusk in it
+    assert np.abs(given.night.astype(int) - scene // 8).mean() < 6
