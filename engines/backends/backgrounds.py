@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..device_copies import Pixels, to_device
-from ..model.generator import NightToDay, from_bytes, to_bytes
+from ..model.generator import NightToDay, from_bytes
 from ..model.lift import Lifted
 
 Background = Pixels | Sequence[Pixels]
@@ -170,11 +170,14 @@ def _place(picture: Pixels) -> tuple[object, ...]:
 
 
 def small(module: NightToDay | Lifted, picture: Tensor) -> Tensor:
-    """A background at the size at which ``module`` translates, uint8 (H, W, 3) → (h, w, 3)."""
+    """A background at the size at which ``module`` translates: uint8 (H, W, 3) → float32 (h, w, 3) in grey levels.
+
+    Shrunk ones are no whole grey levels: in the dark half a level passes for evidence.
+    """
     if not isinstance(module, Lifted):
-        return picture
+        return picture.float()
     with torch.inference_mode():
-        return to_bytes(module.small(from_bytes(picture[None])))[0]
+        return module.small(from_bytes(picture[None]))[0].permute(1, 2, 0) * 255
 
 
 class DeviceBackgrounds:
@@ -189,7 +192,7 @@ class DeviceBackgrounds:
         self._derived: Derived[Tensor] = Derived()
 
     def batch(self, module: NightToDay | Lifted, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-        """The backgrounds by day and by night of a batch, uint8 (N, h, w, 3) each."""
+        """The backgrounds by day and by night of a batch, see ``small``: float32 (N, h, w, 3) each."""
         by_day, by_night = (torch.stack([self._one(module, pair[kind]) for pair in pairs]) for kind in (0, 1))
         return by_day, by_night
 

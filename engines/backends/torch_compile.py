@@ -160,14 +160,14 @@ class CompileEngine(CheckedEngine):
         options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": self._computes_on.type == "cuda"}
         module = lift.module_for(self._model, height, width)
         run = torch.compile(module, dynamic=False, options=options)
-        sizes = [(height, width)]
+        shapes = [((height, width), torch.uint8)]
         if self.needs_backgrounds:
-            sizes += [lift.translation_size(self._model, height, width)] * 2
+            shapes += [(lift.translation_size(self._model, height, width), torch.float32)] * 2
         with torch._dynamo.config.patch(recompile_limit=KEPT_SHAPES, fail_on_recompile_limit_hit=True):
             for batch in self._batches * RUNS:
                 blank = [
-                    torch.zeros((batch, *size, 3), dtype=torch.uint8, device=self._computes_on)
-                    for size in sizes
+                    torch.zeros((batch, *size, 3), dtype=dtype, device=self._computes_on)
+                    for size, dtype in shapes
                 ]
                 self._run(run, *blank)
         return _Compiled(module, run)

@@ -105,7 +105,7 @@ class NightToDay(nn.Module):
         by_day, by_night = self._grown(day_background), self._grown(night_background)
         found = usual(by_day, by_night)
         dark = self._mask(found.dark, CELL, by_day)
-        seen = torch.cat((dark, self._small(by_night), self._picture(by_day)), dim=1)
+        seen = torch.cat((dark, self._small(self._four(by_night)), self._picture(by_day)), dim=1)
         return Known(self._four(found.gain), found.night, found.luma, found.cells, seen)
 
     def see_beside(self, rgb: Tensor, known: Known) -> Tensor:
@@ -113,11 +113,11 @@ class NightToDay(nn.Module):
         assert self.invariant is not None
         night = self._grown(rgb)
         strength, near = differences(night, known.night, known.luma, known.cells)
-        relit = self._four(night) * known.gain
+        four = self._four(night)
         parts = [
-            relit.clamp_max(1) * 2 - 1,
+            (four * known.gain).clamp_max(1) * 2 - 1,
             self.invariant(night),
-            self._small(night),
+            self._small(four),
             self._four((strength / FULL).clamp_max(1)),
             self._mask(near, 4, night),
         ]
@@ -130,9 +130,11 @@ class NightToDay(nn.Module):
     def _picture(self, x: Tensor) -> Tensor:
         return self._four(x * 2 - 1)
 
-    def _small(self, x: Tensor) -> Tensor:
-        """A picture in three channels: for ``light`` as means over four pixels."""
-        return (F.avg_pool2d(x, 2) if self.settings.kind == "light" else x) * 2 - 1
+    def _small(self, four: Tensor) -> Tensor:
+        """What ``_four`` gives, in three channels: for ``light`` means over the four pixels."""
+        if self.settings.kind == "light":
+            four = (four[:, ::4] + four[:, 1::4] + four[:, 2::4] + four[:, 3::4]) * 0.25
+        return four * 2 - 1
 
     def _mask(self, x: Tensor, pixels: int, like: Tensor) -> Tensor:
         """What is known by cells of so many pixels, of the size of the generator's input for pictures ``like`` it."""

@@ -104,7 +104,8 @@ class LayeredGenerator(nn.Module):
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """The input of ``generator`` → day and trust, float (N, 3, H, W) in [0, 1] each."""
         drawn = self.generator.after_first(self.generator.first(seen))  # type: ignore[operator]
-        return self.compose(drawn, *self._given(seen))
+        day, trust = self.compose(drawn, *self._given(seen))
+        return self._as_picture(day), self._as_picture(trust)
 
     def layers(self, seen: Tensor) -> Layers:
         """The input of ``generator`` → all that the picture is made of."""
@@ -112,12 +113,13 @@ class LayeredGenerator(nn.Module):
         day, trust = self.compose(drawn, *self._given(seen))
         before = self._as_picture(self._apart(drawn))
         made = before.tanh() * 0.5 + 0.5
+        day, trust = self._as_picture(day), self._as_picture(trust)
         return Layers(day, made[:, :3], 2 * before[:, 3:4], trust, made[:, 5:6])
 
     def compose(
         self, before: Tensor, relit: Tensor, evidence: Tensor, near: Tensor, dark: Tensor, reference: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """``forward``, once the generator has drawn.
+        """``forward``, once the generator has drawn; of ``light``, with four pixels in each, (N, 3, 4, H/2, W/2).
 
         Args:
             before: what ``generator.after_first`` gives.
@@ -137,7 +139,7 @@ class LayeredGenerator(nn.Module):
         doubt = torch.maximum(between(evidence, DOUBTED, SURELY_DOUBTED), dark) * (1 - present)
         unclear = error + (1 - error) * doubt
         trust = torch.cat(((1 - unclear) * present, (1 - unclear) * (1 - present), unclear), dim=1)
-        return self._as_picture(day), self._as_picture(trust)
+        return day, trust
 
     def _given(self, seen: Tensor) -> tuple[Tensor, ...]:
         """The relit night, the evidence, whether any is near, darkness, and x_ref, as they lie in the input."""

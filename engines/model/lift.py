@@ -70,7 +70,7 @@ class Lifted(nn.Module):
     def forward(
         self, frames: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """As ``NightToDay.forward``. Backgrounds may have the frames' size or ``size``; trust has ``size``."""
+        """As ``NightToDay.forward``. Backgrounds have the frames' size or ``size``, of any dtype; trust has that."""
         if day_background is None or night_background is None:
             return to_bytes(self.translate(from_bytes(frames)))
         backgrounds = (self.small(from_bytes(picture)) for picture in (day_background, night_background))

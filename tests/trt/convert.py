@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from nightday.engines.backends.tensorrt import int8
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.lift import NOT_LIFTED
-from nightday.engines.model.qualification_frames import synthetic_nights
+from nightday.engines.model.qualification_frames import synthetic_backgrounds, synthetic_nights
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER, GeneratorSettings
 
 MAX_BATCH = 8
@@ -31,8 +31,10 @@ PRECISIONS = ("fp32", "fp16", "int8")
 REFERENCE = (72, 104)
 
 LIFTED = "light blended and lifted"
+LARGE = (LIFTED, "compact beside backgrounds, lifted")
 
-# Every graph that a checkpoint can ask for, each with x_ref as an input. What comes to lie in the graph joins here.
+# Every graph that a checkpoint can ask for, each with x_ref as an input, or with both backgrounds. What comes to be
+# in the graph joins here.
 GRAPHS: dict[str, GeneratorSettings] = {
     name: replace(settings, reference=REFERENCE, blend=name == LIFTED)
     for name, settings in (
@@ -43,7 +45,18 @@ GRAPHS: dict[str, GeneratorSettings] = {
         ("compact replace", replace(COMPACT, input="replace", norm="instance")),
         ("compact rgb transposed", replace(COMPACT, input="rgb", upsample="transposed")),
     )
+} | {
+    "light beside backgrounds": replace(LIGHT, blocks=1, backgrounds=True),
+    "compact beside backgrounds, lifted": replace(COMPACT, blocks=1, backgrounds=True),
 }
+
+# Graphs differ in their generators, or in what is around these; the latter are alike in every precision.
+CASES = [
+    (name, precision)
+    for name, settings in GRAPHS.items()
+    for precision in PRECISIONS
+    if not settings.backgrounds or precision == ("fp16" if name in LARGE else "int8")
+]
 
 given: list[dict[str, Any]] = []
 """What builders were given, by ``_watch``."""
@@ -66,6 +79,14 @@ class Unconvertible(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = torch_only(x)
         return made
+
+
+def model_of(name: str) -> NightToDay:
+    """A model of a graph."""
+    model = NightToDay(GRAPHS[name]).eval()
+    if name in LARGE:
+        model.side = min(REFERENCE)
+    return model
 
 
 def unconvertible() -> NightToDay:
@@ -116,8 +137,10 @@ def watch_the_builder() -> None:
             return profiles[-1]
 
         def build_serialized_network(self, network: Any, config: Any) -> Any:
-            name = network.get_input(0).name
-            shapes = [[list(shape) for shape in profile.get_shape(name)] for profile in profiles]
+            names = [network.get_input(i).name for i in range(network.num_inputs)]
+            shapes = [
+                [[list(shape) for shape in profile.get_shape(name)] for name in names] for profile in profiles
+            ]
             given.append({**describe(trt, network, config), "profiles": shapes})
             profiles.clear()
             return super().build_serialized_network(network, config)
@@ -171,7 +194,8 @@ def convert(name: str, model: NightToDay, size: tuple[int, int], precision: str)
     line: dict[str, Any] = {"graph": name, "precision": precision, "size": size}
     began = time.process_time()
     given.clear()
-    ranges = int8.ranges(model, synthetic_nights((64, 96))[:1]) if precision == "int8" else ()
+    own = [synthetic_backgrounds((64, 96))] if model.settings.backgrounds else []
+    ranges = int8.ranges(model, synthetic_nights((64, 96))[:1], own) if precision == "int8" else ()
     try:
         data = build(model, size=size, max_batch=MAX_BATCH, precision=precision, ranges=ranges)
     except Exception as error:
@@ -186,12 +210,11 @@ def main(seed: int) -> None:
     watch_the_builder()
     rng = random.Random(seed)
     torch.manual_seed(seed)
-    for name, settings in GRAPHS.items():
-        model = NightToDay(settings).eval()
-        for precision in PRECISIONS:
-            least, most = (NOT_LIFTED + 1, NOT_LIFTED + 100) if name == LIFTED else (48, 160)
-            size = (rng.randint(least, most), rng.randint(least, most))
-            print(json.dumps(convert(name, model, size, precision)), flush=True)
+    models = {name: model_of(name) for name in GRAPHS}
+    for name, precision in CASES:
+        least, most = (NOT_LIFTED + 1, NOT_LIFTED + 100) if name in LARGE else (48, 160)
+        size = (rng.randint(least, most), rng.randint(least, most))
+        print(json.dumps(convert(name, models[name], size, precision)), flush=True)
     print(json.dumps(convert("unconvertible", unconvertible(), (64, 64), "fp32")), flush=True)
 
 

@@ -21,7 +21,8 @@ from torch import nn
 
 from nightday.engines.model.blocks import ResizeConv2d
 from nightday.engines.model.generator import NightToDay
-from tests.trt.convert import GRAPHS, MAX_BATCH, PRECISIONS
+from nightday.engines.model.lift import translation_size
+from tests.trt.convert import CASES, GRAPHS, LARGE, MAX_BATCH, PRECISIONS, model_of
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = ROOT / ".venv-rtx" / "bin" / "python"
@@ -70,18 +71,20 @@ def converter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
     converter.process.communicate()
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize(("graph", "precision"), CASES)
 def test_the_whole_graph_becomes_one_engine(converter: Converter, graph: str, precision: str) -> None:
     line = converter.line(graph, precision)
     assert "error" not in line, line["error"]
     print(f"{line['bytes']} bytes in {line['cpu_seconds']} s of CPU, size {line['size']}")
-    height, width = line["size"]
-    edge = [["FLOAT", [-1, height, width, 3]]]
-    assert line["inputs"] == edge  # -1: the batch is open
-    assert line["outputs"] == edge
-    least, best, most = ([count, height, width, 3] for count in (1, MAX_BATCH, MAX_BATCH))
-    assert line["profiles"] == [[least, best, most]]
+    settings = GRAPHS[graph]
+    size = tuple(line["size"])
+    inner = translation_size(model_of(graph), *size)
+    assert (inner < size) == (graph in LARGE)
+    takes, gives = ([size, inner, inner], [size, inner]) if settings.backgrounds else ([size], [size])
+    assert line["inputs"] == [["FLOAT", [-1, *one, 3]] for one in takes]  # -1: the batch is open
+    assert line["outputs"] == [["FLOAT", [-1, *one, 3]] for one in gives]
+    counts = (1, MAX_BATCH, MAX_BATCH)  # least, best, most
+    assert line["profiles"] == [[[[count, *one, 3] for count in counts] for one in takes]]
     assert line["strongly_typed"]
     assert not line["tf32"]  # ten bits: the invariant's ratios would not survive them
 

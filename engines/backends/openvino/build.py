@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
 from . import int8
-from .graphs import BACKGROUNDS, Graph, graphs_for
+from .beside import BACKGROUNDS
+from .graphs import Graph, graphs_for
 
 # One for the process, never let go. Its CPU plugin gives the thread that first uses it another stack for signals, and
 # frees that memory together with the Core: when the first of two Cores went, the main thread was left with a stack

@@ -28,7 +28,7 @@ from ...model.qualification_frames import RgbPair
 from ..backgrounds import Derived, Pair
 from ..base import CheckedEngine, Engine, EngineInfo, EngineSpec, Frames, Translation, check_calibration
 from ..compiled_sizes import CompiledSizes, Size
-from . import build, graphs, int8
+from . import beside, build, fast_parts, graphs, int8
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
 from .graphs import graphs_for
 from .requests import Known, Requests, SizeRequests, load_size
@@ -73,7 +73,14 @@ def make(spec: EngineSpec) -> Engine:
 
 def _compiled_from() -> tuple[str, ...]:
     """The files, beside the model's own, whose code decides what is compiled."""
-    return build.__file__, graphs.__file__, lift.__file__, int8.__file__
+    return (
+        beside.__file__,
+        build.__file__,
+        fast_parts.__file__,
+        graphs.__file__,
+        int8.__file__,
+        lift.__file__,
+    )
 
 
 class OpenVinoEngine(CheckedEngine):

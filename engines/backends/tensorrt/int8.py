@@ -147,7 +147,7 @@ def ranges(
             for picture in (frame, *(backgrounds[i] if backgrounds else ()))
         )
         with torch.inference_mode():
-            whole(night[None].float(), *(small(whole.module, one)[None].float() for one in beside))
+            whole(night[None].float(), *(small(whole.module, one)[None] for one in beside))
     return most
 
 

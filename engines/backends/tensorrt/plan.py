@@ -20,12 +20,17 @@ class PlanError(NightdayError, RuntimeError):
 
 
 class _Edge:
-    """An input or output of a plan, and its memory as bytes and as floats, (``most``, H, W, 3) each."""
+    """An input or output of a plan, and its memory as it is given and as floats, (``most``, H, W, 3) each.
 
-    def __init__(self, name: str, most: int, size: tuple[int, int], device: torch.device) -> None:
+    It is given as bytes, or as floats already.
+    """
+
+    def __init__(
+        self, name: str, most: int, size: tuple[int, int], device: torch.device, *, as_bytes: bool = True
+    ) -> None:
         self.name = name
-        self.bytes = torch.zeros((most, *size, 3), dtype=torch.uint8, device=device)
         self.floats = torch.zeros((most, *size, 3), device=device)
+        self.given = torch.zeros_like(self.floats, dtype=torch.uint8) if as_bytes else self.floats
 
 
 class Plan:
@@ -68,7 +73,8 @@ class Plan:
         self.max_batch = max_batch
         # Bytes are converted to floats and back outside the plan, as a network with uint8 input does not convert.
         self._inputs = [
-            _Edge(name, max_batch, size, device) for name, size in zip(inputs, takes, strict=True)
+            _Edge(name, max_batch, size, device, as_bytes=i == 0)
+            for i, (name, size) in enumerate(zip(inputs, takes, strict=True))
         ]
         self._outputs = [
             _Edge(name, max_batch, size, device) for name, size in zip(outputs, gives, strict=True)
@@ -83,10 +89,12 @@ class Plan:
     def warm_up(self) -> None:
         """Do what takes time at the first run of single frames and of full batches."""
         for count in {1, self.max_batch}:
-            self(*(torch.zeros_like(edge.bytes[:count]) for edge in self._inputs))
+            self(*(torch.zeros_like(edge.given[:count]) for edge in self._inputs))
 
     def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
-        """Uint8 (N, H, W, 3) for each input, N ≤ ``max_batch``, on any device → each output there, in new memory.
+        """(N, H, W, 3) for each input, N ≤ ``max_batch``, on any device → each output there, uint8 in new memory.
+
+        The first input is uint8, and further ones are float32, in grey levels.
 
         On the GPU the results are ordered on the caller's stream, and nothing waits for them.
         """
@@ -95,12 +103,12 @@ class Plan:
             if not given[0].is_cuda:
                 with torch.cuda.stream(self._stream):
                     self._run(given)
-                    return tuple(edge.bytes[:count].to(where, copy=True) for edge in self._outputs)
+                    return tuple(edge.given[:count].to(where, copy=True) for edge in self._outputs)
             callers = torch.cuda.current_stream(where)
             self._stream.wait_stream(callers)
             with torch.cuda.stream(self._stream):
                 self._run(given)
-                made = tuple(edge.bytes[:count].clone() for edge in self._outputs)
+                made = tuple(edge.given[:count].clone() for edge in self._outputs)
             callers.wait_stream(self._stream)
             for one in made:
                 one.record_stream(callers)
@@ -109,7 +117,7 @@ class Plan:
     def _run(self, given: Sequence[Tensor]) -> None:
         count = len(given[0])
         for edge, one in zip(self._inputs, given, strict=True):
-            edge.bytes[:count].copy_(one)
+            edge.given[:count].copy_(one)
         self._step(count)()
 
     def _step(self, count: int) -> Callable[[], None]:
@@ -149,11 +157,12 @@ class Plan:
 
         def run() -> None:
             for edge in self._inputs:
-                edge.floats[:count].copy_(edge.bytes[:count])
+                if edge.given is not edge.floats:
+                    edge.floats[:count].copy_(edge.given[:count])
             if not context.execute_async_v3(stream.cuda_stream):
                 raise RuntimeError("TensorRT failed to run its engine")
             for edge in self._outputs:
-                edge.bytes[:count].copy_(edge.floats[:count])
+                edge.given[:count].copy_(edge.floats[:count])
 
         # The first run after a change of shape also sets things up, which must not become part of the graph.
         run()
