@@ -95,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         "on others is not remembered"
     )
     add("--frames", type=Path, metavar="PATH", help=help_)
+    help_ = "the camera's backgrounds by day and by night, two pictures, for a model that takes them; with --frames"
+    add("--backgrounds", type=Path, nargs=2, metavar=("DAY", "NIGHT"), help=help_)
     help_ = "accept what takes no longer, even if eager is faster"
     add("--budget-ms", type=_positive, metavar="MS", help=help_)
 

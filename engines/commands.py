@@ -11,7 +11,7 @@ from typing import Any
 
 from .cache.cache_entry import CacheEntry
 from .cache.engine_cache import EngineCache
-from .model.qualification_frames import read_frames
+from .model.qualification_frames import read_frames, read_picture
 from .selection.load import CandidateEngines, candidates, fastest, load_engine
 from .selection.qualify import VERDICT, Qualification
 
@@ -42,7 +42,12 @@ def list_(options: argparse.Namespace) -> list[Row]:
 def qualify(options: argparse.Namespace) -> list[Row]:
     """Measure every candidate of this machine; remembered where it was on the checkpoint's own frames."""
     frames = read_frames(options.frames) if options.frames else []
-    engines = CandidateEngines(options.model, frames=frames)
+    pair = [read_picture(path) for path in options.backgrounds or ()]
+    if pair and any(picture.shape != frame.shape for picture in pair for frame in frames):
+        raise ValueError(f"--backgrounds {options.backgrounds[0]}: not of the size of the frames")
+    engines = CandidateEngines(
+        options.model, frames=frames, backgrounds=[(pair[0], pair[1])] * len(frames) if pair else []
+    )
     measure = engines.measure if frames else engines.remeasure
     results = {one: measure(one, budget_ms=options.budget_ms) for one in candidates()}
     serves = fastest(results)

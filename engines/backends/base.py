@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Generic, Protocol, overload
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from ..choices import MIN_SIDE, Precision
 from ..device_copies import Pixels, PixelsT
 from ..errors import EngineError
 from ..model.generator import NightToDay
+from ..model.qualification_frames import RgbPair
+from .backgrounds import Background, Pair, pairs_of
 
 Frames = NDArray[np.uint8]
 """A batch of pictures on the host, uint8 RGB (N, H, W, 3)."""
@@ -29,6 +32,21 @@ class EngineInfo:
     backend: str
     precision: str
     model: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Translation(Generic[PixelsT]):
+    """All that an engine makes of frames.
+
+    Attributes:
+        day: uint8 RGB (N, H, W, 3), of the frames' size.
+        trust: of a model that takes backgrounds: uint8 (N, h, w, 3), in 255ths what was drawn from the night, what is
+            remembered from the day background, and what is unclear. (h, w) is the size at which the model translates,
+            which is smaller than the frames' where these are lifted. None of any other model.
+    """
+
+    day: PixelsT
+    trust: PixelsT | None = None
 
 
 class Engine(Protocol):
@@ -52,19 +70,68 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def needs_backgrounds(self) -> bool:
+        """Whether it takes the camera's backgrounds by day and by night beside the frames."""
+        ...
+
     @overload
-    def __call__(self, frames: Frames) -> Frames: ...
+    def __call__(
+        self,
+        frames: Frames,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Frames: ...
     @overload
-    def __call__(self, frames: Tensor) -> Tensor: ...
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(
+        self,
+        frames: Tensor,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        frames: Pixels,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Pixels:
         """Translate uint8 RGB (N, H, W, 3) into uint8 RGB of the same shape; any N ≥ 1, H and W ≥ 16.
 
         An array gives an array. Where ``device`` is not None a tensor on that device gives another one there, and no
         frame is copied to the host. That result is ordered on the caller's stream; nothing waits for it.
 
+        The backgrounds are those of each frame's camera, of the frames' size: see ``Background``. A model that
+        ``needs_backgrounds`` takes both, any other takes none. They may be arrays beside tensors. What is derived
+        from an array is kept as long as it lives if it is read-only, so whoever has one for many frames should make
+        it so.
+
         The first call with a new H, W may take seconds unless that size is ``prepared``. Raises ValueError for
-        another dtype or shape, and for a tensor that is not on ``device``.
+        another dtype or shape, for a tensor that is not on ``device``, and for backgrounds that are missing or not
+        wanted.
         """
+        ...
+
+    @overload
+    def translate(
+        self,
+        frames: Frames,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[Frames]: ...
+    @overload
+    def translate(
+        self,
+        frames: Tensor,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[Tensor]: ...
+    def translate(
+        self,
+        frames: Pixels,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[Frames] | Translation[Tensor]:
+        """As calling it, with what to make of the result."""
         ...
 
     def prepared(self, height: int, width: int) -> bool:
@@ -74,6 +141,39 @@ class Engine(Protocol):
     def prepare(self, height: int, width: int) -> None:
         """Compile for frames of this size. May run in another thread while the engine is being called."""
         ...
+
+
+class CheckedEngine(abc.ABC):
+    """What the engines of all backends share: what they are given is checked before anything is done with it."""
+
+    device: torch.device | None
+    needs_backgrounds: bool
+
+    def __call__(
+        self,
+        frames: PixelsT,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> PixelsT:
+        """See ``Engine``."""
+        return self.translate(frames, day_background, night_background).day
+
+    def translate(
+        self,
+        frames: PixelsT,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[PixelsT]:
+        """See ``Engine``."""
+        check_frames(frames, self.device)
+        pairs = pairs_of(
+            frames, day_background, night_background, needed=self.needs_backgrounds, device=self.device
+        )
+        return self._translated(frames, pairs)
+
+    @abc.abstractmethod
+    def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
+        """``translate`` of frames that were checked, and the backgrounds of each where the model needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +186,7 @@ class EngineSpec:
         precision: one that the backend offers, never ``auto``.
         cache: where the backend keeps what it compiles.
         calibration: night frames for int8, uint8 RGB (H, W, 3) each.
+        calibration_backgrounds: the backgrounds of each of them, where the model needs them.
         max_batch: most frames that the engine will be given at once.
     """
 
@@ -94,6 +195,7 @@ class EngineSpec:
     precision: Precision
     cache: EngineCache
     calibration: Sequence[NDArray[np.uint8]]
+    calibration_backgrounds: Sequence[RgbPair] = ()
     max_batch: int
 
 
@@ -149,10 +251,11 @@ def check_calibration(frames: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def call_on_device(
-    translate: Callable[[Tensor], Tensor], frames: PixelsT, *, computes_on: torch.device
-) -> PixelsT:
+    translate: Callable[[Tensor], Translation[Tensor]], frames: PixelsT, *, computes_on: torch.device
+) -> Translation[PixelsT]:
     """``translate`` of frames: a tensor is given as it is, an array is copied to ``computes_on`` and back."""
     if isinstance(frames, Tensor):
         return translate(frames)
-    moved = device_copies.to_device(frames, computes_on, "engine")
-    return device_copies.to_host(translate(moved), "engine")
+    made = translate(device_copies.to_device(frames, computes_on, "engine"))
+    trust = None if made.trust is None else made.trust.cpu().numpy()
+    return Translation(device_copies.to_host(made.day, "engine"), trust)

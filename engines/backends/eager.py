@@ -10,7 +10,8 @@ from ..device_copies import PixelsT
 from ..errors import EngineError
 from ..model import lift
 from ..model.generator import NightToDay
-from .base import Engine, EngineInfo, EngineSpec, call_on_device, check_frames
+from .backgrounds import DeviceBackgrounds, Pair
+from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
 from .torch_precision import computing_in, offered
 
 
@@ -34,7 +35,7 @@ def make(spec: EngineSpec) -> Engine:
     return EagerEngine(spec.model, name=spec.name, precision=spec.precision)
 
 
-class EagerEngine:
+class EagerEngine(CheckedEngine):
     """Runs on the GPU if there is one, else on the CPU; in fp32, or in bf16 by autocast.
 
     Args:
@@ -54,18 +55,19 @@ class EagerEngine:
         self.at_once: int | None = None
         self._model = model.to(self._computes_on)
         self._bf16 = precision == "bf16"
+        self.needs_backgrounds = model.settings.backgrounds
+        self._backgrounds = DeviceBackgrounds(self._computes_on)
         self.info = EngineInfo("eager", precision, name)
 
-    def __call__(self, frames: PixelsT) -> PixelsT:
-        """See ``Engine``."""
-        check_frames(frames, self.device)
-        return call_on_device(self._translate, frames, computes_on=self._computes_on)
+    def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
+        def translate(frames: Tensor) -> Translation[Tensor]:
+            module = lift.module_for(self._model, int(frames.shape[1]), int(frames.shape[2]))
+            with torch.inference_mode(), computing_in(self._computes_on, bf16=self._bf16):
+                if pairs is None:
+                    return Translation(module(frames))
+                return Translation(*module(frames, *self._backgrounds.batch(module, pairs)))
 
-    def _translate(self, frames: Tensor) -> Tensor:
-        model = lift.module_for(self._model, int(frames.shape[1]), int(frames.shape[2]))
-        with torch.inference_mode(), computing_in(self._computes_on, bf16=self._bf16):
-            day: Tensor = model(frames)
-            return day
+        return call_on_device(translate, frames, computes_on=self._computes_on)
 
     def prepared(self, height: int, width: int) -> bool:
         """Always True: nothing is compiled."""

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from ..device_copies import PixelsT
 from ..errors import EngineError
 from ..model import lift
 from ..model.generator import NightToDay
-from .base import Engine, EngineInfo, EngineSpec, call_on_device, check_frames
+from .backgrounds import DeviceBackgrounds, Pair
+from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
 from .compiled_sizes import CompiledSizes, Size
 from .torch_precision import computing_in, offered
 
@@ -55,7 +57,18 @@ def _compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "g++"))
 
 
-class CompileEngine:
+Run = Callable[..., Tensor | tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A size's module, and the same compiled."""
+
+    module: NightToDay | lift.Lifted
+    run: Run
+
+
+class CompileEngine(CheckedEngine):
     """The model compiled by PyTorch for each picture size.
 
     On a CPU it is compiled for one frame, and the frames of a batch are translated one after the other. On a GPU it
@@ -90,23 +103,38 @@ class CompileEngine:
         self._model = model.to(self._computes_on)
         # CUDA graphs belong to the thread that recorded them, and prepare and calls come from several.
         self._thread = ThreadPoolExecutor(1, "compiled-engine") if cuda else None
+        self.needs_backgrounds = model.settings.backgrounds
+        self._backgrounds = DeviceBackgrounds(self._computes_on)
         self._modules = CompiledSizes(self._compile, keep=KEPT_SHAPES)
         self.info = EngineInfo("compile", precision, name)
 
-    def __call__(self, frames: PixelsT) -> PixelsT:
-        """See ``Engine``. Raises EngineError where the size cannot be compiled."""
-        check_frames(frames, self.device)
-        return call_on_device(self._translate, frames, computes_on=self._computes_on)
+    def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
+        """See ``Engine.translate``. Raises EngineError where the size cannot be compiled."""
 
-    def _translate(self, frames: Tensor) -> Tensor:
-        module = self._modules.get((int(frames.shape[1]), int(frames.shape[2])))
-        days = torch.empty_like(frames)
-        for at in range(0, len(frames), self._batches[-1]):
-            part = frames[at : at + self._batches[-1]]
-            full = next(batch for batch in self._batches if batch >= len(part))
-            filled = torch.cat([part, part[-1:].expand(full - len(part), -1, -1, -1)])
-            days[at : at + len(part)] = self._in_thread(self._run, module, filled)[: len(part)]
-        return days
+        def translate(frames: Tensor) -> Translation[Tensor]:
+            compiled = self._modules.get((int(frames.shape[1]), int(frames.shape[2])))
+            beside: tuple[Tensor, ...] = (
+                () if pairs is None else self._backgrounds.batch(compiled.module, pairs)
+            )
+            return Translation(*self._in_batches(compiled.run, (frames, *beside)))
+
+        return call_on_device(translate, frames, computes_on=self._computes_on)
+
+    def _in_batches(self, run: Run, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What ``run`` makes of frames and what lies beside them, in batches of the sizes that it is compiled for."""
+        most, count = self._batches[-1], len(given[0])
+        made: list[tuple[Tensor, ...]] = []
+        for at in range(0, count, most):
+            taken = min(most, count - at)
+            full = next(batch for batch in self._batches if batch >= taken)
+            filled = [
+                torch.cat(
+                    [one[at : at + taken], one[at + taken - 1 : at + taken].expand(full - taken, -1, -1, -1)]
+                )
+                for one in given
+            ]
+            made.append(tuple(one[:taken] for one in self._in_thread(self._run, run, *filled)))
+        return made[0] if len(made) == 1 else tuple(map(torch.cat, zip(*made, strict=True)))
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
@@ -116,10 +144,10 @@ class CompileEngine:
         """See ``Engine``. Raises EngineError where the size cannot be compiled."""
         self._modules.get((height, width))
 
-    def _compile(self, size: Size) -> Callable[[Tensor], Tensor]:
+    def _compile(self, size: Size) -> _Compiled:
         try:
-            module: Callable[[Tensor], Tensor] = self._in_thread(self._compiled, *size)
-            return module
+            compiled: _Compiled = self._in_thread(self._compiled, *size)
+            return compiled
         except Exception as error:  # a compiler raises anything, with many lines of text
             reason = " ".join(str(error).split())[:200]
             raise EngineError(
@@ -127,21 +155,29 @@ class CompileEngine:
                 setting="backend",
             ) from None
 
-    def _compiled(self, height: int, width: int) -> Callable[[Tensor], Tensor]:
+    def _compiled(self, height: int, width: int) -> _Compiled:
         # Freezing turns the weights into constants, so that norms are folded and convolutions laid out only once.
         options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": self._computes_on.type == "cuda"}
-        module = torch.compile(lift.module_for(self._model, height, width), dynamic=False, options=options)
+        module = lift.module_for(self._model, height, width)
+        run = torch.compile(module, dynamic=False, options=options)
+        sizes = [(height, width)]
+        if self.needs_backgrounds:
+            sizes += [lift.translation_size(self._model, height, width)] * 2
         with torch._dynamo.config.patch(recompile_limit=KEPT_SHAPES, fail_on_recompile_limit_hit=True):
             for batch in self._batches * RUNS:
-                blank = torch.zeros((batch, height, width, 3), dtype=torch.uint8, device=self._computes_on)
-                self._run(module, blank)
-        return module
+                blank = [
+                    torch.zeros((batch, *size, 3), dtype=torch.uint8, device=self._computes_on)
+                    for size in sizes
+                ]
+                self._run(run, *blank)
+        return _Compiled(module, run)
 
-    def _run(self, module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    def _run(self, run: Run, *given: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad(), computing_in(self._computes_on, bf16=self._bf16):
-            day = module(frames)
+            made = run(*given)
+            made = made if isinstance(made, tuple) else (made,)
             # A CUDA graph writes its next result over this one.
-            return day.clone() if self._computes_on.type == "cuda" else day
+            return tuple(one.clone() for one in made) if self._computes_on.type == "cuda" else made
 
     def _in_thread(self, work: Callable[..., Any], *given: object) -> Any:
         return work(*given) if self._thread is None else self._thread.submit(work, *given).result()

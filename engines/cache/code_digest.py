@@ -14,11 +14,13 @@ from torch import nn
 def graph_digest(model: nn.Module, *sources: str) -> str:
     """A digest of the code of the modules that ``model`` is made of, and of further files (a backend's own).
 
-    See ``code_digest``. Names of files and folders do not matter.
+    A module's class may name further ones as its ``SOURCES``. See ``code_digest``. Names of files and folders do not
+    matter.
     """
     modules = {type(part).__module__ for part in model.modules()}
     files = {sys.modules[name].__file__ or "" for name in modules if not name.startswith("torch.")}
-    digests = sorted(code_digest(Path(file).read_bytes()) for file in files | {*sources})
+    more = {file for part in model.modules() for file in getattr(type(part), "SOURCES", ())}
+    digests = sorted(code_digest(Path(file).read_bytes()) for file in files | more | {*sources})
     return sha256("".join(digests).encode()).hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Norm = Literal["instance", "batch"]
 
@@ -92,3 +93,19 @@ def make_plain(generator: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, ResizeConv2d):
                 setattr(parent, name, child.plain())
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold each batch norm of ``module`` that follows a convolution in a sequence into that convolution, in float32.
+
+    In half precision the two would round twice.
+    """
+    for parent in list(module.modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        for at in range(len(parent) - 1):
+            layer, norm = parent[at], parent[at + 1]
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(layer, nn.ConvTranspose2d)
+                parent[at] = fuse_conv_bn_eval(layer.eval(), norm.eval(), transpose=transposed)
+                parent[at + 1] = nn.Identity()

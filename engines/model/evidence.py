@@ -10,6 +10,7 @@ everywhere.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -55,30 +56,67 @@ class Evidence:
     dark: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What the backgrounds say by themselves, whatever a night shows.
+
+    Attributes:
+        gain: by how much the night is brightened, float32 (N, 3, H, W).
+        night: n_ref, float32 (N, 3, H, W).
+        luma: n_ref's, float32 (N, 1, H, W).
+        cells: n_ref by cells, float32 (N, 3, ⌈H/8⌉, ⌈W/8⌉).
+        dark: see ``Evidence``.
+    """
+
+    gain: Tensor
+    night: Tensor
+    luma: Tensor
+    cells: Tensor
+    dark: Tensor
+
+
 def evidence(night: Tensor, day_background: Tensor, night_background: Tensor) -> Evidence:
     """Compare a night with its backgrounds, float (N, 3, H, W) RGB in [0, 1] each, H and W multiples of 4."""
-    with torch.autocast(night.device.type, enabled=False):
-        night, day_background, night_background = (
-            x.float() for x in (night, day_background, night_background)
-        )
-        size = night.shape[-2:]
-        lit, by_day, usual = (_light(x) for x in (night, day_background, night_background))
-        gain = ((by_day + DARK) / (usual + DARK)).clamp_max(MOST_GAIN)
-        relit = night * _enlarged(gain, size)
-        change = _enlarged((lit + DARK) / (usual + DARK), size)
-        plain = (night - night_background).abs()
-        other_light = (night - night_background * change).abs()
-        difference, plain = (
-            F.avg_pool2d(x.amax(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
-            for x in (torch.minimum(plain, other_light), plain)
-        )
-        noise = _noise(difference, _luma(night_background))
-        strength = difference / noise
+    found = usual(day_background, night_background)
+    return Evidence(
+        night.float() * found.gain, *differences(night, found.night, found.luma, found.cells), found.dark
+    )
+
+
+def usual(day_background: Tensor, night_background: Tensor) -> Usual:
+    """What is known before a night is seen, of float (N, 3, H, W) RGB in [0, 1] each."""
+    with _in_float32(day_background):
+        night = night_background.float()
+        by_day, cells = _light(day_background.float()), _light(night)
+        gain = ((by_day + DARK) / (cells + DARK)).clamp_max(MOST_GAIN)
+        light = _luma(cells) / (_luma(by_day) + DARK)
+        dark = 1 - between(light, BLACK, LIT)
+        return Usual(_enlarged(gain, night.shape[-2:]), night, _luma(night), cells, dark)
+
+
+def differences(
+    night: Tensor, usual_night: Tensor, usual_luma: Tensor, usual_cells: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``strength`` and ``near`` of ``Evidence``: of a night, float (N, 3, H, W) in [0, 1], and parts of ``Usual``."""
+    with _in_float32(night):
+        night = night.float()
+        change = _enlarged((_light(night) + DARK) / (usual_cells + DARK), night.shape[-2:])
+        plain = (night - usual_night).abs()
+        other_light = (night - usual_night * change).abs()
+        both = _box(torch.cat((_most(torch.minimum(plain, other_light)), _most(plain)), dim=1))
+        both = both / _noise(both[:, :1], usual_luma)
         # The inside of a large, plain thing is like another light, so that a plain difference counts as well.
-        cells = torch.maximum(F.avg_pool2d(strength, 4), PLAIN * F.avg_pool2d(plain / noise, 4))
+        quarter = _means(both, 4)
+        cells = torch.maximum(quarter[:, :1], PLAIN * quarter[:, 1:])
         cells = F.max_pool2d(F.max_pool2d(cells, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
-        light = _luma(usual) / (_luma(by_day) + DARK)
-        return Evidence(relit, strength, between(cells, FAINT, CLEAR), 1 - between(light, BLACK, LIT))
+        return both[:, :1], between(cells, FAINT, CLEAR)
+
+
+def _in_float32(like: Tensor) -> AbstractContextManager[object]:
+    """Where autocast is off: ratios do not survive half precision. Exported graphs cannot hold it, nor need it."""
+    if torch.compiler.is_exporting():
+        return nullcontext()
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def between(x: Tensor, low: float, high: float) -> Tensor:
@@ -114,20 +152,54 @@ def _light(x: Tensor) -> Tensor:
     """Brightness by cells, smoothed over their neighbours: (N, C, H, W) → (N, C, ⌈H/8⌉, ⌈W/8⌉)."""
     height, width = int(x.shape[-2]), int(x.shape[-1])
     grow = (0, -width % CELL, 0, -height % CELL)
-    if any(grow):
-        x = F.pad(x, grow, mode="replicate")
-    x = torch.unflatten(x, 2, (int(x.shape[2]) // CELL, CELL)).mean(3)
-    x = torch.unflatten(x, 3, (int(x.shape[3]) // CELL, CELL)).mean(4)
-    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    return _box(_means(F.pad(x, grow, mode="replicate") if any(grow) else x, CELL))
+
+
+# What follows is written as OpenVINO computes it soonest: it takes twice as long for pooling as for sums of slices,
+# for interpolation as for products of matrices, and for sums over channels as for sums of channels.
 
 
 def _enlarged(cells: Tensor, size: torch.Size) -> Tensor:
-    height, width = int(size[0]), int(size[1])
-    shape = (int(cells.shape[-2]) * CELL, int(cells.shape[-1]) * CELL)
-    large = F.interpolate(cells, size=shape, mode="bilinear", antialias=False)
-    return large[..., :height, :width]
+    """Bilinear interpolation between the middles of cells, (N, C, ⌈H/8⌉, ⌈W/8⌉) → (N, C, H, W)."""
+    down, across = (
+        _shares(int(count), int(side), cells) for count, side in zip(cells.shape[-2:], size, strict=True)
+    )
+    return torch.matmul(torch.matmul(down, cells), across.T)
+
+
+def _shares(count: int, side: int, like: Tensor) -> Tensor:
+    """The share of each of ``count`` cells in each of ``side`` pixels along an axis, float32 (side, count)."""
+    at = (torch.arange(side, device=like.device) + 0.5) / CELL - 0.5
+    away = at.clamp(0, count - 1)[:, None] - torch.arange(count, device=like.device)
+    return (1 - away.abs()).clamp_min(0)
+
+
+def _means(x: Tensor, cell: int) -> Tensor:
+    """Means over cells, (N, C, H, W) → (N, C, H / cell, W / cell)."""
+    x = torch.unflatten(x, 2, (int(x.shape[2]) // cell, cell)).mean(3)
+    return torch.unflatten(x, 3, (int(x.shape[3]) // cell, cell)).mean(4)
+
+
+def _box(x: Tensor) -> Tensor:
+    """Means over 3×3 pixels, over fewer at the border."""
+    counts = [_within(int(side), x) for side in x.shape[-2:]]
+    x = F.pad(x, (1, 1, 0, 0))
+    x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+    x = F.pad(x, (0, 0, 1, 1))
+    x = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    return x * (1 / (counts[0][:, None] * counts[1]))
+
+
+def _within(side: int, like: Tensor) -> Tensor:
+    """How many of three neighbouring pixels are within the picture along an axis, float32 (side)."""
+    at = torch.arange(side, device=like.device)
+    return 1.0 + (at > 0).float() + (at < side - 1).float()
+
+
+def _most(x: Tensor) -> Tensor:
+    """The largest of three channels."""
+    return torch.maximum(torch.maximum(x[:, :1], x[:, 1:2]), x[:, 2:])
 
 
 def _luma(rgb: Tensor) -> Tensor:
-    grey = torch.tensor(GREY, device=rgb.device).view(1, 3, 1, 1)
-    return (rgb * grey).sum(1, keepdim=True)
+    return GREY[0] * rgb[:, :1] + GREY[1] * rgb[:, 1:2] + GREY[2] * rgb[:, 2:]

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .color_invariant import INVARIANTS, ColorInvariant
-from .evidence import CELL, FULL, evidence
+from .evidence import CELL, FULL, differences, usual
 from .layers import BlendedGenerator, LayeredGenerator, Layers
 from .networks import LightGenerator, ResnetGenerator
 from .settings import GeneratorSettings
+
+
+class Known(NamedTuple):
+    """What a model makes of a camera's backgrounds, whatever the night shows, float32 each.
+
+    Attributes:
+        gain: by how much the night is brightened, in the layout in which the generator sees pictures.
+        night, luma, cells: see ``Usual``.
+        seen: darkness, n_ref and x_ref: the last channels of the generator's input.
+    """
+
+    gain: Tensor
+    night: Tensor
+    luma: Tensor
+    cells: Tensor
+    seen: Tensor
 
 
 class NightToDay(nn.Module):
@@ -67,53 +84,61 @@ class NightToDay(nn.Module):
         ``day_background`` is the part of x_ref that ``rgb`` shows, the same shape, and ``night_background`` of n_ref.
         Without it a model that holds an x_ref sees that, stretched to the size of ``rgb``.
         """
-        light = self.settings.kind == "light"
-
-        def scaled(x: Tensor) -> Tensor:
-            return x * 2 - 1
-
-        def picture(x: Tensor) -> Tensor:
-            return F.pixel_unshuffle(scaled(x), 2) if light else scaled(x)
-
-        def smaller(x: Tensor) -> Tensor:
-            return scaled(F.avg_pool2d(x, 2)) if light else scaled(x)
-
-        grown = self._grown(rgb)
         if self.settings.backgrounds:
-            assert self.invariant is not None
             if day_background is None or night_background is None:
                 raise ValueError("the model needs the backgrounds by day and by night beside each frame")
-            by_day, by_night = self._grown(day_background), self._grown(night_background)
-            found = evidence(grown, by_day, by_night)
-            strength = (found.strength / FULL).clamp_max(1)
-
-            def mask(x: Tensor, pixels: int) -> Tensor:
-                scale = pixels // 2 if light else pixels
-                return F.interpolate(x, scale_factor=scale, mode="bilinear", antialias=False)[
-                    ..., : at[0], : at[1]
-                ]
-
-            at = [int(side) // 2 if light else int(side) for side in grown.shape[-2:]]
-            parts = [
-                picture(found.relit.clamp_max(1)),
-                self.invariant(grown),
-                smaller(grown),
-                F.pixel_unshuffle(strength, 2) if light else strength,
-                mask(found.near, 4),
-                mask(found.dark, CELL),
-                smaller(by_night),
-                picture(by_day),
-            ]
-            return torch.cat(parts, dim=1)
-        seen = [] if self.settings.input == "replace" else [picture(grown)]
+            known = self.known(day_background, night_background)
+            return torch.cat((self.see_beside(rgb, known), known.seen), dim=1)
+        grown = self._grown(rgb)
+        seen = [] if self.settings.input == "replace" else [self._picture(grown)]
         if self.invariant is not None:
             seen.append(self.invariant(grown))
         if self.settings.reference is not None:
             if day_background is None:
                 own = self.reference_at(int(rgb.shape[-2]), int(rgb.shape[-1]))
                 day_background = own.expand(rgb.shape[0], -1, -1, -1)
-            seen.append(picture(self._grown(day_background)))
+            seen.append(self._picture(self._grown(day_background)))
         return torch.cat(seen, dim=1) if len(seen) > 1 else seen[0]
+
+    def known(self, day_background: Tensor, night_background: Tensor) -> Known:
+        """What is known before a night is seen, of x_ref and n_ref, float (N, 3, H, W) RGB in [0, 1] each."""
+        by_day, by_night = self._grown(day_background), self._grown(night_background)
+        found = usual(by_day, by_night)
+        dark = self._mask(found.dark, CELL, by_day)
+        seen = torch.cat((dark, self._small(by_night), self._picture(by_day)), dim=1)
+        return Known(self._four(found.gain), found.night, found.luma, found.cells, seen)
+
+    def see_beside(self, rgb: Tensor, known: Known) -> Tensor:
+        """The first channels of ``see``, those of the night, for a model with ``backgrounds``."""
+        assert self.invariant is not None
+        night = self._grown(rgb)
+        strength, near = differences(night, known.night, known.luma, known.cells)
+        relit = self._four(night) * known.gain
+        parts = [
+            relit.clamp_max(1) * 2 - 1,
+            self.invariant(night),
+            self._small(night),
+            self._four((strength / FULL).clamp_max(1)),
+            self._mask(near, 4, night),
+        ]
+        return torch.cat(parts, dim=1)
+
+    def _four(self, x: Tensor) -> Tensor:
+        """What the generator sees in full detail: for ``light`` as four pixels."""
+        return F.pixel_unshuffle(x, 2) if self.settings.kind == "light" else x
+
+    def _picture(self, x: Tensor) -> Tensor:
+        return self._four(x * 2 - 1)
+
+    def _small(self, x: Tensor) -> Tensor:
+        """A picture in three channels: for ``light`` as means over four pixels."""
+        return (F.avg_pool2d(x, 2) if self.settings.kind == "light" else x) * 2 - 1
+
+    def _mask(self, x: Tensor, pixels: int, like: Tensor) -> Tensor:
+        """What is known by cells of so many pixels, of the size of the generator's input for pictures ``like`` it."""
+        half = 2 if self.settings.kind == "light" else 1
+        large = F.interpolate(x, scale_factor=pixels // half, mode="bilinear", antialias=False)
+        return large[..., : int(like.shape[-2]) // half, : int(like.shape[-1]) // half]
 
     def reference_at(self, height: int, width: int) -> Tensor:
         """The model's own x_ref stretched to a size: float32 (1, 3, height, width) in [0, 1]."""

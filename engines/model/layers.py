@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import evidence as evidence_module
 from .evidence import FULL, between
 
 # Evidence in units of noise from which on a place is shown as it is by night, relit, if nothing else is; and from
@@ -91,6 +93,9 @@ class LayeredGenerator(nn.Module):
         light: whether pictures take 12 channels there, as four pixels, and the evidence four.
     """
 
+    # Files without modules of PyTorch's whose code decides what is drawn, for ``graph_digest``.
+    SOURCES = (evidence_module.__file__,)
+
     def __init__(self, generator: nn.Module, *, light: bool) -> None:
         super().__init__()
         self.generator = generator
@@ -98,16 +103,32 @@ class LayeredGenerator(nn.Module):
 
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """The input of ``generator`` → day and trust, float (N, 3, H, W) in [0, 1] each."""
-        layers = self.layers(seen)
-        assert layers.trust is not None
-        return layers.day, layers.trust
+        drawn = self.generator.after_first(self.generator.first(seen))  # type: ignore[operator]
+        return self.compose(drawn, *self._given(seen))
 
     def layers(self, seen: Tensor) -> Layers:
         """The input of ``generator`` → all that the picture is made of."""
-        before = self.generator.before_tanh(seen)  # type: ignore[operator]
+        drawn = self.generator.after_first(self.generator.first(seen))  # type: ignore[operator]
+        day, trust = self.compose(drawn, *self._given(seen))
+        before = self._as_picture(self._apart(drawn))
         made = before.tanh() * 0.5 + 0.5
+        return Layers(day, made[:, :3], 2 * before[:, 3:4], trust, made[:, 5:6])
+
+    def compose(
+        self, before: Tensor, relit: Tensor, evidence: Tensor, near: Tensor, dark: Tensor, reference: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """``forward``, once the generator has drawn.
+
+        Args:
+            before: what ``generator.after_first`` gives.
+            relit, evidence, near, dark, reference: channels of the generator's input.
+        """
+        made = self._apart(before).tanh() * 0.5 + 0.5
         drawn, alpha, kappa, error = made[:, :3], made[:, 3:4], made[:, 4:5], made[:, 5:6]
-        relit, reference, evidence, near, dark = self._given(seen)
+        relit = (self._apart(relit) * 0.5 + 0.5).clamp(0, 1)
+        evidence, reference = self._apart(evidence) * FULL, self._apart(reference) * 0.5 + 0.5
+        if self.light:
+            near, dark = _doubled(near), _doubled(dark)
         alpha = alpha * near
         shown = between(evidence, SHOWN, SURELY_SHOWN)
         present = alpha + (1 - alpha) * shown
@@ -115,16 +136,34 @@ class LayeredGenerator(nn.Module):
         day = reference + relit_share * (relit - reference) + alpha * (1 - kappa) * (drawn - reference)
         doubt = torch.maximum(between(evidence, DOUBTED, SURELY_DOUBTED), dark) * (1 - present)
         unclear = error + (1 - error) * doubt
-        trust = (1 - unclear) * present, (1 - unclear) * (1 - present), unclear
-        return Layers(day, drawn, 2 * before[:, 3:4], torch.cat(trust, dim=1), error)
+        trust = torch.cat(((1 - unclear) * present, (1 - unclear) * (1 - present), unclear), dim=1)
+        return self._as_picture(day), self._as_picture(trust)
 
     def _given(self, seen: Tensor) -> tuple[Tensor, ...]:
-        """The relit night and x_ref in [0, 1], the evidence in units of noise, whether any is near, and darkness."""
-        if self.light:
-            relit, reference = F.pixel_shuffle(seen[:, :12], 2), F.pixel_shuffle(seen[:, -12:], 2)
-            evidence = F.pixel_shuffle(seen[:, -21:-17], 2)
-            masks = F.interpolate(seen[:, -17:-15], scale_factor=2, mode="bilinear")
-        else:
-            relit, reference, evidence, masks = seen[:, :3], seen[:, -3:], seen[:, -9:-8], seen[:, -8:-6]
-        known = (relit * 0.5 + 0.5).clamp(0, 1), reference * 0.5 + 0.5, evidence * FULL
-        return *known, masks[:, :1], masks[:, 1:]
+        """The relit night, the evidence, whether any is near, darkness, and x_ref, as they lie in the input."""
+        ends = (-21, -17, -16, -15) if self.light else (-9, -8, -7, -6)
+        picture = 12 if self.light else 3
+        parts = [seen[:, begin:end] for begin, end in itertools.pairwise(ends)]
+        return seen[:, :picture], *parts, seen[:, -picture:]
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """Of ``light``, channels and the four pixels in each, (N, C, 4, H/2, W/2): so nothing need be moved yet."""
+        return torch.unflatten(x, 1, (-1, 4)) if self.light else x
+
+    def _as_picture(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x.flatten(1, 2), 2) if self.light else x
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Bilinear interpolation to twice the size, four pixels in each: (N, C, H, W) → (N, C, 4, H, W)."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    rows = [0.25 * x[..., :-2, :] + 0.75 * x[..., 1:-1, :], 0.75 * x[..., 1:-1, :] + 0.25 * x[..., 2:, :]]
+    four = [
+        part
+        for row in rows
+        for part in (
+            0.25 * row[..., :-2] + 0.75 * row[..., 1:-1],
+            0.75 * row[..., 1:-1] + 0.25 * row[..., 2:],
+        )
+    ]
+    return torch.stack(four, dim=2)

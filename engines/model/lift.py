@@ -205,3 +205,9 @@ def module_for(model: NightToDay, height: int, width: int) -> NightToDay | Lifte
     if not side / SIZE_TOLERANCE <= min(size) <= side * SIZE_TOLERANCE:
         size = (round(height * side / shorter), round(width * side / shorter))
     return Lifted(model, size)
+
+
+def translation_size(model: NightToDay, height: int, width: int) -> tuple[int, int]:
+    """The size at which frames of a size are translated: smaller where they are lifted."""
+    module = module_for(model, height, width)
+    return module.size if isinstance(module, Lifted) else (height, width)

@@ -45,6 +45,16 @@ class ResnetGenerator(nn.Module):
                 nn.init.normal_(module.weight, 0.0, 0.02)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
+    def first(self, x: Tensor) -> Tensor:
+        """What the first convolution gives, before its norm."""
+        made: Tensor = self.layers[:2](x)
+        return made
+
+    def after_first(self, made: Tensor) -> Tensor:
+        """What ``first`` gives → the input of the last layer, the hyperbolic tangent."""
+        before: Tensor = self.layers[2:-1](made)
+        return before
+
     def before_tanh(self, x: Tensor) -> Tensor:
         """The input of the last layer, the hyperbolic tangent."""
         before: Tensor = self.layers[:-1](x)
@@ -94,18 +104,27 @@ class LightGenerator(nn.Module):
                 for parameter in next(part.children()).parameters():
                     parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
+    def first(self, x: Tensor) -> Tensor:
+        """What the first convolution gives, before its norm."""
+        made: Tensor = self.to_half[0](x)
+        return made
+
+    def after_first(self, made: Tensor) -> Tensor:
+        """What ``first`` gives → four pixels of each channel that is drawn, before the hyperbolic tangent."""
+        before: Tensor = self.out[0](self._after_half(self.to_half[1:](made)))
+        return before
+
     def before_tanh(self, x: Tensor) -> Tensor:
         """The input of the last layer, the hyperbolic tangent."""
-        before: Tensor = self.out[:-1](self._at_half(x))
+        before: Tensor = self.out[:-1](self._after_half(self.to_half(x)))
         return before
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, channels, H/2, W/2) → float (N, 3, H, W) in [-1, 1]."""
-        day: Tensor = self.out(self._at_half(x))
+        day: Tensor = self.out(self._after_half(self.to_half(x)))
         return day
 
-    def _at_half(self, x: Tensor) -> Tensor:
-        half = self.to_half(x)
+    def _after_half(self, half: Tensor) -> Tensor:
         quarter = self.to_quarter(half)
         quarter = self.at_quarter(quarter + self.back_to_quarter(self.to_eighth(quarter)))
         made: Tensor = self.at_half(half + self.back_to_half(quarter))

@@ -215,6 +215,14 @@ def _street(
     return street, x, y
 
 
+def read_picture(path: Path) -> RgbImage:
+    """A picture as uint8 RGB (H, W, 3), read-only. Raises ValueError, which names the file, where it is none."""
+    try:
+        return _fixed(_rgb(np.frombuffer(path.read_bytes(), np.uint8)))
+    except (OSError, ValueError, cv2.error):
+        raise ValueError(f"{path}: cannot be read as a picture") from None
+
+
 def read_frames(path: Path, count: int = COUNTS[0]) -> list[RgbImage]:
     """Up to ``count`` uint8 RGB (H, W, 3) frames spread over a folder of pictures or over a clip.
 

@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-from ..backends.base import BackendModule, Engine, EngineSpec
+from ..backends.base import BackendModule, Engine, EngineSpec, Translation
 from ..cache import machine
 from ..cache.code_digest import graph_digest
 from ..cache.engine_cache import EngineCache, EngineKey
@@ -21,7 +21,7 @@ from ..choices import Backend, Precision
 from ..errors import EngineError
 from ..model import qualification_frames
 from ..model.checkpoint import model_digest, model_of, read_checkpoint
-from ..model.qualification_frames import RgbImage
+from ..model.qualification_frames import RgbImage, RgbPair
 from . import qualify
 from .qualify import Qualification
 
@@ -188,6 +188,10 @@ class CandidateEngines:
         checkpoint: the file.
         max_batch, translate_size, cache: see ``load_engine``.
         frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's qualification frames.
+        backgrounds: of each of ``frames``, where the model takes them.
+
+    Raises:
+        ValueError: the model takes backgrounds, and those of ``frames`` are not given.
     """
 
     def __init__(
@@ -198,6 +202,7 @@ class CandidateEngines:
         translate_size: int | None = None,
         cache: EngineCache | None = None,
         frames: Sequence[RgbImage] = (),
+        backgrounds: Sequence[RgbPair] = (),
     ) -> None:
         content = read_checkpoint(checkpoint)
         self.name = Path(checkpoint).name
@@ -206,7 +211,14 @@ class CandidateEngines:
         if translate_size is not None:
             self.model.side = translate_size
         self.calibration = qualification_frames.frames_of_content(content, checkpoint)
+        self.calibration_backgrounds = qualification_frames.backgrounds_of_content(content, checkpoint)
+        if frames and self.calibration_backgrounds and len(backgrounds) != len(frames):
+            raise ValueError(
+                f"{self.name} needs the camera's backgrounds by day and by night beside each frame: give "
+                "--backgrounds, or measure on the checkpoint's own frames"
+            )
         self.frames = list(frames) or self.calibration
+        self.backgrounds = list(backgrounds) if frames else self.calibration_backgrounds
         self.max_batch = max_batch
         self._made: dict[Candidate, Engine] = {}
 
@@ -219,6 +231,7 @@ class CandidateEngines:
                 precision=candidate.precision,
                 cache=self.cache,
                 calibration=self.calibration,
+                calibration_backgrounds=self.calibration_backgrounds,
                 max_batch=self.max_batch,
             )
             self._made[candidate] = module_of(candidate.backend).make(spec)
@@ -228,6 +241,7 @@ class CandidateEngines:
         """What the qualification of a candidate depends on."""
         module = module_of(candidate.backend)
         device, driver = machine.device_and_driver()
+        pictures = [*self.frames, *(one for pair in self.backgrounds for one in pair)]
         sources = (qualification_frames.__file__, qualify.__file__, *module.sources())
         return EngineKey(
             checkpoint=self._digest,
@@ -240,7 +254,7 @@ class CandidateEngines:
             driver=driver,
             flags=(
                 ("cores", str(machine.cores())),
-                ("golden", qualification_frames.digest(self.frames)),  # so named in users' caches
+                ("golden", qualification_frames.digest(pictures)),  # so named in users' caches
                 ("side", str(self.model.side)),
                 ("torch", str(torch.__version__)),
             ),
@@ -268,13 +282,19 @@ class CandidateEngines:
         precision = candidate.precision
         wanted, eager_ms = self._reference
         if candidate == REFERENCE:
-            return Qualification(precision=precision, psnr=(qualify.MAX_PSNR,) * len(wanted), ms=eager_ms)
+            same = (qualify.MAX_PSNR,) * len(wanted)
+            return Qualification(precision=precision, psnr=same, ms=eager_ms)
         try:
             engine = self.make(candidate)
             for height, width in {frame.shape[:2] for frame in self.frames}:
                 engine.prepare(height, width)
             return qualify.qualify(
-                engine, wanted, self.frames, precision=precision, replaced_ms=eager_ms, budget_ms=budget_ms
+                engine.translate,
+                wanted,
+                self._given,
+                precision=precision,
+                replaced_ms=eager_ms,
+                budget_ms=budget_ms,
             )
         except Exception as error:  # compilers raise anything
             reason = " ".join(str(error).split())[:300]
@@ -287,11 +307,21 @@ class CandidateEngines:
         return model_digest(self.model)
 
     @functools.cached_property
-    def _reference(self) -> tuple[list[RgbImage], float]:
+    def _reference(self) -> tuple[list[Translation[RgbImage]], float]:
         """What eager fp32 makes of each frame, and the milliseconds that it takes for one."""
         engine = self.make(REFERENCE)
-        wanted = [engine(frame[None])[0] for frame in self.frames]
-        return wanted, qualify.latency_ms(engine, self.frames)
+        wanted = [engine.translate(*given) for given in self._given]
+        return wanted, qualify.latency_ms(engine.translate, self._given)
+
+    @functools.cached_property
+    def _given(self) -> list[qualify.Given]:
+        """What engines are given, a frame at a time."""
+        if not self.backgrounds:
+            return [(frame[None],) for frame in self.frames]
+        return [
+            (frame[None], day[None], night[None])
+            for frame, (day, night) in zip(self.frames, self.backgrounds, strict=True)
+        ]
 
 
 def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualification]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.base import Translation
 from ..model.qualification_frames import RgbImage
 
 # Least mean PSNR to eager fp32, dB, by precision. At 40 dB the difference cannot be seen.
@@ -20,6 +21,9 @@ LEAST_PSNR = {"fp32": 40.0, "bf16": 40.0, "fp16": 40.0, "int8": 32.0}
 
 # By how many dB a single frame may lie below that.
 FRAME_SLACK = 3.0
+
+# The mean error, grey levels, of what an engine makes of its own picture: a twentieth of all that there is.
+MOST_TRUST_ERROR = 12.0
 
 # PSNR, dB, of frames that are the same bit for bit.
 MAX_PSNR = 100.0
@@ -29,6 +33,10 @@ RUNS, RUN_S = (3, 50), 0.5
 
 # The file of a qualification, in its folder of the cache.
 VERDICT = "verdict.json"
+
+
+Given = tuple[RgbImage, ...]
+"""What an engine is given for one frame: this and, where it needs them, the backgrounds, uint8 (1, H, W, 3) each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +120,9 @@ def psnr(picture: RgbImage, reference: RgbImage) -> float:
 
 
 def qualify(
-    candidate: Callable[[RgbImage], NDArray[np.generic]],
-    reference: Sequence[RgbImage],
-    frames: Sequence[RgbImage],
+    candidate: Callable[..., Translation[RgbImage]],
+    reference: Sequence[Translation[RgbImage]],
+    frames: Sequence[Given],
     *,
     precision: str,
     replaced_ms: float | None = None,
@@ -127,20 +135,23 @@ def qualify(
     median time of a frame beats what it would replace or meets the budget, where either is given.
 
     Args:
-        candidate: the engine, uint8 RGB (1, H, W, 3) to the same; its first run of each size is not timed.
-        reference: what eager fp32 makes of each frame, uint8 RGB (H, W, 3).
-        frames: at least one frame, uint8 RGB (H, W, 3).
+        candidate: the engine's ``translate``; its first run of each size is not timed.
+        reference: what eager fp32 makes of each frame.
+        frames: at least one frame, with its backgrounds where the engine needs them.
         precision: of the candidate.
         replaced_ms: time of the engine that it would replace, milliseconds.
         budget_ms: the milliseconds that a frame may take.
         clock: gives seconds.
     """
     ratios = []
-    for i, (frame, wanted) in enumerate(zip(frames, reference, strict=True)):
-        made = candidate(frame[None])
-        if fault := _fault(made, wanted):
+    for i, (given, wanted) in enumerate(zip(frames, reference, strict=True)):
+        made = candidate(*given)
+        fault = _fault(made.day, wanted.day)
+        if not fault and wanted.trust is not None:
+            fault = _trust_fault(made.trust, wanted.trust)
+        if fault:
             return Qualification(precision=precision, fault=f"of qualification frame {i} it makes {fault}")
-        ratios.append(psnr(made[0].astype(np.uint8), wanted))
+        ratios.append(psnr(made.day[0].astype(np.uint8), wanted.day[0]))
     return Qualification(
         precision=precision,
         psnr=tuple(ratios),
@@ -151,8 +162,8 @@ def qualify(
 
 
 def latency_ms(
-    engine: Callable[[RgbImage], object],
-    frames: Sequence[RgbImage],
+    engine: Callable[..., object],
+    frames: Sequence[Given],
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
@@ -163,20 +174,29 @@ def latency_ms(
     fewest, most = RUNS
     began, times = clock(), list[float]()
     while len(times) < fewest or (len(times) < most and clock() - began < RUN_S):
-        frame = frames[len(times) % len(frames)][None]
+        given = frames[len(times) % len(frames)]
         before = clock()
-        engine(frame)
+        engine(*given)
         times.append(clock() - before)
     return statistics.median(times) * 1000
 
 
 def _fault(made: NDArray[np.generic], wanted: RgbImage) -> str:
     """What is wrong with what an engine made of one frame; empty if it is a picture."""
-    if made.shape != (1, *wanted.shape):
-        return f"{made.shape}, not {(1, *wanted.shape)}"
+    if made.shape != wanted.shape:
+        return f"{made.shape}, not {wanted.shape}"
     if made.dtype != np.uint8:
         broken = np.issubdtype(made.dtype, np.floating) and not np.isfinite(made).all()
         return f"{made.dtype} with NaN or infinity, not uint8" if broken else f"{made.dtype}, not uint8"
     if made.min() == made.max() and wanted.min() != wanted.max():
         return f"one colour, {int(made.min())}"  # a picture of NaN becomes one colour in uint8
     return ""
+
+
+def _trust_fault(made: NDArray[np.generic] | None, wanted: RgbImage) -> str:
+    """What is wrong with what an engine makes of its own picture; empty if eager fp32 makes nearly the same of it."""
+    if made is None or made.shape != wanted.shape or made.dtype != np.uint8:
+        found = "none" if made is None else f"{made.dtype} {made.shape}"
+        return f"{found} of trust, not uint8 {wanted.shape}"
+    off = float(np.abs(made.astype(np.int16) - wanted).mean())
+    return f"trust that is off by {off:.1f} levels on average" if off > MOST_TRUST_ERROR else ""

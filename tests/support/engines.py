@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nightday.engines.backends.base import EngineInfo
+from nightday.engines.backends.base import EngineInfo, Translation
 
 
 class EngineStub:
@@ -18,13 +18,17 @@ class EngineStub:
 
     device: torch.device | None = None
     at_once: int | None = None
+    needs_backgrounds = False
     info = EngineInfo("stub", "fp32", "stub.pt")
 
     def __init__(self, translate: Callable[[Any], Any] | None = None) -> None:
         self._translate = translate
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
         return frames if self._translate is None else self._translate(frames)
+
+    def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+        return Translation(self(frames))
 
     def prepared(self, height: int, width: int) -> bool:
         return True

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines import EngineError
-from nightday.engines.backends.base import EngineInfo, EngineSpec
+from nightday.engines.backends.base import EngineInfo, EngineSpec, Translation
 from nightday.engines.backends.eager import EagerEngine
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
@@ -35,11 +35,17 @@ class Known:
         self.device: torch.device | None = None
         self.at_once = 1
 
-    def __call__(self, frames: Any) -> Any:
-        day = self.eager(frames).astype(np.int16)
+        self.needs_backgrounds = order.model.settings.backgrounds
+
+    def __call__(self, *given: Any) -> Any:
+        return self.translate(*given).day
+
+    def translate(self, *given: Any) -> Any:
+        made = self.eager.translate(*given)
+        day = made.day.astype(np.int16)
         signs = np.where(np.arange(day.size) % 2, 1, -1).reshape(day.shape)
         off: Frames = (day + self.levels * signs).clip(0, 255).astype(np.uint8)
-        return off
+        return Translation(off, None if made.trust is None or self.levels > 100 else made.trust)
 
     def prepared(self, height: int, width: int) -> bool:
         return True
@@ -71,6 +77,7 @@ class Backends:
         return Known(order, *self.have[order.precision], self.breaks_at)
 
     def latency_ms(self, engine: object, golden: object, *, clock: object = None) -> float:
+        engine = getattr(engine, "__self__", engine)  # whose method is measured
         precision = engine.info.precision if isinstance(engine, Known) else "eager"
         self.measured.append(precision)
         return engine.ms if isinstance(engine, Known) else self.eager_ms

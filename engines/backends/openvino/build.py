@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...model.generator import NightToDay
+from ...model.qualification_frames import RgbPair
 from . import int8
-from .graphs import Graph, graphs_for
+from .graphs import BACKGROUNDS, Graph, graphs_for
 
 # One for the process, never let go. Its CPU plugin gives the thread that first uses it another stack for signals, and
 # frees that memory together with the Core: when the first of two Cores went, the main thread was left with a stack
@@ -71,27 +72,49 @@ def build(
     for graph in graphs:
         if graph.name == "rest" and precision == "int8":
             model = quantised()
-            model.reshape(list(graph.examples[0].shape))
+            shapes = [list(example.shape) for example in graph.examples]
+            model.reshape(dict(zip(model.inputs, shapes, strict=True)))
         else:
             model = graph.converted()
-        for each in cores:
+        for each in cores_of(graph, cores):
             compiled = CORE.compile_model(model, "CPU", options(graph, each, precision))
             compiled_file(folder, graph, each).write_bytes(compiled.export_model().getvalue())
 
 
-def quantise(model: NightToDay, calibration: Sequence[NDArray[np.uint8]], folder: Path) -> None:
+def cores_of(graph: Graph, cores: Sequence[Cores]) -> Sequence[Cores]:
+    """What a graph is compiled for: one that is run for new backgrounds alone is for all cores alone."""
+    return [each for each in cores if graph.name != "known" or each == ALL_CORES]
+
+
+def quantise(
+    model: NightToDay,
+    calibration: Sequence[NDArray[np.uint8]],
+    backgrounds: Sequence[RgbPair],
+    folder: Path,
+) -> None:
     """Quantise the generator to int8 and write it to ``folder``, for pictures of any size.
 
-    It takes long, and neither weights nor ranges depend on the size.
+    It takes long, and neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of
+    ``calibration`` where the model takes them.
     """
     inputs = []
-    for frame in calibration:
-        front, rest, *_ = graphs_for(model, *frame.shape[:2])
-        with torch.inference_mode():
-            given = front.module(torch.from_numpy(np.ascontiguousarray(frame))[None])
-        inputs.append((given[0] if isinstance(given, tuple) else given).numpy())
+    for i, frame in enumerate(calibration):
+        pictures = [frame, *backgrounds[i]] if backgrounds else [frame]
+        names = ("frames", *BACKGROUNDS)[: len(pictures)]
+        given = {
+            name: torch.from_numpy(np.array(picture))[None]
+            for name, picture in zip(names, pictures, strict=True)
+        }
+        for graph in graphs_for(model, *frame.shape[:2]):
+            if graph.name == "rest":
+                break
+            with torch.inference_mode():
+                made = graph.module(*(given[name] for name in graph.takes))
+            given |= zip(graph.gives, made if isinstance(made, tuple) else (made,), strict=True)
+        inputs.append([given[name].numpy() for name in graph.takes])
     floating = folder / "floating.xml"
-    ov.save_model(rest.converted([[1, inputs[0].shape[1], -1, -1]]), floating, compress_to_fp16=False)
+    shapes = [[1, one.shape[1], -1, -1] for one in inputs[0]]
+    ov.save_model(graph.converted(shapes), floating, compress_to_fp16=False)
     int8.quantise(floating, inputs, folder / ANY_SIZE)
     for path in (floating, floating.with_suffix(".bin")):
         path.unlink()

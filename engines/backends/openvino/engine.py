@@ -24,18 +24,23 @@ from ...errors import EngineError
 from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
-from ..base import Engine, EngineInfo, EngineSpec, Frames, check_calibration, check_frames
+from ...model.qualification_frames import RgbPair
+from ..backgrounds import Derived, Pair
+from ..base import CheckedEngine, Engine, EngineInfo, EngineSpec, Frames, Translation, check_calibration
 from ..compiled_sizes import CompiledSizes, Size
 from . import build, graphs, int8
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
 from .graphs import graphs_for
-from .requests import Requests, SizeRequests, load_size
+from .requests import Known, Requests, SizeRequests, load_size
 
 # With more cores than these, a batch rarely has a frame for each of them, and frames go through one after the other.
 MOST_AT_ONCE = 8
 
 # Sizes that are kept. Cameras rarely have more, and each holds its own buffers.
 KEPT_SIZES = 8
+
+Run = tuple[Frames, Known, Frames, Frames | None]
+"""A frame, what comes of its backgrounds, and where its day and its trust are written."""
 
 
 def precisions() -> tuple[Precision, ...]:
@@ -57,7 +62,12 @@ def sources() -> tuple[str, ...]:
 def make(spec: EngineSpec) -> Engine:
     """See ``BackendModule``."""
     return OpenVinoEngine(
-        spec.model, name=spec.name, precision=spec.precision, cache=spec.cache, calibration=spec.calibration
+        spec.model,
+        name=spec.name,
+        precision=spec.precision,
+        cache=spec.cache,
+        calibration=spec.calibration,
+        calibration_backgrounds=spec.calibration_backgrounds,
     )
 
 
@@ -66,12 +76,14 @@ def _compiled_from() -> tuple[str, ...]:
     return build.__file__, graphs.__file__, lift.__file__, int8.__file__
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(CheckedEngine):
     """The model compiled by OpenVINO for the CPU as two graphs, or as three where large frames are lifted.
 
     The front makes the generator's input and keeps a graph of its own in fp32, because OpenVINO lowers a whole graph
     to bf16 and the invariant's ratios do not survive that. It hands its output to the generator's graph without a
     copy. The lift is fp32 as well.
+
+    What comes of a camera's backgrounds alone has another graph before these, which is run once for each pair.
 
     Graphs take one frame. A call that comes while another is under way runs beside it on one core each, so that
     neither waits for the other; a lone call has all cores. The frames of a batch run side by side too, as many as
@@ -84,6 +96,7 @@ class OpenVinoEngine:
         cache: where what is compiled is kept; None to keep nothing.
         calibration: night frames, uint8 RGB (H, W, 3) each, that int8 takes the ranges of activations from. They may
             differ in size from what is translated.
+        calibration_backgrounds: the backgrounds of each of these, where the model takes them.
 
     Raises:
         EngineError: the precision cannot be had here.
@@ -97,6 +110,7 @@ class OpenVinoEngine:
         precision: Precision,
         cache: EngineCache | None = None,
         calibration: Sequence[NDArray[np.uint8]] = (),
+        calibration_backgrounds: Sequence[RgbPair] = (),
     ) -> None:
         if precision not in GENERATOR_TYPES:
             raise EngineError(
@@ -114,6 +128,9 @@ class OpenVinoEngine:
         self._model = model.eval()
         self._cache = cache
         self._calibration = calibration
+        self._calibration_backgrounds = calibration_backgrounds
+        self.needs_backgrounds = model.settings.backgrounds
+        self._known: Derived[Known] = Derived()
         self._key = self._any_size_key()
         self._pool = ThreadPoolExecutor(self.at_once, "openvino")
         self._sizes = CompiledSizes(self._load, keep=KEPT_SIZES)
@@ -129,7 +146,8 @@ class OpenVinoEngine:
         if self.info.precision == "int8":
             flags.append(("nncf", int8.version()))
             check_calibration(self._calibration)
-            flags.append(("calibration", qualification_frames.digest(self._calibration)))
+            pictures = [*self._calibration, *(one for pair in self._calibration_backgrounds for one in pair)]
+            flags.append(("calibration", qualification_frames.digest(pictures)))
         return EngineKey(
             checkpoint=model_digest(self._model),
             graph=graph_digest(self._model, *_compiled_from()),
@@ -142,42 +160,52 @@ class OpenVinoEngine:
             flags=tuple(flags),
         )
 
-    def __call__(self, frames: PixelsT) -> PixelsT:
-        """See ``Engine``."""
-        check_frames(frames, self.device)
+    def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
         assert isinstance(frames, np.ndarray)
-        return self._translate(frames)
-
-    def _translate(self, frames: Frames) -> Frames:
-        requests = self._sizes.get((frames.shape[1], frames.shape[2]))
-        frames = np.ascontiguousarray(frames)
+        requests: SizeRequests = self._sizes.get((frames.shape[1], frames.shape[2]))
+        known: list[Known] = [{}] * len(frames)
+        if pairs is not None:
+            known = [self._known_of(requests, pair) for pair in pairs]
+        frames = np.require(
+            frames, requirements=["C", "W"]
+        )  # OpenVINO shares no memory that it may not write to
         days = np.empty_like(frames)
+        trust = None if pairs is None else np.empty((len(frames), *requests.size, 3), np.uint8)
+        runs = [
+            (frames[i : i + 1], known[i], days[i : i + 1], None if trust is None else trust[i : i + 1])
+            for i in range(len(frames))
+        ]
         with self._calls_lock:
             alone = self._calls == 0
             self._calls += 1
         try:
             if len(frames) == 1 and not alone and requests.one_core is not None:
-                requests.run_on_one_core(frames, days)
+                requests.run_on_one_core(*runs[0])
             else:
-                self._run_batch(requests, frames, days)
+                self._run_batch(requests, runs)
         finally:
             with self._calls_lock:
                 self._calls -= 1
-        return days
+        return Translation(days, trust)
 
-    def _run_batch(self, requests: SizeRequests, frames: Frames, days: Frames) -> None:
+    def _known_of(self, requests: SizeRequests, pair: Pair) -> Known:
+        by_day, by_night = pair
+        assert isinstance(by_day, np.ndarray)
+        assert isinstance(by_night, np.ndarray)
+        return self._known.get(pair, lambda: requests.known(by_day, by_night))
+
+    def _run_batch(self, requests: SizeRequests, runs: Sequence[Run]) -> None:
         """As many frames as there are cores side by side, those left over one after the other on all cores."""
         done = 0
-        while requests.one_core is not None and len(frames) - done >= self.at_once:
-            runs = [
-                self._pool.submit(requests.run_on_one_core, frames[i : i + 1], days[i : i + 1])
-                for i in range(done, done + self.at_once)
+        while requests.one_core is not None and len(runs) - done >= self.at_once:
+            begun = [
+                self._pool.submit(requests.run_on_one_core, *run) for run in runs[done : done + self.at_once]
             ]
-            for run in runs:
-                run.result()
+            for one in begun:
+                one.result()
             done += self.at_once
-        for i in range(done, len(frames)):
-            requests.run_on_all_cores(frames[i : i + 1], days[i : i + 1])
+        for run in runs[done:]:
+            requests.run_on_all_cores(*run)
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
@@ -200,13 +228,20 @@ class OpenVinoEngine:
             build.build(size_graphs, folder, precision=precision, cores=cores, quantised=self._quantised)
 
         with self._fetched(size, write) as folder:
-            return load_size(size_graphs, size, folder, precision=precision, at_once=self.at_once)
+            return load_size(
+                size_graphs,
+                size,
+                lift.translation_size(self._model, *size),
+                folder,
+                precision=precision,
+                at_once=self.at_once,
+            )
 
     def _quantised(self) -> ov.Model:
         """The int8 generator for any size."""
 
         def write(folder: Path) -> None:
-            build.quantise(self._model, self._calibration, folder)
+            build.quantise(self._model, self._calibration, self._calibration_backgrounds, folder)
 
         with self._fetched((0, 0), write) as folder:
             return CORE.read_model(folder / ANY_SIZE)

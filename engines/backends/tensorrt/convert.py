@@ -39,21 +39,25 @@ def build(
     )  # else it logs a page of graph for each error
     import torch_tensorrt
 
-    height, width = size
     whole = WholeGraph(model, size, half=precision != "fp32")
     if precision == "int8":
         int8.teach_torch_tensorrt()
         int8.quantise(whole, ranges)
     program = export_program(whole, max_batch)
-    full = (max_batch, height, width, 3)
-    frames = torch_tensorrt.Input(
-        min_shape=(1, height, width, 3), opt_shape=full, max_shape=full, dtype=torch.float32
-    )
+    given = [
+        torch_tensorrt.Input(
+            min_shape=(1, *one, 3),
+            opt_shape=(max_batch, *one, 3),
+            max_shape=(max_batch, *one, 3),
+            dtype=torch.float32,
+        )
+        for one in whole.sizes
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         try:
             plan = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
                 program,
-                arg_inputs=[frames],
+                arg_inputs=given,
                 min_block_size=1,
                 disable_tf32=True,
                 use_explicit_typing=True,  # needed before 2.13; since then there is nothing else
@@ -67,7 +71,7 @@ def build(
             reason = " ".join(str(cause).split())[:200]
             way_out = "fp16" if precision == "int8" else "eager"
             raise EngineError(
-                f"backend tensorrt: the model does not convert for {width}x{height} {precision}: {reason}; "
+                f"backend tensorrt: the model does not convert for {size[1]}x{size[0]} {precision}: {reason}; "
                 f"use {way_out}",
                 setting="backend",
             ) from error

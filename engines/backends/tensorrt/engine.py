@@ -23,7 +23,17 @@ from ...errors import EngineError
 from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
-from ..base import Engine, EngineInfo, EngineSpec, call_on_device, check_calibration, check_frames
+from ...model.qualification_frames import RgbPair
+from ..backgrounds import DeviceBackgrounds, Pair
+from ..base import (
+    CheckedEngine,
+    Engine,
+    EngineInfo,
+    EngineSpec,
+    Translation,
+    call_on_device,
+    check_calibration,
+)
 from ..compiled_sizes import CompiledSizes, Size
 from . import convert, export, int8
 from .convert import build
@@ -117,6 +127,7 @@ def make(spec: EngineSpec) -> Engine:
         max_batch=spec.max_batch,
         cache=spec.cache,
         calibration=spec.calibration,
+        calibration_backgrounds=spec.calibration_backgrounds,
     )
 
 
@@ -131,7 +142,7 @@ def _compiled_from(precision: str) -> tuple[str, ...]:
     return (*files, int8.__file__) if precision == "int8" else files
 
 
-class TensorRtEngine:
+class TensorRtEngine(CheckedEngine):
     """The model compiled by TensorRT: all but the conversion between bytes and floats is one TensorRT engine.
 
     Each picture size is compiled once (a minute or more), by ``prepare`` or at its first frame, and kept in the
@@ -144,6 +155,7 @@ class TensorRtEngine:
         max_batch: most frames that run at once.
         cache: where what is compiled is kept; None to keep nothing.
         calibration: night frames of the camera, uint8 RGB (H, W, 3) each, that int8 takes its ranges from.
+        calibration_backgrounds: the backgrounds of each of these, where the model takes them.
 
     Raises:
         EngineError: TensorRT or the precision cannot be had here.
@@ -158,6 +170,7 @@ class TensorRtEngine:
         max_batch: int = 8,
         cache: EngineCache | None = None,
         calibration: Sequence[NDArray[np.uint8]] = (),
+        calibration_backgrounds: Sequence[RgbPair] = (),
     ) -> None:
         if precision not in ("auto", *PRECISIONS):
             raise EngineError(
@@ -171,24 +184,31 @@ class TensorRtEngine:
         self._trt = importlib.import_module(_PACKAGES[package])
         self._version = f"{package} {found}, {_PACKAGES[package]} {self._trt.__version__}"
         self._precision = "fp16" if precision == "auto" else precision
-        self.device = device()
+        self._computes_on = device()
+        self.device: torch.device | None = self._computes_on
         self.at_once: int | None = None
-        self._model = model.to(self.device)
+        self._model = model.to(self._computes_on)
         self._max_batch = max_batch
         self._cache = cache
         self._calibration = calibration
+        self._calibration_backgrounds = calibration_backgrounds
+        self.needs_backgrounds = model.settings.backgrounds
+        self._backgrounds = DeviceBackgrounds(self._computes_on)
         self._plans = CompiledSizes(self._load, keep=KEPT_SIZES)
         self.info = EngineInfo("tensorrt", self._precision, name)
 
-    def __call__(self, frames: PixelsT) -> PixelsT:
-        """See ``Engine``."""
-        check_frames(frames, self.device)
-        return call_on_device(self._translate, frames, computes_on=self.device)
+    def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
+        def translate(frames: Tensor) -> Translation[Tensor]:
+            size = (int(frames.shape[1]), int(frames.shape[2]))
+            run = self._plans.get(size)
+            beside: tuple[Tensor, ...] = ()
+            if pairs is not None:
+                beside = self._backgrounds.batch(lift.module_for(self._model, *size), pairs)
+            given, most = (frames, *beside), self._max_batch
+            parts = [run(*(one[at : at + most] for one in given)) for at in range(0, len(frames), most)]
+            return Translation(*(parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))))
 
-    def _translate(self, frames: Tensor) -> Tensor:
-        run = self._plans.get((int(frames.shape[1]), int(frames.shape[2])))
-        parts = [run(frames[at : at + self._max_batch]) for at in range(0, len(frames), self._max_batch)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return call_on_device(translate, frames, computes_on=self._computes_on)
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
@@ -219,8 +239,12 @@ class TensorRtEngine:
 
             where = self._cache.fetch(self._key(size), write, label=self.info.model)
             data = (where / FILE).read_bytes()
+        inner = lift.translation_size(self._model, *size)
+        takes, gives = ([size, inner, inner], [size, inner]) if self.needs_backgrounds else ([size], [size])
         try:
-            made = Plan(self._trt, data, size=size, max_batch=self._max_batch, device=self.device)
+            made = Plan(
+                self._trt, data, takes=takes, gives=gives, max_batch=self._max_batch, device=self._computes_on
+            )
         except PlanError as error:
             way_out = f"delete {where}" if where else "use eager"
             raise EngineError(f"backend tensorrt: {error}; {way_out}", setting="backend") from None
@@ -230,13 +254,14 @@ class TensorRtEngine:
     @functools.cached_property
     def _ranges(self) -> list[float]:
         """The range of int8 in each convolution, which holds for every picture size."""
-        return int8.ranges(self._model, self._calibration)
+        return int8.ranges(self._model, self._calibration, self._calibration_backgrounds)
 
     def _key(self, size: Size) -> EngineKey:
         device, driver = gpu()
         flags = [("side", str(self._model.side))]  # at which large pictures are translated
         if self._precision == "int8":
-            flags.append(("calibration", qualification_frames.digest(self._calibration)))
+            pictures = [*self._calibration, *(one for pair in self._calibration_backgrounds for one in pair)]
+            flags.append(("calibration", qualification_frames.digest(pictures)))
         return EngineKey(
             checkpoint=model_digest(self._model),
             graph=graph_digest(self._model, *_compiled_from(self._precision)),

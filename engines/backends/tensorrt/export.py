@@ -7,9 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ...model.blocks import make_plain
+from ...model.blocks import fold_batch_norms, make_plain
 from ...model.color_invariant import ColorInvariant
 from ...model.generator import NightToDay
 from ...model.lift import Lifted, module_for
@@ -69,18 +68,21 @@ class HalfGenerator(nn.Module):
                 elif child is last:
                     setattr(parent, name, InFloat32(child, torch.float32))
 
-    def forward(self, seen: Tensor) -> Tensor:
-        """Float32 (N, C, H', W') → float32 (N, 3, H, W) in [-1, 1]."""
-        day: Tensor = self.generator(seen.half())
-        return day
+    def forward(self, seen: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Float32 (N, C, H', W') → what the generator gives, float32."""
+        made: Tensor | tuple[Tensor, Tensor] = self.generator(seen.half())
+        return made
 
 
 class WholeGraph(nn.Module):
     """All of a model between bytes and bytes, for pictures of one size.
 
-    Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. Bytes become floats outside, because TensorRT
-    fails on a uint8 input. Batch norms are folded, x_ref is stretched to the size of the translation, and the
-    invariant's kernels are computed once; large pictures are lifted.
+    Float32 (N, H, W, 3) RGB in whole grey levels 0…255 → the same. A model that takes backgrounds takes these too, by
+    day and by night, of the size at which it translates, and also gives trust. Bytes become floats outside, because
+    TensorRT fails on a uint8 input.
+
+    Batch norms are folded, x_ref is stretched to the size of the translation, the invariant's kernels are computed
+    once, and large pictures are lifted.
 
     Args:
         model: stays as it is.
@@ -99,41 +101,40 @@ class WholeGraph(nn.Module):
             model.generator = HalfGenerator(model.generator)
         self.module = module_for(model.eval().requires_grad_(False), *size)
         self.size = size
-        inner = self.module.size if isinstance(self.module, Lifted) else size
+        self.inner = self.module.size if isinstance(self.module, Lifted) else size
         sees = model.settings.reference is not None
-        self.register_buffer("reference", model.reference_at(*inner) if sees else None, persistent=False)
+        self.register_buffer("reference", model.reference_at(*self.inner) if sees else None, persistent=False)
+        self.sizes = [size, self.inner, self.inner] if model.settings.backgrounds else [size]
+        """(H, W) of what it takes."""
 
     module: NightToDay | Lifted
     reference: Tensor | None
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(
+        self, frames: Tensor, day_background: Tensor | None = None, night_background: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Float32 (N, H, W, 3) → float32 (N, H, W, 3), see the class."""
         rgb = frames.permute(0, 3, 1, 2) / 255
+        if day_background is not None and night_background is not None:
+            backgrounds = [one.permute(0, 3, 1, 2) / 255 for one in (day_background, night_background)]
+            day, trust = self.module.translate_with_trust(rgb, *backgrounds)
+            assert trust is not None
+            return _levels(day), _levels(trust)
         reference = None if self.reference is None else self.reference.expand(frames.shape[0], -1, -1, -1)
-        day = self.module.translate(rgb, reference)
-        return (day * 255).round().clamp(0, 255).permute(0, 2, 3, 1)
+        return _levels(self.module.translate(rgb, reference))
 
 
-def fold_batch_norms(module: nn.Module) -> None:
-    """Fold each batch norm of ``module`` that follows a convolution in a sequence into that convolution, in float32.
-
-    In half precision the two would round twice.
-    """
-    for parent in list(module.modules()):
-        if not isinstance(parent, nn.Sequential):
-            continue
-        for at in range(len(parent) - 1):
-            layer, norm = parent[at], parent[at + 1]
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
-                transposed = isinstance(layer, nn.ConvTranspose2d)
-                parent[at] = fuse_conv_bn_eval(layer.eval(), norm.eval(), transpose=transposed)
-                parent[at + 1] = nn.Identity()
+def _levels(rgb: Tensor) -> Tensor:
+    """Float32 (N, 3, H, W) in [0, 1] → (N, H, W, 3) in whole grey levels."""
+    return (rgb * 255).round().clamp(0, 255).permute(0, 2, 3, 1)
 
 
 def export_program(whole: WholeGraph, max_batch: int) -> ExportedProgram:
     """``whole`` traced into one graph for any batch of 1 to ``max_batch`` pictures, on the device it lies on."""
     device = next(whole.parameters()).device
-    example = torch.zeros((min(max_batch, 2), *whole.size, 3), device=device)
-    shapes = ({0: Dim("batch", min=1, max=max_batch)},) if max_batch > 1 else None
+    count = min(max_batch, 2)
+    examples = tuple(torch.zeros((count, *size, 3), device=device) for size in whole.sizes)
+    batch = Dim("batch", min=1, max=max_batch)
+    shapes = tuple({0: batch} for _ in examples) if max_batch > 1 else None
     with torch.no_grad():
-        return torch.export.export(whole.eval(), (example,), dynamic_shapes=shapes)
+        return torch.export.export(whole.eval(), examples, dynamic_shapes=shapes)

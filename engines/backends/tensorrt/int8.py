@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...model.generator import NightToDay
+from ...model.qualification_frames import RgbPair
+from ..backgrounds import small
 from .export import WholeGraph
 
 # The largest value. Ranges are symmetric, because TensorRT knows no zero point.
@@ -118,26 +120,34 @@ def convolutions(whole: nn.Module) -> dict[str, nn.Conv2d]:
     return {name: layer for name, layer in whole.named_modules() if isinstance(layer, nn.Conv2d)}
 
 
-def ranges(model: NightToDay, frames: Sequence[NDArray[np.uint8]]) -> list[float]:
+def ranges(
+    model: NightToDay, frames: Sequence[NDArray[np.uint8]], backgrounds: Sequence[RgbPair] = ()
+) -> list[float]:
     """The largest absolute value of the input of each of ``convolutions`` on ``frames``, uint8 RGB (H, W, 3) each.
 
-    So no value that was seen is cut off. Smaller ranges, of least squared error, come nearer to eager fp32 but no
-    nearer to the truth, and would cut values of brighter frames (benchmarks/NOTES.md).
+    ``backgrounds`` are those of each frame where the model takes them.
+
+    No value that was seen is cut off. Smaller ranges, of least squared error, come nearer to eager fp32 but no nearer
+    to the truth, and would cut values of brighter frames (benchmarks/NOTES.md).
     """
     most: list[float] = []
 
     def note(at: int, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         most[at] = max(most[at], float(given[0].abs().max()))
 
-    for frame in frames:
+    for i, frame in enumerate(frames):
         whole = WholeGraph(model, frame.shape[:2])
         layers = convolutions(whole).values()
         most = most or [0.0] * len(layers)
         for at, layer in enumerate(layers):
             layer.register_forward_pre_hook(functools.partial(note, at))
+        device = next(whole.parameters()).device
+        night, *beside = (
+            torch.from_numpy(np.array(picture)).to(device)
+            for picture in (frame, *(backgrounds[i] if backgrounds else ()))
+        )
         with torch.inference_mode():
-            device = next(whole.parameters()).device
-            whole(torch.from_numpy(np.ascontiguousarray(frame))[None].to(device).float())
+            whole(night[None].float(), *(small(whole.module, one)[None].float() for one in beside))
     return most
 
 

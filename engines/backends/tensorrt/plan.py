@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,15 @@ class PlanError(NightdayError, RuntimeError):
     """TensorRT cannot load or run a plan. The message is one line."""
 
 
+class _Edge:
+    """An input or output of a plan, and its memory as bytes and as floats, (``most``, H, W, 3) each."""
+
+    def __init__(self, name: str, most: int, size: tuple[int, int], device: torch.device) -> None:
+        self.name = name
+        self.bytes = torch.zeros((most, *size, 3), dtype=torch.uint8, device=device)
+        self.floats = torch.zeros((most, *size, 3), device=device)
+
+
 class Plan:
     """A plan on the current GPU, for pictures of one size in batches of 1 to ``max_batch``.
 
@@ -29,7 +38,8 @@ class Plan:
     Args:
         trt: the ``tensorrt`` or ``tensorrt_rtx`` module.
         data: the serialised engine; float32 (N, H, W, 3) in and out, any N.
-        size: (H, W).
+        takes: (H, W) of each of its inputs, in their order.
+        gives: (H, W) of each of its outputs.
         max_batch: the largest N of its profile.
         device: where it runs.
 
@@ -38,7 +48,14 @@ class Plan:
     """
 
     def __init__(
-        self, trt: Any, data: bytes, *, size: tuple[int, int], max_batch: int, device: torch.device
+        self,
+        trt: Any,
+        data: bytes,
+        *,
+        takes: Sequence[tuple[int, int]],
+        gives: Sequence[tuple[int, int]],
+        max_batch: int,
+        device: torch.device,
     ) -> None:
         self._trt = trt
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))  # must outlive the engine
@@ -46,14 +63,16 @@ class Plan:
         if self._engine is None:
             raise PlanError(f"TensorRT {trt.__version__} refuses a plan of {len(data)} bytes")
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        self._input, self._output = sorted(
-            names, key=lambda name: self._engine.get_tensor_mode(name) != trt.TensorIOMode.INPUT
-        )
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        outputs = [name for name in names if name not in inputs]
         self.max_batch = max_batch
-        shape = (max_batch, *size, 3)
         # Bytes are converted to floats and back outside the plan, as a network with uint8 input does not convert.
-        self._bytes_in, self._bytes_out = (torch.zeros(shape, dtype=torch.uint8, device=device) for _ in "io")
-        self._floats_in, self._floats_out = (torch.zeros(shape, device=device) for _ in "io")
+        self._inputs = [
+            _Edge(name, max_batch, size, device) for name, size in zip(inputs, takes, strict=True)
+        ]
+        self._outputs = [
+            _Edge(name, max_batch, size, device) for name, size in zip(outputs, gives, strict=True)
+        ]
         size_of_scratch = max(1, self._engine.device_memory_size_v2)
         self._scratch = torch.empty(size_of_scratch, dtype=torch.uint8, device=device)
         new_stream: Callable[[torch.device], torch.cuda.Stream] = torch.cuda.Stream  # untyped by itself
@@ -64,32 +83,37 @@ class Plan:
     def warm_up(self) -> None:
         """Do what takes time at the first run of single frames and of full batches."""
         for count in {1, self.max_batch}:
-            self(torch.zeros_like(self._bytes_in[:count]))
+            self(*(torch.zeros_like(edge.bytes[:count]) for edge in self._inputs))
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Uint8 (N, H, W, 3), N ≤ ``max_batch``, on any device → the same on that device, in new memory.
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Uint8 (N, H, W, 3) for each input, N ≤ ``max_batch``, on any device → each output there, in new memory.
 
-        On the GPU the result is ordered on the caller's stream, and nothing waits for it.
+        On the GPU the results are ordered on the caller's stream, and nothing waits for them.
         """
-        count = len(frames)
+        count, where = len(given[0]), given[0].device
         with self._lock:
-            if not frames.is_cuda:
+            if not given[0].is_cuda:
                 with torch.cuda.stream(self._stream):
-                    self._bytes_in[:count].copy_(frames)
-                    self._step(count)()
-                    return self._bytes_out[:count].to(frames.device, copy=True)
-            callers = torch.cuda.current_stream(frames.device)
+                    self._run(given)
+                    return tuple(edge.bytes[:count].to(where, copy=True) for edge in self._outputs)
+            callers = torch.cuda.current_stream(where)
             self._stream.wait_stream(callers)
             with torch.cuda.stream(self._stream):
-                self._bytes_in[:count].copy_(frames)
-                self._step(count)()
-                day = self._bytes_out[:count].clone()
+                self._run(given)
+                made = tuple(edge.bytes[:count].clone() for edge in self._outputs)
             callers.wait_stream(self._stream)
-            day.record_stream(callers)
-            return day
+            for one in made:
+                one.record_stream(callers)
+            return made
+
+    def _run(self, given: Sequence[Tensor]) -> None:
+        count = len(given[0])
+        for edge, one in zip(self._inputs, given, strict=True):
+            edge.bytes[:count].copy_(one)
+        self._step(count)()
 
     def _step(self, count: int) -> Callable[[], None]:
-        """The function that computes the first ``count`` frames of ``_bytes_out``, on the current stream."""
+        """The function that computes the first ``count`` frames of the outputs' bytes, on the current stream."""
         if count not in self._steps:
             self._steps[count] = self._captured(self._context(count), count)
         return self._steps[count]
@@ -113,9 +137,10 @@ class Plan:
                 f"TensorRT {trt.__version__} makes no execution context; is the GPU's memory full?"
             )
         context.set_device_memory(self._scratch.data_ptr(), self._scratch.numel())
-        context.set_input_shape(self._input, tuple(self._floats_in[:count].shape))
-        context.set_tensor_address(self._input, self._floats_in.data_ptr())
-        context.set_tensor_address(self._output, self._floats_out.data_ptr())
+        for edge in self._inputs:
+            context.set_input_shape(edge.name, tuple(edge.floats[:count].shape))
+        for edge in (*self._inputs, *self._outputs):
+            context.set_tensor_address(edge.name, edge.floats.data_ptr())
         return context
 
     def _captured(self, context: Any, count: int) -> Callable[[], None]:
@@ -123,10 +148,12 @@ class Plan:
         stream = self._stream
 
         def run() -> None:
-            self._floats_in[:count].copy_(self._bytes_in[:count])
+            for edge in self._inputs:
+                edge.floats[:count].copy_(edge.bytes[:count])
             if not context.execute_async_v3(stream.cuda_stream):
                 raise RuntimeError("TensorRT failed to run its engine")
-            self._bytes_out[:count].copy_(self._floats_out[:count])
+            for edge in self._outputs:
+                edge.bytes[:count].copy_(edge.floats[:count])
 
         # The first run after a change of shape also sets things up, which must not become part of the graph.
         run()

@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nightday.engines.backends.base import Translation
 from nightday.engines.selection.qualify import MAX_PSNR, RUNS, Qualification, latency_ms, qualify
 
 Frames = NDArray[np.uint8]
@@ -64,10 +66,15 @@ def judged(
     budget_ms: float | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Qualification:
-    wanted = [reference(frame[None])[0] for frame in nights]
+    given = [(frame[None],) for frame in nights]
+    wanted = [Translation(reference(frames)) for (frames,) in given]
     clock = clock or Clock()
     limits = {"replaced_ms": replaced_ms, "budget_ms": budget_ms}
-    return qualify(candidate, wanted, nights, precision=precision, clock=clock, **limits)
+
+    def translate(frames: Frames) -> Translation[Any]:
+        return Translation(candidate(frames))
+
+    return qualify(translate, wanted, given, precision=precision, clock=clock, **limits)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +117,35 @@ def test_what_is_no_picture(nights: list[Frames], candidate: Callable[[Frames], 
     assert not verdict.accepted
     assert re.search(words, verdict.mismatch)
     assert "qualification frame 0" in verdict.mismatch
+
+
+@pytest.mark.parametrize(
+    ("trust", "words"),
+    [
+        (lambda right: right, ""),
+        (lambda right: (right.astype(int) + 12).clip(0, 255).astype(np.uint8), ""),
+        (lambda right: (right.astype(int) + 14).astype(np.uint8), r"trust that is off by 14\.0 levels"),
+        (lambda right: None, "none of trust"),
+        (lambda right: right[:, :8], r"uint8 \(1, 8, 32, 3\) of trust, not uint8 \(1, 24, 32, 3\)"),
+        (lambda right: right.astype(np.float32), "float32"),
+    ],
+)
+def test_trust_is_judged_too(
+    rng: np.random.Generator, nights: list[Frames], trust: Callable[[Frames], Any], words: str
+) -> None:
+    right = rng.integers(0, 200, (1, 24, 32, 3), dtype=np.uint8)
+    given = [(frame[None], frame[None] // 2, frame[None] // 4) for frame in nights]
+    seen: list[tuple[Frames, ...]] = []
+
+    def translate(*one: Frames) -> Translation[Frames]:
+        seen.append(one)
+        return Translation(reference(one[0]), trust(right))
+
+    wanted = [Translation(reference(frames), right) for frames, *_ in given]
+    verdict = qualify(translate, wanted, given, precision="fp32", clock=Clock())
+    assert bool(verdict.mismatch) == bool(words)
+    assert re.search(words, verdict.mismatch)
+    assert all(np.array_equal(a, b) for a, b in zip(seen[0], given[0], strict=True))
 
 
 def test_one_colour_is_right_where_it_is_wanted(nights: list[Frames]) -> None:
@@ -162,7 +198,9 @@ def test_how_long_is_measured(nights: list[Frames]) -> None:
             times += 1
             clock.now += seconds
 
-        assert latency_ms(engine, nights, clock=clock) == pytest.approx(seconds * 1000)
+        assert latency_ms(engine, [(frame[None],) for frame in nights], clock=clock) == pytest.approx(
+            seconds * 1000
+        )
         assert times == runs
 
 

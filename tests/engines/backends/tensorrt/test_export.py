@@ -24,6 +24,10 @@ SETTINGS = {
     "light": GeneratorSettings(kind="light", blocks=1, width=4, norm="batch", reference=(40, 56)),
     "transposed": GeneratorSettings(blocks=1, width=4, norm="batch", input="replace", upsample="transposed"),
     "rgb": GeneratorSettings(blocks=1, width=4, input="rgb"),
+    "light with backgrounds": GeneratorSettings(
+        kind="light", blocks=1, width=4, norm="batch", backgrounds=True
+    ),
+    "compact with backgrounds": GeneratorSettings(blocks=1, width=4, norm="batch", backgrounds=True),
 }
 
 
@@ -58,15 +62,17 @@ def test_any_batch_of_the_exported_graph_is_the_model(name: str) -> None:
     size = (random.Random(seed).randint(33, 60), random.Random(seed + 1).randint(33, 60))
     program = export_program(WholeGraph(model, size), 3)
     graph = program.module()
+    takes = 3 if model.settings.backgrounds else 1
     for count in (1, 2, 3):
-        frames = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8)
+        given = [torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8) for _ in range(takes)]
         with torch.no_grad():
-            day, want = graph(frames.float()), model(frames)
-        assert day.dtype == torch.float32
-        assert torch.equal(day, day.round())
-        # Folding rounds otherwise: a level here and there.
-        assert (day - want.float()).abs().max() <= 1
-        assert (day != want.float()).float().mean() < 0.01
+            made, wanted = graph(*(one.float() for one in given)), model(*given)
+        for day, want in zip(made, wanted, strict=True) if takes > 1 else [(made, wanted)]:
+            assert day.dtype == torch.float32
+            assert torch.equal(day, day.round())
+            # Folding rounds otherwise: a level here and there.
+            assert (day - want.float()).abs().max() <= 1
+            assert (day != want.float()).float().mean() < 0.01
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key])
 
@@ -75,7 +81,7 @@ def test_any_batch_of_the_exported_graph_is_the_model(name: str) -> None:
     assert not any("exp" in name and "expand" not in name for name in names)  # σ's kernels are constants
     assert not any("batch_norm" in name or "wrap" in name or "item" in name for name in names)
     with pytest.raises(AssertionError, match="<= 3"):
-        graph(torch.zeros((4, *size, 3)))
+        graph(*[torch.zeros((4, *size, 3))] * takes)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

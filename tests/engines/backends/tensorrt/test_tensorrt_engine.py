@@ -9,6 +9,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from nightday.engines.backends.tensorrt.engine import TensorRtEngine, installed
 from nightday.engines.backends.tensorrt.plan import Plan, PlanError
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.choices import Precision
+from nightday.engines.model import lift
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 
@@ -34,11 +36,14 @@ TINY = GeneratorSettings(blocks=1, width=4)
 
 
 class FakeContext:
-    """Reads and writes the memory that it was told, as TensorRT does: the negative of what lies at its input."""
+    """Reads and writes the memory that it was told, as TensorRT does: the negative of what lies at its input.
+
+    A second output is a copy of the last input.
+    """
 
     def __init__(self, engine: FakeEngine, config: Any) -> None:
         self.engine, self.config = engine, config
-        self.shape: tuple[int, ...] = ()
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self.scratch = (0, 0)
 
@@ -46,8 +51,16 @@ class FakeContext:
         self.scratch = (address, size)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        assert name == "in"
-        self.shape = shape
+        assert name.startswith("in")
+        self.shapes[name] = shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes["in"]
+
+    def floats(self, name: str, like: str) -> Any:
+        count = int(np.prod(self.shapes[like]))
+        return np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.addresses[name]))
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.addresses[name] = address
@@ -57,30 +70,28 @@ class FakeContext:
         assert self.scratch[1] >= self.engine.device_memory_size_v2
         with self.engine.runs:
             self.engine.batches.append(self.shape[0])
-        count = int(np.prod(self.shape))
-        given, made = (
-            np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.addresses[name]))
-            for name in ("in", "out")
-        )
-        np.subtract(255, given, out=made)
+        np.subtract(255, self.floats("in", "in"), out=self.floats("out", "in"))
+        if "out trust" in self.addresses:
+            self.floats("out trust", "in night")[:] = self.floats("in night", "in night")
         return not self.engine.broken
 
 
 class FakeEngine:
     device_memory_size_v2 = 1000
-    num_io_tensors = 2
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.num_io_tensors = len(names)
         self.contexts: list[FakeContext] = []
         self.batches: list[int] = []
         self.broken = False
         self.runs = threading.Lock()
 
     def get_tensor_name(self, index: int) -> str:
-        return ("out", "in")[index]
+        return self.names[index]
 
     def get_tensor_mode(self, name: str) -> str:
-        return name
+        return name.split()[0]
 
     def create_runtime_config(self) -> Any:
         return SimpleNamespace(set_execution_context_allocation_strategy=lambda strategy: None)
@@ -90,14 +101,17 @@ class FakeEngine:
         return self.contexts[-1]
 
 
-def fake_trt(*, rtx: bool = False) -> Any:
+WITH_BACKGROUNDS = ("in", "in day", "in night", "out", "out trust")
+
+
+def fake_trt(*, rtx: bool = False, names: tuple[str, ...] = ("out", "in")) -> Any:
     """A ``tensorrt`` module whose runtime takes whatever does not begin with "torn"."""
     engines: list[FakeEngine] = []
 
     def deserialise(data: bytes) -> FakeEngine | None:
         if data.startswith(b"torn"):
             return None
-        engines.append(FakeEngine())
+        engines.append(FakeEngine(names))
         return engines[-1]
 
     module = SimpleNamespace(
@@ -150,7 +164,7 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> Captures:
 
 
 def plan_of(trt: Any, *, max_batch: int = 4, size: tuple[int, int] = (16, 20)) -> Plan:
-    return Plan(trt, b"plan", size=size, max_batch=max_batch, device=torch.device("cpu"))
+    return Plan(trt, b"plan", takes=[size], gives=[size], max_batch=max_batch, device=torch.device("cpu"))
 
 
 def random_frames(count: int, size: tuple[int, int] = (16, 20)) -> torch.Tensor:
@@ -166,7 +180,7 @@ def test_each_batch_size_has_its_own_context_and_all_share_their_scratch(
     plan = plan_of(trt)
     for count in (1, 3, 4, 3, 1):
         frames = random_frames(count)
-        day = plan(frames)
+        (day,) = plan(frames)
         assert day.dtype == torch.uint8
         assert torch.equal(day, 255 - frames)
         kept = day.clone()
@@ -199,7 +213,7 @@ def test_what_cannot_be_captured_runs_without_a_graph_and_says_so(
     captures.fail = True
     plan = plan_of(fake_trt())
     frames = random_frames(2)
-    assert torch.equal(plan(frames), 255 - frames)
+    assert torch.equal(plan(frames)[0], 255 - frames)
     assert "batches of 2 run without a CUDA graph: operation not permitted" in caplog.text
     assert "page more" not in caplog.text
 
@@ -212,7 +226,7 @@ def test_a_failing_run_and_a_refused_plan_are_errors(captures: Captures) -> None
     with pytest.raises(RuntimeError, match="TensorRT failed to run"):
         plan(random_frames(1))
     with pytest.raises(PlanError, match=r"TensorRT 0\.0 refuses a plan of 9 bytes"):
-        Plan(trt, b"torn plan", size=(16, 20), max_batch=2, device=torch.device("cpu"))
+        Plan(trt, b"torn plan", takes=[(16, 20)], gives=[(16, 20)], max_batch=2, device=torch.device("cpu"))
 
 
 def test_calls_from_many_threads_get_their_own_results(captures: Captures) -> None:
@@ -223,7 +237,7 @@ def test_calls_from_many_threads_get_their_own_results(captures: Captures) -> No
     def call(number: int) -> None:
         for _ in range(20):
             frames = random_frames(1 + number % 4)
-            if not torch.equal(plan(frames), 255 - frames):
+            if not torch.equal(plan(frames)[0], 255 - frames):
                 wrong.append(number)
 
     threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
@@ -275,6 +289,27 @@ def test_any_size_and_batch(built: list[tuple[Any, ...]]) -> None:
         engine(np.zeros((1, 16, 20, 4), np.uint8))
 
 
+def test_backgrounds_and_trust_are_further_edges_of_the_size_of_the_translation(
+    built: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = fake_trt(names=WITH_BACKGROUNDS)
+    monkeypatch.setattr(tensorrt, "importlib", SimpleNamespace(import_module=lambda name: trt))
+    engine = engine_of(NightToDay(replace(TINY, backgrounds=True)))
+    assert engine.needs_backgrounds
+    rng = np.random.default_rng()
+    for shape in ((5, 16, 20, 3), (2, 433, 500, 3)):  # the second is lifted
+        frames, day, night = (rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(3))
+        night[:] = night[:, :1, :1]  # so that it is the same of any size
+        made = engine.translate(frames, day, night)
+        np.testing.assert_array_equal(made.day, 255 - frames)
+        assert made.trust is not None
+        assert made.trust.shape == (shape[0], *lift.translation_size(NightToDay(TINY), *shape[1:3]), 3)
+        np.testing.assert_array_equal(made.trust, np.broadcast_to(night[:, :1, :1], made.trust.shape))
+    assert made.trust.shape[1:3] < shape[1:3]
+    with pytest.raises(ValueError, match="night_background: missing"):
+        engine(frames, day)
+
+
 def test_prepare_builds_once_and_the_size_unused_for_longest_goes(built: list[tuple[Any, ...]]) -> None:
     engine = engine_of()
     assert not engine.prepared(16, 20)
@@ -319,7 +354,7 @@ def test_int8_takes_its_ranges_once_and_is_built_again_for_other_frames(
     model = NightToDay(TINY)
     taken: list[Any] = []
 
-    def ranges(model: NightToDay, frames: Sequence[Any]) -> list[float]:
+    def ranges(model: NightToDay, frames: Sequence[Any], backgrounds: Sequence[Any]) -> list[float]:
         taken.append(frames)
         return [len(taken) + 0.5]
 

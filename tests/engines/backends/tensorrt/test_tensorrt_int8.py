@@ -13,12 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nightday.engines.backends.backgrounds import small
+from nightday.engines.backends.base import Translation
 from nightday.engines.backends.tensorrt.export import WholeGraph, export_program
 from nightday.engines.backends.tensorrt.int8 import Int8Conv, convolutions, quantise, ranges
 from nightday.engines.model.blocks import ResizeConv2d
-from nightday.engines.model.checkpoint import load_checkpoint
+from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
 from nightday.engines.model.lift import module_for
-from nightday.engines.model.qualification_frames import RgbImage, frames_of_checkpoint
+from nightday.engines.model.qualification_frames import (
+    RgbImage,
+    backgrounds_of_content,
+    frames_of_checkpoint,
+)
 from nightday.engines.selection.qualify import psnr, qualify
 from nightday.train.footage.scene import read_frames
 from tests.engines.backends.tensorrt.test_export import SETTINGS, trained
@@ -96,7 +102,8 @@ def test_ranges_are_the_largest_values_that_the_generator_sees(name: str, seed: 
         rng.integers(0, top, (*size, 3), dtype=np.uint8) for size, top in zip(sizes, levels, strict=True)
     ]
     model.side = 96
-    got = ranges(model, frames)
+    pairs = [(255 - frame, frame // 2) for frame in frames] if model.settings.backgrounds else []
+    got = ranges(model, frames, pairs)
 
     seen: dict[str, list[float]] = {}
     for place, layer in model.generator.named_modules():
@@ -107,8 +114,10 @@ def test_ranges_are_the_largest_values_that_the_generator_sees(name: str, seed: 
                 )
             )
     with torch.no_grad():
-        for frame in frames:
-            module_for(model, *frame.shape[:2])(torch.from_numpy(frame)[None])
+        for i, frame in enumerate(frames):
+            module = module_for(model, *frame.shape[:2])
+            beside = [small(module, torch.from_numpy(one))[None] for one in (pairs[i] if pairs else ())]
+            module(torch.from_numpy(frame)[None], *beside)
     assert got == pytest.approx([max(values) for values in seen.values()], rel=1e-3)
     assert all(len(values) == len(frames) for values in seen.values())
 
@@ -121,7 +130,8 @@ def test_the_graph_has_each_convolution_in_int8_and_all_else_as_in_fp16(name: st
     pairs = zip(convolutions(WholeGraph(model, (40, 48))).values(), convolutions(whole).values(), strict=True)
     for measured, layer in pairs:  # a range belongs to the layer that it was measured at
         assert torch.equal(measured.weight.half(), layer.weight.half())
-    quantise(whole, ranges(model, frames))
+    beside = [(255 - frames[0], frames[0] // 2)] if model.settings.backgrounds else []
+    quantise(whole, ranges(model, frames, beside))
     program = export_program(whole, 2)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
 
@@ -140,17 +150,21 @@ def test_the_graph_has_each_convolution_in_int8_and_all_else_as_in_fp16(name: st
     assert statistics == [torch.float32] * (norms + (model.invariant is not None))
     pictures = torch.from_numpy(np.stack(frames * 2)).float()
     pictures[1] /= 4
+    given = [pictures, 255 - pictures, pictures // 2] if beside else [pictures]
     with torch.no_grad():
-        assert torch.equal(program.module()(pictures), whole(pictures))
+        got, want = program.module()(*given), whole(*given)
+    for one, same in zip(got, want, strict=True):  # of each output, or of each frame
+        assert torch.equal(one, same)
 
 
-def runs(whole: WholeGraph) -> Callable[[RgbImage], RgbImage]:
-    """A graph for bytes, (1, H, W, 3)."""
+def runs(whole: WholeGraph) -> Callable[..., Translation[RgbImage]]:
+    """A graph for bytes, (1, H, W, 3): a frame, and its backgrounds where the model takes them."""
 
-    def run(frames: RgbImage) -> RgbImage:
+    def run(*given: RgbImage) -> Translation[RgbImage]:
         with torch.inference_mode():
-            day: RgbImage = whole(torch.from_numpy(frames).float()).to(torch.uint8).numpy()
-            return day
+            made = whole(*(torch.from_numpy(np.array(one)).float() for one in given))
+            made = made if isinstance(made, tuple) else (made,)
+            return Translation(*(one.to(torch.uint8).numpy() for one in made))
 
     return run
 
@@ -159,14 +173,19 @@ def runs(whole: WholeGraph) -> Callable[[RgbImage], RgbImage]:
 def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
     path = WEIGHTS / f"{name}.pt"
     model, own_frames = load_checkpoint(path), frames_of_checkpoint(path)
+    own_pairs = backgrounds_of_content(read_checkpoint(path), path)
     size = own_frames[0].shape[:2]
+    given = [
+        tuple(picture[None] for picture in (frame, *(own_pairs[i] if own_pairs else ())))
+        for i, frame in enumerate(own_frames)
+    ]
     eager = runs(WholeGraph(model, size))
-    wanted = [eager(frame[None])[0] for frame in own_frames]
-    found = ranges(model, own_frames)
+    wanted = [eager(*one) for one in given]
+    found = ranges(model, own_frames, own_pairs)
 
     def verdict(scale: float) -> tuple[float, str]:
         whole = quantise(WholeGraph(model, size, half=True), [scale * most for most in found])
-        told = qualify(runs(whole), wanted, own_frames, precision="int8")
+        told = qualify(runs(whole), wanted, given, precision="int8")
         return told.mean, told.mismatch
 
     right, fault = verdict(1)
@@ -187,7 +206,7 @@ def test_int8_is_no_farther_from_the_truth() -> None:
     before, after = (
         np.mean(
             [
-                psnr(run(np.ascontiguousarray(night)[None])[0], day)
+                psnr(run(np.ascontiguousarray(night)[None]).day[0], day)
                 for night, day in zip(nights, days, strict=True)
             ]
         )
