@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.study.run import hardware
-from nightday.engines.backends.base import EngineInfo
+from nightday.engines.backends.base import EngineInfo, Translation
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
@@ -59,6 +59,7 @@ class Asleep:
     info: ClassVar[EngineInfo] = EngineInfo("asleep", "fp32", "none")
     device: torch.device | None = None
     at_once: int | None = None
+    needs_backgrounds = False
 
     def prepared(self, height: int, width: int) -> bool:
         """Always."""
@@ -67,11 +68,15 @@ class Asleep:
     def prepare(self, height: int, width: int) -> None:
         """Nothing is to be done."""
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         """uint8 (N, H, W, 3) → the same."""
         self.sizes.append(len(frames))
         time.sleep(self.batch + self.frame * len(frames))
         return frames.copy()
+
+    def translate(self, frames: Any, *_: Any) -> Any:
+        """As calling it."""
+        return Translation(self(frames))
 
 
 @dataclass(slots=True)

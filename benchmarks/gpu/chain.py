@@ -22,11 +22,12 @@ from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.errors import EngineError
 from nightday.engines.model.generator import NightToDay
 from nightday.pipeline.analysis.draw import draw_mark
+from nightday.pipeline.core.backgrounds import UNKNOWN
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
 from nightday.pipeline.outputs.shared_encoder import SharedEncoder
-from nightday.pipeline.translation.engine_call import translate
+from nightday.pipeline.translation.engine_call import call_engine, translate
 
 
 def engine_of(model: NightToDay, folder: Path) -> Engine:
@@ -114,9 +115,12 @@ def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, b
             else:
                 decoded = to_rgb(video, reformatter)
                 rgb = decoded if device is None else device_copies.to_device(decoded, device, "decode")
-            (day,) = translate(engine, [rgb], device=device)
-            if isinstance(day, Exception):
-                raise day
+            (made,) = translate(
+                lambda frames, _: call_engine(engine, frames), [rgb], [UNKNOWN], device=device
+            )
+            if isinstance(made, Exception):
+                raise made
+            day, _ = made
             draw_mark(day)
             frame = Frame("benchmark", video, number, Fraction(1, 30), float(number), 0.0)
             shared.encode(Picture(frame, day, translated=True), key=False)

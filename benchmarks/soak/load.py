@@ -80,13 +80,18 @@ class Slowed:
         self.device: torch.device | None = None
         self.at_once: int | None = 1
         self.longest = 0.0
+        self.needs_backgrounds = engine.needs_backgrounds
         self._engine = engine
         self._rate = rate
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+        """See ``translate``."""
+        return self.translate(frames, day_background, night_background).day
+
+    def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
         """Translate, then wait as long as the rate asks for."""
         began = time.monotonic()
-        result = self._engine(frames)
+        result = self._engine.translate(frames, day_background, night_background)
         time.sleep(max(0.0, began + len(frames) / self._rate - time.monotonic()))
         self.longest = max(self.longest, time.monotonic() - began)
         return result

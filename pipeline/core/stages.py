@@ -12,7 +12,7 @@ import torch
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
-from .backgrounds import Backgrounds
+from .backgrounds import UNKNOWN, Backgrounds
 from .clock import Clock
 from .counters import CameraStats, DropReason
 from .events import NoticeName
@@ -93,6 +93,7 @@ class BatchItem:
         seen: uint8 (H, W, 3) RGB as the camera saw it.
         day: the same as it will be shown; until it is translated, ``seen`` itself.
         translated: whether the generator made ``day``.
+        backgrounds: the camera's own, as they were when the frame was taken, where its engine needs them.
         brightened: why ``day`` is ``seen`` made brighter, in a few words; "" where it is not.
         trust: where each part of ``day`` comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light,
             remembered from the day, unclear; None where the engine does not tell.
@@ -104,6 +105,7 @@ class BatchItem:
     seen: Pixels
     day: Pixels
     translated: bool = False
+    backgrounds: Backgrounds = UNKNOWN
     brightened: str = ""
     trust: Pixels | None = None
     detections: Sequence[Detection] = ()

@@ -13,12 +13,13 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from nightday.engines.backends.base import Engine, EngineInfo, Frames
+from nightday.engines.backends.backgrounds import Background
+from nightday.engines.backends.base import Engine, EngineInfo, Frames, Translation
 from nightday.engines.device_copies import Pixels
 
 from ..core.clock import Clock
 from ..translation.batch_times import FEWEST, RECENT, BatchSize, enough, size_of
-from ..translation.engine_call import call_engine
+from ..translation.engine_call import Beside, Made, call_engine
 from ..translation.own_backgrounds import needs_backgrounds
 
 # What goes wrong with an engine in service shows at once or within seconds: batches of other sizes than those it was
@@ -133,22 +134,64 @@ class Probation:
                 engine.prepare(height, width)
 
     @overload
-    def __call__(self, frames: Frames) -> Frames: ...
+    def __call__(
+        self,
+        frames: Frames,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Frames: ...
     @overload
-    def __call__(self, frames: Tensor) -> Tensor: ...
-    def __call__(self, frames: Pixels) -> Pixels:
+    def __call__(
+        self,
+        frames: Tensor,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        frames: Pixels,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Pixels:
+        """See ``translate``."""
+        made: Made = self.translate(frames, day_background, night_background)
+        return made.day
+
+    @overload
+    def translate(
+        self,
+        frames: Frames,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[Frames]: ...
+    @overload
+    def translate(
+        self,
+        frames: Tensor,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Translation[Tensor]: ...
+    def translate(
+        self,
+        frames: Pixels,
+        day_background: Background | None = None,
+        night_background: Background | None = None,
+    ) -> Made:
         """See ``Engine``. Raises what the new engine raised where the one before cannot help."""
+        beside = None
+        if day_background is not None and night_background is not None:
+            beside = day_background, night_background
         if self.result is not None:
-            return call_engine(self.serving, frames)
+            return call_engine(self.serving, frames, beside)
         began = self._clock.monotonic()
         with self._lock:
             self._began = began if self._began is None else self._began
         try:
-            result = call_engine(self.engine, frames)
+            result = call_engine(self.engine, frames, beside)
         except Exception as error:
-            result = self._rescued(frames, error)
+            result = self._rescued(frames, beside, error)
         else:
-            self._ran(frames, self._clock.monotonic() - began)
+            self._ran(frames, beside, self._clock.monotonic() - began)
         with self._lock:
             self._batches += 1
             seconds = self._clock.monotonic() - self._began
@@ -156,12 +199,12 @@ class Probation:
                 self._end(kept=True)
         return result
 
-    def _rescued(self, frames: Pixels, error: Exception) -> Pixels:
+    def _rescued(self, frames: Pixels, beside: Beside, error: Exception) -> Made:
         """What the one before makes of frames the new one failed on; it is not compiled for that in mid-stream."""
         if not self.before.prepared(*frames.shape[1:3]):
             raise error
         try:
-            result = call_engine(self.before, frames)
+            result = call_engine(self.before, frames, beside)
         except Exception:
             raise error from None
         with self._lock:
@@ -171,7 +214,7 @@ class Probation:
                 self._end(kept=False, reason=f"it failed on batches that the one before translates ({what})")
         return result
 
-    def _ran(self, frames: Pixels, took: float) -> None:
+    def _ran(self, frames: Pixels, beside: Beside, took: float) -> None:
         shape = size_of(frames)
         with self._lock:
             doubtful = shape in self._pairs
@@ -182,16 +225,16 @@ class Probation:
                 if enough(times, FEWEST) and (usual is None or _slower(median(times), usual)):
                     self._pairs[shape] = []
         if doubtful:
-            self._pair(frames, took)
+            self._pair(frames, beside, took)
 
-    def _pair(self, frames: Pixels, took: float) -> None:
+    def _pair(self, frames: Pixels, beside: Beside, took: float) -> None:
         """Have the one before run a batch of a size in doubt, too, and compare once that was done often enough."""
         shape = size_of(frames)
         if not self.before.prepared(*shape[1:]):
             return
         began = self._clock.monotonic()
         try:
-            call_engine(self.before, frames)
+            call_engine(self.before, frames, beside)
         except Exception:  # the new one has made these pictures
             return
         with self._lock:

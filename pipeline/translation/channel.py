@@ -146,10 +146,10 @@ class Channel:
         background = self.pictures.background
         return background.learnt(time) if self.own_backgrounds and background is not None else None
 
-    def why_brightened(self, engine: Engine, frame: Frame) -> str:
+    def why_brightened(self, engine: Engine, frame: Frame, backgrounds: Backgrounds) -> str:
         """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated."""
         if self.own_backgrounds:
-            self.brightened = why_brightened(engine, self.backgrounds, *frame.size)
+            self.brightened = why_brightened(engine, backgrounds, *frame.size)
         return self.brightened
 
     def brighten(self, item: BatchItem) -> None:

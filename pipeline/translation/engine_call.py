@@ -8,36 +8,68 @@ import torch
 from torch import Tensor
 
 from nightday.engines import device_copies
-from nightday.engines.backends.base import Engine
+from nightday.engines.backends.backgrounds import Background
+from nightday.engines.backends.base import Engine, Frames, Translation
 from nightday.engines.device_copies import Pixels
 
+from ..core.backgrounds import Backgrounds
 from ..core.pixels import stack
 
+Made = Translation[Frames] | Translation[Tensor]
+"""What an engine made of a batch on the host, or on a GPU."""
 
-def call_engine(engine: Engine, batch: Pixels) -> Pixels:
+Beside = tuple[Background, Background] | None
+"""The backgrounds of a batch by day and by night, see ``Background``; None where none are needed."""
+
+
+def call_engine(engine: Engine, batch: Pixels, beside: Beside = None) -> Made:
     """What ``engine`` makes of a batch (N, H, W, 3), lying where the batch does and done when this returns.
 
     Raises ValueError if the result has another shape or dtype than the batch.
     """
+    by_day, by_night = beside or (None, None)
+    made: Made
     if not isinstance(batch, Tensor):
-        result: Pixels = engine(batch)
+        made = engine.translate(batch, by_day, by_night)
     elif engine.device is None:  # this engine has just taken the place of one on the GPU
-        on_host = engine(device_copies.to_host(batch, "engine"))
-        result = device_copies.to_device(device_copies.on_host(on_host, "engine"), batch.device, "engine")
+        on_host = engine.translate(device_copies.to_host(batch, "engine"), by_day, by_night)
+        made = Translation(
+            device_copies.to_device(on_host.day, batch.device, "engine"),
+            None if on_host.trust is None else torch.from_numpy(on_host.trust).to(batch.device),
+        )
     else:
-        result = engine(batch)
+        made = engine.translate(batch, by_day, by_night)
         if (
             batch.is_cuda
         ):  # so that the time it took can be measured, and outputs wait for no longer than one batch
             torch.cuda.current_stream(batch.device).synchronize()
-    if result.shape != batch.shape or result.dtype != batch.dtype:
-        raise ValueError(f"the engine made {result.dtype} {result.shape} of uint8 {tuple(batch.shape)}")
-    return result
+    day = made.day
+    if day.shape != batch.shape or day.dtype != batch.dtype:
+        raise ValueError(f"the engine made {day.dtype} {tuple(day.shape)} of uint8 {tuple(batch.shape)}")
+    return made
+
+
+def beside_of(backgrounds: Sequence[Backgrounds]) -> Beside:
+    """The backgrounds of a batch for an engine that needs them. Raises ValueError where one is not known."""
+    by_day, by_night = [one.day for one in backgrounds], [one.night for one in backgrounds]
+    known_by_day = [one for one in by_day if one is not None]
+    known_by_night = [one for one in by_night if one is not None]
+    if len(known_by_day) < len(by_day) or len(known_by_night) < len(by_night):
+        raise ValueError("the camera's backgrounds are not known")
+    return known_by_day, known_by_night
+
+
+Result = tuple[Pixels, Pixels | None]
+"""The day of one picture (H, W, 3), and what to make of it, see ``Translation``."""
 
 
 def translate(
-    call: Callable[[Pixels], Pixels], pictures: Sequence[Pixels], *, device: torch.device | None
-) -> list[Pixels | Exception]:
+    call: Callable[[Pixels, Sequence[Backgrounds]], Made],
+    pictures: Sequence[Pixels],
+    backgrounds: Sequence[Backgrounds],
+    *,
+    device: torch.device | None,
+) -> list[Result | Exception]:
     """Translate pictures of one size (H, W, 3); in place of each result that failed stands the error.
 
     When the engine fails on a batch, its frames are tried again one at a time, so that only those at fault are lost.
@@ -45,12 +77,19 @@ def translate(
     Args:
         call: runs the engine on a batch.
         pictures: what to translate.
+        backgrounds: of each picture.
         device: where the engine takes tensors, which then stay there. None brings them to the host.
     """
     try:
-        result = call(stack(pictures, device=device, why="engine"))
-        return list(result if isinstance(result, Tensor) or result.flags.writeable else result.copy())
+        made = call(stack(pictures, device=device, why="engine"), backgrounds)
+        day: Pixels = made.day
+        days = day if isinstance(day, Tensor) or day.flags.writeable else day.copy()
+        return list(zip(days, [None] * len(days) if made.trust is None else made.trust, strict=True))
     except Exception as error:
         if len(pictures) == 1:
             return [error]
-    return [result for picture in pictures for result in translate(call, [picture], device=device)]
+    return [
+        result
+        for picture, own in zip(pictures, backgrounds, strict=True)
+        for result in translate(call, [picture], [own], device=device)
+    ]

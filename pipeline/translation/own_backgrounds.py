@@ -14,7 +14,7 @@ NO_INPUTS = "its model takes no backgrounds"
 
 def needs_backgrounds(engine: Engine | None) -> bool:
     """Whether an engine takes the camera's backgrounds beside the frames, and cannot do without."""
-    return bool(getattr(engine, "needs_backgrounds", False))
+    return engine is not None and engine.needs_backgrounds
 
 
 def why_brightened(engine: Engine, backgrounds: Backgrounds, height: int, width: int) -> str:

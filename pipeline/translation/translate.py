@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from nightday.engines.backends.base import Engine
 from nightday.engines.device_copies import Pixels
 
+from ..core.backgrounds import Backgrounds
 from ..core.clock import Clock
 from ..core.counters import Histogram
 from ..core.stages import BatchItem
 from .batch_times import BatchTimes, size_of
-from .engine_call import call_engine, translate
+from .engine_call import Made, beside_of, call_engine, translate
 
 
 class TranslateStage:
@@ -42,7 +43,8 @@ class TranslateStage:
     def __call__(self, items: Sequence[BatchItem]) -> Sequence[BatchItem]:
         """See ``Stage``."""
         began = self._clock.monotonic()
-        results = translate(self._call, [item.seen for item in items], device=self._engine.device)
+        pictures, known = [item.seen for item in items], [item.backgrounds for item in items]
+        results = translate(self._call, pictures, known, device=self._engine.device)
         done = []
         for item, result in zip(items, results, strict=True):
             if isinstance(result, Exception):
@@ -50,7 +52,7 @@ class TranslateStage:
                 item.camera.lose("engine_error", "engine", "engine_failed", detail)
             else:
                 item.camera.faults.end("engine")
-                item.day, item.translated = result, True
+                (item.day, item.trust), item.translated = result, True
                 done.append(item)
         now = self._clock.monotonic()
         self._ran(len(items), now - began)
@@ -59,8 +61,9 @@ class TranslateStage:
             item.camera.stats.count_latency(now - item.frame.decoded_at, stage="translated")
         return done
 
-    def _call(self, frames: Pixels) -> Pixels:
+    def _call(self, frames: Pixels, backgrounds: Sequence[Backgrounds]) -> Made:
+        beside = beside_of(backgrounds) if self._engine.needs_backgrounds else None
         began = self._clock.monotonic()
-        result = call_engine(self._engine, frames)
+        result = call_engine(self._engine, frames, beside)
         self._times.add(self._engine, size_of(frames), self._clock.monotonic() - began)
         return result

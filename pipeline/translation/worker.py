@@ -16,6 +16,7 @@ from nightday.engines.device_copies import Pixels
 from ..analysis.detect import DetectStage
 from ..analysis.draw import draw_stage
 from ..analysis.trust import trust_stage
+from ..core.backgrounds import Backgrounds
 from ..core.clock import Clock
 from ..core.counters import Histogram
 from ..core.frame import Frame
@@ -102,9 +103,9 @@ class Worker:
             channel.size = frame.size
             try:
                 night = channel.is_night(frame)
-                brightened = ""
+                brightened, backgrounds = "", channel.backgrounds  # which may become unknown at any time
                 if night and engine is not None:
-                    brightened = self._why_brightened(channel, engine, frame)
+                    brightened = self._why_brightened(channel, engine, frame, backgrounds)
                     if not brightened and not self._engine_ready(channel, engine, frame):
                         channel.stats.count_dropped("engine_starting")
                         continue
@@ -116,16 +117,20 @@ class Worker:
             channel.faults.end("colour")
             channel.compare_scene(frame, rgb)
             channel.pictures.collect(frame, rgb)
-            item = BatchItem(channel, frame, seen=rgb, day=rgb, brightened=brightened)
+            item = BatchItem(
+                channel, frame, seen=rgb, day=rgb, backgrounds=backgrounds, brightened=brightened
+            )
             if night and engine is not None and not brightened:
                 dark.setdefault(id(engine), (engine, []))[1].append(item)
             else:
                 passed.append(item)
         return [(None, passed), *dark.values()]
 
-    def _why_brightened(self, channel: Channel, engine: Engine, frame: Frame) -> str:
+    def _why_brightened(
+        self, channel: Channel, engine: Engine, frame: Frame, backgrounds: Backgrounds
+    ) -> str:
         """Why a night is shown brightened, in a few words; "" where it is to be translated."""
-        why = channel.why_brightened(engine, frame)
+        why = channel.why_brightened(engine, frame, backgrounds)
         if (
             channel.own_backgrounds
             and needs_backgrounds(engine)

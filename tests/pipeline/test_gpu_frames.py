@@ -71,7 +71,7 @@ class Engine(EngineStub):
         self.device = device
         self.batches: list[int] = []
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         if isinstance(frames, Tensor):
             assert frames.device == self.device
             self.batches.append(len(frames))
@@ -293,7 +293,7 @@ def test_the_guard_sees_a_frame_that_crosses_uncounted(gpu: Gpu) -> None:
     """Whoever brings a frame to the host behind the counter's back fails the test above."""
 
     class Leaky(Engine):
-        def __call__(self, frames: Any) -> Any:
+        def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
             return torch.from_numpy(255 - frames.cpu().numpy()).to(DEVICE)
 
     leaky = gpu.run(engine=Leaky(DEVICE))
@@ -411,7 +411,7 @@ def test_a_host_engine_gets_frames_that_lie_on_the_gpu(gpu: Gpu) -> None:
 
 def test_an_engine_on_probation_is_rescued_by_one_on_the_host(gpu: Gpu) -> None:
     class Broken(Engine):
-        def __call__(self, frames: Any) -> Any:
+        def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
             raise RuntimeError("out of memory")
 
     probation = Probation(Broken(DEVICE), before=Engine(None), usual={}, clock=FakeClock())

@@ -28,6 +28,8 @@ class EngineStub:
         return frames if self._translate is None else self._translate(frames)
 
     def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+        if self.needs_backgrounds:
+            return Translation(self(frames, day_background=day_background, night_background=night_background))
         return Translation(self(frames))
 
     def prepared(self, height: int, width: int) -> bool:

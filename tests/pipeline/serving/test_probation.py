@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nightday.engines.backends.base import Translation
 from nightday.pipeline.serving import probation
 from nightday.pipeline.serving.probation import Probation
 from nightday.pipeline.translation import batch_times
@@ -54,7 +55,7 @@ class Engine(EngineStub):
         if self.sizes is not None:
             self.sizes.add((height, width))
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         assert self.prepared(*frames.shape[1:3])
         self.calls += 1
         count, height, width = frames.shape[:3]
@@ -278,3 +279,29 @@ def test_times_hold_no_engine_and_no_end_of_sizes(clock: FakeClock) -> None:
     gc.collect()
     assert gone() is None
     assert times.usual(Engine(OLD, clock)) == {}
+
+
+def test_backgrounds_reach_whoever_translates(clock: FakeClock) -> None:
+    """The new engine, the one that steps in for it, and the one that won; and what they say of their pictures."""
+
+    class Given(Engine):
+        needs_backgrounds = True
+
+        def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+            day = self(frames)
+            assert day_background is by_day
+            assert night_background is by_night
+            return Translation(day, day // 2)
+
+    by_day, by_night = [batch()[0]], [batch(value=3)[0]]
+    new, old = Given(NEW, clock), Given(OLD, clock)
+    trial = on_probation(new, old, clock)
+    assert trial.needs_backgrounds
+    made = trial.translate(batch(), by_day, by_night)
+    assert (made.day.max(), made.trust is not None) == (NEW, True)
+    new.fails = lambda _: True
+    for _ in range(probation.MOST_FAILURES):
+        assert trial(batch(), by_day, by_night).max() == OLD
+    assert trial.result is not None
+    assert not trial.result.kept
+    assert trial.translate(batch(), by_day, by_night).day.max() == OLD

@@ -63,7 +63,7 @@ class Engine(EngineStub):
         self.batches: list[int] = []
         self.thread = ""
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         self.batches.append(len(frames))
         self.thread = threading.current_thread().name
         self.on_call(frames)
@@ -87,7 +87,7 @@ class Compiled(Engine):
         self.on_prepare()
         self.sizes.add((height, width))
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         assert frames.shape[1:3] in self.sizes
         return super().__call__(frames)
 

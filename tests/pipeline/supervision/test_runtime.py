@@ -70,7 +70,7 @@ class Engine(EngineStub):
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         self.batches.append(len(frames))
         return 255 - frames
 
@@ -91,7 +91,7 @@ class Compiled(Engine):
         assert self.release.wait(WAIT)
         self.sizes.add((height, width))
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         assert frames.shape[1:3] in self.sizes
         return super().__call__(frames)
 

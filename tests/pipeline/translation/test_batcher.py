@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import av
@@ -14,6 +13,7 @@ import pytest
 
 from benchmarks import batching
 from nightday.pipeline.config.schema import CameraConfig
+from nightday.pipeline.core.backgrounds import UNKNOWN
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.latest_slot import LatestSlot
@@ -125,7 +125,7 @@ class Lanes(EngineStub):
 
     at_once = 2
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         return frames
 
 
@@ -213,9 +213,10 @@ def test_any_other_engine_has_one_batch_at_a_time() -> None:
     assert yard.next() == [["b"]]
 
 
-def calling(engine: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What a worker calls for an engine that does ``engine``."""
-    return partial(call_engine, EngineStub(engine))
+def calling(engine: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """What the stage calls, around an engine."""
+    stub = EngineStub(engine)
+    return lambda frames, _: call_engine(stub, frames)
 
 
 def test_sleeps_until_a_frame_comes_or_it_is_closed() -> None:
@@ -277,25 +278,27 @@ def test_an_engine_error_costs_only_the_frame_at_fault() -> None:
         return 255 - frames
 
     pictures: list[Any] = [np.full((4, 5, 3), value, np.uint8) for value in (1, 13, 2)]
-    first, failed, last = translate(calling(engine), pictures, device=None)
+    first, failed, last = translate(calling(engine), pictures, [UNKNOWN] * 3, device=None)
     assert isinstance(failed, RuntimeError)
-    np.testing.assert_array_equal(first, 254)
-    np.testing.assert_array_equal(last, 253)
+    assert not isinstance(first, Exception)
+    assert not isinstance(last, Exception)
+    np.testing.assert_array_equal(first[0], 254)
+    np.testing.assert_array_equal(last[0], 253)
     assert sizes == [3, 1, 1, 1]
 
 
 @pytest.mark.parametrize("wrong", [lambda frames: frames[..., :2], lambda frames: frames.astype(np.float32)])
 def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Callable[[Any], Any]) -> None:
-    for result in translate(calling(wrong), [np.zeros((4, 5, 3), np.uint8)] * 2, device=None):
+    pictures: list[Any] = [np.zeros((4, 5, 3), np.uint8)] * 2
+    for result in translate(calling(wrong), pictures, [UNKNOWN] * 2, device=None):
         assert isinstance(result, ValueError)
         assert "(1, 4, 5, 3)" in str(result)
 
 
 def test_an_engine_that_loses_frames_of_a_batch_is_run_one_at_a_time() -> None:
-    pictures = [np.full((4, 5, 3), value, np.uint8) for value in (1, 2)]
-    np.testing.assert_array_equal(
-        translate(calling(lambda frames: frames[:1]), pictures, device=None), pictures
-    )
+    pictures: list[Any] = [np.full((4, 5, 3), value, np.uint8) for value in (1, 2)]
+    made: list[Any] = translate(calling(lambda frames: frames[:1]), pictures, [UNKNOWN] * 2, device=None)
+    np.testing.assert_array_equal([day for day, _ in made], pictures)
 
 
 def test_a_read_only_result_can_be_drawn_on() -> None:
@@ -304,9 +307,9 @@ def test_a_read_only_result_can_be_drawn_on() -> None:
         result.flags.writeable = False
         return result
 
-    (picture,) = translate(calling(engine), [np.zeros((4, 5, 3), np.uint8)], device=None)
-    assert isinstance(picture, np.ndarray)
-    picture[0, 0] = 1
+    (made,) = translate(calling(engine), [np.zeros((4, 5, 3), np.uint8)], [UNKNOWN], device=None)
+    assert not isinstance(made, Exception)
+    made[0][0, 0] = 1
 
 
 @pytest.mark.slow

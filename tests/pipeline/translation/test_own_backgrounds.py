@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nightday.engines.backends.base import Translation
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.backgrounds import UNKNOWN, Backgrounds
 from nightday.pipeline.core.camera_url import CameraUrl
@@ -49,7 +51,7 @@ class Taking(EngineStub):
         self.preparing = threading.Event()
         self.calls = 0
 
-    def __call__(self, frames: Any, **_: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         self.calls += 1
         return np.full_like(frames, 128)
 
@@ -83,14 +85,25 @@ class Known(CameraPictures):
         return self.known
 
 
+def translated(engine: EngineStub, pictures: Callable[[Any], CameraPictures]) -> Picture:
+    """What becomes of one dark frame of a camera with these pictures."""
+    return _shown(engine, pictures, 24)[0]
+
+
 def shown(engine: EngineStub, known: Backgrounds, level: int = 24) -> tuple[Picture, StatsSnapshot]:
     """What becomes of one dark frame."""
+    return _shown(engine, lambda faults: Known(known, faults), level)
+
+
+def _shown(
+    engine: EngineStub, pictures: Callable[[Any], CameraPictures], level: int
+) -> tuple[Picture, StatsSnapshot]:
     ready = threading.Condition()
     stats, output = CameraStats(), Output()
     config = CameraConfig.model_construct(name="gate", translate="always", url=CameraUrl("rtsp://10.0.0.5/s"))
     slot = LatestSlot(ready=ready, stats=stats, max_age=None)
     channel = Channel(config=config, stats=stats, slot=slot, engine=engine, own_backgrounds=True)
-    channel.pictures = Known(known, channel.faults)
+    channel.pictures = pictures(channel.faults)
     channel.outputs = [output]  # type: ignore[list-item]
     pool = WorkerPool(
         {"gate": channel},
@@ -250,3 +263,79 @@ def test_a_stranger_is_shown_as_day_within_a_minute_of_its_first_dusk() -> None:
     assert given.night is not None
     assert np.abs(given.day.astype(int) - scene).mean() < 6  # and no dusk in it
     assert np.abs(given.night.astype(int) - scene // 8).mean() < 6
+
+
+class Mixing(EngineStub):
+    """Takes a batch, and paints each frame as the mean of its own backgrounds; trust is of another size."""
+
+    needs_backgrounds = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[tuple[Any, Any]] = []
+
+    def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+        self.batches.append((day_background, night_background))
+        pairs = zip(day_background, night_background, strict=True)
+        days = np.stack([np.uint8(by_day // 2 + by_night // 2) for by_day, by_night in pairs])
+        return Translation(days, days[:, ::2, ::2] // 3)
+
+
+def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgrounds() -> None:
+    engine, ready = Mixing(), threading.Condition()
+    channels: dict[str, Channel] = {}
+    shown: dict[str, Output] = {}
+    video = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), 24, np.uint8), format="rgb24")
+    known: dict[str, Backgrounds] = {}
+    for number, name in enumerate(("gate", "yard", "roof")):
+        stats = CameraStats()
+        config = CameraConfig.model_construct(
+            name=name, translate="always", url=CameraUrl(f"rtsp://10.0.0.{number}/s")
+        )
+        slot = LatestSlot(ready=ready, stats=stats, max_age=None)
+        channel = Channel(config=config, stats=stats, slot=slot, engine=engine, own_backgrounds=True)
+        known[name] = Backgrounds(KNOWN + np.uint8(100 + 40 * number), KNOWN + np.uint8(20))
+        channel.pictures = Known(known[name], channel.faults)
+        output = shown[name] = Output()
+        channel.outputs = [output]  # type: ignore[list-item]
+        channels[name] = channel
+        slot.put(Frame(name, video, 0, Fraction(1, 25), 0.0, 0.0))
+    pool = WorkerPool(
+        channels,
+        ready=ready,
+        max_batch=8,
+        stop=threading.Event(),
+        batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(),
+    )
+    pool.finish()
+    pool.run()
+    assert pool.error is None
+    ((by_day, by_night),) = engine.batches
+    # The very arrays, so that an engine knows again what it has seen.
+    assert [id(one) for one in by_day] == [id(one.day) for one in known.values()]
+    assert [id(one) for one in by_night] == [id(one.night) for one in known.values()]
+    for number, output in enumerate(shown.values()):
+        (picture,) = output.pictures
+        level = (100 + 40 * number) // 2 + 10
+        assert picture.translated
+        assert (np.asarray(picture.rgb)[:100] == level).all()
+        assert picture.trust is not None
+        np.testing.assert_array_equal(picture.trust, np.full((72, 88, 3), level // 3, np.uint8))
+
+
+def test_backgrounds_that_are_lost_on_the_way_cost_nothing() -> None:
+    """A camera is moved, and its backgrounds dropped, between the frame being taken and being translated."""
+
+    class Moving(Known):
+        asked = 0
+
+        @property
+        def backgrounds(self) -> Backgrounds:
+            self.asked += 1
+            return self.known if self.asked == 1 else UNKNOWN
+
+    engine = Mixing()
+    made = translated(engine, lambda faults: Moving(Backgrounds(KNOWN + np.uint8(90), KNOWN), faults))
+    assert made.translated
+    assert len(engine.batches) == 1

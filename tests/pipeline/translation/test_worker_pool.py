@@ -30,7 +30,7 @@ class Engine(EngineStub):
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         self.batches.append(len(frames))
         return frames
 
@@ -90,7 +90,7 @@ class Lanes(EngineStub):
         self.both = threading.Barrier(2, timeout=20)
         self.sizes: list[int] = []
 
-    def __call__(self, frames: Any) -> Any:
+    def __call__(self, frames: Any, *_: Any, **__: Any) -> Any:
         self.sizes.append(len(frames))
         self.both.wait()
         return frames

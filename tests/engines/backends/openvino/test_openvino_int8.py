@@ -167,4 +167,4 @@ def test_what_nncf_cannot_do_is_one_line(light: Case, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^precision int8: needs night frames"):
         light.engine(calibration=())
     with pytest.raises(EngineError, match=r"^precision int8: quantising failed \(.+\); use bf16 or fp32$"):
-        int8.quantise(tmp_path / "missing.xml", [np.zeros((1, 1, 8, 8), np.float32)], tmp_path / "out.xml")
+        int8.quantise(tmp_path / "missing.xml", [[np.zeros((1, 1, 8, 8), np.float32)]], tmp_path / "out.xml")
