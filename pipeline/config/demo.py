@@ -11,7 +11,7 @@ from pathlib import Path
 from nightday.engines.bundled import bundled_clips
 
 DEMO_FILE = Path(__file__).with_name("demo.yaml")
-DEMO_SECONDS = 25.0
+DEMO_SECONDS = 30.0
 
 
 def demo_overrides() -> list[str]:
