@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
-	$(BIN)/nightday-stream --cameras cameras.yaml --duration 25
+	$(BIN)/nightday-stream --cameras cameras.yaml --duration 30
 	@echo "side by side (night, day): out/a1_barnet/side-by-side.png out/piccadilly/side-by-side.png"
 
 # Types and tests run side by side; --output-sync keeps their outputs apart.

@@ -1,4 +1,4 @@
-"""The demo: the two cameras of the checkout's ``cameras.yaml``, on the clips and weights that come with the package.
+"""The demo: the two cameras of the checkout's ``cameras.yaml``, on the clips that come with the package.
 
 ``demo.yaml`` beside this module is a copy of that file (a test compares them), so that the demo runs without a
 checkout and stays the same when a user puts cameras of their own into ``cameras.yaml``.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nightday.engines.bundled import bundled_clips, bundled_weights
+from nightday.engines.bundled import bundled_clips
 
 DEMO_FILE = Path(__file__).with_name("demo.yaml")
-DEMO_SECONDS = 25.0
+DEMO_SECONDS = 30.0
 
 
 def demo_overrides() -> list[str]:
@@ -22,7 +22,7 @@ def demo_overrides() -> list[str]:
     import yaml
 
     root = yaml.safe_load(DEMO_FILE.read_text(encoding="utf-8"))
-    overrides = [f"defaults.model={bundled_weights(Path(root['defaults']['model']).name)}"]
-    for camera in root["cameras"]:
-        overrides.append(f"cameras.{camera['name']}.url={bundled_clips() / Path(camera['url']).name}")
-    return overrides
+    return [
+        f"cameras.{camera['name']}.url={bundled_clips() / Path(camera['url']).name}"
+        for camera in root["cameras"]
+    ]

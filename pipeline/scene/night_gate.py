@@ -117,6 +117,12 @@ class NightGate:
         return state if self._verdict == state else None
 
     @property
+    def contradicted(self) -> bool:
+        """Whether the last measurement shows the other state, which has not lasted long enough to count."""
+        state: TimeOfDay = "night" if self._night else "day"
+        return self._verdict is not None and self._verdict != state
+
+    @property
     def doubt(self) -> Doubt | None:
         """What it has not been able to tell for ``DOUBT_AFTER`` seconds, if anything."""
         return self._told

@@ -159,12 +159,15 @@ class Channel:
     def observe(self, item: BatchItem) -> None:
         """Show the background what the camera saw, as night or as day.
 
-        Where nothing is translated all is day, and where everything is, all is night.
+        Where nothing is translated all is day, and where everything is, all is night. What looks like the other of
+        the two, as the first seconds of a night do, belongs to neither.
         """
         if self.engine is None:
             self.pictures.observe(item, "day")
-        else:
-            self.pictures.observe(item, "day" if self.gate is not None and not self.gate.night else "night")
+        elif self.gate is None:
+            self.pictures.observe(item, "night")
+        elif not self.gate.contradicted:
+            self.pictures.observe(item, "night" if self.gate.night else "day")
 
     def deliver(self, item: BatchItem, *, cancelled: threading.Event, clock: Clock) -> None:
         """Hand a finished picture to the outputs; a lossless camera waits for them until ``cancelled``."""

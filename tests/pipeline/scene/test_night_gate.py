@@ -74,14 +74,17 @@ def test_it_is_sure_of_a_state_that_nothing_speaks_against(light: Light, state: 
 def test_it_is_sure_of_nothing_in_a_flash_or_while_the_light_changes() -> None:
     gate = NightGate()
     run(gate, NIGHT, start=0, seconds=5)
+    assert not gate.contradicted
     gate.update(DAY, now=5)
     assert gate.sure is None
+    assert gate.contradicted
     gate.update(NIGHT, now=5.5)
     assert gate.sure == "night"
     dawn: list[str | None] = []
     for second in range(6, 30):
         gate.update(DAY, now=second)
         dawn.append(gate.sure)
+        assert gate.contradicted is bool(gate.night)  # a picture between the two is of neither
     assert dawn == [None] * dawn.count(None) + ["day"] * dawn.count("day")
     assert dawn.count(None) >= DWELL - 1
 
