@@ -192,7 +192,7 @@ class Bench:
 
             def bare(requests=requests, day=day) -> None:  # type: ignore[no-untyped-def]
                 for night in self._nights * CAMERAS:
-                    requests.run(night[None], day)
+                    requests.run(night[None], {}, day, None)  # models without backgrounds
 
             videos = [
                 av.VideoFrame.from_ndarray(night, "rgb24").reformat(format="yuv420p")

@@ -92,8 +92,8 @@ def test_the_whole_graph_becomes_one_engine(converter: Converter, graph: str, pr
     generator = NightToDay(GRAPHS[graph]).generator
     layers = sum(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in generator.modules())
     invariant = 0 if GRAPHS[graph].input == "rgb" else 6  # one for the colours, two along x, three along y
-    inner = "FLOAT" if precision == "fp32" else "HALF"  # the last layer is never half
-    assert line["convolutions"] == ["FLOAT"] * invariant + [inner] * (layers - 1) + ["FLOAT"]
+    type_ = "FLOAT" if precision == "fp32" else "HALF"  # the last layer is never half
+    assert line["convolutions"] == ["FLOAT"] * invariant + [type_] * (layers - 1) + ["FLOAT"]
     # int8 is what lies behind Q layers, of input and weights each; what the builder made of them its engine says.
     transposed = sum(isinstance(m, (nn.ConvTranspose2d, ResizeConv2d)) for m in generator.modules())
     in_int8 = layers - transposed if precision == "int8" else 0

@@ -25,7 +25,7 @@ def with_fast_invariant(model: NightToDay) -> NightToDay:
 
 
 class _WithinReach(nn.Module):
-    """The invariant without the taps that are practically zero."""
+    """The invariant without the taps that are practically zero, all of its convolutions depthwise."""
 
     def __init__(self, invariant: ColorInvariant) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class _WithinReach(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         padded = F.pad(rgb, (self.reach,) * 4, mode="replicate")
-        edges = self.invariant.edges_within(padded, self.reach)
+        edges = self.invariant.edges_within(padded, self.reach, depthwise=True)
         return self.invariant.scaled(torch.log(edges + self.invariant.log_floor))
 
 

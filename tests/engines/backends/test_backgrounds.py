@@ -261,7 +261,7 @@ def checkpoint_of(folder: Path, settings: GeneratorSettings, rng: np.random.Gene
         last.weight *= 0.1  # else most of what is drawn is black or white
         model.train()
         for _ in range(40):  # batch norm's statistics
-            model(*(torch.from_numpy(np.stack(one)) for one in (frames, days, nights)))
+            model(*(torch.from_numpy(np.array(one)) for one in (frames, days, nights)))
     save_checkpoint(path, model.eval(), qualification_frames=packed, qualification_backgrounds=pairs)
     return path
 
