@@ -72,7 +72,7 @@ class FakeContext:
             self.engine.batches.append(self.shape[0])
         np.subtract(255, self.floats("in", "in"), out=self.floats("out", "in"))
         if "out trust" in self.addresses:
-            self.floats("out trust", "in night")[:] = self.floats("in night", "in night")
+            self.floats("out trust", "in night")[:] = self.floats("in night", "in night").round()
         return not self.engine.broken
 
 
