@@ -14,6 +14,10 @@ import pytest
 
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.cli import main
+from nightday.engines.model.checkpoint import save_checkpoint
+from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.qualification_frames import pack_with_backgrounds
+from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.footage.scene import write_picture
 from tests.support.known_backend import Backends, install, tiny_model
 
@@ -91,6 +95,33 @@ def test_qualify_on_other_frames(
     assert told("qualify", "--model", "tiny.pt", "--frames", "frames")[1]["serves"]
     assert told("list") == []  # nothing of it is remembered
     assert "missing" in fault(2, "qualify", "--model", "tiny.pt", "--frames", "missing")
+
+
+def test_qualify_of_a_model_that_takes_backgrounds(
+    backends: Backends, told: Callable[..., Any], fault: Callable[..., str]
+) -> None:
+    backends.have = {"bf16": (1, 20.0)}
+    rng = np.random.default_rng()
+    frames, (day, night) = (
+        rng.integers(0, 60, (2, 40, 56, 3), dtype=np.uint8),
+        rng.integers(0, 200, (2, 40, 56, 3), dtype=np.uint8),
+    )
+    packed, pairs = pack_with_backgrounds(list(frames), [(day, night)])
+    model = NightToDay(GeneratorSettings(blocks=1, width=4, backgrounds=True))
+    save_checkpoint("any.pt", model, qualification_frames=packed, qualification_backgrounds=pairs)
+    own = told("qualify", "--model", "any.pt")
+    assert [row["verdict"] for row in own] == ["accepted", "accepted"]
+    for i, frame in enumerate(frames):
+        write_picture(Path("frames", f"{i}.png"), frame)
+    write_picture(Path("day.png"), day)
+    write_picture(Path("night.png"), night)
+    other = ("qualify", "--model", "any.pt", "--frames", "frames")
+    assert "any.pt needs the camera's backgrounds by day and by night" in fault(2, *other)
+    rows = told(*other, "--backgrounds", "day.png", "night.png")
+    assert [row["psnr"] for row in rows] == [row["psnr"] for row in own]  # the same pictures
+    assert "none.png: cannot be read" in fault(2, *other, "--backgrounds", "none.png", "night.png")
+    write_picture(Path("night.png"), night[:20])
+    assert "not of the size of the frames" in fault(2, *other, "--backgrounds", "day.png", "night.png")
 
 
 def test_build_list_prune(backends: Backends, told: Callable[..., Any]) -> None:

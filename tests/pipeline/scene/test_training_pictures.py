@@ -362,7 +362,13 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_hurts_no_camera(
     clips: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = config(
-        {"name": "bad", "url": "day.mp4", "collect": {"folder": "blocked/bad"}, "snapshot": "bad.png"},
+        {
+            "name": "bad",
+            "url": "day.mp4",
+            "collect": {"folder": "blocked/bad"},
+            "translate": "never",
+            "snapshot": "bad.png",
+        },
         {"name": "good", "url": "day.mp4", "collect": {"folder": "training/good"}},
     )
     Path("blocked").write_text("a file where the folder was to be")
