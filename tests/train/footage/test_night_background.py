@@ -56,7 +56,7 @@ def test_ghosts_of_what_passed_are_sometimes_left_and_weaker_than_it(
     mask[30:70, 40:90] = True
     passed = day.copy()
     passed[mask] = 250
-    empty, full = (NightSimulator(steady, mask.shape, rng)(each) for each in (day, passed))
+    empty, full = (NightSimulator(steady, day.shape[:2], rng)(each) for each in (day, passed))
     inside = np.s_[42:58, 52:78]
     apart = float(np.abs(full[inside].astype(int) - empty[inside]).mean())
     ghosts = [
