@@ -6,7 +6,7 @@ from typing import Any
 
 
 def rounded(value: Any) -> Any:
-    """``value`` with every number in it to four digits after the point, and None for NaN, which JSON does not know."""
+    """``value`` with each number to four digits after the point, and None for NaN, which JSON does not know."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list):
