@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from benchmarks.general import GENERAL, cameras, clips
+from benchmarks.rounding import rounded
 from benchmarks.study.run import hardware
 from nightday.engines.detection.detector import load_detector
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
@@ -165,7 +166,7 @@ def main() -> int:
         "gap_closed": closed,
         "rows": rows,
     }
-    RESULT.write_text(json.dumps(_rounded(result), indent=1) + "\n")
+    RESULT.write_text(json.dumps(rounded(result), indent=1) + "\n")
     write_picture(args.runs / "seen.png", _seen(detect, [days, nights, methods[EVENING]]))
     print(args.runs / "seen.png")
     return 0
@@ -246,16 +247,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         cells = [f"{row[c]:.3f}" if c in row and row[c] == row[c] else "–" for c in columns]
         lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    if isinstance(value, float):
-        return None if value != value else round(value, 4)
-    return value
 
 
 if __name__ == "__main__":

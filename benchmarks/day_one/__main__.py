@@ -34,6 +34,7 @@ from benchmarks.day_one.scores import (
     table,
 )
 from benchmarks.general import GENERAL, LEFT_OUT
+from benchmarks.rounding import rounded
 from benchmarks.study.run import hardware
 from benchmarks.study.scenes import StudyScene, load
 from nightday.train.footage.scene import SceneError, write_picture
@@ -115,7 +116,7 @@ def main() -> int:
         return 2
     whole = not args.only and len(args.parts) == 3 and not args.model
     for path in [*([RESULT] if whole else []), *([args.result] if args.result else [])]:
-        path.write_text(json.dumps(_rounded(result), indent=1) + "\n")
+        path.write_text(json.dumps(rounded(result), indent=1) + "\n")
     return 0
 
 
@@ -131,23 +132,13 @@ def _measure(
         for name, answer in answers.items():
             rows.append(row(camera, name, answer))
             if name not in ("night", "gamma", "CLAHE"):
-                logging.info("%s", _rounded(rows[-1]))
+                logging.info("%s", rounded(rows[-1]))
         write_picture(runs / f"{camera.name.replace('/', '_')}.png", sheet(camera, answers))
     return rows
 
 
 def _print(*tables: str) -> None:
     print("\n" + "\n\n".join(tables), flush=True)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    if isinstance(value, float):
-        return None if value != value else round(value, 4)
-    return value
 
 
 if __name__ == "__main__":

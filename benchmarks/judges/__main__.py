@@ -26,6 +26,7 @@ from benchmarks.general import GENERAL
 from benchmarks.judges.detectors import JUDGES, Judge
 from benchmarks.judges.features import PooledFeatures
 from benchmarks.judges.segmentation import Segment, agreement, torchvision_segmentation
+from benchmarks.rounding import rounded
 from benchmarks.study.run import hardware
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import TEST_NIGHT
@@ -186,7 +187,7 @@ def main() -> int:
         "equal_precision": EQUAL,
         "rows": rows,
     }
-    args.result.write_text(json.dumps(_rounded(result), indent=1) + "\n")
+    args.result.write_text(json.dumps(rounded(result), indent=1) + "\n")
     return 0
 
 
@@ -215,16 +216,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         clip = row["clip"][-13:] + (" (learnt)" if row["learnt"] else "")
         lines.append(f"| {clip} | {row['judge']} | {row['method']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    if isinstance(value, float):
-        return None if value != value else round(value, 4)
-    return value
 
 
 if __name__ == "__main__":

@@ -76,14 +76,13 @@ class Objective:
         if pairs:
             known.append(self._add_pairs(found, output[:count], pairs, shown))
         if self.teacher is not None:
-            self._add_teacher(found, generated, nights[count:], seen[:1])
+            self._add_teacher(found, generated, nights[count:], seen)
         if s.still_weight > 0 and real:
             known.append(self._add_targets(found, generated, real))
         if layers is not None:
             day, moving, stationary = (torch.cat(column) for column in zip(*known, strict=True))
-            if s.backgrounds:
-                passed = [each.passed if isinstance(each, RealNight) else None for each in drawn]
-                assert shown is not None
+            if shown is not None:
+                passed = [each.passed if isinstance(each, RealNight) else None for each in drawn[: len(day)]]
                 self._add_evidence(found, layers, shown, known=(day, moving, stationary), passed=passed)
             else:
                 drawn_l1 = losses.drawing_l1(layers.drawn[: len(day)], day, moving)
@@ -141,25 +140,27 @@ class Objective:
 
         Args:
             found: the terms.
-            layers: of all nights of the step.
+            layers: of all nights of the step, those whose day is known first.
             shown: what these show.
-            known: of all of them, the day, where something moves, and where surely not.
+            known: of the first ones, the day, where something moves, and where surely not.
             passed: of real nights, where things pass by day.
         """
         day, moving, stationary = known
-        # What moves but leaves no evidence, such as a dark car on a dark road, cannot be told from the empty road.
-        near = losses.near_evidence(shown.near, moving.shape[-2:])
-        at = [torch.zeros_like(moving[0]) if p is None else to_maps([p], self.device)[0] for p in passed]
-        witnessed = losses.strong(shown.strength) & torch.stack(at) & ~moving
-        drawn = losses.drawing_l1(layers.drawn, day, moving & near)
-        absent = stationary & ~moving & ~witnessed & near
-        mask = losses.mask_cross_entropy(layers.present, (moving & near) | witnessed, absent)
-        found.add_layers(drawn, mask, self.settings.layers)
-        detail = losses.detail_l1(layers.day, shown.relit.clamp(0, 1), witnessed)
-        found.add("evidence", detail, self.settings.evidence_weight)
+        count = len(day)
         assert layers.error is not None
+        strength, relit = shown.strength[:count], shown.relit[:count].clamp(0, 1)
+        # What moves but leaves no evidence, such as a dark car on a dark road, cannot be told from the empty road.
+        near = losses.near_evidence(shown.near[:count], moving.shape[-2:])
+        at = [torch.zeros_like(moving[0]) if p is None else to_maps([p], self.device)[0] for p in passed]
+        witnessed = losses.strong(strength) & torch.stack(at) & ~moving
+        drawn = losses.drawing_l1(layers.drawn[:count], day, moving & near)
+        absent = stationary & ~moving & ~witnessed & near
+        mask = losses.mask_cross_entropy(layers.present[:count], (moving & near) | witnessed, absent)
+        found.add_layers(drawn, mask, self.settings.layers)
+        detail = losses.detail_l1(layers.day[:count], relit, witnessed)
+        found.add("evidence", detail, self.settings.evidence_weight)
         certain = (stationary | moving) & ~witnessed
-        error = losses.error_square(layers.error, layers.day, day, certain, most=MOST_ERROR)
+        error = losses.error_square(layers.error[:count], layers.day[:count], day, certain, most=MOST_ERROR)
         found.add("error", error, ERROR)
 
     def _add_pairs(self, found: LossSum, output: Tensor, pairs: list[Pair], shown: Evidence | None) -> Known:
@@ -181,10 +182,11 @@ class Objective:
         return day, moving, ~moving
 
     def _add_teacher(self, found: LossSum, output: Tensor, nights: Tensor, seen: list[Tensor]) -> None:
-        """Add the difference to the teacher's outputs on real nights; ``seen`` is x_ref of the whole step, if any."""
+        """Add the difference to the teacher's outputs on real nights; ``seen``: backgrounds of the whole step."""
         assert self.teacher is not None
-        holds = self.teacher.settings.reference is not None
-        own = [each[len(each) - len(nights) :] for each in seen if holds]
+        teacher = self.teacher.settings
+        taken = 2 if teacher.backgrounds else int(teacher.reference is not None)
+        own = [each[len(each) - len(nights) :] for each in seen[:taken]]
         with torch.no_grad(), self._autocast():
             taught = self.teacher.translate(nights, *own).float()
         found.add("teacher", (output - taught).abs().mean(), self.settings.teacher_weight)

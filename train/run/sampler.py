@@ -96,7 +96,8 @@ class Sampler:
         self.cameras = [_Camera(each, settings, (height, width)) for each in (scene, *others)]
         self.own, *self.others = self.cameras
         self.with_nights = [camera for camera in self.cameras if camera.scene.night]
-        if settings.still_weight > 0 and not self.own.scene.night and not settings.backgrounds:
+        needed = self.with_nights if settings.backgrounds else self.own.scene.night
+        if settings.still_weight > 0 and not needed:
             raise SceneError(
                 f"{scene.name}: no night picture to learn its background from; give some in night/"
             )

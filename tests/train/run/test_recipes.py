@@ -439,3 +439,37 @@ def test_the_general_model_shows_what_moves_at_a_camera_it_has_never_seen() -> N
     print(made, paste)
     assert made.foreground > paste.foreground + 0.8  # 1.6 when it was made
     assert made.whole > paste.whole + 0.5  # 1.3
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"steady_weight": 1.0}, {"still_weight": 0.0}, {"still_weight": 0.0, "teacher": "held"}]
+)
+def test_a_model_with_backgrounds_learns_by_the_evidence(
+    scene: Scene, tmp_path: Path, more: dict[str, object]
+) -> None:
+    generator = replace(TINY.generator, kind="light")
+    settings = replace(
+        TINY, recipe="paired", generator=generator, backgrounds=True, still_weight=1.0, evidence_weight=2.0
+    )
+    if "teacher" in more:  # one that takes backgrounds as well
+        Trainer(scene, settings, tmp_path / "held").save()
+        more = more | {"teacher": str(tmp_path / "held" / "model.pt")}
+    trainer = Trainer(scene, replace(settings, **more), tmp_path / "run")  # type: ignore[arg-type]
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    terms = trainer.run_step()
+    assert {"paired", "drawn", "mask", "evidence", "error"} <= set(terms)
+    assert all(np.isfinite(value) for value in terms.values())
+    for name, parameter in trainer.model.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_a_camera_without_nights_borrows_those_of_others_to_learn_by_the_evidence(
+    scene: Scene, tmp_path: Path
+) -> None:
+    settings = replace(TINY, recipe="paired", backgrounds=True, still_weight=1.0)
+    days = replace(scene, night=[])
+    with pytest.raises(SceneError, match="no night picture"):
+        Trainer(days, settings, tmp_path / "none")
+    drawn = Trainer(days, settings, tmp_path / "others", others=[scene]).sampler.real_nights()
+    assert len(drawn) == TINY.batch
+    assert all(each.target is not None and each.night_reference is not None for each in drawn)
