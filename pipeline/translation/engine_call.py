@@ -25,9 +25,10 @@ Beside = tuple[Background, Background] | None
 def call_engine(engine: Engine, batch: Pixels, beside: Beside = None) -> Made:
     """What ``engine`` makes of a batch (N, H, W, 3), lying where the batch does and done when this returns.
 
-    Raises ValueError if the result has another shape or dtype than the batch.
+    An engine that takes no backgrounds is given none. Raises ValueError if the result has another shape or dtype than
+    the batch.
     """
-    by_day, by_night = beside or (None, None)
+    by_day, by_night = beside if beside is not None and engine.needs_backgrounds else (None, None)
     made: Made
     if not isinstance(batch, Tensor):
         made = engine.translate(batch, by_day, by_night)

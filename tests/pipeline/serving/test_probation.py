@@ -305,3 +305,29 @@ def test_backgrounds_reach_whoever_translates(clock: FakeClock) -> None:
     assert trial.result is not None
     assert not trial.result.kept
     assert trial.translate(batch(), by_day, by_night).day.max() == OLD
+
+
+def test_one_before_that_takes_no_backgrounds_still_takes_the_place_of_one_that_does(
+    clock: FakeClock,
+) -> None:
+    """As when the camera's own model gives way to the general one."""
+
+    class Needing(Engine):
+        needs_backgrounds = True
+
+    class Refusing(Engine):
+        def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
+            assert day_background is None
+            assert night_background is None
+            return super().translate(frames)
+
+    new, old = Needing(NEW, clock), Refusing(OLD, clock)
+    new.fails = lambda _: True
+    trial = on_probation(new, old, clock)
+    given = batch(value=9)
+    while trial.result is None:
+        clock.now += 1
+        assert (trial(batch(), day_background=given, night_background=given) == OLD).all()
+    assert not trial.result.kept
+    assert "cannot" in trial.result.reason
+    assert (trial(batch()) == OLD).all()

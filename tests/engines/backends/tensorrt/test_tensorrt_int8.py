@@ -169,8 +169,9 @@ def runs(whole: WholeGraph) -> Callable[..., Translation[RgbImage]]:
     return run
 
 
-@pytest.mark.parametrize("name", ["a1_barnet", "general"])
-def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
+# Most of what the general model shows is x_ref, whatever it computes in.
+@pytest.mark.parametrize(("name", "below"), [("a1_barnet", 50), ("general", 60)])
+def test_shipped_models_pass_the_bar_of_int8(name: str, below: float) -> None:
     path = WEIGHTS / f"{name}.pt"
     model, own_frames = load_checkpoint(path), frames_of_checkpoint(path)
     own_pairs = backgrounds_of_content(read_checkpoint(path), path)
@@ -193,9 +194,8 @@ def test_shipped_models_pass_the_bar_of_int8(name: str) -> None:
     print(f"{name}: int8 to fp32 {right:.1f} dB, fp16 {half.mean:.1f}")
     assert not fault
     assert not half.mismatch
-    assert right < half.mean - 5  # it is int8
-    wrong, fault = verdict(0.1)
-    assert fault or wrong < right - 5  # ranges matter
+    assert right < min(below, half.mean - 5)  # it is int8
+    assert verdict(0.1)[1]  # ranges matter
 
 
 def test_int8_is_no_farther_from_the_truth() -> None:
