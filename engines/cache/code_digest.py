@@ -20,8 +20,14 @@ def graph_digest(model: nn.Module, *sources: str) -> str:
     modules = {type(part).__module__ for part in model.modules()}
     files = {sys.modules[name].__file__ or "" for name in modules if not name.startswith("torch.")}
     more = {file for part in model.modules() for file in getattr(type(part), "SOURCES", ())}
-    digests = sorted(code_digest(Path(file).read_bytes()) for file in files | more | {*sources})
+    digests = sorted(_file_digest(Path(file)) for file in files | more | {*sources})
     return sha256("".join(digests).encode()).hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    """``code_digest`` of a module, and of a file in another language a digest of what it says."""
+    content = file.read_bytes()
+    return code_digest(content) if file.suffix == ".py" else sha256(content).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)

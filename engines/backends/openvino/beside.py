@@ -70,28 +70,42 @@ class FrontBeside(nn.Module):
         return self.model.see_beside(small, beside), cells
 
 
-class RestBeside(nn.Module):
-    """The generator of a model that takes backgrounds.
+class DrawBeside(nn.Module):
+    """The generator of a model that takes backgrounds, up to its last layer.
 
-    It takes what ``FrontBeside`` makes and, of what ``KnownBackgrounds`` gives, ``TO_REST``.
+    It takes what ``FrontBeside`` makes and, of what ``KnownBackgrounds`` gives, what comes of the backgrounds in the
+    first convolution.
     """
 
     def __init__(self, module: NightToDay | Lifted) -> None:
         super().__init__()
         model = module.model if isinstance(module, Lifted) else module
-        self.light = model.settings.kind == "light"
-        layered = _folded(model)
+        inner = _folded(model).generator
         self.first = _first_convolution(model)[0]
-        inner = layered.generator
         assert isinstance(inner, (ResnetGenerator, LightGenerator))
         make_plain(inner)
         if isinstance(inner, ResnetGenerator):
             widen(inner)
+        self.inner = inner
+
+    def forward(self, seen: Tensor, first: Tensor) -> Tensor:
+        """What ``generator.after_first`` gives."""
+        return self.inner.after_first(self.first(seen) + first)
+
+
+class EndBeside(nn.Module):
+    """Puts the picture together from what ``DrawBeside`` gives."""
+
+    def __init__(self, module: NightToDay | Lifted) -> None:
+        super().__init__()
+        model = module.model if isinstance(module, Lifted) else module
+        self.light = model.settings.kind == "light"
+        layered = model.generator
+        assert isinstance(layered, LayeredGenerator)
         self.layered = layered
 
-    def forward(self, seen: Tensor, first: Tensor, dark: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, before: Tensor, seen: Tensor, dark: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """Day and trust, uint8 (1, H, W, 3) each."""
-        before = self.layered.generator.after_first(self.first(seen) + first)  # type: ignore[operator]
         relit, evidence = (seen[:, :12], seen[:, -5:-1]) if self.light else (seen[:, :3], seen[:, -2:-1])
         day, trust = self.layered.compose(before, relit, evidence, seen[:, -1:], dark, reference)
         return self._bytes(day), self._bytes(trust)
@@ -103,6 +117,19 @@ class RestBeside(nn.Module):
         x = (x * 255).round().clamp(0, 255).to(torch.uint8)
         height, width = 2 * int(x.shape[-2]), 2 * int(x.shape[-1])
         return torch.unflatten(x, 2, (2, 2)).permute(0, 4, 2, 5, 3, 1).reshape(-1, height, width, 3)
+
+
+class RestBeside(nn.Module):
+    """``DrawBeside`` and ``EndBeside``."""
+
+    def __init__(self, module: NightToDay | Lifted) -> None:
+        super().__init__()
+        self.draw, self.end = DrawBeside(module), EndBeside(module)
+
+    def forward(self, seen: Tensor, first: Tensor, dark: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Day and trust, uint8 (1, H, W, 3) each."""
+        made: tuple[Tensor, Tensor] = self.end(self.draw(seen, first), seen, dark, reference)
+        return made
 
 
 def _folded(model: NightToDay) -> LayeredGenerator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
@@ -15,7 +15,8 @@ from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
 from . import int8
 from .beside import BACKGROUNDS
-from .graphs import Graph, graphs_for
+from .graph import Graph
+from .graphs import graphs_for
 
 # One for the process, never let go. Its CPU plugin gives the thread that first uses it another stack for signals, and
 # frees that memory together with the Core: when the first of two Cores went, the main thread was left with a stack
@@ -71,6 +72,8 @@ def build(
         quantised: reads what ``quantise`` wrote; called for int8 alone.
     """
     for graph in graphs:
+        if graph.native:
+            continue
         if graph.name == "rest" and precision == "int8":
             model = quantised()
             shapes = [list(example.shape) for example in graph.examples]
@@ -80,6 +83,12 @@ def build(
         for each in cores_of(graph, cores):
             compiled = CORE.compile_model(model, "CPU", options(graph, each, precision))
             compiled_file(folder, graph, each).write_bytes(compiled.export_model().getvalue())
+
+
+def load(graph: Graph, folder: Path, cores: Cores, precision: str) -> Any:
+    """OpenVINO's inference request of a graph that ``build`` wrote to ``folder``."""
+    data = compiled_file(folder, graph, cores).read_bytes()
+    return CORE.import_model(data, "CPU", options(graph, cores, precision)).create_infer_request()
 
 
 def cores_of(graph: Graph, cores: Sequence[Cores]) -> Sequence[Cores]:

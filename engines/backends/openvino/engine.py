@@ -25,13 +25,16 @@ from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
+from ...native import library, light
 from ..backgrounds import Derived, Pair
 from ..base import CheckedEngine, Engine, EngineInfo, EngineSpec, Frames, Translation, check_calibration
 from ..compiled_sizes import CompiledSizes, Size
-from . import beside, build, fast_parts, graphs, int8
+from . import beside, build, fast_parts, graph, graphs, int8, light_graphs, light_requests, sizes
+from . import requests as requests_module
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
 from .graphs import graphs_for
-from .requests import Known, Requests, SizeRequests, load_size
+from .requests import Known, Runs
+from .sizes import SizeRequests, load_size
 
 # With more cores than these, a batch rarely has a frame for each of them, and frames go through one after the other.
 MOST_AT_ONCE = 8
@@ -56,7 +59,15 @@ def version() -> str:
 
 def sources() -> tuple[str, ...]:
     """See ``BackendModule``."""
-    return __file__, *_compiled_from()
+    return (
+        __file__,
+        requests_module.__file__,
+        sizes.__file__,
+        light_requests.__file__,
+        light.__file__,
+        *library.SOURCES,
+        *_compiled_from(),
+    )
 
 
 def make(spec: EngineSpec) -> Engine:
@@ -77,9 +88,11 @@ def _compiled_from() -> tuple[str, ...]:
         beside.__file__,
         build.__file__,
         fast_parts.__file__,
+        graph.__file__,
         graphs.__file__,
         int8.__file__,
         lift.__file__,
+        light_graphs.__file__,
     )
 
 
@@ -88,7 +101,7 @@ class OpenVinoEngine(CheckedEngine):
 
     The front makes the generator's input and keeps a graph of its own in fp32, because OpenVINO lowers a whole graph
     to bf16 and the invariant's ratios do not survive that. It hands its output to the generator's graph without a
-    copy. The lift is fp32 as well.
+    copy. The lift is fp32 as well. Of a light model, compiled code of ours is the front, and puts the picture together.
 
     What comes of a camera's backgrounds alone has another graph before these, which is run once for each pair.
 
@@ -149,6 +162,7 @@ class OpenVinoEngine(CheckedEngine):
             ("side", str(self._model.side)),
             ("torch", str(torch.__version__)),
             ("lanes", str(self.at_once > 1)),
+            ("native", str(light.runs(self._model))),
         ]
         if self.info.precision == "int8":
             flags.append(("nncf", int8.version()))
@@ -222,7 +236,7 @@ class OpenVinoEngine(CheckedEngine):
         """See ``Engine``."""
         self._sizes.get((height, width))
 
-    def requests(self, height: int, width: int) -> Requests:
+    def requests(self, height: int, width: int) -> Runs:
         """The graphs for one frame of this size on all cores, compiled if there are none."""
         return self._sizes.get((height, width)).all_cores
 
@@ -236,6 +250,7 @@ class OpenVinoEngine(CheckedEngine):
 
         with self._fetched(size, write) as folder:
             return load_size(
+                self._model,
                 size_graphs,
                 size,
                 lift.translation_size(self._model, *size),

@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-import openvino as ov
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
 
+from ...native import light
 from ...model.blocks import make_plain
 from ...model.generator import NightToDay, from_bytes, to_bytes
 from ...model.lift import Lifted, module_for
 from ...model.networks import ResnetGenerator
 from .beside import BACKGROUNDS, TO_FRONT, TO_REST, FrontBeside, KnownBackgrounds, RestBeside
 from .fast_parts import in_strips, widen
-
-# "known" is what comes of the backgrounds alone, "rest" is the generator. The names are part of file names in users'
-# caches.
-GraphName = Literal["known", "front", "rest", "lift"]
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """One of a model's graphs for frames of a size.
-
-    Attributes:
-        name: which of them.
-        module: the same as a module of PyTorch's.
-        examples: inputs of the shapes that it is compiled for.
-        takes: the names of its inputs.
-        gives: the names of its outputs, some of which the graphs after it take.
-    """
-
-    name: GraphName
-    module: nn.Module
-    examples: tuple[Tensor, ...]
-    takes: tuple[str, ...]
-    gives: tuple[str, ...]
-
-    def converted(self, shapes: Sequence[Sequence[int]] | None = None) -> ov.Model:
-        """The graph as OpenVINO's, for the shapes of its examples, or for ``shapes`` with -1 for any length."""
-        with warnings.catch_warnings(), torch.inference_mode():
-            # Tracing turns sizes into constants. That is intended, as a graph is for one size alone; the generator,
-            # which is converted for any size, has none.
-            warnings.simplefilter("ignore", TracerWarning)
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # PyTorch's, about functions that OpenVINO calls
-            wanted = shapes or [example.shape for example in self.examples]
-            # OpenVINO would trace it too, but then check the trace by another, for more than half of the time.
-            traced = torch.jit.trace(self.module.eval(), self.examples, strict=False, check_trace=False)
-            return ov.convert_model(
-                traced, example_input=self.examples, input=[list(shape) for shape in wanted]
-            )
+from .graph import Graph, Lift
+from .light_graphs import light_graphs
 
 
 def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
@@ -66,11 +24,14 @@ def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
     The front makes the generator's input, the rest is the generator, and for large frames the lift brings back the
     edges. The front pads the picture on the right and below, and the generator's days are as large as that.
 
-    A model that takes backgrounds has a graph before these, which is run once for each pair of backgrounds.
+    A model that takes backgrounds has a graph before these, which is run once for each pair of backgrounds. Of a light
+    model, compiled code of ours makes the generator's input and puts the picture together, where there is such code.
     """
     module = module_for(model, height, width)
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     with torch.inference_mode():
+        if light.runs(model):
+            return light_graphs(module, frame)
         if model.settings.backgrounds:
             return _graphs_beside(module, frame)
         if not isinstance(module, Lifted):
@@ -84,7 +45,7 @@ def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
         return [
             Graph("front", shrink, (frame,), ("frames",), ("seen", "cells")),
             Graph("rest", rest, (seen,), ("seen",), ("small",)),
-            Graph("lift", _Lift(module), (frame, cells, rest(seen)), ("frames", "cells", "small"), ("days",)),
+            Graph("lift", Lift(module), (frame, cells, rest(seen)), ("frames", "cells", "small"), ("days",)),
         ]
 
 
@@ -114,7 +75,7 @@ def _graphs_beside(module: NightToDay | Lifted, frame: Tensor) -> list[Graph]:
     ]
     if isinstance(module, Lifted):
         lift = Graph(
-            "lift", _Lift(module), (frame, *cells, day), ("frames", "cells_lifted", "small"), ("days",)
+            "lift", Lift(module), (frame, *cells, day), ("frames", "cells_lifted", "small"), ("days",)
         )
         graphs.append(lift)
     return graphs
@@ -157,15 +118,3 @@ class _Rest(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         return to_bytes(self.generator(seen) * 0.5 + 0.5)
-
-
-class _Lift(nn.Module):
-    """The end of a lifted model: uint8 frames, cells of the night, the small uint8 day → uint8 frames."""
-
-    def __init__(self, lifted: Lifted) -> None:
-        super().__init__()
-        self.lifted = lifted
-
-    def forward(self, frames: Tensor, cells: Tensor, day: Tensor) -> Tensor:
-        height, width = self.lifted.size
-        return to_bytes(self.lifted.lift(from_bytes(frames), cells, from_bytes(day[:, :height, :width])))

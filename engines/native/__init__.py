@@ -1,0 +1,1 @@
+"""What comes before and after the light generator, as compiled code for CPUs."""

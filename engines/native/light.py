@@ -1,0 +1,226 @@
+"""The light generator's input and its picture, made by compiled code: the same as the graphs, several times faster.
+
+``NightToDay.see`` and ``LayeredGenerator.compose`` say what is computed. Pictures have four pixels in each place,
+(channels, 4, h, w), where h and w are half of the frame's size padded to a multiple of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model.generator import NightToDay
+from ..model.layers import BlendedGenerator
+from .library import Floats, address, floats, load
+
+Bytes = NDArray[np.uint8]
+
+# The invariant's kernels reach so far at most in compiled code.
+MOST_REACH = 15
+# The channels of the generator's input, of a model with backgrounds: relit night, ξ, night, evidence, near.
+RELIT, XI, SMALL, STRENGTH, NEAR, SEEN = 0, 12, 17, 20, 24, 25
+# The channel of the expected error in what a generator with layers gives.
+ERROR = 20
+
+
+def runs(model: NightToDay) -> bool:
+    """Whether there is compiled code for what comes before and after this model's generator."""
+    if load() is None or model.settings.kind != "light":
+        return False
+    invariant = model.invariant
+    return invariant is None or (invariant.stride == 2 and invariant.reach() <= MOST_REACH)
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What compiled code needs to know of a model's colour invariant; shared by any number of threads."""
+
+    kernels: Floats
+    kernels_y: Floats
+    reach: NDArray[np.int32]
+    radius: int
+    log_floor: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, model: NightToDay) -> Invariant | None:
+        """That of a model; None where it has none."""
+        invariant = model.invariant
+        if invariant is None:
+            return None
+        with torch.inference_mode():
+            gaussian, derivative = invariant.kernels()
+            kernels = torch.stack((gaussian, derivative), dim=1)
+            # Taps below a millionth do not count.
+            far = (gaussian > 1e-6) * invariant.offsets.abs()
+            return cls(
+                kernels.numpy().copy(),
+                (kernels / (100 * 255)).numpy(),
+                far.max(dim=1).values.numpy().astype(np.int32),
+                invariant.radius,
+                invariant.log_floor.flatten().numpy().copy(),
+                invariant.weight.numpy().copy(),
+            )
+
+
+class LightFront:
+    """Makes the generator's input of frames of one size; for one thread.
+
+    Args:
+        model: one that ``runs``.
+        height, width: of the frames, or of what they were shrunk to.
+
+    Attributes:
+        seen: the generator's input, float32 (channels, h, w), which each call writes to.
+    """
+
+    def __init__(self, model: NightToDay, height: int, width: int) -> None:
+        library = load()
+        assert library is not None
+        self._library = library
+        self._invariant = Invariant.of(model)
+        self._size = height, width
+        self._small = h, w = -(-height // 8) * 4, -(-width // 8) * 4
+        self._backgrounds = model.settings.backgrounds
+        self._picture = model.settings.input != "replace"
+        self._four = floats(12, h, w)
+        self._work = floats(_work(h, w, 0 if self._invariant is None else self._invariant.radius))
+        self._quarter = floats(h // 2, w // 2)
+        channels = SEEN if self._backgrounds else 12 * self._picture + 5 * (self._invariant is not None)
+        own = []
+        if model.settings.reference is not None:
+            with torch.inference_mode():
+                own.append(_array(model.see(torch.zeros(1, 3, height, width))[:, channels:]))
+        self.seen = floats(channels + 12 * len(own), h, w)
+        for reference in own:
+            self.seen[channels:] = reference
+
+    def look(self, frame: Bytes | Floats, known: Mapping[str, Floats]) -> bool:
+        """See a frame, uint8 (H, W, 3), or float32 (3, H, W) in [0, 1]; whether there is anything to draw.
+
+        ``known`` is what ``usual`` gives. Where there is nothing to draw, the generator would not change the picture,
+        and of ``seen`` it has only what ``LightEnd`` needs.
+        """
+        (height, width), (h, w), seen = self._size, self._small, self.seen
+        if frame.dtype == np.uint8:
+            self._library.nightday_unpack(frame, height, width, h, w, self._four)
+        else:
+            self._library.nightday_unshuffle(frame, height, width, 255, h, w, self._four)
+        if not self._backgrounds:
+            if self._picture:
+                self._library.nightday_scaled(self._four, h, w, seen[:12])
+            return True
+        self._library.nightday_evidence(
+            self._four,
+            h,
+            w,
+            known["night"],
+            known["luma"],
+            known["cells"],
+            seen[STRENGTH:NEAR],
+            seen[NEAR:],
+            self._quarter,
+            self._work,
+        )
+        self._library.nightday_relit(self._four, known["gain"], h, w, seen[RELIT:XI], seen[SMALL:STRENGTH])
+        return bool(self._quarter.any())
+
+    def measure(self) -> None:
+        """Complete ``seen`` of the frame that was looked at."""
+        if self._invariant is None:
+            return
+        one = self._invariant
+        at = XI if self._picture else 0
+        self._library.nightday_invariant(
+            self._four,
+            *self._small,
+            one.kernels,
+            one.kernels_y,
+            one.reach,
+            one.radius,
+            one.log_floor,
+            one.weight,
+            self.seen[at : at + 5],
+            self._work,
+        )
+
+
+class LightEnd:
+    """Puts the picture together from what the generator gives; for one thread.
+
+    Args:
+        model: one that ``runs``.
+        height, width: of the picture.
+    """
+
+    def __init__(self, model: NightToDay, height: int, width: int) -> None:
+        library = load()
+        assert library is not None
+        self._library = library
+        self._size = height, width
+        self._small = h, w = -(-height // 8) * 4, -(-width // 8) * 4
+        self._blended = isinstance(model.generator, BlendedGenerator)
+        self._work = floats(40 * (w + 64))
+
+    def draw(self, before: Floats, seen: Floats, day: Bytes) -> None:
+        """Of a model without backgrounds.
+
+        Args:
+            before: what the generator gives before its last layer, float32 (12 or 16, h, w).
+            seen: its input.
+            day: where the picture is written, uint8 (H, W, 3).
+        """
+        reference = address(seen[-12:]) if self._blended else None
+        self._library.nightday_drawn(before, reference, *self._small, *self._size, day, self._work)
+
+    def put_together(
+        self, before: Floats | None, seen: Floats, known: Mapping[str, Floats], day: Bytes, trust: Bytes
+    ) -> None:
+        """Of a model with backgrounds.
+
+        Args:
+            before: what the generator gives before its last layer, float32 (24, h, w); None where nothing is drawn.
+            seen: its input.
+            known: what ``usual`` gives.
+            day, trust: where they are written, uint8 (H, W, 3).
+        """
+        self._library.nightday_layers(
+            address(before),
+            known["error"] if before is None else before[ERROR:],
+            seen[RELIT:XI],
+            seen[STRENGTH:NEAR],
+            seen[NEAR:],
+            known["dark"],
+            known["reference"],
+            *self._small,
+            *self._size,
+            day,
+            trust,
+            self._work,
+        )
+
+
+def usual(known: Mapping[str, Tensor]) -> dict[str, Floats]:
+    """What comes of a camera's backgrounds, as compiled code takes it; see ``Known`` and ``LayeredGenerator``."""
+    given = dict(known)
+    for name in ("night", "luma"):
+        given[name] = F.pixel_unshuffle(given[name], 2)
+    return {name: _array(value) for name, value in given.items()}
+
+
+def _array(x: Tensor) -> Floats:
+    made = floats(*x.shape[1:])
+    made[:] = x[0].numpy()
+    return made
+
+
+def _work(h: int, w: int, radius: int) -> int:
+    """Floats that compiled code needs to work in."""
+    row = -(-(w + 64 + 2 * radius) // 16) * 16
+    return 10 * h * w + 1024 * row
