@@ -103,6 +103,38 @@ template <class F> INLINE Ratios<F> ratios(const Measured<F> *m) {
     return r;
 }
 
+// The logarithms of one row of a map's squared edges.
+template <class F, int MAP>
+INLINE void row_of_map(
+    float *ring, int y, int w, int stride, const float *g, const float *dg, int far, float floor, float *line) {
+    for (int x = 0; x < w; x += LANES<F>) {
+        Measured<F> m[SPECTRA];
+        for (int s = 0; s < SPECTRA; s++)
+            m[s] = along_y<F>(ring, 2 * y, MAP * SPECTRA + s, stride, x, g, dg, far);
+        F edge = {};
+        if constexpr (MAP == 0) {
+            for (int s = 0; s < SPECTRA; s++) edge += square(m[s].along) + square(m[s].down);
+        } else if constexpr (MAP == 1) {
+            F scale = 1.0f / most(m[0].smooth, all<F>(DARKEST));
+            for (int s = 0; s < SPECTRA; s++) edge += square(m[s].along * scale) + square(m[s].down * scale);
+        } else if constexpr (MAP == 2) {
+            Ratios<F> r = ratios(m);
+            edge = square(r.along_l) + square(r.along_ll) + square(r.down_l) + square(r.down_ll);
+        } else if constexpr (MAP == 3) {
+            Ratios<F> r = ratios(m);
+            edge = square(r.along_l) + square(r.along_ll - 2.0f * r.a * r.along_l) + square(r.down_l) +
+                   square(r.down_ll - 2.0f * r.a * r.down_l);
+        } else {
+            F energy = 1.0f / most(m[0].smooth, all<F>(DARKEST));
+            F a = m[1].smooth * energy, b = m[2].smooth * energy;
+            F scale = energy / most(a * a + b * b, all<F>(HUE_FLOOR));
+            edge = square((m[1].along * b - a * m[2].along) * scale) +
+                   square((m[1].down * b - a * m[2].down) * scale);
+        }
+        store(line + x, logarithm(edge + floor));
+    }
+}
+
 // Grey levels, float (3, 4, h, w) → ξ, float (5, h, w). Kernels: for each map a Gaussian and its derivative, 2 · radius + 1
 // values each, of which those that count reach reach[map] values to each side. Those for y are divided by 25500.
 // Work: (KEPT · 30 + 7) · (padded(w) + WIDEST + 2 · radius) floats.
@@ -123,32 +155,13 @@ template <class F> INLINE void nightday_invariant_of(
             along_x<F>(four, h, w, ready, kernels, reach, radius, spectrum, ring, stride);
         for (int map = 0; map < MAPS; map++) {
             const float *g = kernels_y + map * 2 * taps + radius, *dg = g + taps;
-            for (int x = 0; x < w; x += LANES<F>) {
-                Measured<F> m[3];
-                for (int s = 0; s < SPECTRA; s++)
-                    m[s] = along_y<F>(ring, 2 * y, map * SPECTRA + s, stride, x, g, dg, reach[map]);
-                F edge = {};
-                if (map == 0) {
-                    for (int s = 0; s < SPECTRA; s++) edge += square(m[s].along) + square(m[s].down);
-                } else if (map == 1) {
-                    F scale = 1.0f / most(m[0].smooth, all<F>(DARKEST));
-                    for (int s = 0; s < SPECTRA; s++) edge += square(m[s].along * scale) + square(m[s].down * scale);
-                } else if (map == 2) {
-                    Ratios<F> r = ratios(m);
-                    edge = square(r.along_l) + square(r.along_ll) + square(r.down_l) + square(r.down_ll);
-                } else if (map == 3) {
-                    Ratios<F> r = ratios(m);
-                    edge = square(r.along_l) + square(r.along_ll - 2.0f * r.a * r.along_l) + square(r.down_l) +
-                           square(r.down_ll - 2.0f * r.a * r.down_l);
-                } else {
-                    F energy = 1.0f / most(m[0].smooth, all<F>(DARKEST));
-                    F a = m[1].smooth * energy, b = m[2].smooth * energy;
-                    F scale = energy / most(a * a + b * b, all<F>(HUE_FLOOR));
-                    edge = square((m[1].along * b - a * m[2].along) * scale) +
-                           square((m[1].down * b - a * m[2].down) * scale);
-                }
-                store(line + x, logarithm(edge + log_floor[map]));
-            }
+            float floor = log_floor[map];
+            int far = reach[map];
+            if (map == 0) row_of_map<F, 0>(ring, y, w, stride, g, dg, far, floor, line);
+            else if (map == 1) row_of_map<F, 1>(ring, y, w, stride, g, dg, far, floor, line);
+            else if (map == 2) row_of_map<F, 2>(ring, y, w, stride, g, dg, far, floor, line);
+            else if (map == 3) row_of_map<F, 3>(ring, y, w, stride, g, dg, far, floor, line);
+            else row_of_map<F, 4>(ring, y, w, stride, g, dg, far, floor, line);
             float sum = 0, squared = 0;
 #pragma omp simd reduction(+ : sum, squared)
             for (int x = 0; x < w; x++) {

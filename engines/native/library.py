@@ -1,4 +1,4 @@
-"""Finds and loads the compiled code, which is missing where no compiler was at hand when the package was installed."""
+"""Loads the compiled code, which is missing where no compiler was at hand when the package was installed."""
 
 from __future__ import annotations
 
@@ -39,12 +39,16 @@ def load() -> ctypes.CDLL | None:
     if found is None or found.origin is None:
         return None
     try:
-        library = ctypes.CDLL(found.origin)
-        for name, parameters in _PARAMETERS.items():
-            function = getattr(library, f"nightday_{name}")
-            function.argtypes, function.restype = parameters, None
+        return declared(ctypes.CDLL(found.origin))
     except (OSError, AttributeError):  # compiled for another machine, or from other sources
         return None
+
+
+def declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The library, told what its functions take. Raises AttributeError where it lacks one."""
+    for name, parameters in _PARAMETERS.items():
+        function = getattr(library, f"nightday_{name}")
+        function.argtypes, function.restype = parameters, None
     return library
 
 

@@ -57,8 +57,8 @@ class Invariant:
         with torch.inference_mode():
             gaussian, derivative = invariant.kernels()
             kernels = torch.stack((gaussian, derivative), dim=1)
-            # Taps below a millionth do not count.
-            far = (gaussian > 1e-6) * invariant.offsets.abs()
+            # In black, beside light, even the smallest shares count, as the ratios divide by them.
+            far = (gaussian > 1e-12) * invariant.offsets.abs()
             return cls(
                 kernels.numpy().copy(),
                 (kernels / (100 * 255)).numpy(),
@@ -164,9 +164,9 @@ class LightEnd:
         assert library is not None
         self._library = library
         self._size = height, width
-        self._small = h, w = -(-height // 8) * 4, -(-width // 8) * 4
+        self._small = -(-height // 8) * 4, -(-width // 8) * 4
         self._blended = isinstance(model.generator, BlendedGenerator)
-        self._work = floats(40 * (w + 64))
+        self._work = floats(40 * (self._small[1] + 64))
 
     def draw(self, before: Floats, seen: Floats, day: Bytes) -> None:
         """Of a model without backgrounds.

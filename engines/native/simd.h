@@ -13,7 +13,8 @@ template <int N> struct Vector {
     typedef int32_t Ints __attribute__((vector_size(4 * N)));
 };
 
-#if defined(__x86_64__)
+// ONE_PROCESSOR leaves out all but what every processor of the kind can run.
+#if defined(__x86_64__) && !defined(ONE_PROCESSOR)
 // NAME_of<F>, compiled for three generations of processors; NAME calls the one that this processor has. F is a vector of
 // floats as wide as its registers.
 #define FOR_EACH_PROCESSOR(NAME, PARAMETERS, ARGUMENTS)                                                    \

@@ -101,7 +101,8 @@ class OpenVinoEngine(CheckedEngine):
 
     The front makes the generator's input and keeps a graph of its own in fp32, because OpenVINO lowers a whole graph
     to bf16 and the invariant's ratios do not survive that. It hands its output to the generator's graph without a
-    copy. The lift is fp32 as well. Of a light model, compiled code of ours is the front, and puts the picture together.
+    copy. The lift is fp32 as well. Of a light model compiled code of ours is the front, and puts the picture
+    together.
 
     What comes of a camera's backgrounds alone has another graph before these, which is run once for each pair.
 

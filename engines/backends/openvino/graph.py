@@ -65,5 +65,6 @@ class Lift(nn.Module):
         self.lifted = lifted
 
     def forward(self, frames: Tensor, cells: Tensor, day: Tensor) -> Tensor:
+        """See the class."""
         height, width = self.lifted.size
         return to_bytes(self.lifted.lift(from_bytes(frames), cells, from_bytes(day[:, :height, :width])))

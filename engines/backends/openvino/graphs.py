@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ...native import light
 from ...model.blocks import make_plain
 from ...model.generator import NightToDay, from_bytes, to_bytes
 from ...model.lift import Lifted, module_for
 from ...model.networks import ResnetGenerator
+from ...native import light
 from .beside import BACKGROUNDS, TO_FRONT, TO_REST, FrontBeside, KnownBackgrounds, RestBeside
 from .fast_parts import in_strips, widen
 from .graph import Graph, Lift
@@ -24,8 +24,10 @@ def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
     The front makes the generator's input, the rest is the generator, and for large frames the lift brings back the
     edges. The front pads the picture on the right and below, and the generator's days are as large as that.
 
-    A model that takes backgrounds has a graph before these, which is run once for each pair of backgrounds. Of a light
-    model, compiled code of ours makes the generator's input and puts the picture together, where there is such code.
+    A model that takes backgrounds has a graph before these, which is run once for each pair of backgrounds.
+
+    Of a light model compiled code of ours makes the generator's input and puts the picture together, where there is
+    such code.
     """
     module = module_for(model, height, width)
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""A light model's frame: compiled code before and after the generator, which runs where there is something to draw."""
+"""A light model's frame: compiled code, and between the generator, which runs where there is something to draw."""
 
 from __future__ import annotations
 
