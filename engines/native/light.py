@@ -78,6 +78,7 @@ class LightFront:
 
     Attributes:
         seen: the generator's input, float32 (channels, h, w), which each call writes to.
+        near: of a model with backgrounds: above 0 where something may be drawn, (h / 2, w / 2).
     """
 
     def __init__(self, model: NightToDay, height: int, width: int) -> None:
@@ -91,7 +92,7 @@ class LightFront:
         self._picture = model.settings.input != "replace"
         self._four = floats(12, h, w)
         self._work = floats(_work(h, w, 0 if self._invariant is None else self._invariant.radius))
-        self._quarter = floats(h // 2, w // 2)
+        self.near = floats(h // 2, w // 2)
         channels = SEEN if self._backgrounds else 12 * self._picture + 5 * (self._invariant is not None)
         own = []
         if model.settings.reference is not None:
@@ -125,11 +126,11 @@ class LightFront:
             known["cells"],
             seen[STRENGTH:NEAR],
             seen[NEAR:],
-            self._quarter,
+            self.near,
             self._work,
         )
         self._library.nightday_relit(self._four, known["gain"], h, w, seen[RELIT:XI], seen[SMALL:STRENGTH])
-        return bool(self._quarter.any())
+        return bool(self.near.any())
 
     def measure(self) -> None:
         """Complete ``seen`` of the frame that was looked at."""

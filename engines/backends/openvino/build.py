@@ -47,7 +47,7 @@ def compiled_file(folder: Path, graph: Graph, cores: Cores) -> Path:
 
 def options(graph: Graph, cores: Cores, precision: str) -> dict[str, str]:
     """OpenVINO's settings for compiling or loading a graph."""
-    type_ = GENERATOR_TYPES[precision] if graph.name == "rest" else "f32"
+    type_ = GENERATOR_TYPES[precision] if graph.draws else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": type_}
     if cores == ONE_CORE:  # without pinning: several of them would all be pinned to the first core
         settings |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
@@ -74,7 +74,7 @@ def build(
     for graph in graphs:
         if graph.native:
             continue
-        if graph.name == "rest" and precision == "int8":
+        if graph.draws and precision == "int8":
             model = quantised()
             shapes = [list(example.shape) for example in graph.examples]
             model.reshape(dict(zip(model.inputs, shapes, strict=True)))

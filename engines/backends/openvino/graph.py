@@ -15,9 +15,10 @@ from torch.jit._trace import TracerWarning
 from ...model.generator import from_bytes, to_bytes
 from ...model.lift import Lifted
 
-# "known" is what comes of the backgrounds alone, "rest" is the generator. The names are part of file names in users'
-# caches.
-GraphName = Literal["shrink", "known", "front", "rest", "end", "lift"]
+# "known" is what comes of the backgrounds alone, "rest" is the generator, and "square 0" and so on are the generator
+# for parts of a picture. The names are part of file names in users' caches.
+GraphName = Literal["shrink", "known", "front", "rest", "square 0", "square 1", "end", "lift"]
+SQUARES: tuple[GraphName, ...] = ("square 0", "square 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Graph:
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     native: bool = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether it is the generator, which need not compute in fp32."""
+        return self.name == "rest" or self.name in SQUARES
 
     def converted(self, shapes: Sequence[Sequence[int]] | None = None) -> ov.Model:
         """The graph as OpenVINO's, for the shapes of its examples, or for ``shapes`` with -1 for any length."""

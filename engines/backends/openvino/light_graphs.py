@@ -14,7 +14,8 @@ from ...model.layers import BlendedGenerator
 from ...model.lift import Lifted
 from ...model.networks import LightGenerator
 from .beside import BACKGROUNDS, TO_FRONT, TO_REST, DrawBeside, EndBeside, KnownBackgrounds
-from .graph import Graph, GraphName, Lift
+from .graph import SQUARES, Graph, GraphName, Lift
+from .regions import sizes
 
 Names = tuple[str, ...]
 
@@ -42,6 +43,11 @@ def light_graphs(module: NightToDay | Lifted, frame: Tensor) -> list[Graph]:
         graph("known", KnownBackgrounds(module), BACKGROUNDS, (*TO_FRONT, *TO_REST))
         graph("front", _FrontBeside(model), (night, *TO_FRONT), ("seen",), native=True)
         graph("rest", DrawBeside(module), ("seen", "first"), ("before",))
+        for name, (height, width) in zip(
+            SQUARES, sizes((int(given["seen"].shape[-2]), int(given["seen"].shape[-1]))), strict=False
+        ):
+            parts = tuple(given[one][..., :height, :width].contiguous() for one in ("seen", "first"))
+            graphs.append(Graph(name, graphs[-1].module, parts, ("seen", "first"), ("before",)))
         graph("end", EndBeside(module), ("before", "seen", "dark", "reference"), (day, "trust"), native=True)
     else:
         graph("front", _Front(model), (night,), ("seen",), native=True)

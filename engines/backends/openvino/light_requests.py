@@ -11,19 +11,47 @@ import torch
 from numpy.typing import NDArray
 
 from ...model.generator import NightToDay
-from ...native.library import Floats
+from ...native.library import Floats, floats
 from ...native.light import ERROR, LightEnd, LightFront, usual
 from ..base import Frames
 from ..compiled_sizes import Size
+from .graph import SQUARES
+from .regions import Box, Region, regions
 from .requests import BackgroundRequest, Known
+
+
+class _Square:
+    """The generator for a part of its input.
+
+    Args:
+        request: OpenVINO's.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._seen, self._first = (floats(*request.get_input_tensor(i).shape[1:]) for i in (0, 1))
+        for i, given in enumerate((self._seen, self._first)):
+            request.set_input_tensor(i, ov.Tensor(given[None], shared_memory=True))
+        self._before: Floats = request.get_output_tensor(0).data[0]
+        self.size: Size = (self._seen.shape[1], self._seen.shape[2])
+
+    def draw(self, region: Region, seen: Floats, first: Floats, before: Floats) -> None:
+        """Write to ``before`` what the generator gives there."""
+        rows, columns = region.square.place
+        self._seen[:] = seen[:, rows, columns]
+        self._first[:] = first[:, rows, columns]
+        self._request.infer()
+        inner, top, left = region.counts, region.square.top, region.square.left
+        here = Box(inner.top - top, inner.left - left, inner.bottom - top, inner.right - left)
+        before[(slice(None), *inner.place)] = self._before[(slice(None), *here.place)]
 
 
 class LightRequests:
     """See ``Runs``.
 
-    Where a night shows nothing that its camera's own night background does not, nothing is drawn, whatever the
-    generator would make of it, so it is not run. What it expects to be wrong there is what it expects of that
-    background.
+    What a generator with layers draws counts only near what the night shows beside its camera's own night background.
+    So it runs there alone, in squares with enough around it, and not at all where there is nothing. What it expects
+    to be wrong elsewhere is what it expects of that background.
 
     Args:
         model: one that compiled code ``runs``.
@@ -38,16 +66,19 @@ class LightRequests:
         self._rest = requests["rest"]
         self._rest.set_input_tensor(0, ov.Tensor(self._front.seen[None], shared_memory=True))
         self._before: Floats = self._rest.get_output_tensor(0).data[0]
+        squares = (_Square(requests[name]) for name in SQUARES if name in requests)
+        self._squares = {square.size: square for square in squares}
+        self._pieces = floats(*self._before.shape) if self._squares else None
         self._small = np.empty((1, *inner, 3), np.uint8)
         if self._lift is not None:
             assert self._shrink is not None
             self._lift.set_input_tensor(1, self._shrink.get_output_tensor(1))
             self._lift.set_input_tensor(2, ov.Tensor(self._small, shared_memory=True))
 
-    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> None:
+    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """See ``Runs``."""
         drawn = self._front.look(self._shrunk(frame), known)
-        before = self._drawn(known) if drawn else None
+        before, share = self._drawn(known) if drawn else (None, 0.0)
         small = day if self._lift is None else self._small
         if trust is None:
             assert before is not None
@@ -58,11 +89,13 @@ class LightRequests:
             self._lift.set_input_tensor(0, ov.Tensor(frame, shared_memory=True))
             self._lift.infer()
             day[:] = self._lift.get_output_tensor(0).data[:, : day.shape[1], : day.shape[2]]
+        return share
 
     def error(self, by_night: Frames, known: Known) -> Floats:
         """What the generator expects to be wrong, float32 (4, h, w), of a night like its background."""
         self._front.look(self._shrunk(by_night), known)
-        return self._drawn(known)[ERROR:].copy()
+        self._front.measure()
+        return self._drawn_whole(known)[ERROR:].copy()
 
     def _shrunk(self, frame: Frames) -> NDArray[Any]:
         """What is translated of a frame."""
@@ -73,9 +106,25 @@ class LightRequests:
         small: NDArray[Any] = self._shrink.get_output_tensor(0).data[0]
         return small
 
-    def _drawn(self, known: Known) -> Floats:
-        """What the generator gives for the frame that was looked at, before its last layer."""
+    def _drawn(self, known: Known) -> tuple[Floats, float]:
+        """What the generator gives for the frame that was looked at, before its last layer, and where it ran."""
         self._front.measure()
+        found = None
+        if self._squares:
+            found = regions(self._front.near, self._before.shape[1:], list(self._squares))
+        if found is None:
+            return self._drawn_whole(known), 1.0
+        pieces, share = self._pieces, 0.0
+        assert pieces is not None
+        pieces[ERROR:] = known["error"]
+        first = known["first"].data[0]
+        for region in found:
+            size = region.square.size
+            self._squares[size].draw(region, self._front.seen, first, pieces)
+            share += size[0] * size[1]
+        return pieces, share / pieces[0].size
+
+    def _drawn_whole(self, known: Known) -> Floats:
         if "first" in known:
             self._rest.set_input_tensor(1, known["first"])
         self._rest.infer()

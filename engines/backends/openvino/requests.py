@@ -22,8 +22,11 @@ without."""
 class Runs(Protocol):
     """Everything that a frame of one size goes through. For one thread."""
 
-    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> None:
-        """Translate contiguous uint8 (1, H, W, 3) into ``day``, the same shape, and ``trust``, where there is any."""
+    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
+        """Translate contiguous uint8 (1, H, W, 3) into ``day``, the same shape, and ``trust``, where there is any.
+
+        Gives on which share of the picture the generator ran, [0, 1].
+        """
         ...
 
 
@@ -56,7 +59,7 @@ class Requests:
             tensors |= {name: request.get_output_tensor(i) for i, name in enumerate(graph.gives)}
         return cls(tuple(requests[graph.name] for graph in graphs), dict(given), tensors.get("trust"))
 
-    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> None:
+    def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """See ``Runs``."""
         for name, tensor in {"frames": ov.Tensor(frame, shared_memory=True), **known}.items():
             for request, i in self.given[name]:
@@ -66,6 +69,7 @@ class Requests:
         day[:] = self.requests[-1].get_output_tensor(0).data[:, : day.shape[1], : day.shape[2]]
         if trust is not None:
             trust[:] = self.trust.data[:, : trust.shape[1], : trust.shape[2]]
+        return 1.0
 
 
 @dataclass(frozen=True, slots=True)

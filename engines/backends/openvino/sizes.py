@@ -45,17 +45,17 @@ class SizeRequests:
     backgrounds_lock: threading.Lock
     size: Size
 
-    def run_on_all_cores(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> None:
+    def run_on_all_cores(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """``Runs.run`` on all cores."""
         with self.all_cores_lock:
-            self.all_cores.run(frame, known, day, trust)
+            return self.all_cores.run(frame, known, day, trust)
 
-    def run_on_one_core(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> None:
+    def run_on_one_core(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """``Runs.run`` on one core, as soon as one is free."""
         assert self.one_core is not None
         requests = self.one_core.get()
         try:
-            requests.run(frame, known, day, trust)
+            return requests.run(frame, known, day, trust)
         finally:
             self.one_core.put(requests)
 
