@@ -1,8 +1,8 @@
 """Quiet nights: cameras before which little happens, with sensor noise and a camera's compression. All are synthetic.
 
-``python -m benchmarks.quiet_scenes FOLDER [--seed 0]`` writes ``NAME.npz`` for each scene: the nights as a viewer decodes
-them, the true day of each, where something moves in it, and the camera's backgrounds by day and by night. The ground
-is a real camera's empty day (the bundled clip's); what moves, the rain and the night are made.
+``python -m benchmarks.quiet_scenes FOLDER [--seed 0]`` writes ``NAME.npz`` for each scene: the nights as a viewer
+decodes them, the true day of each, where something moves in it, and the camera's backgrounds by day and by night. The
+ground is a real camera's empty day (the bundled clip's); what moves, the rain and the night are made.
 
 | scene | what happens |
 |---|---|

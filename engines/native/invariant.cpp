@@ -5,22 +5,29 @@ constexpr float DARKEST = 1e-6f, HUE_FLOOR = 1e-10f;
 constexpr int MAPS = 5;
 // E, E_λ and E_λλ at the scale of each map.
 constexpr int SPECTRA = 3, CHANNELS = MAPS * SPECTRA;
-// Rows that are kept: more than the 2 · 15 + 1 that the largest radius takes.
+// Rows that are kept at most, for the largest radius, 15.
 constexpr int KEPT = 32;
 
 struct Row {
     float *smooth, *derived;
 };
 
-INLINE Row row_of(float *ring, int y, int channel, int stride) {
-    float *at = ring + ((long)(y & (KEPT - 1)) * CHANNELS + channel) * 2 * stride;
-    return {at, at + stride};
+// The rows of the picture that were smoothed last; few, so that they stay in the processor's cache.
+struct Ring {
+    float *rows;
+    int mask, stride;
+};
+
+INLINE Row row_of(Ring ring, int y, int channel) {
+    float *at = ring.rows + ((long)(y & ring.mask) * CHANNELS + channel) * 2 * ring.stride;
+    return {at, at + ring.stride};
 }
 
 // One row of the picture, smoothed and derived along x at the scale of each map, at every second pixel.
 template <class F> INLINE void along_x(
     const float *four, int h, int w, int y, const float *kernels, const int *reach, int radius, float *spectrum,
-    float *ring, int stride) {
+    Ring ring) {
+    int stride = ring.stride;
     // Spectrum: (E, E_λ, E_λλ) in hundredths of a grey level, even and odd columns apart, padded by the edge.
     int pad = (radius + 1) / 2, length = w + 2 * pad;
     int source = y < 0 ? 0 : y >= 2 * h ? 2 * h - 1 : y;
@@ -47,7 +54,7 @@ template <class F> INLINE void along_x(
         int far = reach[map];
         for (int s = 0; s < SPECTRA; s++) {
             const float *even = spectrum + 2 * s * (stride + WIDEST) + pad, *odd = even + stride + WIDEST;
-            Row to = row_of(ring, y, map * SPECTRA + s, stride);
+            Row to = row_of(ring, y, map * SPECTRA + s);
             for (int x = 0; x < w; x += LANES<F>) {
                 F smooth = g[0] * load<F>(even + x), derived = {};
                 for (int t = 1; t <= far; t++) {
@@ -71,11 +78,11 @@ template <class F> struct Measured {
 
 // What along_x made of the rows around one, smoothed and derived along y.
 template <class F> INLINE Measured<F> along_y(
-    float *ring, int y, int channel, int stride, int x, const float *g, const float *dg, int far) {
-    Row middle = row_of(ring, y, channel, stride);
+    Ring ring, int y, int channel, int x, const float *g, const float *dg, int far) {
+    Row middle = row_of(ring, y, channel);
     Measured<F> m = {g[0] * load<F>(middle.smooth + x), g[0] * load<F>(middle.derived + x), {}};
     for (int t = 1; t <= far; t++) {
-        Row below = row_of(ring, y + t, channel, stride), above = row_of(ring, y - t, channel, stride);
+        Row below = row_of(ring, y + t, channel), above = row_of(ring, y - t, channel);
         F a = load<F>(below.smooth + x), b = load<F>(above.smooth + x);
         m.smooth += g[t] * (a + b);
         m.down += dg[t] * (a - b);
@@ -106,11 +113,11 @@ template <class F> INLINE Ratios<F> ratios(const Measured<F> *m) {
 // The logarithms of one row of a map's squared edges.
 template <class F, int MAP>
 INLINE void row_of_map(
-    float *ring, int y, int w, int stride, const float *g, const float *dg, int far, float floor, float *line) {
+    Ring ring, int y, int w, const float *g, const float *dg, int far, float floor, float *line) {
     for (int x = 0; x < w; x += LANES<F>) {
         Measured<F> m[SPECTRA];
         for (int s = 0; s < SPECTRA; s++)
-            m[s] = along_y<F>(ring, 2 * y, MAP * SPECTRA + s, stride, x, g, dg, far);
+            m[s] = along_y<F>(ring, 2 * y, MAP * SPECTRA + s, x, g, dg, far);
         F edge = {};
         if constexpr (MAP == 0) {
             for (int s = 0; s < SPECTRA; s++) edge += square(m[s].along) + square(m[s].down);
@@ -143,25 +150,28 @@ template <class F> INLINE void nightday_invariant_of(
     const float *log_floor, const float *weight, float *out, float *work) {
     int stride = padded(w) + WIDEST + 2 * radius;
     stride = padded(stride);
-    float *ring = work, *spectrum = ring + (long)KEPT * CHANNELS * 2 * stride, *line = spectrum + 6 * (stride + WIDEST);
+    float *spectrum = work + (long)KEPT * CHANNELS * 2 * stride, *line = spectrum + 6 * (stride + WIDEST);
     int furthest = 0;
     for (int map = 0; map < MAPS; map++) furthest = reach[map] > furthest ? reach[map] : furthest;
+    int kept = 4;
+    while (kept < 2 * furthest + 2) kept *= 2;
+    Ring ring = {work, kept - 1, stride};
     int ready = -furthest;  // rows before it are in the ring
     double sums[MAPS] = {}, squares[MAPS] = {};
     long plane = (long)h * w;
     int taps = 2 * radius + 1;
     for (int y = 0; y < h; y++) {
         for (; ready <= 2 * y + furthest; ready++)
-            along_x<F>(four, h, w, ready, kernels, reach, radius, spectrum, ring, stride);
+            along_x<F>(four, h, w, ready, kernels, reach, radius, spectrum, ring);
         for (int map = 0; map < MAPS; map++) {
             const float *g = kernels_y + map * 2 * taps + radius, *dg = g + taps;
             float floor = log_floor[map];
             int far = reach[map];
-            if (map == 0) row_of_map<F, 0>(ring, y, w, stride, g, dg, far, floor, line);
-            else if (map == 1) row_of_map<F, 1>(ring, y, w, stride, g, dg, far, floor, line);
-            else if (map == 2) row_of_map<F, 2>(ring, y, w, stride, g, dg, far, floor, line);
-            else if (map == 3) row_of_map<F, 3>(ring, y, w, stride, g, dg, far, floor, line);
-            else row_of_map<F, 4>(ring, y, w, stride, g, dg, far, floor, line);
+            if (map == 0) row_of_map<F, 0>(ring, y, w, g, dg, far, floor, line);
+            else if (map == 1) row_of_map<F, 1>(ring, y, w, g, dg, far, floor, line);
+            else if (map == 2) row_of_map<F, 2>(ring, y, w, g, dg, far, floor, line);
+            else if (map == 3) row_of_map<F, 3>(ring, y, w, g, dg, far, floor, line);
+            else row_of_map<F, 4>(ring, y, w, g, dg, far, floor, line);
             float sum = 0, squared = 0;
 #pragma omp simd reduction(+ : sum, squared)
             for (int x = 0; x < w; x++) {

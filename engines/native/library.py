@@ -6,6 +6,7 @@ import ctypes
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ _BYTES = np.ctypeslib.ndpointer(np.uint8, flags="C_CONTIGUOUS")
 _FLOATS = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
 _INTS = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
 _INT = ctypes.c_int
+_MAYBE = ctypes.c_void_p
 
 _PARAMETERS: dict[str, tuple[object, ...]] = {
     "unpack": (_BYTES, *(_INT,) * 4, _FLOATS),
@@ -27,8 +29,14 @@ _PARAMETERS: dict[str, tuple[object, ...]] = {
     "relit": (_FLOATS, _FLOATS, _INT, _INT, _FLOATS, _FLOATS),
     "invariant": (_FLOATS, _INT, _INT, _FLOATS, _FLOATS, _INTS, _INT, *(_FLOATS,) * 4),
     "evidence": (_FLOATS, _INT, _INT, *(_FLOATS,) * 7),
-    "drawn": (_FLOATS, ctypes.c_void_p, *(_INT,) * 4, _BYTES, _FLOATS),
-    "layers": (ctypes.c_void_p, *(_FLOATS,) * 6, *(_INT,) * 4, _BYTES, _BYTES, _FLOATS),
+    "drawn": (_FLOATS, _MAYBE, *(_INT,) * 4, _BYTES, _FLOATS),
+    "layers": (
+        *(_MAYBE, _INT, _MAYBE),
+        *(_FLOATS,) * 5,
+        *(_INT,) * 4,
+        *(_MAYBE, _MAYBE),
+        *(_BYTES, _BYTES, _FLOATS),
+    ),
 }
 
 
@@ -60,6 +68,6 @@ def floats(*shape: int) -> Floats:
     return memory[begin : begin + count].reshape(shape)
 
 
-def address(array: Floats | None) -> int | None:
+def address(array: NDArray[Any] | None) -> int | None:
     """What stands for an array that may be missing."""
     return None if array is None else array.ctypes.data

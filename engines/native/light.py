@@ -25,7 +25,7 @@ Bytes = NDArray[np.uint8]
 MOST_REACH = 15
 # The channels of the generator's input, of a model with backgrounds: relit night, ξ, night, evidence, near.
 RELIT, XI, SMALL, STRENGTH, NEAR, SEEN = 0, 12, 17, 20, 24, 25
-# The channel of the expected error in what a generator with layers gives.
+# The first channel of the expected error in what a generator with layers gives.
 ERROR = 20
 
 
@@ -69,6 +69,38 @@ class Invariant:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What comes of a camera's backgrounds; see ``Usual``, and ``LayeredGenerator`` for what the picture is made of.
+
+    Attributes:
+        gain, night, luma, cells, dark, reference: as the model makes them, with four pixels in each place.
+        error: what the generator expects to be wrong, float32 (4, h, w), of a night like its background; None where
+            it was not asked.
+        still: day and trust of such a night, uint8 (H, W, 3) each; None where they were not made.
+    """
+
+    gain: Floats
+    night: Floats
+    luma: Floats
+    cells: Floats
+    dark: Floats
+    reference: Floats
+    error: Floats | None = None
+    still: tuple[Bytes, Bytes] | None = None
+
+    @classmethod
+    def of(cls, made: Mapping[str, Tensor]) -> Known:
+        """Of what ``KnownBackgrounds`` gives, by name."""
+        four = {name: F.pixel_unshuffle(made[name], 2) for name in ("night", "luma")}
+        return cls(
+            *(
+                _array(four.get(name, made[name]))
+                for name in ("gain", "night", "luma", "cells", "dark", "reference")
+            )
+        )
+
+
 class LightFront:
     """Makes the generator's input of frames of one size; for one thread.
 
@@ -102,11 +134,11 @@ class LightFront:
         for reference in own:
             self.seen[channels:] = reference
 
-    def look(self, frame: Bytes | Floats, known: Mapping[str, Floats]) -> bool:
+    def look(self, frame: Bytes | Floats, known: Known | None = None) -> bool:
         """See a frame, uint8 (H, W, 3), or float32 (3, H, W) in [0, 1]; whether there is anything to draw.
 
-        ``known`` is what ``usual`` gives. Where there is nothing to draw, the generator would not change the picture,
-        and of ``seen`` it has only what ``LightEnd`` needs.
+        A model with backgrounds needs what is ``known`` of them. Where there is nothing to draw, the generator would
+        not change the picture, and ``seen`` holds no more than ``LightEnd`` needs.
         """
         (height, width), (h, w), seen = self._size, self._small, self.seen
         if frame.dtype == np.uint8:
@@ -117,19 +149,20 @@ class LightFront:
             if self._picture:
                 self._library.nightday_scaled(self._four, h, w, seen[:12])
             return True
+        assert known is not None
         self._library.nightday_evidence(
             self._four,
             h,
             w,
-            known["night"],
-            known["luma"],
-            known["cells"],
+            known.night,
+            known.luma,
+            known.cells,
             seen[STRENGTH:NEAR],
             seen[NEAR:],
             self.near,
             self._work,
         )
-        self._library.nightday_relit(self._four, known["gain"], h, w, seen[RELIT:XI], seen[SMALL:STRENGTH])
+        self._library.nightday_relit(self._four, known.gain, h, w, seen[RELIT:XI], seen[SMALL:STRENGTH])
         return bool(self.near.any())
 
     def measure(self) -> None:
@@ -181,38 +214,51 @@ class LightEnd:
         self._library.nightday_drawn(before, reference, *self._small, *self._size, day, self._work)
 
     def put_together(
-        self, before: Floats | None, seen: Floats, known: Mapping[str, Floats], day: Bytes, trust: Bytes
+        self,
+        before: Floats | None,
+        seen: Floats,
+        known: Known,
+        day: Bytes,
+        trust: Bytes,
+        *,
+        whole: bool = True,
     ) -> None:
         """Of a model with backgrounds.
 
         Args:
             before: what the generator gives before its last layer, float32 (24, h, w); None where nothing is drawn.
             seen: its input.
-            known: what ``usual`` gives.
+            known: what comes of the camera's backgrounds.
             day, trust: where they are written, uint8 (H, W, 3).
+            whole: whether ``before`` holds the error that the generator expects everywhere, and not only where
+                something is near; elsewhere the night is as it is in ``known.still``.
         """
+        still_day, still_trust = known.still or (None, None)
         self._library.nightday_layers(
             address(before),
-            known["error"] if before is None else before[ERROR:],
+            whole,
+            address(known.error),
             seen[RELIT:XI],
             seen[STRENGTH:NEAR],
             seen[NEAR:],
-            known["dark"],
-            known["reference"],
+            known.dark,
+            known.reference,
             *self._small,
             *self._size,
+            address(still_day),
+            address(still_trust),
             day,
             trust,
             self._work,
         )
 
-
-def usual(known: Mapping[str, Tensor]) -> dict[str, Floats]:
-    """What comes of a camera's backgrounds, as compiled code takes it; see ``Known`` and ``LayeredGenerator``."""
-    given = dict(known)
-    for name in ("night", "luma"):
-        given[name] = F.pixel_unshuffle(given[name], 2)
-    return {name: _array(value) for name, value in given.items()}
+    def still(self, known: Known) -> tuple[Bytes, Bytes]:
+        """Day and trust of a night that is as it always is."""
+        h, w = self._small
+        seen = floats(SEEN, h, w)
+        day, trust = (np.empty((*self._size, 3), np.uint8) for _ in range(2))
+        self.put_together(None, seen, known, day, trust, whole=False)
+        return day, trust
 
 
 def _array(x: Tensor) -> Floats:

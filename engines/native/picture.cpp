@@ -112,27 +112,60 @@ template <class F> INLINE void four_of(const float *x, int h, int w, int y, floa
     }
 }
 
-// See LayeredGenerator.compose. Drawn: whether there is anything in `before`, float (24, h, w), but its error, (4, h, w).
-template <class F> INLINE void nightday_layers_of(
-    const float *before, const float *error, const float *relit, const float *strength, const float *near, const float *dark,
-    const float *reference, int h, int w, int height, int width, uint8_t *day, uint8_t *trust, float *work) {
+// Whether nothing is drawn, shown or doubted in a row.
+INLINE bool is_still(const float *strength, const float *near, int h, int w, int y) {
+    long plane = (long)h * w;
+    float most_near = 0, most_strength = 0;
+    int above = y > 0 ? y - 1 : y, below = y < h - 1 ? y + 1 : y;
+#pragma omp simd reduction(max : most_near)
+    for (long i = (long)above * w; i < (long)(below + 1) * w; i++) most_near = near[i] > most_near ? near[i] : most_near;
+    for (int k = 0; k < 4; k++) {
+        const float *row = strength + k * plane + (long)y * w;
+#pragma omp simd reduction(max : most_strength)
+        for (int i = 0; i < w; i++) most_strength = row[i] > most_strength ? row[i] : most_strength;
+    }
+    return most_near == 0 && most_strength * FULL <= DOUBTED;
+}
+
+// Copies two rows of RGB.
+INLINE void copy_rows(const uint8_t *from, int y, int height, int width, uint8_t *to) {
+    long row = 3L * width, begin = 2 * y * row;
+    memcpy(to + begin, from + begin, (2 * y + 1 < height ? 2 : 1) * row);
+}
+
+// See LayeredGenerator.compose. The error expected of a still night, float (4, h, w), counts where nothing is near, and what comes
+// of it for a whole night is in still_day and still_trust; unless `whole`, when that in `before`, float (24, h, w), does.
+template <class F>
+INLINE void nightday_layers_of(
+    const float *before, int whole, const float *error, const float *relit, const float *strength, const float *near,
+    const float *dark, const float *reference, int h, int w, int height, int width, const uint8_t *still_day,
+    const uint8_t *still_trust, uint8_t *day, uint8_t *trust, float *work) {
     long plane = (long)h * w;
     int vectors = (w + LANES<F> - 1) / LANES<F>, stride = padded(w) + 2 * WIDEST;
     IntsOf<F> *bytes = (IntsOf<F> *)work, *trust_bytes = bytes + 12 * vectors;
     float *line = (float *)(trust_bytes + 12 * vectors), *near_four = line + stride, *dark_four = near_four + 4 * stride;
     for (int y = 0; y < h; y++) {
+        if (2 * y >= height) break;
+        if (!whole && still_day && is_still(strength, near, h, w, y)) {
+            copy_rows(still_day, y, height, width, day);
+            copy_rows(still_trust, y, height, width, trust);
+            continue;
+        }
         four_of<F>(near, h, w, y, line, near_four, stride);
         four_of<F>(dark, h, w, y, line, dark_four, stride);
         for (int v = 0; v < vectors; v++) {
             int x = v * LANES<F>, count = w - x;
             for (int k = 0; k < 4; k++) {
                 long at = k * plane + (long)y * w + x;
-                F alpha = {}, kappa = {};
+                F alpha = {}, kappa = {}, expected = whole ? F{} : load_some<F>(error + at, count);
                 if (before) {
-                    alpha = share(load_some<F>(before + 12 * plane + at, count)) * load<F>(near_four + k * stride + x);
+                    F present_near = load<F>(near_four + k * stride + x);
+                    alpha = share(load_some<F>(before + 12 * plane + at, count)) * present_near;
                     kappa = share(load_some<F>(before + 16 * plane + at, count));
+                    F found = load_some<F>(before + 20 * plane + at, count);
+                    expected = whole ? found : present_near > 0 ? found : expected;
                 }
-                F wrong = share(load_some<F>(error + at, count));
+                F wrong = share(expected);
                 F seen = load_some<F>(strength + at, count) * FULL;
                 F shown = between(seen, SHOWN, SURELY_SHOWN);
                 F present = alpha + (1 - alpha) * shown;
@@ -158,7 +191,8 @@ template <class F> INLINE void nightday_layers_of(
 }
 FOR_EACH_PROCESSOR(
     nightday_layers,
-    (const float *before, const float *error, const float *relit, const float *strength, const float *near,
-     const float *dark, const float *reference, int h, int w, int height, int width, uint8_t *day, uint8_t *trust,
-     float *work),
-    (before, error, relit, strength, near, dark, reference, h, w, height, width, day, trust, work))
+    (const float *before, int whole, const float *error, const float *relit, const float *strength, const float *near,
+     const float *dark, const float *reference, int h, int w, int height, int width, const uint8_t *still_day,
+     const uint8_t *still_trust, uint8_t *day, uint8_t *trust, float *work),
+    (before, whole, error, relit, strength, near, dark, reference, h, w, height, width, still_day, still_trust, day, trust,
+     work))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from ...model.generator import NightToDay
 from ...native.library import Floats, floats
-from ...native.light import ERROR, LightEnd, LightFront, usual
+from ...native.light import ERROR, LightEnd, LightFront
+from ...native.light import Known as LightKnown
 from ..base import Frames
 from ..compiled_sizes import Size
 from .graph import SQUARES
@@ -77,25 +79,27 @@ class LightRequests:
 
     def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """See ``Runs``."""
-        drawn = self._front.look(self._shrunk(frame), known)
-        before, share = self._drawn(known) if drawn else (None, 0.0)
         small = day if self._lift is None else self._small
-        if trust is None:
+        light: LightKnown | None = known.get("light")
+        drawn = self._front.look(self._shrunk(frame), light)
+        before, share = self._drawn(known) if drawn else (None, 0.0)
+        if light is None or trust is None:
             assert before is not None
             self._end.draw(before, self._front.seen, small[0])
         else:
-            self._end.put_together(before, self._front.seen, known, small[0], trust[0])
+            self._end.put_together(before, self._front.seen, light, small[0], trust[0], whole=share == 1)
         if self._lift is not None:
             self._lift.set_input_tensor(0, ov.Tensor(frame, shared_memory=True))
             self._lift.infer()
             day[:] = self._lift.get_output_tensor(0).data[:, : day.shape[1], : day.shape[2]]
         return share
 
-    def error(self, by_night: Frames, known: Known) -> Floats:
-        """What the generator expects to be wrong, float32 (4, h, w), of a night like its background."""
+    def of_still(self, by_night: Frames, known: LightKnown, first: ov.Tensor) -> LightKnown:
+        """``known`` with what comes of a night that is like its background, uint8 (1, H, W, 3)."""
         self._front.look(self._shrunk(by_night), known)
         self._front.measure()
-        return self._drawn_whole(known)[ERROR:].copy()
+        known = replace(known, error=self._drawn_whole({"first": first})[ERROR:].copy())
+        return replace(known, still=self._end.still(known))
 
     def _shrunk(self, frame: Frames) -> NDArray[Any]:
         """What is translated of a frame."""
@@ -116,7 +120,6 @@ class LightRequests:
             return self._drawn_whole(known), 1.0
         pieces, share = self._pieces, 0.0
         assert pieces is not None
-        pieces[ERROR:] = known["error"]
         first = known["first"].data[0]
         for region in found:
             size = region.square.size
@@ -141,8 +144,8 @@ class LightBackgrounds:
     def known(self, by_day: NDArray[np.uint8], by_night: NDArray[np.uint8]) -> Known:
         """See ``SizeRequests.known``."""
         tensors = self._request.known(by_day, by_night)
-        pictures = {name: torch.from_numpy(one.data) for name, one in tensors.items() if name != "first"}
-        known: dict[str, Any] = {**usual(pictures), "first": tensors["first"]}
-        known["error"] = known["dark"]  # not looked at
-        known["error"] = self._runs.error(np.array(by_night)[None], known)
-        return known
+        light = LightKnown.of({name: torch.from_numpy(one.data) for name, one in tensors.items()})
+        return {
+            "first": tensors["first"],
+            "light": self._runs.of_still(np.array(by_night)[None], light, tensors["first"]),
+        }

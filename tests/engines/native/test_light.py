@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nightday.engines.backends.openvino.beside import TO_FRONT
 from nightday.engines.backends.openvino.graphs import graphs_for
 from nightday.engines.model.color_invariant import ColorInvariant
 from nightday.engines.model.generator import NightToDay
@@ -78,10 +77,6 @@ def computed(model: NightToDay, *pictures: Pixels) -> dict[str, Tensor]:
     return given
 
 
-def usual_of(made: dict[str, Tensor]) -> dict[str, library.Floats]:
-    return light.usual({name: made[name] for name in (*TO_FRONT, "dark", "reference")})
-
-
 def off(got: NDArray[Any], wanted: Tensor) -> float:
     return float(np.abs(got.astype(np.float64) - wanted[0].numpy()).max())
 
@@ -98,7 +93,7 @@ def test_what_it_makes_is_what_the_model_makes(
     beside = [by_day, by_night] if KINDS[kind].backgrounds else []
     wanted = computed(model, night, *beside)
     front, end = light.LightFront(model, *size), light.LightEnd(model, *size)
-    known = usual_of(wanted) if beside else {}
+    known = light.Known.of(wanted) if beside else None
     drawn = front.look(night, known)
     assert drawn == (not beside or bool(wanted["seen"][:, light.NEAR].any()))
     front.measure()
@@ -146,7 +141,7 @@ def test_the_invariant_is_as_exact_as_pytorch_makes_it(rng: np.random.Generator)
     size = 72, 88
     night = street(rng, size)
     front = light.LightFront(model, *size)
-    front.look(night, {})
+    front.look(night)
     front.measure()
     rgb = torch.from_numpy(night).permute(2, 0, 1)[None] / 255
     exact = exact_invariant(model.invariant, rgb)
@@ -165,19 +160,26 @@ def test_a_night_like_its_background_has_nothing_to_draw(rng: np.random.Generato
     by_day, by_night = street(rng, size), street(rng, size)
     night = np.clip(by_night + rng.normal(0, 1, by_night.shape), 0, 255).astype(np.uint8)
     wanted = computed(model, night, by_day, by_night)
-    known = usual_of(wanted)
-    known["error"] = library.floats(4, 32, 40)
-    known["error"][:] = rng.normal(0, 1, known["error"].shape)
+    known = light.Known.of(wanted)
+    error = library.floats(4, 32, 40)
+    error[:] = rng.normal(0, 1, error.shape)
+    known = replace(known, error=error)
     front, end = light.LightFront(model, *size), light.LightEnd(model, *size)
     assert not front.look(night, known)
     assert not wanted["seen"][:, light.NEAR].any()
     day, trust = np.empty((2, *size, 3), np.uint8)
-    end.put_together(None, front.seen, known, day, trust)
+    end.put_together(None, front.seen, known, day, trust, whole=False)
     # The picture does not depend on what the generator would have made; what it expects to be wrong is as given.
     assert off(day, wanted["days"]) <= 1
     unclear = trust[::2, ::2, 2] / 255
-    error = 1 / (1 + np.exp(-2 * known["error"][0]))
+    error = 1 / (1 + np.exp(-2 * error[0]))
     assert (unclear > error - 0.003).all()
+    # Rows in which nothing is doubted are those of a night that is as it always is.
+    known = replace(known, still=end.still(known))
+    again, trust_again = np.empty((2, *size, 3), np.uint8)
+    end.put_together(None, front.seen, known, again, trust_again, whole=False)
+    np.testing.assert_array_equal(again, day)
+    np.testing.assert_array_equal(trust_again, trust)
     night[20:44, 30:54] = 255 - night[20:44, 30:54]
     assert front.look(night, known)
 
@@ -224,7 +226,7 @@ def test_every_processor_computes_the_same(
     size = 45, 70
     night, by_day, by_night = (street(rng, size) for _ in range(3))
     wanted = computed(model, night, by_day, by_night)
-    known = usual_of(wanted)
+    known = light.Known.of(wanted)
     before = np.ascontiguousarray(wanted["before"][0].numpy())
 
     def run() -> list[NDArray[Any]]:
