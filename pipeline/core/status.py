@@ -23,6 +23,10 @@ LEARNT = 0.95
 """How far a scene has to be learnt to count as learnt."""
 
 
+EngineState = Literal["preparing", "ready", "failed"]
+"""Whether a camera's engine serves: it is being loaded or built, it is there, or it could not be built."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """One camera at one moment.
@@ -46,6 +50,8 @@ class CameraStatus:
         model_fits: whether its pictures show its model's scene; None while that is not known.
         learnt_day: how far its scene by day is learnt, 0 to 1; None where its model needs no backgrounds.
         learnt_night: the same by night.
+        engine: whether its engine serves; None where nothing is translated.
+        engine_fault: why its engine could not be built; None where that is not so.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
     """
 
@@ -67,6 +73,8 @@ class CameraStatus:
     model_fits: bool | None = None
     learnt_day: float | None = None
     learnt_night: float | None = None
+    engine: EngineState | None = None
+    engine_fault: str | None = None
     brightened: str | None = None
 
     @property
@@ -101,11 +109,11 @@ class Watched(Protocol):
         ...
 
     def engines(self) -> Sequence[EngineInfo]:
-        """The engines that were loaded."""
+        """The engines that serve."""
         ...
 
     def engines_ready(self) -> bool:
-        """Whether every engine the cameras need is loaded and has run once."""
+        """Whether every engine that the cameras need is there; not if one could not be built."""
         ...
 
     def beating(self) -> bool:

@@ -34,6 +34,8 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "night_told_by": camera.night_told_by,
         "night_doubt": camera.night_doubt,
         "model_fits": camera.model_fits,
+        "engine": camera.engine,
+        "engine_fault": None if camera.engine_fault is None else redact(camera.engine_fault),
         "learnt": None
         if camera.learnt_day is None
         else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},

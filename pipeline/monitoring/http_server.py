@@ -147,8 +147,10 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         cameras = watched.cameras()
         up = sum(camera.stats.up for camera in cameras)
         state = {"ready": False, "cameras": len(cameras), "up": up}
+        if any(camera.engine == "failed" for camera in cameras):
+            return JSONResponse(state | {"reason": "an engine could not be built"}, 503)
         if not watched.engines_ready():
-            return JSONResponse(state | {"reason": "the engines are being loaded"}, 503)
+            return JSONResponse(state | {"reason": "the engines are being prepared"}, 503)
         if not up:
             return JSONResponse(state | {"reason": "no camera delivers pictures"}, 503)
         return JSONResponse(state | {"ready": True})

@@ -146,10 +146,15 @@ class Channel:
         background = self.pictures.background
         return background.learnt(time) if self.own_backgrounds and background is not None else None
 
-    def why_brightened(self, engine: Engine, frame: Frame, backgrounds: Backgrounds) -> str:
-        """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated."""
-        if self.own_backgrounds:
-            self.brightened = why_brightened(engine, backgrounds, *frame.size)
+    def why_brightened(
+        self, engine: Engine, frame: Frame, backgrounds: Backgrounds, *, starting: str = ""
+    ) -> str:
+        """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated.
+
+        ``starting`` says why the engine cannot be called yet.
+        """
+        why = why_brightened(engine, backgrounds, *frame.size) if self.own_backgrounds else ""
+        self.brightened = why or starting
         return self.brightened
 
     def brighten(self, item: BatchItem) -> None:

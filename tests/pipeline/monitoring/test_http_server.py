@@ -147,7 +147,7 @@ class TestHealth:
         run.stats["yard"].set_up(True)
         answer = ask(server, "/readyz")
         assert answer.status == 503
-        expected = {"ready": False, "cameras": 2, "up": 1, "reason": "the engines are being loaded"}
+        expected = {"ready": False, "cameras": 2, "up": 1, "reason": "the engines are being prepared"}
         assert answer.json() == expected
         run.ready = True
         answer = ask(server, "/readyz")
@@ -269,7 +269,7 @@ class TestCameras:
         server = start(run)
         assert "engines" not in ask(server).text
         run.ready = False
-        assert "The engines are being loaded." in ask(server).text
+        assert "Engines are being prepared." in ask(server).text
         run.alive = False
         assert "The program hangs." in ask(server).text
 
