@@ -10,7 +10,10 @@ from .counters import EventCounter, Histogram, StatsSnapshot
 from .events import OutputChanged
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from nightday.engines.backends.base import EngineInfo
+    from nightday.engines.device_copies import Pixels
 
 OTHER_SCENE = (
     "its model was made for another scene than this camera shows, and paints that; "
@@ -83,6 +86,24 @@ class CameraStatus:
         return self.stats.translated + self.stats.passed + self.stats.brightened
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrustMap:
+    """What to make of a camera's last translated picture.
+
+    Attributes:
+        shares: where each part comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered from
+            the day, unclear. On a GPU where the picture lay there.
+        size: height and width of the picture, in pixels.
+        pixel_aspect: width by height of one of them.
+        wall_time: when the picture had been decoded, Unix seconds.
+    """
+
+    shares: Pixels
+    size: tuple[int, int]
+    pixel_aspect: Fraction
+    wall_time: float
+
+
 def learning_text(camera: CameraStatus) -> str | None:
     """How far a camera's scene is learnt, where that is not done, by the time of day that it sees; else None."""
     time, learnt = ("night", camera.learnt_night) if camera.night else ("day", camera.learnt_day)
@@ -106,6 +127,10 @@ class Watched(Protocol):
 
     def cameras(self) -> Sequence[CameraStatus]:
         """Each camera at present."""
+        ...
+
+    def trust(self, name: str) -> TrustMap | str:
+        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
         ...
 
     def engines(self) -> Sequence[EngineInfo]:

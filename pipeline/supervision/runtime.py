@@ -15,7 +15,7 @@ from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, TrustMap
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
@@ -128,6 +128,17 @@ class Runtime:
     def cameras(self) -> tuple[CameraStatus, ...]:
         """Every camera's state now, in the configuration's order."""
         return tuple(camera.status() for camera in self._cameras)
+
+    def trust(self, name: str) -> TrustMap | str:
+        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
+        channel = self._cameras[name].channel
+        if channel.trust is not None:
+            return channel.trust
+        if channel.engine is None:
+            return f"{name} is not translated, so there is no trust map"
+        if not channel.engine.needs_backgrounds:
+            return f"the model of {name} does not tell where its pictures come from; model: auto does"
+        return f"nothing of {name} has been translated yet"
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

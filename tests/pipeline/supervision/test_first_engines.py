@@ -175,6 +175,11 @@ def test_a_night_is_shown_brightened_until_its_engine_is_there_and_day_passes() 
         assert (gate.stats.translated, gate.stats.dropped.get("engine_error", 0)) == (0, 0)
         assert not run.runtime.engines_ready()
         assert run.runtime.engines() == []
+        assert run.runtime.trust("gate") == (
+            "the model of gate does not tell where its pictures come from; model: auto does"
+        )
+        with pytest.raises(KeyError):
+            run.runtime.trust("roof")
         assert building.began.wait(WAIT)
         assert building.sizes == {(48, 64)}  # what they send
         building.release.set()
