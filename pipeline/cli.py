@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="validate, print the resolved configuration with its secrets masked, open no camera",
     )
-    parser.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after so long")
+    parser.add_argument(
+        "--duration", type=_seconds, metavar="SECONDS", help="stop so long after the last camera was opened"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -150,7 +152,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
             screen.flush()
             _print_config(loaded)
             return DONE
-        setup = load({})
+        setup = models.begin(read())
     except ConfigError as error:
         screen.flush()
         _print_faults(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # The engines see to that, but some test modules import OpenVINO before them.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from nightday.pipeline.core import camera_url  # noqa: E402
@@ -74,6 +76,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _full_name(thing: object) -> str:
     return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are others each time; the seed is shown where a test fails."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)
 
 
 @pytest.fixture(autouse=True)

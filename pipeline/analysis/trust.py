@@ -18,7 +18,9 @@ from torch import Tensor
 from nightday.engines import device_copies
 from nightday.engines.device_copies import Pixels
 
+from ..core.png import png_of, with_square_pixels
 from ..core.stages import BatchItem, each
+from ..core.status import TrustMap
 from .draw import FONT, MARK_HEIGHT, MARK_LEAST
 
 # Blue and orange are told apart with any kind of colour blindness, and by their lightness; stripes tell them apart
@@ -28,6 +30,8 @@ REMEMBERED, UNCLEAR = (40, 110, 230), (255, 150, 0)
 REMEMBERED_COVER, UNCLEAR_COVER = 0.4, 0.8
 # Width of a stripe as a share of the picture's height, and at the least in pixels.
 STRIPE, STRIPE_LEAST = 1 / 120, 3
+# What is seen, in the legend and in a map by itself.
+GREY = 150
 # Every so many pixels of a map, across and down, are counted.
 COUNTED = 4
 
@@ -72,6 +76,13 @@ def draw_trust(rgb: Pixels, trust: Pixels) -> None:
     legend = _legend(height, width)
     _cover(rgb, device_copies.on_host(trust, "engine"))
     rgb[height - legend.shape[0] :, : legend.shape[1]] = legend
+
+
+def trust_png(trust: TrustMap) -> bytes:
+    """A map by itself as a PNG: drawn over an evenly grey picture of its picture's size, with square pixels."""
+    grey = with_square_pixels(np.full((*trust.size, 3), GREY, np.uint8), trust.pixel_aspect)
+    draw_trust(grey, trust.shares)
+    return png_of(grey)
 
 
 def _cover(rgb: NDArray[np.uint8], trust: NDArray[np.uint8]) -> None:
@@ -134,7 +145,7 @@ def _legend_on(height: int, width: int, device: torch.device) -> Tensor:
 def _legend(height: int, width: int) -> NDArray[np.uint8]:
     """What the colours mean, (h, w, 3), on nearly black, for a picture of this size."""
     tall, wide = 90, 70  # it is drawn large, and made smaller
-    grey = np.full((tall - 24, wide, 3), 150, np.uint8)
+    grey = np.full((tall - 24, wide, 3), GREY, np.uint8)
     pieces = [np.full((tall, 16, 3), 16, np.uint8)]
     for text, part in (("seen", 0), ("remembered", 1), ("unclear", 2)):
         swatch = grey.copy()
@@ -143,7 +154,7 @@ def _legend(height: int, width: int) -> NDArray[np.uint8]:
             swatch = np.rint(swatch + (np.array(REMEMBERED) - swatch) * REMEMBERED_COVER).astype(np.uint8)
         if part == 2:
             swatch[(rows + columns) // 12 % 2 == 1] = np.rint(
-                150 + (np.array(UNCLEAR) - 150) * UNCLEAR_COVER
+                GREY + (np.array(UNCLEAR) - GREY) * UNCLEAR_COVER
             ).astype(np.uint8)
         (text_width, text_height), _ = cv2.getTextSize(text, FONT, 2.2, 5)
         piece = np.full((tall, wide + 16 + text_width + 28, 3), 16, np.uint8)

@@ -21,7 +21,6 @@ DropReason = Literal[
     "skipped",
     "output_slow",
     "output_failed",
-    "engine_starting",
     "engine_error",
     "loop_failed",
     "decode_error",

@@ -1,4 +1,4 @@
-"""Writing PNG files so that nobody sees half of one."""
+"""PNG: encoded, and written so that nobody sees half of a file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,18 @@ def save_png(path: Path, rgb: NDArray[np.uint8]) -> None:
 
     Everybody may read the file, since a web server or another user shows it. Raises OSError naming the file.
     """
+    try:
+        write_atomically(path, [png_of(rgb)], mode=0o644)
+    except ValueError as error:
+        raise OSError(f"{error} for {path}") from None
+
+
+def png_of(rgb: NDArray[np.uint8]) -> bytes:
+    """``rgb`` (H, W, 3) as a PNG file. Raises ValueError where that cannot be done."""
     encoded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     if not encoded:
-        raise OSError(f"cannot encode a picture of {rgb.shape} as PNG for {path}")
-    write_atomically(path, [data.tobytes()], mode=0o644)
+        raise ValueError(f"cannot encode a picture of {rgb.shape} as PNG")
+    return data.tobytes()
 
 
 def with_square_pixels(rgb: NDArray[np.uint8], pixel_aspect: Fraction) -> NDArray[np.uint8]:

@@ -10,7 +10,10 @@ from .counters import EventCounter, Histogram, StatsSnapshot
 from .events import OutputChanged
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from nightday.engines.backends.base import EngineInfo
+    from nightday.engines.device_copies import Pixels
 
 OTHER_SCENE = (
     "its model was made for another scene than this camera shows, and paints that; "
@@ -21,6 +24,10 @@ OTHER_SCENE = (
 
 LEARNT = 0.95
 """How far a scene has to be learnt to count as learnt."""
+
+
+EngineState = Literal["preparing", "ready", "failed"]
+"""Whether a camera's engine serves: it is being loaded or built, it is there, or it could not be built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class CameraStatus:
         model_fits: whether its pictures show its model's scene; None while that is not known.
         learnt_day: how far its scene by day is learnt, 0 to 1; None where its model needs no backgrounds.
         learnt_night: the same by night.
+        engine: whether its engine serves; None where nothing is translated.
+        engine_fault: why its engine could not be built; None where that is not so.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
     """
 
@@ -67,12 +76,32 @@ class CameraStatus:
     model_fits: bool | None = None
     learnt_day: float | None = None
     learnt_night: float | None = None
+    engine: EngineState | None = None
+    engine_fault: str | None = None
     brightened: str | None = None
 
     @property
     def pictures(self) -> int:
         """Pictures handed to the outputs since the start."""
         return self.stats.translated + self.stats.passed + self.stats.brightened
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrustMap:
+    """What to make of a camera's last translated picture.
+
+    Attributes:
+        shares: where each part comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered from
+            the day, unclear. On a GPU where the picture lay there.
+        size: height and width of the picture, in pixels.
+        pixel_aspect: width by height of one of them.
+        wall_time: when the picture had been decoded, Unix seconds.
+    """
+
+    shares: Pixels
+    size: tuple[int, int]
+    pixel_aspect: Fraction
+    wall_time: float
 
 
 def learning_text(camera: CameraStatus) -> str | None:
@@ -100,12 +129,16 @@ class Watched(Protocol):
         """Each camera at present."""
         ...
 
+    def trust(self, name: str) -> TrustMap | str:
+        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
+        ...
+
     def engines(self) -> Sequence[EngineInfo]:
-        """The engines that were loaded."""
+        """The engines that serve."""
         ...
 
     def engines_ready(self) -> bool:
-        """Whether every engine the cameras need is loaded and has run once."""
+        """Whether every engine that the cameras need is there; not if one could not be built."""
         ...
 
     def beating(self) -> bool:

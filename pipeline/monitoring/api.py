@@ -1,11 +1,24 @@
-"""A camera's state as JSON values: for ``/api/cameras``, the JSON log and the summary."""
+"""What monitoring tells as JSON: a camera's state for ``/api/cameras``, the JSON log and the summary; readiness."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..core.camera_url import redact
-from ..core.status import CameraStatus, learning_text
+from ..core.status import CameraStatus, Watched, learning_text
+
+
+def readiness_json(watched: Watched) -> dict[str, Any]:
+    """Whether a run is ready, as ``/readyz`` says it, and if not, why. It names no camera."""
+    cameras = watched.cameras()
+    up = sum(camera.stats.up for camera in cameras)
+    reasons = {
+        "an engine could not be built": any(camera.engine == "failed" for camera in cameras),
+        "the engines are being prepared": not watched.engines_ready(),
+        "no camera delivers pictures": not up,
+    }
+    why = [{"reason": reason} for reason, holds in reasons.items() if holds][:1]
+    return {"ready": not why, "cameras": len(cameras), "up": up, **(why[0] if why else {})}
 
 
 def camera_json(camera: CameraStatus) -> dict[str, Any]:
@@ -34,6 +47,8 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "night_told_by": camera.night_told_by,
         "night_doubt": camera.night_doubt,
         "model_fits": camera.model_fits,
+        "engine": camera.engine,
+        "engine_fault": None if camera.engine_fault is None else redact(camera.engine_fault),
         "learnt": None
         if camera.learnt_day is None
         else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},

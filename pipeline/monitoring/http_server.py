@@ -22,6 +22,8 @@ import re
 import socket
 import struct
 import threading
+from contextlib import suppress
+from email.utils import formatdate
 from http.client import HTTPConnection, HTTPException
 
 import h11
@@ -35,11 +37,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nightday.engines.errors import NightdayError
 
+from ..analysis.trust import trust_png
 from ..config.schema import HttpConfig, is_loopback
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
-from ..core.status import Watched
-from .api import camera_json
+from ..core.status import TrustMap, Watched
+from .api import camera_json, readiness_json
 from .prometheus import PrometheusMetrics
 from .status_page import STYLE, Page
 
@@ -144,14 +147,8 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         return JSONResponse({"alive": False, "reason": reason}, 503)
 
     async def readyz(request: Request) -> Response:
-        cameras = watched.cameras()
-        up = sum(camera.stats.up for camera in cameras)
-        state = {"ready": False, "cameras": len(cameras), "up": up}
-        if not watched.engines_ready():
-            return JSONResponse(state | {"reason": "the engines are being loaded"}, 503)
-        if not up:
-            return JSONResponse(state | {"reason": "no camera delivers pictures"}, 503)
-        return JSONResponse(state | {"ready": True})
+        state = readiness_json(watched)
+        return JSONResponse(state, 200 if state["ready"] else 503)
 
     async def show_metrics(request: Request) -> Response:
         text, content_type = metrics.text(accept=request.headers.get("accept", ""))
@@ -163,11 +160,27 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
     async def show_page(request: Request) -> Response:
         return HTMLResponse(page.html())
 
+    drawing = threading.Lock()
+
+    def show_trust(request: Request) -> Response:  # in a thread of its own, since drawing takes milliseconds
+        trust: TrustMap | str = "no camera of this name; /api/cameras lists them"
+        with suppress(KeyError):
+            trust = watched.trust(request.path_params["name"])
+        if isinstance(trust, str):
+            return PlainTextResponse(f"{trust}\n", 404)
+        with drawing:  # one at a time, whoever asks
+            png = trust_png(trust)
+        return Response(
+            png,
+            headers={"last-modified": formatdate(trust.wall_time, usegmt=True), "content-type": "image/png"},
+        )
+
     endpoints = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": show_metrics,
         "/api/cameras": show_cameras,
+        "/api/cameras/{name}/trust.png": show_trust,
         "/": show_page,
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])

@@ -90,13 +90,16 @@ class Page:
         troubled = [
             f"{camera.name}{_trouble(camera)}"
             for camera in cameras
-            if camera.state in _BAD_STATES or camera.outputs_in_trouble or camera.model_fits is False
+            if camera.state in _BAD_STATES
+            or camera.outputs_in_trouble
+            or camera.model_fits is False
+            or camera.engine == "failed"
         ]
         return _template.render(
             up=sum(camera.stats.up for camera in cameras),
             time=time.strftime("%H:%M:%S", time.localtime(self._clock.time())),
             beating=self._watched.beating(),
-            engines_ready=self._watched.engines_ready(),
+            preparing=not self._watched.engines_ready() and not any(c.engine == "failed" for c in cameras),
             troubled=troubled,
             unknown=_NO_ADVICE,
             columns=_COLUMNS,
@@ -127,6 +130,8 @@ class Page:
 def _trouble(camera: CameraStatus) -> str:
     if camera.state in _BAD_STATES:
         return ""
+    if camera.engine == "failed":
+        return " (its engine)"
     return " (an output)" if camera.outputs_in_trouble else " (its model)"
 
 
@@ -146,6 +151,10 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
     )
     if camera.model_fits is False:
         remarks.append(f"{OTHER_SCENE[0].upper()}{OTHER_SCENE[1:]}.")
+    if camera.engine_fault is not None:
+        remarks.append(f"Its engine could not be built: {entry['engine_fault']}.")
+    elif camera.state == "starting" and camera.engine == "preparing":
+        remarks.append("It is opened once its engine is ready.")
     if camera.brightened is not None:
         remarks.append(f"Brightened, not translated: {camera.brightened}.")
     learning = learning_text(camera)

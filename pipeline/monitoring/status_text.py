@@ -24,7 +24,6 @@ DROPPED: dict[DropReason, str] = {
     "backlog": "were old when the camera was opened",
     "output_slow": "came while an output was busy",
     "output_failed": "came while an output was away",
-    "engine_starting": "came while the engine was being prepared",
     "engine_error": "could not be translated or finished",
     "loop_failed": "were lost with a worker that failed",
     "decode_error": "were damaged",
@@ -74,7 +73,7 @@ def status_text(cameras: Sequence[CameraStatus], *, rates: Mapping[str, float], 
 
 
 def _is_well(camera: CameraStatus) -> bool:
-    return camera.state in _GOOD_STATES and not camera.outputs_in_trouble
+    return camera.state in _GOOD_STATES and not camera.outputs_in_trouble and camera.engine in (None, "ready")
 
 
 def _camera_text(camera: CameraStatus, rate: float) -> str:
@@ -87,6 +86,10 @@ def _camera_text(camera: CameraStatus, rate: float) -> str:
             words.append(_latency_text(camera.stats.latency_p95))
         if camera.night is not None:
             words.append(("night" if camera.night else "day") + ("?" if camera.night_doubt else ""))
+    if camera.engine == "preparing":
+        words.append("its engine is being prepared")
+    if camera.engine == "failed":
+        words.append("its engine could not be built")
     if camera.model_fits is False:
         words.append("model of another scene")
     dropped = camera.stats.dropped

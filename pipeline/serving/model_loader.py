@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+import torch
+
 from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine
 from nightday.engines.errors import CheckpointError, DetectorError, EngineError
+from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.selection.load import check_engine
 
 from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
 from ..config.schema import EngineConfig
 from ..core.stages import Detector
-from .prebuild import prebuild_engine
+from ..translation.pending_engine import PendingEngine, Sizes
+from .prebuild import is_measured, prebuild_engine
 from .setup import Setup
 
 _T = TypeVar("_T")
@@ -37,8 +43,20 @@ class ModelLoader:
     """
 
     def __init__(self) -> None:
+        # A reload may ask for an engine that is being built for the start.
+        self._building = threading.Lock()
         self._engines: WeakValueDictionary[_Version, Engine] = WeakValueDictionary()
         self._detectors: WeakValueDictionary[_Version, Detector] = WeakValueDictionary()
+
+    def begin(self, loaded: LoadedConfig) -> Setup:
+        """What ``loaded`` needs, with engines that are still to be built, so that cameras need not wait for them.
+
+        Raises ConfigError with every fault that can be told without compiling or measuring an engine.
+        """
+        engines, detectors = _for_each_model(
+            loaded, lambda model: self._pending(model, loaded), self._detector
+        )
+        return Setup(loaded.config, engines, detectors)
 
     def setup(self, loaded: LoadedConfig, *, sizes: _Sizes = MappingProxyType({})) -> Setup:
         """What ``loaded`` needs. Raises ConfigError with every fault.
@@ -56,23 +74,41 @@ class ModelLoader:
 
     def check(self, loaded: LoadedConfig) -> None:
         """Raise ConfigError with what can be told wrong of the models without compiling or measuring an engine."""
+        _for_each_model(loaded, lambda model: _check(model, loaded.config.engine), self._detector)
+
+    def _pending(self, model: Path, loaded: LoadedConfig) -> PendingEngine:
         settings = loaded.config.engine
-        _for_each_model(
-            loaded,
-            lambda model: check_engine(
-                model, settings.backend, settings.precision, max_batch=settings.max_batch
-            ),
-            self._detector,
+        _check(model, settings)
+        on_gpu = torch.cuda.is_available() and settings.backend != "openvino"
+        return PendingEngine(
+            model.name,
+            needs_backgrounds=bool(read_checkpoint(model)["settings"].get("backgrounds")),
+            device=torch.device("cuda") if on_gpu else None,
+            build=partial(self._build, model, loaded),
         )
 
+    def _build(self, model: Path, loaded: LoadedConfig, sizes: Sizes) -> Engine:
+        """See ``PendingEngine``."""
+        settings = loaded.config.engine
+        try:
+            # What was measured before is loaded in less time than a process of its own takes to start.
+            ahead = set() if is_measured(model, settings) else set(sizes())
+            return self._engine(model, settings, ahead)
+        except (CheckpointError, EngineError, OSError) as error:
+            named = (one.checkpoint == model for one in loaded.config.cameras)
+            raise ConfigError([_engine_fault(loaded, list(named).index(True), error)]) from None
+
     def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
-        version = _version(model, settings.backend, settings.precision, settings.max_batch)
-        engine = self._engines.get(version)
-        if engine is None:
-            prebuild_engine(model, sizes, settings)
-            engine = load_engine(model, settings.backend, settings.precision, max_batch=settings.max_batch)
-            self._engines[version] = engine
-        return engine
+        with self._building:
+            version = _version(model, settings.backend, settings.precision, settings.max_batch)
+            engine = self._engines.get(version)
+            if engine is None:
+                prebuild_engine(model, sizes, settings)
+                engine = load_engine(
+                    model, settings.backend, settings.precision, max_batch=settings.max_batch
+                )
+                self._engines[version] = engine
+            return engine
 
     def _detector(self, path: Path) -> Detector:
         from nightday.engines.detection.detector import load_detector  # ultralytics, only where it is used
@@ -96,10 +132,8 @@ def _for_each_model(
         if model is not None and model not in engines:
             try:
                 engines[model] = engine_of(model)
-            except (CheckpointError, OSError) as error:
-                faults[loaded.fault(("cameras", index, "model"), str(error))] = None
-            except EngineError as error:
-                faults[loaded.fault(("engine", error.setting), str(error))] = None
+            except (CheckpointError, EngineError, OSError) as error:
+                faults[_engine_fault(loaded, index, error)] = None
         if camera.detect and camera.detect not in detectors:
             try:
                 detectors[camera.detect] = detector_of(camera.detect)
@@ -108,6 +142,16 @@ def _for_each_model(
     if faults:
         raise ConfigError(list(faults))
     return engines, detectors
+
+
+def _check(model: Path, settings: EngineConfig) -> None:
+    check_engine(model, settings.backend, settings.precision, max_batch=settings.max_batch)
+
+
+def _engine_fault(loaded: LoadedConfig, index: int, error: Exception) -> str:
+    """What is wrong with the model of the camera at ``index``, with its place in the file."""
+    place = ("engine", error.setting) if isinstance(error, EngineError) else ("cameras", index, "model")
+    return loaded.fault(place, str(error))
 
 
 def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int, int]]:

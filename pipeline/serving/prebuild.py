@@ -14,7 +14,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nightday.engines import child_process
+from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.choices import MIN_SIDE
+from nightday.engines.selection.load import REFERENCE, CandidateEngines, candidates
 
 from ..config.schema import EngineConfig
 from ..core.camera_url import redact
@@ -33,6 +35,19 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).st
 from nightday.engines.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def is_measured(model: Path, settings: EngineConfig) -> bool:
+    """Whether loading the engine of a checkpoint measures nothing, since that is in the cache or has no choice.
+
+    Raises CheckpointError or EngineError where no engine is to be had.
+    """
+    found = candidates(settings.backend, settings.precision)
+    if found == [REFERENCE]:
+        return True
+    engines = CandidateEngines(model, max_batch=settings.max_batch)
+    kept = {entry.key for entry in EngineCache().entries()}
+    return all(engines.key(candidate) in kept for candidate in found)
 
 
 def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: EngineConfig) -> bool:

@@ -150,6 +150,10 @@ class Reader(threading.Thread):
         """The source's present state. Each try sets its ``retry_at`` anew; only changes of state are published."""
         return self._event
 
+    def refuse(self, detail: str) -> None:
+        """Say that the source failed, of a reader that is never started."""
+        self._change("failed", "failed", detail)
+
     def run(self) -> None:
         """Read until stopped or, for a file, until its end."""
         attempts = {self._backoff: 0, self._unauthorised_backoff: 0}

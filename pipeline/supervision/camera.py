@@ -15,7 +15,7 @@ from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
 from ..outputs.output import Output
 from ..outputs.registry import open_output
@@ -26,6 +26,7 @@ from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
+from ..translation.pending_engine import PendingEngine
 from .camera_parts import OutputTroubles, nvdec_works, pictures_of, wants_backgrounds
 from .commands import CommandQueue
 
@@ -65,7 +66,10 @@ class Camera:
         self._publish_on = publish
         self._clock = clock
         self._stop = threading.Event()
-        self._started = False
+        self.opened = False
+        """Whether its source was ever opened."""
+        self.waits = engine is not None and _can_wait(config)
+        """Whether its source is opened only when its engine is ready."""
         self._budget = RestartBudget()
         self.problem = ""
         """What could not be started again, if anything."""
@@ -109,12 +113,22 @@ class Camera:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come from its source."""
-        return not self.reader.is_alive() or self.reader.event.state in ENDED
+        return (self.opened and not self.reader.is_alive()) or self.reader.event.state in ENDED
 
     def start(self) -> None:
-        """Open the source."""
-        self._started = True
-        self.reader.start()
+        """Open the source, unless that was done."""
+        if not self.opened:
+            self.opened, self.waits = True, False
+            self.reader.start()
+
+    def go_without_engine(self, fault: str) -> None:
+        """Its engine could not be built: a source that waits for it fails, else its nights stay brightened."""
+        detail = f"its engine could not be built: {fault}"
+        if self.waits:
+            self.waits = False
+            self.reader.refuse(detail)
+        else:
+            self.channel.faults.begin("engine", "engine_failed", f"{detail}; its nights are shown brightened")
 
     def adopt(self, config: CameraConfig) -> None:
         """Go on under ``config``, which differs from the present one in the model or its file at the most."""
@@ -140,11 +154,11 @@ class Camera:
     @property
     def threads(self) -> list[threading.Thread]:
         """Those of its outputs and, if it was started, its reader's."""
-        return [*self.channel.outputs, *([self.reader] if self._started else [])]
+        return [*self.channel.outputs, *([self.reader] if self.opened else [])]
 
     def mend(self) -> bool:
         """Start again what died of a fault of ours; False, with ``problem`` set, when that happens too often."""
-        if not self._started or self._stop.is_set():
+        if not self.opened or self._stop.is_set():
             return True
         if not self.reader.is_alive() and self.reader.event.state not in ENDED:
             if not self._may_restart(f"its reader died while {self.reader.event.state}"):
@@ -161,28 +175,7 @@ class Camera:
 
     def status(self) -> CameraStatus:
         """Its state now."""
-        channel, event, gate = self.channel, self.reader.event, self._gate
-        return CameraStatus(
-            name=self.name,
-            state=event.state,
-            reason=event.reason,
-            night=channel.gate.night if channel.gate else None,
-            outputs_in_trouble=self.troubles.texts(),
-            stats=channel.stats.snapshot(),
-            scheme=kind_of(self.config.url) if self.config.url.is_file else self.config.url.scheme,
-            translate=self.config.translate,
-            outputs=tuple(output.event for output in channel.outputs),
-            decoder=self.reader.decoder,
-            encoder=self._encoder.name,
-            clock_fault=self.reader.clock_fault,
-            night_told_by=gate.told_by if gate else None,
-            night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
-            model_fits=channel.model_fits,
-            learnt_day=channel.learnt("day"),
-            learnt_night=channel.learnt("night"),
-            brightened=channel.brightened or None if channel.gate is None or channel.gate.night else None,
-            next_try=None if event.retry_at is None else max(0.0, event.retry_at - self._clock.monotonic()),
-        )
+        return _status_of(self)
 
     def _publish(self, event: Event) -> None:
         """Keep what is wrong with outputs, wake the runtime when the source has ended, and pass the event on."""
@@ -232,6 +225,45 @@ class Camera:
             transport=self.config.transport,
             every_s=self.config.every_s,
         )
+
+
+def _status_of(camera: Camera) -> CameraStatus:
+    channel, event, gate = camera.channel, camera.reader.event, camera._gate
+    pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
+    return CameraStatus(
+        name=camera.name,
+        state=event.state,
+        reason=event.reason,
+        night=channel.gate.night if channel.gate else None,
+        outputs_in_trouble=camera.troubles.texts(),
+        stats=channel.stats.snapshot(),
+        scheme=kind_of(camera.config.url) if camera.config.url.is_file else camera.config.url.scheme,
+        translate=camera.config.translate,
+        outputs=tuple(output.event for output in channel.outputs),
+        decoder=camera.reader.decoder,
+        encoder=camera._encoder.name,
+        clock_fault=camera.reader.clock_fault,
+        night_told_by=gate.told_by if gate else None,
+        night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
+        model_fits=channel.model_fits,
+        learnt_day=channel.learnt("day"),
+        learnt_night=channel.learnt("night"),
+        engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
+        engine_fault=(pending.fault or None) if pending is not None else None,
+        brightened=channel.brightened or None if channel.gate is None or channel.gate.night else None,
+        next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
+    )
+
+
+def _can_wait(config: CameraConfig) -> bool:
+    """Whether nothing is lost while a source is not open: that of a file, unless it is played like a live camera."""
+    return is_file(config.url) and not (config.loop and config.pace == "realtime")
+
+
+def _engine_state(pending: PendingEngine | None, *, waits: bool) -> EngineState:
+    if pending is not None and pending.fault:
+        return "failed"
+    return "preparing" if pending is not None or waits else "ready"
 
 
 def _scene_of(config: CameraConfig, engine: Engine | None) -> ModelScene | None:

@@ -84,9 +84,10 @@ class Cameras:
         return {name: camera.channel for name, camera in self._cameras.items()}
 
     def start(self) -> None:
-        """Open every source."""
+        """Open every source that waits for no engine."""
         for camera in self:
-            camera.start()
+            if not camera.waits:
+                camera.start()
 
     def finish_outputs(self) -> None:
         """Have the outputs write what they hold, and end. Returns at once."""
@@ -145,6 +146,8 @@ class Cameras:
             if name not in kept:
                 pool.add(camera.channel)
                 camera.start()
+        for camera, _ in (one for swap in swaps for one in swap.cameras):
+            camera.start()  # it may have waited for its engine
         swapped = sum(len(swap.cameras) for swap in swaps)
         removed = len(before.keys() - self._cameras.keys())
         return Change(

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Literal, NoReturn
 
-Command = Literal["stop", "reload", "reloaded", "warm", "ended", "probation_ended"]
+Command = Literal["stop", "reload", "reloaded", "engine_built", "ended", "probation_ended"]
 """``stop`` and ``reload`` are asked for from outside. The others tell that something has come to its end: reading the
-configuration, preparing the engines, a source, the probation of an engine."""
+configuration, building an engine, a source, the probation of an engine."""
 
 
 class CommandQueue:

@@ -18,6 +18,7 @@ from ..core.clock import Clock
 from ..core.events import EngineChanged, Publish
 from ..serving.probation import PROBATION_BATCHES, PROBATION_SECONDS, Probation
 from ..serving.setup import Setup
+from ..translation.pending_engine import PendingEngine
 from ..translation.warm_up import prepare
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
@@ -30,7 +31,8 @@ class Swap:
     """Cameras that go from one engine to another together.
 
     Attributes:
-        before: the engine that serves them or, if that is on probation, the one before it.
+        before: the engine that serves them or, if that is on probation, the one before it; a ``PendingEngine`` where
+            none has served yet.
         engine: the engine that is to serve them.
         cameras: the cameras, with their new configurations.
     """
@@ -44,12 +46,24 @@ class Swap:
         """The cameras' names."""
         return tuple(camera.name for camera, _ in self.cameras)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether no engine has served the cameras yet."""
+        return isinstance(self.before, PendingEngine)
+
+    @property
+    def in_place(self) -> str:
+        """In place of which engine, as the end of a sentence."""
+        return "" if self.is_first else f" in place of {_name(self.before)}"
+
     def unprepared(self) -> list[tuple[int, int]]:
         """The sizes (height, width) its cameras send that the present engine is ready for and the new one is not."""
         served = set()
         for camera, _ in self.cameras:
             engine, size = camera.channel.engine, camera.channel.size
-            if engine is not None and size is not None and engine.prepared(*size):
+            if engine is None or size is None:
+                continue
+            if isinstance(engine, PendingEngine) or engine.prepared(*size):
                 served.add(size)
         return [size for size in sorted(served) if not self.engine.prepared(*size)]
 
@@ -94,7 +108,7 @@ def find_swaps(cameras: Mapping[str, Camera], setup: Setup) -> list[Swap]:
 def prepare_all(swaps: Sequence[Swap], publish: Publish) -> None:
     """Have the new engines prepared for what their cameras send. Takes seconds or minutes; raises what they raise."""
     for swap in swaps:
-        detail = f"{_name(swap.engine)} is offered in place of {_name(swap.before)}"
+        detail = f"{_name(swap.engine)} is offered{swap.in_place}"
         publish(EngineChanged(step="offered", cameras=swap.names, detail=detail))
     # Engines keep a few sizes only and may have dropped the first by the time the last is prepared, so each size is
     # tried once.
@@ -134,8 +148,9 @@ def start_swaps(
     }  # one on probation stands behind another object
     for swap in swaps:
         engine: Engine = swap.engine
-        text = f"{_name(swap.engine)} serves in place of {_name(swap.before)}"
-        if id(engine) not in proven and engine is not swap.before:
+        text = f"{_name(swap.engine)} serves{swap.in_place}"
+        # Nothing could stand behind the first engine of a camera.
+        if not swap.is_first and id(engine) not in proven and engine is not swap.before:
             same_model = all(camera.config.checkpoint == config.checkpoint for camera, config in swap.cameras)
             engine = Probation(
                 engine,

@@ -15,21 +15,22 @@ from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, TrustMap
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
+from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .cameras import CHANGE_WITHIN, Cameras
 from .commands import CommandQueue
 from .endpoint import HttpEndpoint
 from .engine_swap import end_probations, prepare_all
+from .first_engines import FirstEngines
 from .outcome import Cause, Outcome
 from .overload import OverloadWatch
 from .reload import Reload
 from .saving import PictureSaver, RecordedFiles
 from .shutdown import failure_of, shut_down, without_pictures
-from .start import warm_up
 from .systemd import Notifier
 
 # Seconds between the snapshots and backgrounds written under way.
@@ -38,8 +39,6 @@ SAVE_EVERY = 10.0
 SAVE_WITHIN = 10.0
 # Seconds between looks at whether everything is alive.
 BEAT = 0.5
-# Seconds engines may take to compile at the start.
-WARM_WITHIN = 600.0
 # Seconds a batch may take before the program counts as hanging.
 STUCK = 30.0
 
@@ -63,7 +62,7 @@ def run(
 
     Args:
         config, engines, detectors: see ``Setup``.
-        duration: seconds, from when the cameras are opened; None for no limit.
+        duration: seconds, from when the last of the cameras is opened; None for no limit.
         report: called every ``report_every`` seconds, and at the end, with the cameras' states and the seconds
             since the start.
         report_every: seconds.
@@ -99,7 +98,7 @@ class Runtime:
         self._notifier = notifier or Notifier()
         self._stop, self._ready = threading.Event(), threading.Condition()
         self._budget = RestartBudget()
-        self._warm = False
+        self._running = False
         self._beat_at = self._clock.monotonic()
         self.batches = Histogram(BATCH_BOUNDS)
         """Frames given to an engine at once."""
@@ -121,16 +120,33 @@ class Runtime:
             publish=self._bus.publish,
             notifier=self._notifier,
         )
+        self._first = FirstEngines(
+            stop=self._stop, commands=self._commands, publish=self._bus.publish, clock=self._clock
+        )
         self._pool = self._new_pool()
 
     def cameras(self) -> tuple[CameraStatus, ...]:
         """Every camera's state now, in the configuration's order."""
         return tuple(camera.status() for camera in self._cameras)
 
+    def trust(self, name: str) -> TrustMap | str:
+        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
+        channel = self._cameras[name].channel
+        if channel.trust is not None:
+            return channel.trust
+        if channel.engine is None:
+            return f"{name} is not translated, so there is no trust map"
+        if not channel.engine.needs_backgrounds:
+            return f"the model of {name} does not tell where its pictures come from; model: auto does"
+        return f"nothing of {name} has been translated yet"
+
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""
+        return [engine.info for engine in self._engines() if not isinstance(engine, PendingEngine)]
+
+    def _engines(self) -> list[Engine]:
         engines = [camera.channel.engine for camera in self._cameras]
-        return [engine.info for engine in {id(one): one for one in engines if one is not None}.values()]
+        return list({id(one): one for one in engines if one is not None}.values())
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of the last frame of each camera that has a generator and has sent one."""
@@ -138,14 +154,14 @@ class Runtime:
         return {one.name: one.size for one in channels if one.size and one.engine is not None}
 
     def engines_ready(self) -> bool:
-        """Whether every engine has been made ready for what was known of the cameras at the start."""
-        return self._warm
+        """Whether every engine is there and was made ready for what was known of the cameras at the start."""
+        return self._first.done and not any(isinstance(one, PendingEngine) for one in self._engines())
 
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""
         now = self._clock.monotonic()
-        if not self._warm:  # the workers start after that
-            return now - self._beat_at < WARM_WITHIN
+        if not self._running:  # the workers start in a moment
+            return now - self._beat_at < STUCK
         return self._pool.is_alive() and now - self._pool.beat_at < STUCK and now - self._beat_at < STUCK
 
     def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
@@ -161,14 +177,12 @@ class Runtime:
             self._endpoint.serve(None)
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
-        if not warm_up(self._cameras, self._commands):
-            self._cameras.finish_outputs()
-            return Outcome("signal", (), (), self.cameras(), clean=False)
         started = self._clock.monotonic()
         self._beat_at = started
-        self._warm = True
         self._pool.start()
+        self._running = True
         self._cameras.start()
+        self._first.start(self._cameras)
         self._notifier.ready()
         cause = self._watch(started, duration, report, report_every)
         self._notifier.stopping()
@@ -194,7 +208,7 @@ class Runtime:
             publish=self._bus.publish,
             clock=self._clock,
         )
-        clean = clean and self._reload.thread_ended
+        clean = clean and self._reload.thread_ended and self._first.thread_ended
         if not self._pool.is_alive():
             self._cameras.finish_pictures()
         if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
@@ -208,7 +222,8 @@ class Runtime:
     ) -> Cause:
         """Wait for what ends the run; watch over the threads, report and save pictures meanwhile."""
         now = started
-        end = float("inf") if duration is None else started + duration
+        limit = float("inf") if duration is None else duration
+        end = float("inf") if any(camera.waits for camera in self._cameras) else started + limit
         beat_every = min(BEAT, self._notifier.watchdog_every or BEAT)
         next_report, next_save, next_beat = started + report_every, started + SAVE_EVERY, started + beat_every
         while True:
@@ -220,6 +235,10 @@ class Runtime:
                 self._reload.start()
             elif command == "reloaded":
                 self._reload.finish()
+            elif command == "engine_built":
+                self._first.finish(self._cameras, self._pool)
+                if self._first.done and end == float("inf"):
+                    end = self._clock.monotonic() + limit
             elif command == "probation_ended":
                 end_probations(self._cameras, self._pool, self._bus.publish)
             if not self._mend():

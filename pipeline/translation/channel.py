@@ -17,7 +17,7 @@ from ..core.events import NightChanged, NoticeName, Publish
 from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
-from ..core.status import OTHER_SCENE
+from ..core.status import OTHER_SCENE, TrustMap
 from ..outputs.output import Output
 from ..scene.model_fit import ModelFit
 from ..scene.model_scene import ModelScene
@@ -36,7 +36,7 @@ class Channel:
 
     - ``engine``: the worker pool, which swaps it under its lock.
     - ``outputs``: the camera, which replaces one that died.
-    - ``size``, ``lost`` and the gate: the worker that has the camera's frame.
+    - ``size``, ``lost``, ``trust`` and the gate: the worker that has the camera's frame.
 
     Args:
         config: what the user asked for.
@@ -79,6 +79,8 @@ class Channel:
         """Whether nights are translated only with the camera's backgrounds, and brightened until then."""
         self.brightened = ""
         """Why the last of its nights was brightened; "" if it was not."""
+        self.trust: TrustMap | None = None
+        """What to make of the last of its translated pictures, where its engine tells."""
         self._brightener = Brightener()
         self.overlay = config.overlay
         """What is drawn over its translated pictures."""
@@ -146,10 +148,15 @@ class Channel:
         background = self.pictures.background
         return background.learnt(time) if self.own_backgrounds and background is not None else None
 
-    def why_brightened(self, engine: Engine, frame: Frame, backgrounds: Backgrounds) -> str:
-        """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated."""
-        if self.own_backgrounds:
-            self.brightened = why_brightened(engine, backgrounds, *frame.size)
+    def why_brightened(
+        self, engine: Engine, frame: Frame, backgrounds: Backgrounds, *, starting: str = ""
+    ) -> str:
+        """Why a night is brightened rather than translated by ``engine``, in a few words; "" if it is translated.
+
+        ``starting`` says why the engine cannot be called yet.
+        """
+        why = why_brightened(engine, backgrounds, *frame.size) if self.own_backgrounds else ""
+        self.brightened = why or starting
         return self.brightened
 
     def brighten(self, item: BatchItem) -> None:
@@ -175,6 +182,9 @@ class Channel:
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)
+        if item.trust is not None:
+            frame = item.frame
+            self.trust = TrustMap(item.trust, frame.size, frame.pixel_aspect, frame.wall_time)
         self.stats.count_output(translated=item.translated, brightened=bool(item.brightened))
         if not self.outputs:  # otherwise each output counts what it has written
             self.stats.count_latency(clock.monotonic() - item.frame.decoded_at)

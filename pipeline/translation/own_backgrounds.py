@@ -8,7 +8,8 @@ from ..core.backgrounds import Backgrounds
 
 NO_DAY = "no day seen yet"
 LEARNING_NIGHT = "learning its night"
-STARTING = "engine starting"
+STARTING = "engine is being prepared"
+FAILED = "engine could not be built"
 NO_INPUTS = "its model takes no backgrounds"
 
 

@@ -28,7 +28,8 @@ from .batcher import Batcher, Taken
 from .brighten import brighten_stage
 from .channel import Channel
 from .deliver import DeliverStage, observe_stage
-from .own_backgrounds import STARTING, needs_backgrounds
+from .own_backgrounds import STARTING
+from .pending_engine import PendingEngine
 from .translate import TranslateStage
 from .warm_up import WarmUp
 
@@ -106,9 +107,6 @@ class Worker:
                 brightened, backgrounds = "", channel.backgrounds  # which may become unknown at any time
                 if night and engine is not None:
                     brightened = self._why_brightened(channel, engine, frame, backgrounds)
-                    if not brightened and not self._engine_ready(channel, engine, frame):
-                        channel.stats.count_dropped("engine_starting")
-                        continue
                 rgb = self._colours(frame, engine.device if engine and channel.stays_on_gpu else None)
             except Exception as error:
                 message = f"a frame cannot be converted to RGB: {error}"
@@ -130,18 +128,14 @@ class Worker:
         self, channel: Channel, engine: Engine, frame: Frame, backgrounds: Backgrounds
     ) -> str:
         """Why a night is shown brightened, in a few words; "" where it is to be translated."""
-        why = channel.why_brightened(engine, frame, backgrounds)
-        if (
-            channel.own_backgrounds
-            and needs_backgrounds(engine)
-            and not self._engine_ready(channel, engine, frame)
-        ):
-            why = why or STARTING  # it is prepared meanwhile
-        return why
-
-    def _engine_ready(self, channel: Channel, engine: Engine, frame: Frame) -> bool:
-        # A file at its fastest loses no frame: it waits, and the others with it.
-        return channel.lossless or self._shared.warm_up.ready(engine, *frame.size)
+        if isinstance(engine, PendingEngine):
+            starting = engine.why
+        # A file at its fastest has no frame brightened: it waits, and the others with it.
+        elif channel.lossless or self._shared.warm_up.ready(engine, *frame.size):
+            starting = ""
+        else:  # it is prepared meanwhile
+            starting = STARTING
+        return channel.why_brightened(engine, frame, backgrounds, starting=starting)
 
     def _colours(self, frame: Frame, device: torch.device | None) -> Pixels:
         """A frame as RGB (H, W, 3) where it lies, or on ``device``, where it will be translated and encoded."""

@@ -22,13 +22,6 @@ from nightday.train.scores.scorer import IDENTICAL
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
 def camera(rng: np.random.Generator) -> Camera:
     """A car crosses a road that is a quarter as bright by night."""
     x_ref = rng.integers(90, 160, (64, 96, 3), dtype=np.uint8)

@@ -23,13 +23,6 @@ from nightday.train.scores.detection_scores import Found, Matched
 Image = NDArray[np.uint8]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def test_a_cell_of_nanodet_in_pixels(rng: np.random.Generator) -> None:
     """Distributions with one sharp peak each: distances are whole strides from the cell's middle."""
     scores, sides = rng.uniform(0, 0.01, (16, 80)), np.zeros((16, 44))

@@ -334,15 +334,19 @@ def test_a_hangup_before_the_cameras_run_reloads_once_they_do(
     """By default it would end the process: here a handler of the test's stands in for that."""
     ended: list[int] = []
     before = signal.signal(signal.SIGHUP, lambda number, _: ended.append(number))
-    setup, loads = ModelLoader.setup, []
+    begin, setup, loads = ModelLoader.begin, ModelLoader.setup, []
 
-    def hung_up(self: ModelLoader, loaded: LoadedConfig, **options: Any) -> Setup:
+    def hung_up(self: ModelLoader, loaded: LoadedConfig) -> Setup:
         loads.append(loaded)
-        if len(loads) == 1:
-            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        return begin(self, loaded)
+
+    def again(self: ModelLoader, loaded: LoadedConfig, **options: Any) -> Setup:
+        loads.append(loaded)
         return setup(self, loaded, **options)
 
-    monkeypatch.setattr(ModelLoader, "setup", hung_up)
+    monkeypatch.setattr(ModelLoader, "begin", hung_up)
+    monkeypatch.setattr(ModelLoader, "setup", again)
     write(gate(translate="never", model=None, pace="fast"))
     try:
         assert main(["--cameras", "cameras.yaml"]) == 0

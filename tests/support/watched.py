@@ -8,7 +8,7 @@ from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.core.status import CameraStatus, TrustMap
 
 
 @dataclass
@@ -18,6 +18,7 @@ class FakeRun:
     stats: dict[str, CameraStats] = field(default_factory=lambda: {"gate": CameraStats()})
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
+    maps: dict[str, TrustMap | str] = field(default_factory=dict)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -29,6 +30,9 @@ class FakeRun:
             CameraStatus(name=name, stats=stats.snapshot(), **plain | self.states.get(name, {}))
             for name, stats in self.stats.items()
         ]
+
+    def trust(self, name: str) -> TrustMap | str:
+        return self.maps[name]
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded

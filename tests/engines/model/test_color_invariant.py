@@ -16,13 +16,6 @@ RADIUS = 6
 HUE_CONDITIONED = 1e-5  # of (E_λ² + E_λλ²)/E²; neutral grey has 9e-3
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def gaussian_derivative(channel: Array, sigma: float, order_y: int, order_x: int) -> Array:
     """The image convolved with a 2-D Gaussian derivative, kernel written out in two dimensions."""
     t = np.arange(-RADIUS, RADIUS + 1.0)

@@ -16,13 +16,6 @@ HEIGHT, WIDTH = 96, 128
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.default_rng().integers(2**32))
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
 def day(rng: np.random.Generator) -> Picture:
     """A scene with edges, [0, 1]."""
     picture = np.full((HEIGHT, WIDTH, 3), 0.5)

@@ -47,13 +47,6 @@ class Known(NightToDay):
         return self.draw(rgb), None
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.default_rng().integers(2**32))
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
-
-
 def blobs(rng: np.random.Generator, height: int, width: int, *, low: int, high: int) -> RgbImage:
     """A picture with edges: overlapping boxes of one grey each, slightly tinted."""
     picture = np.full((height, width, 3), (low + high) // 2, np.uint8)

@@ -20,13 +20,6 @@ Frames = NDArray[np.uint8]
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    seed = np.random.SeedSequence().entropy
-    print("seed", seed)
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
 def nights(rng: np.random.Generator) -> list[Frames]:
     return [rng.integers(20, 236, (48, 64, 3), dtype=np.uint8) for _ in range(4)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from fractions import Fraction
 
 import av
@@ -29,13 +28,6 @@ TAGS = {
     "240m": (7, 7, 7),
     "matrix alone": (1, 2, 2),
 }
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def made(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from fractions import Fraction
 from typing import Any, cast
 
@@ -21,13 +20,6 @@ from nightday.pipeline.core.stages import BatchItem
 
 Pixels = NDArray[np.uint8]
 SIZES = [(288, 352), (1080, 1920), (32, 32), (40, 2000)]
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def thirds(height: int, width: int) -> Pixels:

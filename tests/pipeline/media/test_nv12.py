@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import av
@@ -20,13 +19,6 @@ CLIP = Path(__file__).parents[3] / "benchmarks" / "clips" / "day_tfl_09731_a1_ba
 KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
          9: (0.2627, 0.0593), 2: (0.299, 0.114), 0: (0.299, 0.114)}  # fmt: skip
 Grey = NDArray[np.uint8]
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = random.SystemRandom().randrange(2**31)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def wanted_rgb(y: Grey, chroma: Grey, colorspace: int, full: bool) -> NDArray[np.float64]:

@@ -15,10 +15,13 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
+import cv2
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -28,6 +31,7 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
+from nightday.pipeline.core.status import TrustMap
 from nightday.pipeline.monitoring.api import state_json
 from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
 from nightday.pipeline.monitoring.status_page import Page
@@ -94,7 +98,7 @@ class Answer:
         self.status = response.status
         self.headers = response.headers
         self.body = response.read()
-        self.text = self.body.decode()
+        self.text = self.body.decode(errors="replace")
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -147,7 +151,7 @@ class TestHealth:
         run.stats["yard"].set_up(True)
         answer = ask(server, "/readyz")
         assert answer.status == 503
-        expected = {"ready": False, "cameras": 2, "up": 1, "reason": "the engines are being loaded"}
+        expected = {"ready": False, "cameras": 2, "up": 1, "reason": "the engines are being prepared"}
         assert answer.json() == expected
         run.ready = True
         answer = ask(server, "/readyz")
@@ -156,6 +160,63 @@ class TestHealth:
         answer = ask(server, "/readyz")
         assert answer.status == 503
         assert answer.json()["reason"] == "no camera delivers pictures"
+
+    def test_an_engine_that_could_not_be_built_is_told_without_its_camera(self, start: Start) -> None:
+        run = FakeRun(ready=False, states={"gate": {"engine": "failed", "engine_fault": f"no {SECRET}"}})
+        run.stats["gate"].set_up(True)
+        server = start(run)
+        answer = ask(server, "/readyz")
+        expected = {"ready": False, "cameras": 1, "up": 1, "reason": "an engine could not be built"}
+        assert (answer.status, answer.json()) == (503, expected)
+        (gate,) = ask(server, "/api/cameras").json()["cameras"]
+        assert (gate["engine"], gate["engine_fault"]) == ("failed", f"no {SECRET}")
+        page = ask(server).text
+        assert f"Its engine could not be built: no {SECRET}." in page
+        assert "In trouble: gate (its engine)<" in page
+        assert "being prepared" not in page
+
+
+class TestTrust:
+    PATH = "/api/cameras/gate/trust.png"
+
+    @staticmethod
+    def thirds(height: int, width: int, aspect: Fraction = Fraction(1)) -> TrustMap:
+        """Left third drawn, middle remembered, right unclear, of half the picture's size."""
+        shares = np.zeros((height // 2, width // 2, 3), np.uint8)
+        for part, columns in enumerate(np.array_split(np.arange(width // 2), 3)):
+            shares[:, columns, part] = 255
+        return TrustMap(shares, (height, width), aspect, 1_700_000_000.25)
+
+    @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(2)])
+    def test_it_is_a_picture_in_the_colours_of_the_overlay(self, start: Start, aspect: Fraction) -> None:
+        answer = ask(start(FakeRun(maps={"gate": self.thirds(240, 360, aspect)})), self.PATH)
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+        assert answer.headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+        decoded = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None
+        assert decoded.shape == (240, 360 * aspect, 3)
+        bgr = decoded[:200, :: int(aspect)].astype(int)  # above the legend
+        assert (bgr[:, 10:100] == 150).all()
+        remembered = bgr[:, 140:220].reshape(-1, 3)
+        blue = np.array([230, 110, 40])  # as documented for the overlay, 40 % of it
+        assert np.abs(remembered - (150 + 0.4 * (blue - 150))).max() <= 2
+        unclear = bgr[:, 260:340]
+        striped = (np.abs(unclear - (150 + 0.8 * (np.array([0, 150, 255]) - 150))).max(axis=2) <= 2).mean()
+        assert 0.3 < striped < 0.6
+        assert 0.3 < (unclear == 150).all(axis=2).mean() < 0.6
+
+    def test_where_there_is_none_a_sentence_says_why(self, start: Start) -> None:
+        server = start(FakeRun(maps={"gate": "nothing of gate has been translated yet"}))
+        answer = ask(server, self.PATH)
+        assert (answer.status, answer.text) == (404, "nothing of gate has been translated yet\n")
+        answer = ask(server, "/api/cameras/yard/trust.png")
+        assert (answer.status, answer.text) == (404, "no camera of this name; /api/cameras lists them\n")
+        assert ask(server, "/api/cameras/gate/trust.png/").status == 404
+
+    def test_it_needs_the_token(self, start: Start) -> None:
+        server = start(FakeRun(maps={"gate": self.thirds(48, 64)}), token=TOKEN)
+        assert ask(server, self.PATH).status == 401
+        assert ask(server, f"{self.PATH}?token={TOKEN}").body.startswith(b"\x89PNG")
 
 
 class Cells(HTMLParser):
@@ -269,7 +330,7 @@ class TestCameras:
         server = start(run)
         assert "engines" not in ask(server).text
         run.ready = False
-        assert "The engines are being loaded." in ask(server).text
+        assert "Engines are being prepared." in ask(server).text
         run.alive = False
         assert "The program hangs." in ask(server).text
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 from collections import deque
 from pathlib import Path
 
@@ -35,13 +34,6 @@ from tests.support.engines import EngineStub
 from tests.support.media_helpers import FakeClock
 
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def reference(ring: deque[Pixels]) -> Pixels:

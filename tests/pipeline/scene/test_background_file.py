@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import zlib
 from pathlib import Path
 
@@ -18,13 +17,6 @@ from nightday.pipeline.scene.background_file import (
 )
 
 WHO = {"camera": "gate", "source": "rtsp://***@10.0.0.5/stream1"}
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 @pytest.fixture

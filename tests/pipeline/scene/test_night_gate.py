@@ -1,6 +1,5 @@
 """The night gate: no flapping at dusk, under lightning or headlights, and no night missed because of them."""
 
-import secrets
 import threading
 from fractions import Fraction
 
@@ -87,13 +86,6 @@ def test_it_is_sure_of_nothing_in_a_flash_or_while_the_light_changes() -> None:
         assert gate.contradicted is bool(gate.night)  # a picture between the two is of neither
     assert dawn == [None] * dawn.count(None) + ["day"] * dawn.count("day")
     assert dawn.count(None) >= DWELL - 1
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def switches(states: list[bool]) -> int:

@@ -1,6 +1,5 @@
 """The rolling median against ``numpy.median``, on fresh random input."""
 
-import secrets
 from collections import deque
 
 import numpy as np
@@ -10,13 +9,6 @@ from numpy.typing import NDArray
 from nightday.pipeline.scene.rolling_median import STRIPS, RollingMedian
 
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def reference(ring: deque[Pixels]) -> Pixels:

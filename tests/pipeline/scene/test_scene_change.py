@@ -1,6 +1,5 @@
 """The scene watch on the bundled clips: what must not alarm it, and what must."""
 
-import secrets
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -29,13 +28,6 @@ DAY, NIGHT, OTHER = "day_tfl_09731_a1_barnet", "night_a1_barnet_simulated", "nig
 EVERY = 2.0  # seconds between looks
 LATEST = 20  # looks after which a move must be told
 SETTLED, ENOUGH = 14, 45  # looks for a reference; looks in which whatever is told is told
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import secrets
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -41,13 +40,6 @@ from tests.support.rtsp_server import WAIT
 Pixels = NDArray[np.uint8]
 START = 1_699_998_720  # the beginning of a slot of 64 minutes
 DAY = 24 * 60  # minutes
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pixels:

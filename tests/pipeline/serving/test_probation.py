@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import secrets
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +21,6 @@ from tests.support.media_helpers import FakeClock
 
 Pixels = NDArray[np.uint8]
 OLD, NEW = 1, 2  # what each engine paints
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 @pytest.fixture

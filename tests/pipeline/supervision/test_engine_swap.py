@@ -22,18 +22,19 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine as EngineProtocol
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.cli import checkpoint_fault, main
-from nightday.pipeline.config.load import LoadedConfig, load_config
+from nightday.pipeline.config.load import load_config
 from nightday.pipeline.config.schema import CameraConfig, Config
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
 from nightday.pipeline.core.frame import Frame, Picture
-from nightday.pipeline.serving import probation
+from nightday.pipeline.serving import model_loader, probation
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.probation import Probation
 from nightday.pipeline.serving.setup import Setup
@@ -436,9 +437,7 @@ def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(hea
     with run:
         for name in ("gate", "yard"):
             run.wait_for_pictures(3, name)
-        dropped = [
-            run.channel(name).stats.snapshot().dropped.get("engine_starting", 0) for name in ("gate", "yard")
-        ]
+        brightened = [run.channel(name).stats.snapshot().brightened for name in ("gate", "yard")]
         run.reload()
         assert compiling.wait(WAIT)
         run.wait_for_pictures(5)  # meanwhile the old one goes on
@@ -455,9 +454,7 @@ def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(hea
     assert new.sizes == {(48, 64), (48, 96)}
     assert set(new.prepared_by) == {"reload"}
     assert run.outcome is not None
-    assert [
-        status.stats.dropped.get("engine_starting", 0) for status in run.outcome.cameras
-    ] == dropped  # none more
+    assert [status.stats.brightened for status in run.outcome.cameras] == brightened  # none more
     assert not any("engine_error" in status.stats.dropped for status in run.outcome.cameras)
 
 
@@ -663,19 +660,18 @@ def test_the_command_itself_holds_on_to_no_engine_that_was_swapped_out(
     camera = {"name": "gate", "url": "night.mp4", "model": str(MODEL), "translate": "always", "loop": True}
     Path("cameras.yaml").write_text(yaml.safe_dump({"cameras": [camera], "engine": {"backend": "eager"}}))
     loaded: list[weakref.ref[Any]] = []
-    setup = ModelLoader.setup
 
-    def noted(self: ModelLoader, config: LoadedConfig, **options: Any) -> Setup:
-        made = setup(self, config, **options)
-        loaded.append(weakref.ref(made.engines[MODEL]))
+    def noted(*arguments: Any, **options: Any) -> EngineProtocol:
+        made = load_engine(*arguments, **options)
+        loaded.append(weakref.ref(made))
         return made
 
-    monkeypatch.setattr(ModelLoader, "setup", noted)
+    monkeypatch.setattr(model_loader, "load_engine", noted)
     alive: list[bool] = []
 
     def operate() -> None:
         try:
-            heard.wait_for("camera_playing")
+            heard.wait_for("engine_swapped")  # from none to the first
             save(MODEL, 2)
             signal.raise_signal(signal.SIGHUP)
             heard.wait_for("engine_kept")

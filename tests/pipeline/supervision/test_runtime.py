@@ -460,18 +460,20 @@ def test_a_new_size_is_compiled_for_beside_the_cameras_that_run(tmp_path: Path) 
         {"name": "small", "url": "night.mp4", "loop": True, "pace": "realtime"},
         {"name": "large", "url": "large.mp4", "loop": True, "pace": "realtime"},
     )
-    seen: list[tuple[int, int]] = []  # pictures of the small one while it compiles, of the large one after
+    seen: list[
+        tuple[int, int]
+    ] = []  # while it compiles: pictures of the small one, brightened ones of the large one
 
     def follow(cameras: Sequence[CameraStatus], _: float) -> None:
         by_name = {one.name: one for one in cameras}
         if len(cameras) == 1 and cameras[0].pictures:
             commands.put("reload")
         if len(cameras) == 2 and engine.compiling.is_set() and not engine.release.is_set():
-            seen.append((by_name["small"].pictures, by_name["large"].stats.dropped.get("engine_starting", 0)))
+            seen.append((by_name["small"].pictures, by_name["large"].stats.brightened))
             if seen[-1][0] >= seen[0][0] + 5 and seen[-1][1]:
-                assert by_name["large"].pictures == 0
+                assert by_name["large"].stats.translated == 0
                 engine.release.set()
-        if engine.release.is_set() and by_name["large"].pictures:
+        if engine.release.is_set() and by_name["large"].stats.translated:
             commands.put("stop")
 
     outcome = play(

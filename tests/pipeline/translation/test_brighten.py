@@ -1,6 +1,5 @@
 """Nights brightened without a model: brighter, true to colour and order, no noise blown up, nothing made up."""
 
-import secrets
 from typing import Any
 
 import cv2
@@ -12,13 +11,6 @@ from numpy.typing import NDArray
 from nightday.pipeline.translation.brighten import MOST, NOISE_SHOWN, Brightener
 
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def night(rng: np.random.Generator, *, level: float = 24.0, noise: float = 0.8) -> Pixels:

@@ -324,6 +324,41 @@ def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgr
         np.testing.assert_array_equal(picture.trust, np.full((72, 88, 3), level // 3, np.uint8))
 
 
+def test_the_newest_trust_map_is_kept_and_outlives_a_picture_without_one() -> None:
+    engine, stats = Mixing(), CameraStats()
+    config = CameraConfig.model_construct(
+        name="gate", translate="always", url=CameraUrl("rtsp://10.0.0.5/s"), overlay="none"
+    )
+    slot = LatestSlot(ready=threading.Condition(), stats=stats)
+    channel = Channel(config=config, stats=stats, slot=slot, engine=engine, own_backgrounds=True)
+    known = Known(UNKNOWN, channel.faults)
+    channel.pictures = known
+    pool = WorkerPool(
+        {"gate": channel},
+        ready=threading.Condition(),
+        max_batch=8,
+        stop=threading.Event(),
+        batches=Histogram(BATCH_BOUNDS),
+        clock=SystemClock(),
+    )
+    worker = Worker(pool._shared)
+    video = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), 24, np.uint8), format="rgb24")
+
+    def show(number: int, backgrounds: Backgrounds) -> None:
+        known.known = backgrounds
+        worker.process([(channel, Frame("gate", video, number, Fraction(1, 25), 0.0, 1000.0 + number))])
+
+    show(0, UNKNOWN)
+    assert channel.trust is None
+    show(1, Backgrounds(KNOWN + np.uint8(60), KNOWN))
+    show(2, Backgrounds(KNOWN + np.uint8(90), KNOWN))
+    show(3, UNKNOWN)
+    assert (stats.snapshot().translated, stats.snapshot().brightened) == (2, 2)
+    assert channel.trust is not None
+    assert (channel.trust.size, channel.trust.pixel_aspect, channel.trust.wall_time) == (SIZE, 1, 1002.0)
+    np.testing.assert_array_equal(np.asarray(channel.trust.shares), np.full((72, 88, 3), 15, np.uint8))
+
+
 def test_backgrounds_that_are_lost_on_the_way_cost_nothing() -> None:
     """A camera is moved, and its backgrounds dropped, between the frame being taken and being translated."""
 

@@ -22,13 +22,6 @@ Image = NDArray[np.uint8]
 CLIPS = Path(__file__).parents[3] / "benchmarks" / "clips"
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 @pytest.fixture(scope="module")
 def day() -> list[Image]:
     return read_frames(CLIPS / "day_tfl_09731_a1_barnet.mp4")[::4]

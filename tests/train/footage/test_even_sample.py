@@ -6,16 +6,8 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
-import pytest
 
 from nightday.train.footage.even_sample import Part, even_positions, read_evenly
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
 
 
 class Frames:

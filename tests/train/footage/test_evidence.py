@@ -26,13 +26,6 @@ SHAPE = (160, 200)
 WALKER = np.s_[90:110, 60:70]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def road(low: float = 12, high: float = 150) -> NDArray[np.float64]:
     """A night's background without noise: dark on the left, lit on the right, with marks on the ground."""
     levels = np.tile(np.linspace(low, high, SHAPE[1]), (SHAPE[0], 1))

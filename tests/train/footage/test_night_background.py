@@ -14,13 +14,6 @@ from nightday.train.footage.scene import Image
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
 def day(rng: np.random.Generator) -> Image:
     blocks = rng.integers(60, 220, (8, 10, 3)).repeat(12, 0).repeat(12, 1)
     return np.asarray(blocks, np.uint8)

@@ -35,13 +35,6 @@ CLEAN = NightConditions(
 )
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def picture(rng: np.random.Generator, height: int = 60, width: int = 80) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 

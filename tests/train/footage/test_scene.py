@@ -41,13 +41,6 @@ print(before, memory("VmHWM"), sum(frame.nbytes for frame in scene.day + scene.n
 """
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def picture(level: int, *, height: int = 32, width: int = 48) -> Image:
     return np.full((height, width, 3), level, np.uint8)
 

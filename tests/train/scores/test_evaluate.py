@@ -26,13 +26,6 @@ from nightday.train.scores.scorer import HeldOut, Scorer, keep_mask
 Image = NDArray[np.uint8]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def scene(rng: np.random.Generator, count: int = 3) -> tuple[list[Image], list[Image], Image]:
     """Nights, days and background, with a block that moves over the days."""
     background = rng.integers(60, 140, (48, 64, 3), dtype=np.uint8)

@@ -21,13 +21,6 @@ from nightday.train.scores.image_distances import (
 )
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.default_rng().integers(2**32))
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
-
-
 def points(rng: np.random.Generator, n: int, shift: float = 0.0) -> NDArray[np.float32]:
     return (rng.normal(shift, 1, (n, 12)) @ rng.normal(0, 1, (12, 12))).astype(np.float32)
 

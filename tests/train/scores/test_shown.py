@@ -15,13 +15,6 @@ BOXES: Boxes = np.array([[20.0, 30.0, 50.0, 50.0], [90.0, 70.0, 120.0, 90.0]])
 EVERYWHERE = np.ones(SHAPE, bool)
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def scene(rng: np.random.Generator) -> tuple[Image, Image, Image, Image]:
     """x_ref, n_ref, a night with two cars, and the day that it should become."""
     x_ref = rng.integers(100, 140, (*SHAPE, 3), dtype=np.uint8)

@@ -14,13 +14,6 @@ CAR, WALKER = np.s_[60:80, 30:60], np.s_[70:86, 100:107]
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
 def street(rng: np.random.Generator) -> tuple[Image, Image, Image, Image]:
     """x_ref, n_ref, a night with a bright car and a walker who is darker than the dark road, and the true day."""
     x_ref = np.repeat(rng.integers(110, 130, (*SHAPE, 1), dtype=np.uint8), 3, axis=2)

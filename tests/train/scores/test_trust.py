@@ -9,13 +9,6 @@ from numpy.typing import NDArray
 from nightday.train.scores.trust import cells, spearman, unclear_correlation
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    print(f"seed={seed}")
-    return np.random.default_rng(seed)
-
-
 def test_ranks_by_counting(rng: np.random.Generator) -> None:
     """Against the ranks counted one by one; many values are equal."""
     a, b = rng.integers(0, 6, 60).astype(float), rng.normal(size=60)
