@@ -95,10 +95,11 @@ def quantise(
 ) -> None:
     """Quantise the generator to int8 and write it to ``folder``, for pictures of any size.
 
-    It takes long, and neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of
-    ``calibration`` where the model takes them.
+    Neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of ``calibration`` where
+    the model takes them.
     """
     inputs = []
+    sizes = {frame.shape[:2]: graphs_for(model, *frame.shape[:2]) for frame in calibration}
     for i, frame in enumerate(calibration):
         pictures = [frame, *backgrounds[i]] if backgrounds else [frame]
         names = ("frames", *BACKGROUNDS)[: len(pictures)]
@@ -106,16 +107,13 @@ def quantise(
             name: torch.from_numpy(np.array(picture))[None]
             for name, picture in zip(names, pictures, strict=True)
         }
-        for graph in graphs_for(model, *frame.shape[:2]):
+        for graph in sizes[frame.shape[:2]]:
             if graph.name == "rest":
                 break
             with torch.inference_mode():
                 made = graph.module(*(given[name] for name in graph.takes))
             given |= zip(graph.gives, made if isinstance(made, tuple) else (made,), strict=True)
         inputs.append([given[name].numpy() for name in graph.takes])
-    floating = folder / "floating.xml"
-    shapes = [[1, one.shape[1], -1, -1] for one in inputs[0]]
-    ov.save_model(graph.converted(shapes), floating, compress_to_fp16=False)
-    int8.quantise(floating, inputs, folder / ANY_SIZE)
-    for path in (floating, floating.with_suffix(".bin")):
-        path.unlink()
+    quantised = graph.converted([[1, one.shape[1], -1, -1] for one in inputs[0]])
+    int8.quantise(CORE, quantised, inputs, most=int8.most_weight())
+    ov.save_model(quantised, folder / ANY_SIZE, compress_to_fp16=False)

@@ -44,14 +44,14 @@ Run = tuple[Frames, Known, Frames, Frames | None]
 
 
 def precisions() -> tuple[Precision, ...]:
-    """What this CPU computes in, the likely fastest first; int8 only where NNCF is there to quantise."""
-    found: list[Precision] = ["int8"] if computes_in("INT8") and int8.available() else []
-    return (*found, *(("bf16",) if computes_in("BF16") else ()), "fp32")
+    """What this CPU computes in, the likely fastest first."""
+    has: tuple[tuple[Precision, str], ...] = (("int8", "INT8"), ("bf16", "BF16"))
+    return (*(precision for precision, type_ in has if computes_in(type_)), "fp32")
 
 
 def version() -> str:
-    """OpenVINO's version, and NNCF's where it is installed."""
-    return str(ov.__version__) + (f", nncf {int8.version()}" if int8.available() else "")
+    """OpenVINO's version."""
+    return str(ov.__version__)
 
 
 def sources() -> tuple[str, ...]:
@@ -124,10 +124,12 @@ class OpenVinoEngine(CheckedEngine):
                 f"precision {precision}: openvino runs {', '.join(GENERATOR_TYPES)} on a CPU",
                 setting="precision",
             )
-        if precision == "bf16" and not computes_in("BF16"):
-            raise EngineError(
-                "precision bf16: this CPU does not compute in bfloat16; use fp32 or auto", setting="precision"
-            )
+        for type_, name in (("bf16", "bfloat16"), ("int8", "int8")):
+            if precision == type_ and not computes_in(type_.upper()):
+                raise EngineError(
+                    f"precision {precision}: this CPU does not compute in {name}; use fp32 or auto",
+                    setting="precision",
+                )
         cores = machine.cores()
         self.at_once = cores if cores <= MOST_AT_ONCE else 1
         self.device: torch.device | None = None
@@ -151,7 +153,7 @@ class OpenVinoEngine(CheckedEngine):
             ("lanes", str(self.at_once > 1)),
         ]
         if self.info.precision == "int8":
-            flags.append(("nncf", int8.version()))
+            flags.append(("weights", str(int8.most_weight())))
             check_calibration(self._calibration)
             pictures = [*self._calibration, *(one for pair in self._calibration_backgrounds for one in pair)]
             flags.append(("calibration", qualification_frames.digest(pictures)))
