@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -92,22 +93,26 @@ def quantise(
     calibration: Sequence[NDArray[np.uint8]],
     backgrounds: Sequence[RgbPair],
     folder: Path,
+    known: Mapping[tuple[int, int], Sequence[Graph]] = MappingProxyType({}),
 ) -> None:
     """Quantise the generator to int8 and write it to ``folder``, for pictures of any size.
 
     Neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of ``calibration`` where
-    the model takes them.
+    the model takes them. ``known`` are the graphs for some sizes (height, width), which are then not made again.
     """
     inputs = []
-    sizes = {frame.shape[:2]: graphs_for(model, *frame.shape[:2]) for frame in calibration}
+    sizes = dict(known)
     for i, frame in enumerate(calibration):
+        size = (int(frame.shape[0]), int(frame.shape[1]))
+        if size not in sizes:
+            sizes[size] = graphs_for(model, *size)
         pictures = [frame, *backgrounds[i]] if backgrounds else [frame]
         names = ("frames", *BACKGROUNDS)[: len(pictures)]
         given = {
             name: torch.from_numpy(np.array(picture))[None]
             for name, picture in zip(names, pictures, strict=True)
         }
-        for graph in sizes[frame.shape[:2]]:
+        for graph in sizes[size]:
             if graph.name == "rest":
                 break
             with torch.inference_mode():

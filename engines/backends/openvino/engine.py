@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +30,7 @@ from ..base import CheckedEngine, Engine, EngineInfo, EngineSpec, Frames, Transl
 from ..compiled_sizes import CompiledSizes, Size
 from . import beside, build, fast_parts, graphs, int8
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
-from .graphs import graphs_for
+from .graphs import Graph, graphs_for
 from .requests import Known, Requests, SizeRequests, load_size
 
 # With more cores than these, a batch rarely has a frame for each of them, and frames go through one after the other.
@@ -234,7 +234,13 @@ class OpenVinoEngine(CheckedEngine):
         cores = (ALL_CORES, ONE_CORE) if self.at_once > 1 else (ALL_CORES,)
 
         def write(folder: Path) -> None:
-            build.build(size_graphs, folder, precision=precision, cores=cores, quantised=self._quantised)
+            build.build(
+                size_graphs,
+                folder,
+                precision=precision,
+                cores=cores,
+                quantised=lambda: self._quantised({size: size_graphs}),
+            )
 
         with self._fetched(size, write) as folder:
             return load_size(
@@ -246,11 +252,11 @@ class OpenVinoEngine(CheckedEngine):
                 at_once=self.at_once,
             )
 
-    def _quantised(self) -> ov.Model:
-        """The int8 generator for any size."""
+    def _quantised(self, known: Mapping[Size, Sequence[Graph]]) -> ov.Model:
+        """The int8 generator for any size. ``known`` are the graphs for a size."""
 
         def write(folder: Path) -> None:
-            build.quantise(self._model, self._calibration, self._calibration_backgrounds, folder)
+            build.quantise(self._model, self._calibration, self._calibration_backgrounds, folder, known)
 
         with self._fetched((0, 0), write) as folder:
             return CORE.read_model(folder / ANY_SIZE)
