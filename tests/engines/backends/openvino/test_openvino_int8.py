@@ -181,7 +181,7 @@ def test_every_convolution_runs_in_int8_and_weights_take_a_byte(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     case: Case = request.getfixturevalue(kind)
-    build.quantise(case.model, case.calibration, (), tmp_path)
+    build.quantise(case.model, list(case.calibration), (), tmp_path)
     graph = build.CORE.read_model(tmp_path / build.ANY_SIZE)
     convolutions = [node for node in graph.get_ops() if "Convolution" in node.get_type_name()]
     rest = next(graph for graph in graphs_for(case.model, 64, 80) if graph.name == "rest")
