@@ -77,7 +77,7 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg requirements.lock
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,int8,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,dev]'
 	@touch $@
 
 # The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.

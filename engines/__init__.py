@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "CheckpointError", "Engine", "EngineError", "Precision", "load_engine"]
 
-# OpenVINO and NNCF report over the network that they are used, unless this module of theirs is missing. Every import
-# of them in this project comes after that of this package.
+# OpenVINO reports over the network that it is used, unless this module of its is missing. Every import
+# of it in this project comes after that of this package.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,6 @@ DISTRIBUTION = "nightday-stream"
 # The package is on no index, only in its checkout.
 INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
 INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
-INSTALL_INT8 = INSTALL.replace("-e .", "-e '.[int8]'")
 
 
 def program_version() -> str:

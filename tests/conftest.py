@@ -35,7 +35,7 @@ MARKED_BY_USE = {
 # cores and take many times as long, so when several processes run the tests, one of them runs all of these.
 ONE_PROCESS = {
     "nightday.engines.selection.load.load_engine",
-    "nightday.engines.selection.load.CandidateEngines",
+    "nightday.engines.selection.candidate_engines.CandidateEngines",
     "nightday.engines.backends.openvino.engine.OpenVinoEngine",
 }
 

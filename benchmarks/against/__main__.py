@@ -21,7 +21,7 @@ their ratios.
   frame, are told beside it.
 
 The pipeline writes H.264, the others MPEG-4 part 2, which is what OpenCV has. PYTHON is an interpreter of an
-environment with ``inference``, torch, openvino and nncf, the last three in this project's versions.
+environment with ``inference``, torch and openvino, the last two in this project's versions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The contestant: Roboflow's InferencePipeline with this project's engine. Run by ``benchmarks.against``.
 
-It needs an environment of its own with ``inference``, and there torch, openvino and nncf in this project's versions.
+It needs an environment of its own with ``inference``, and there torch and openvino in this project's versions.
 ``video_processing_mode="freshest"`` is its own choice for the least latency: of each camera the newest frame alone
 (EAGER), batches that wait for the last camera for 20 ms at the most; by default they would wait for ever. What it
 fills its buffers by is the default for streams, ADAPTIVE_DROP_OLDEST. Its sink writes with OpenCV. It reports its use

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-import importlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 
-from ..backends.base import BackendModule, Engine, EngineSpec, Translation
-from ..cache import machine
-from ..cache.code_digest import graph_digest
-from ..cache.engine_cache import EngineCache, EngineKey
+from ..backends.base import Engine
+from ..cache.engine_cache import EngineCache
 from ..choices import Backend, Precision
 from ..errors import EngineError
-from ..model import qualification_frames
-from ..model.checkpoint import model_digest, model_of, read_checkpoint
-from ..model.qualification_frames import RgbImage, RgbPair
-from . import qualify
+from .candidate_engines import MODULES, REFERENCE, Candidate, CandidateEngines, module_of
 from .qualify import Qualification
+
+__all__ = [
+    "AUTO",
+    "MODULES",
+    "REFERENCE",
+    "Candidate",
+    "CandidateEngines",
+    "candidates",
+    "check_engine",
+    "fastest",
+    "load_engine",
+]
 
 log = logging.getLogger(__name__)
 
-# The module of each backend, imported when it is used: openvino takes half a second, torch-tensorrt many.
-MODULES = {
-    "eager": "nightday.engines.backends.eager",
-    "compile": "nightday.engines.backends.torch_compile",
-    "openvino": "nightday.engines.backends.openvino.engine",
-    "tensorrt": "nightday.engines.backends.tensorrt.engine",
-}
 # What ``auto`` tries, by the device that PyTorch sees. On CPUs ``compile`` is left out: it takes a minute to build
 # there and is slower than OpenVINO in every precision.
 AUTO: dict[str, tuple[Backend, ...]] = {
@@ -42,22 +39,11 @@ AUTO: dict[str, tuple[Backend, ...]] = {
 }
 FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "bf16", "fp32")
 
+# For how many seconds ``auto`` measures candidates before it takes the fastest of those that match so far.
+MEASURED_S = 20.0
+
 # Smallest ``translate_size``, pixels: below it nothing of a large frame is left.
 MIN_TRANSLATED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A backend in a precision."""
-
-    backend: Backend
-    precision: Precision
-
-    def __str__(self) -> str:
-        return f"{self.backend} {self.precision}"
-
-
-REFERENCE = Candidate("eager", "fp32")
 
 
 def load_engine(
@@ -68,12 +54,14 @@ def load_engine(
     max_batch: int = 8,
     translate_size: int | None = None,
     cache: EngineCache | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
     """Load a checkpoint on a backend.
 
     What ``auto`` leaves open is decided by measurement: every candidate of this machine is compared with eager fp32
     on the checkpoint's qualification frames, and the fastest whose picture matches is taken. That takes
-    seconds, once: the results are kept in the cache.
+    20 seconds at most, unless none matches by then, and once: the results are kept in the cache. What was not
+    measured in that time is measured at the next start.
 
     Args:
         checkpoint: a file written by ``nightday-train``.
@@ -84,6 +72,7 @@ def load_engine(
             pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
             translates them as they are. See ``lift``.
         cache: of compiled engines and qualifications; by default the user's.
+        clock: gives seconds.
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.
@@ -102,7 +91,7 @@ def load_engine(
         return engines.make(REFERENCE)
     if len(found) == 1 and precision != "auto":
         engines.make(found[0])  # before anything is measured: it may not be there
-    results = {candidate: engines.qualification(candidate) for candidate in found}
+    results = _measured(engines, found, clock)
     if fastest(results) is None:  # what could not be run before, for want of memory for example, may run now
         results |= {one: engines.remeasure(one) for one in found if results[one].fault}
     best = fastest(results)
@@ -114,7 +103,7 @@ def load_engine(
             f"{what}: {engines.name} gives another picture with it than {REFERENCE} ({reasons}); use {way_out}",
             setting="backend" if precision == "auto" else "precision",
         )
-    _log_choice(engines.name, best, results)
+    _log_choice(engines.name, best, results, [one for one in found if one not in results])
     return engines.make(best)
 
 
@@ -160,171 +149,36 @@ def candidates(backend: Backend = "auto", precision: Precision = "auto") -> list
     return found
 
 
+def _measured(
+    engines: CandidateEngines, found: Sequence[Candidate], clock: Callable[[], float]
+) -> dict[Candidate, Qualification]:
+    """How candidates do on this machine: all of them, or those that were measured before the time was up.
+
+    At least one of them matches eager fp32, unless none does.
+    """
+    began = clock()
+    results: dict[Candidate, Qualification] = {}
+
+    def goes_on() -> bool:
+        return clock() - began < MEASURED_S or fastest(results) is None
+
+    for candidate in found:
+        if candidate == REFERENCE:  # it has run already, to measure the others
+            results[candidate] = engines.qualification(candidate)
+        elif (result := engines.qualification_in_time(candidate, goes_on)) is not None:
+            results[candidate] = result
+    return results
+
+
 def fastest(results: Mapping[Candidate, Qualification]) -> Candidate | None:
     """The candidate to serve: the fastest whose picture matches eager fp32's; None if none does."""
     matching = [candidate for candidate, result in results.items() if not result.mismatch]
     return min(matching, key=lambda candidate: results[candidate].ms, default=None)
 
 
-def module_of(backend: Backend) -> BackendModule:
-    """The module of a backend. Raises EngineError where it or what it depends on is not installed."""
-    if backend not in MODULES:
-        raise EngineError(
-            f"backend {backend}: not built in this version; use {', '.join(MODULES)}", setting="backend"
-        )
-    try:
-        return cast(BackendModule, importlib.import_module(MODULES[backend]))
-    except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise EngineError(
-            f"backend {backend}: cannot be imported ({reason}); install it, or use auto", setting="backend"
-        ) from None
-
-
-class CandidateEngines:
-    """The candidates' engines of one checkpoint: makes them, and measures each once on a machine.
-
-    Args:
-        checkpoint: the file.
-        max_batch, translate_size, cache: see ``load_engine``.
-        frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's qualification frames.
-        backgrounds: of each of ``frames``, where the model takes them.
-
-    Raises:
-        ValueError: the model takes backgrounds, and those of ``frames`` are not given.
-    """
-
-    def __init__(
-        self,
-        checkpoint: str | Path,
-        *,
-        max_batch: int = 8,
-        translate_size: int | None = None,
-        cache: EngineCache | None = None,
-        frames: Sequence[RgbImage] = (),
-        backgrounds: Sequence[RgbPair] = (),
-    ) -> None:
-        content = read_checkpoint(checkpoint)
-        self.name = Path(checkpoint).name
-        self.cache = cache or EngineCache()
-        self.model = model_of(content, checkpoint)
-        if translate_size is not None:
-            self.model.side = translate_size
-        self.calibration = qualification_frames.frames_of_content(content, checkpoint)
-        self.calibration_backgrounds = qualification_frames.backgrounds_of_content(content, checkpoint)
-        if frames and self.calibration_backgrounds and len(backgrounds) != len(frames):
-            raise ValueError(
-                f"{self.name} needs the camera's backgrounds by day and by night beside each frame: give "
-                "--backgrounds, or measure on the checkpoint's own frames"
-            )
-        self.frames = list(frames) or self.calibration
-        self.backgrounds = list(backgrounds) if frames else self.calibration_backgrounds
-        self.max_batch = max_batch
-        self._made: dict[Candidate, Engine] = {}
-
-    def make(self, candidate: Candidate) -> Engine:
-        """An engine; the same one when asked again. Raises EngineError where it cannot be had."""
-        if candidate not in self._made:
-            spec = EngineSpec(
-                model=copy.deepcopy(self.model),
-                name=self.name,
-                precision=candidate.precision,
-                cache=self.cache,
-                calibration=self.calibration,
-                calibration_backgrounds=self.calibration_backgrounds,
-                max_batch=self.max_batch,
-            )
-            self._made[candidate] = module_of(candidate.backend).make(spec)
-        return self._made[candidate]
-
-    def key(self, candidate: Candidate) -> EngineKey:
-        """What the qualification of a candidate depends on."""
-        module = module_of(candidate.backend)
-        device, driver = machine.device_and_driver()
-        pictures = [*self.frames, *(one for pair in self.backgrounds for one in pair)]
-        sources = (qualification_frames.__file__, qualify.__file__, *module.sources())
-        return EngineKey(
-            checkpoint=self._digest,
-            graph=graph_digest(self.model, *sources),
-            shape=(1, *self.frames[0].shape[:2]),
-            backend=candidate.backend,
-            version=module.version(),
-            precision=candidate.precision,
-            device=device,
-            driver=driver,
-            flags=(
-                ("cores", str(machine.cores())),
-                ("golden", qualification_frames.digest(pictures)),  # so named in users' caches
-                ("side", str(self.model.side)),
-                ("torch", str(torch.__version__)),
-            ),
-        )
-
-    def qualification(self, candidate: Candidate) -> Qualification:
-        """How a candidate does on this machine; measured unless it was before."""
-        kept = self.cache.fetch(
-            self.key(candidate), lambda folder: self.measure(candidate).save(folder), label=self.name
-        )
-        return Qualification.load(kept)
-
-    def remeasure(self, candidate: Candidate, *, budget_ms: float | None = None) -> Qualification:
-        """``measure``, and keep the result in place of the one before."""
-        result = self.measure(candidate, budget_ms=budget_ms)
-        self.cache.drop(self.key(candidate))
-        self.cache.fetch(self.key(candidate), result.save, label=self.name)
-        return result
-
-    def measure(self, candidate: Candidate, *, budget_ms: float | None = None) -> Qualification:
-        """How a candidate does now. If it raises, the result says so as its fault."""
-        log.info(
-            "%s: measuring %s, once on this machine", self.name, candidate, extra={"event": "engine_measured"}
-        )
-        precision = candidate.precision
-        wanted, eager_ms = self._reference
-        if candidate == REFERENCE:
-            same = (qualify.MAX_PSNR,) * len(wanted)
-            return Qualification(precision=precision, psnr=same, ms=eager_ms)
-        try:
-            engine = self.make(candidate)
-            for height, width in {frame.shape[:2] for frame in self.frames}:
-                engine.prepare(height, width)
-            return qualify.qualify(
-                engine.translate,
-                wanted,
-                self._given,
-                precision=precision,
-                replaced_ms=eager_ms,
-                budget_ms=budget_ms,
-            )
-        except Exception as error:  # compilers raise anything
-            reason = " ".join(str(error).split())[:300]
-            return Qualification(
-                precision=precision, fault=f"cannot be run: {type(error).__name__}: {reason}"
-            )
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        return model_digest(self.model)
-
-    @functools.cached_property
-    def _reference(self) -> tuple[list[Translation[RgbImage]], float]:
-        """What eager fp32 makes of each frame, and the milliseconds that it takes for one."""
-        engine = self.make(REFERENCE)
-        wanted = [engine.translate(*given) for given in self._given]
-        return wanted, qualify.latency_ms(engine.translate, self._given)
-
-    @functools.cached_property
-    def _given(self) -> list[qualify.Given]:
-        """What engines are given, a frame at a time."""
-        if not self.backgrounds:
-            return [(frame[None],) for frame in self.frames]
-        return [
-            (frame[None], day[None], night[None])
-            for frame, (day, night) in zip(self.frames, self.backgrounds, strict=True)
-        ]
-
-
-def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualification]) -> None:
+def _log_choice(
+    name: str, best: Candidate, results: Mapping[Candidate, Qualification], unmeasured: Sequence[Candidate]
+) -> None:
     """Log one line on what serves and why."""
 
     def described(candidate: Candidate) -> str:
@@ -332,6 +186,10 @@ def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualific
         return f"{candidate}: " + (result.mismatch or f"{result.ms:.1f} ms a frame, {result.mean:.1f} dB")
 
     others = "; ".join(described(candidate) for candidate in results if candidate != best)
+    more = f"; not used: {others}" if others else ""
+    if unmeasured:
+        left = ", ".join(map(str, unmeasured))
+        more += f"; not measured within {MEASURED_S:g} s, but at the next start: {left}"
     chosen, reference = results[best], f"the same picture as {REFERENCE}"
     log.info(
         "%s: using %s, %.1f ms a frame, %s (%.1f dB)%s",
@@ -340,6 +198,6 @@ def _log_choice(name: str, best: Candidate, results: Mapping[Candidate, Qualific
         chosen.ms,
         reference,
         chosen.mean,
-        f"; not used: {others}. nightday-engine qualify measures again" if others else "",
+        f"{more}. nightday-engine qualify measures again" if more else "",
         extra={"event": "engine_chosen"},
     )

@@ -115,8 +115,8 @@ class EndBeside(nn.Module):
         if not self.light:
             return to_bytes(x)
         x = (x * 255).round().clamp(0, 255).to(torch.uint8)
-        height, width = 2 * int(x.shape[-2]), 2 * int(x.shape[-1])
-        return torch.unflatten(x, 2, (2, 2)).permute(0, 4, 2, 5, 3, 1).reshape(-1, height, width, 3)
+        # No size is named here: in int8 one graph is converted for pictures of any size.
+        return torch.unflatten(x, 2, (2, 2)).permute(0, 4, 2, 5, 3, 1).flatten(1, 2).flatten(2, 3)
 
 
 class RestBeside(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +35,9 @@ ONE_CORE: Cores = "lane"
 
 # The quantised generator for any picture size, in its folder.
 ANY_SIZE = "any_size.xml"
+
+# Sides of what it is traced on, in pixels of its input: a multiple of all strides.
+CORNER = 32
 
 
 def computes_in(type_: str) -> bool:
@@ -71,11 +76,12 @@ def build(
         cores: what each graph is compiled for, once each.
         quantised: reads what ``quantise`` wrote; called for int8 alone.
     """
+    generator = quantised() if precision == "int8" else None
     for graph in graphs:
         if graph.native:
             continue
-        if graph.draws and precision == "int8":
-            model = quantised()
+        if graph.draws and generator is not None:
+            model = generator.clone()
             shapes = [list(example.shape) for example in graph.examples]
             model.reshape(dict(zip(model.inputs, shapes, strict=True)))
         else:
@@ -101,30 +107,34 @@ def quantise(
     calibration: Sequence[NDArray[np.uint8]],
     backgrounds: Sequence[RgbPair],
     folder: Path,
+    known: Mapping[tuple[int, int], Sequence[Graph]] = MappingProxyType({}),
 ) -> None:
     """Quantise the generator to int8 and write it to ``folder``, for pictures of any size.
 
-    It takes long, and neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of
-    ``calibration`` where the model takes them.
+    Neither weights nor ranges depend on the size. ``backgrounds`` are those of each frame of ``calibration`` where
+    the model takes them. ``known`` are the graphs for some sizes (height, width), which are then not made again.
     """
     inputs = []
+    sizes = dict(known)
     for i, frame in enumerate(calibration):
+        size = (int(frame.shape[0]), int(frame.shape[1]))
+        if size not in sizes:
+            sizes[size] = graphs_for(model, *size)
         pictures = [frame, *backgrounds[i]] if backgrounds else [frame]
         names = ("frames", *BACKGROUNDS)[: len(pictures)]
         given = {
             name: torch.from_numpy(np.array(picture))[None]
             for name, picture in zip(names, pictures, strict=True)
         }
-        for graph in graphs_for(model, *frame.shape[:2]):
+        for graph in sizes[size]:
             if graph.name == "rest":
                 break
             with torch.inference_mode():
                 made = graph.module(*(given[name] for name in graph.takes))
             given |= zip(graph.gives, made if isinstance(made, tuple) else (made,), strict=True)
         inputs.append([given[name].numpy() for name in graph.takes])
-    floating = folder / "floating.xml"
-    shapes = [[1, one.shape[1], -1, -1] for one in inputs[0]]
-    ov.save_model(graph.converted(shapes), floating, compress_to_fp16=False)
-    int8.quantise(floating, inputs, folder / ANY_SIZE)
-    for path in (floating, floating.with_suffix(".bin")):
-        path.unlink()
+    # Traced on a corner, which takes half of the time: its graph is that of any size.
+    corner = replace(graph, examples=tuple(one[..., :CORNER, :CORNER] for one in graph.examples))
+    quantised = corner.converted([[1, one.shape[1], -1, -1] for one in inputs[0]])
+    int8.quantise(CORE, quantised, inputs, most=int8.most_weight())
+    ov.save_model(quantised, folder / ANY_SIZE, compress_to_fp16=False)

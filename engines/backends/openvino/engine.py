@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +32,7 @@ from ..compiled_sizes import CompiledSizes, Size
 from . import beside, build, fast_parts, graph, graphs, int8, light_graphs, light_requests, sizes
 from . import requests as requests_module
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
+from .graph import Graph
 from .graphs import graphs_for
 from .requests import Known, Runs
 from .sizes import SizeRequests, load_size
@@ -47,14 +48,14 @@ Run = tuple[Frames, Known, Frames, Frames | None]
 
 
 def precisions() -> tuple[Precision, ...]:
-    """What this CPU computes in, the likely fastest first; int8 only where NNCF is there to quantise."""
-    found: list[Precision] = ["int8"] if computes_in("INT8") and int8.available() else []
-    return (*found, *(("bf16",) if computes_in("BF16") else ()), "fp32")
+    """What this CPU computes in, the likely fastest first."""
+    has: tuple[tuple[Precision, str], ...] = (("int8", "INT8"), ("bf16", "BF16"))
+    return (*(precision for precision, type_ in has if computes_in(type_)), "fp32")
 
 
 def version() -> str:
-    """OpenVINO's version, and NNCF's where it is installed."""
-    return str(ov.__version__) + (f", nncf {int8.version()}" if int8.available() else "")
+    """OpenVINO's version."""
+    return str(ov.__version__)
 
 
 def sources() -> tuple[str, ...]:
@@ -138,10 +139,12 @@ class OpenVinoEngine(CheckedEngine):
                 f"precision {precision}: openvino runs {', '.join(GENERATOR_TYPES)} on a CPU",
                 setting="precision",
             )
-        if precision == "bf16" and not computes_in("BF16"):
-            raise EngineError(
-                "precision bf16: this CPU does not compute in bfloat16; use fp32 or auto", setting="precision"
-            )
+        for type_, name in (("bf16", "bfloat16"), ("int8", "int8")):
+            if precision == type_ and not computes_in(type_.upper()):
+                raise EngineError(
+                    f"precision {precision}: this CPU does not compute in {name}; use fp32 or auto",
+                    setting="precision",
+                )
         cores = machine.cores()
         self.at_once = cores if cores <= MOST_AT_ONCE else 1
         self.device: torch.device | None = None
@@ -166,7 +169,7 @@ class OpenVinoEngine(CheckedEngine):
             ("native", str(light.runs(self._model))),
         ]
         if self.info.precision == "int8":
-            flags.append(("nncf", int8.version()))
+            flags.append(("weights", str(int8.most_weight())))
             check_calibration(self._calibration)
             pictures = [*self._calibration, *(one for pair in self._calibration_backgrounds for one in pair)]
             flags.append(("calibration", qualification_frames.digest(pictures)))
@@ -247,7 +250,13 @@ class OpenVinoEngine(CheckedEngine):
         cores = (ALL_CORES, ONE_CORE) if self.at_once > 1 else (ALL_CORES,)
 
         def write(folder: Path) -> None:
-            build.build(size_graphs, folder, precision=precision, cores=cores, quantised=self._quantised)
+            build.build(
+                size_graphs,
+                folder,
+                precision=precision,
+                cores=cores,
+                quantised=lambda: self._quantised({size: size_graphs}),
+            )
 
         with self._fetched(size, write) as folder:
             return load_size(
@@ -260,11 +269,11 @@ class OpenVinoEngine(CheckedEngine):
                 at_once=self.at_once,
             )
 
-    def _quantised(self) -> ov.Model:
-        """The int8 generator for any size."""
+    def _quantised(self, known: Mapping[Size, Sequence[Graph]]) -> ov.Model:
+        """The int8 generator for any size. ``known`` are the graphs for a size."""
 
         def write(folder: Path) -> None:
-            build.quantise(self._model, self._calibration, self._calibration_backgrounds, folder)
+            build.quantise(self._model, self._calibration, self._calibration_backgrounds, folder, known)
 
         with self._fetched((0, 0), write) as folder:
             return CORE.read_model(folder / ANY_SIZE)

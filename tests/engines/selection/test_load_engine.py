@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,12 +28,18 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loaded(model: Path, tmp_path: Path) -> Callable[..., str]:
+def loaded(backends: Backends, model: Path, tmp_path: Path) -> Callable[..., str]:
     """Loads it anew, as another process would, and says what serves."""
 
     def one(backend: str = "auto", precision: str = "auto") -> str:
         cache = EngineCache(tmp_path / "engines")
-        info = load_engine(model, backend, precision, cache=cache).info  # type: ignore[arg-type]
+        info = load_engine(
+            model,
+            backend,  # type: ignore[arg-type]
+            precision,  # type: ignore[arg-type]
+            cache=cache,
+            clock=backends.clock,
+        ).info
         assert info.model == "tiny.pt"
         return f"{info.backend} {info.precision}"
 
@@ -77,6 +84,44 @@ def test_it_measures_once(
     for _ in range(2):  # nothing can be kept on disk: once a process
         load_engine(tmp_path / "tiny.pt", cache=EngineCache(tmp_path / "file" / "engines"))
     assert sorted(backends.measured) == ["eager", "fp32", "int8"]
+
+
+def test_it_measures_for_twenty_seconds_and_goes_on_at_the_next_start(
+    backends: Backends, loaded: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    backends.have = {"int8": (1, 20.0), "fp16": (1, 10.0), "bf16": (1, 15.0), "fp32": (0, 40.0)}
+    backends.seconds = {"int8": 19.0, "fp16": 2.0, "bf16": 10.0, "fp32": 19.9}
+    with caplog.at_level(logging.INFO):
+        assert loaded() == "openvino int8"
+    assert backends.now == 21.0  # fp16 was begun and not measured, bf16 was not begun
+    assert {*backends.measured} == {"int8", "eager"}
+    said = [r.getMessage() for r in caplog.records if getattr(r, "event", "").startswith("engine_")]
+    assert said[1] == "tiny.pt: measuring openvino int8, once on this machine"
+    assert re.fullmatch(
+        r"tiny\.pt: openvino int8 takes 20\.0 ms a frame, 4\d\.\d dB to eager fp32; measured in \d+\.\d s",
+        said[2],
+    )
+    assert said[-1].endswith(
+        "not used: eager fp32: 50.0 ms a frame, 100.0 dB; not measured within 20 s, but at the next start: "
+        "openvino fp16, openvino bf16, openvino fp32. nightday-engine qualify measures again"
+    )
+
+    for measured, seconds in (
+        ({"fp16", "bf16", "eager"}, 2.0 + 10.0 + 19.9),
+        ({"fp32", "eager"}, 2.0 + 19.9),
+    ):
+        backends.measured.clear()
+        backends.now = 0
+        assert loaded() == "openvino fp16"
+        assert {*backends.measured} == measured  # and what is known from before is not
+        assert backends.now == seconds  # 2.0 for fp16 each time: measured, then because it serves
+
+
+def test_it_measures_for_as_long_as_nothing_matches(backends: Backends, loaded: Callable[..., str]) -> None:
+    backends.have = {"int8": (20, 20.0), "bf16": (20, 10.0), "fp32": (0, 40.0)}
+    backends.seconds = dict.fromkeys(backends.have, 30.0)
+    assert loaded("openvino") == "openvino fp32"
+    assert {*backends.measured} == {"int8", "bf16", "fp32", "eager"}
 
 
 def test_what_is_told_must_be_faithful(backends: Backends, loaded: Callable[..., str]) -> None:
@@ -124,7 +169,7 @@ def test_backends_that_are_not_installed_are_passed_over(
 
 def test_auto_on_this_machine(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is fastest here; a second look measures nothing, and every verdict is kept."""
-    first = load_engine(MODEL).info
+    first = load_engine(MODEL, clock=lambda: 0.0).info  # however slow the machine, all are measured
     engines = load.CandidateEngines(MODEL)
     verdicts = {one: engines.qualification(one) for one in load.candidates()}
     assert load.REFERENCE in verdicts

@@ -1,8 +1,7 @@
-"""int8 by NNCF, and compiled engines kept in the cache."""
+"""Engines in int8, and compiled engines kept in the cache."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nightday.engines import EngineError
+from nightday.engines.backends.openvino import build, int8
 from nightday.engines.backends.openvino import engine as backend
-from nightday.engines.backends.openvino import int8
 from nightday.engines.backends.openvino.engine import OpenVinoEngine
+from nightday.engines.backends.openvino.graphs import graphs_for
 from nightday.engines.cache.engine_cache import EngineCache
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
+from tests.engines.backends.openvino.test_int8_graphs import run_by
 
 Pixels = NDArray[np.uint8]
 
@@ -148,23 +149,53 @@ def test_fp32_is_the_same_from_the_cache_and_without_one(
         light.engine(precision="fp32", cache=None)(light.frames)
 
 
-def test_without_nncf_int8_is_said_to_want_it_and_not_offered(
-    light: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert backend.precisions()[0] == "int8"
-    assert "nncf" in backend.version()
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "nncf" else find(name, *a)
-    )
-    with pytest.raises(EngineError, match=r"^precision int8: needs NNCF to quantise: pip install .*\[int8\]"):
-        light.engine()
-    assert "int8" not in backend.precisions()
-    assert "nncf" not in backend.version()
+def test_int8_is_offered_where_the_cpu_has_it(light: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "computes_in", lambda type_: type_ == "INT8")
+    assert backend.precisions() == ("int8", "fp32")
+    monkeypatch.setattr(backend, "computes_in", lambda type_: False)
+    assert backend.precisions() == ("fp32",)
+    for precision in ("int8", "bf16"):
+        with pytest.raises(
+            EngineError, match=rf"^precision {precision}: this CPU does not .*; use fp32 or auto"
+        ):
+            light.engine(precision=precision)
+    monkeypatch.setattr(backend, "computes_in", lambda type_: True)
+    assert backend.precisions() == ("int8", "bf16", "fp32")
 
 
-def test_what_nncf_cannot_do_is_one_line(light: Case, tmp_path: Path) -> None:
+def test_int8_wants_night_frames(light: Case) -> None:
     with pytest.raises(EngineError, match=r"^precision int8: needs night frames"):
         light.engine(calibration=())
-    with pytest.raises(EngineError, match=r"^precision int8: quantising failed \(.+\); use bf16 or fp32$"):
-        int8.quantise(tmp_path / "missing.xml", [[np.zeros((1, 1, 8, 8), np.float32)]], tmp_path / "out.xml")
+
+
+def test_quantised_for_another_cpu_it_is_another_engine(light: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = []
+    for most in (63, 127):
+        monkeypatch.setattr(int8, "most_weight", lambda most=most: most)
+        keys.append(light.engine()._key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("kind", ["light", "resnet"])
+def test_every_convolution_runs_in_int8_and_weights_take_a_byte(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    case: Case = request.getfixturevalue(kind)
+    build.quantise(case.model, list(case.calibration), (), tmp_path)
+    graph = build.CORE.read_model(tmp_path / build.ANY_SIZE)
+    convolutions = [node for node in graph.get_ops() if "Convolution" in node.get_type_name()]
+    rest = next(graph for graph in graphs_for(case.model, 64, 80) if graph.name == "rest")
+    graph.reshape(list(rest.examples[0].shape))
+    compiled = build.CORE.compile_model(graph, "CPU", build.options(rest, build.ALL_CORES, "int8"))
+    by = run_by(compiled)
+    assert len(by) == len(convolutions) > 5
+    assert ("ConvolutionBackpropData" in {node.get_type_name() for node in convolutions}) == (
+        kind == "resnet"
+    )
+    assert set(by) <= {"u8", "i8"}
+
+    weights = [node.input_value(1) for node in convolutions]
+    count = sum(int(np.prod(value.get_shape())) for value in weights)
+    biases = sum(node.get_output_partial_shape(0)[1].get_length() for node in convolutions)
+    size = (tmp_path / build.ANY_SIZE).with_suffix(".bin").stat().st_size
+    assert count <= size <= count + 4 * 6 * biases + 4096
