@@ -70,7 +70,7 @@ $(VENV)/bin/pip:
 		echo "$$($(PYTHON) --version): nightday-stream needs Python 3.10 to 3.13; use make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run: $(VENV)/bin/pip setup.cfg requirements.lock
+$(VENV)/run: $(VENV)/bin/pip setup.cfg setup.py requirements.lock $(wildcard engines/native/*.cpp engines/native/*.h)
 	$(BIN)/pip install -q -c requirements.lock -e .
 	@$(BIN)/python -c 'import cv2' || { \
 		echo "OpenCV needs a system library: apt-get install $(CV2_PACKAGES)"; exit 1; }

@@ -134,7 +134,8 @@ def _rained_on(night: Image, rng: np.random.Generator) -> Image:
         end = (int(x + 0.15 * long), int(y + long))
         cv2.line(streaks, (int(x), int(y)), end, rng.uniform(0.3, 1), 1, cv2.LINE_AA)
     light = cv2.GaussianBlur(night, (0, 0), 12).astype(np.float32)
-    return np.uint8(np.clip(night + 0.5 * streaks[..., None] * light, 0, 255))
+    lit: Image = np.clip(night + 0.5 * streaks[..., None] * light, 0, 255).astype(np.uint8)
+    return lit
 
 
 def _as_sent(pictures: Iterator[Image]) -> list[Image]:

@@ -42,7 +42,7 @@ def test_every_file_beside_the_modules_is_shipped() -> None:
     for name, folder in package_folders().items():
         patterns = [*data["*"], *data.get(name, [])]
         for file in folder.iterdir():
-            if file.is_file() and file.suffix not in (".py", ".pyc") and not file.name.startswith("."):
+            if file.is_file() and file.suffix not in (".py", ".pyc", ".so") and not file.name.startswith("."):
                 assert any(fnmatch(file.name, pattern) for pattern in patterns), (
                     f"{file} is shipped by nobody"
                 )

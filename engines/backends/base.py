@@ -43,10 +43,13 @@ class Translation(Generic[PixelsT]):
         trust: of a model that takes backgrounds: uint8 (N, h, w, 3), in 255ths what was drawn from the night, what is
             remembered from the day background, and what is unclear. (h, w) is the size at which the model translates,
             which is smaller than the frames' where these are lifted. None of any other model.
+        ran: on which share of each frame's picture the generator ran, [0, 1]; elsewhere nothing differs from the
+            camera's backgrounds. None where it always runs on all of it.
     """
 
     day: PixelsT
     trust: PixelsT | None = None
+    ran: tuple[float, ...] | None = None
 
 
 class Engine(Protocol):
@@ -188,6 +191,7 @@ class EngineSpec:
         calibration: night frames for int8, uint8 RGB (H, W, 3) each.
         calibration_backgrounds: the backgrounds of each of them, where the model needs them.
         max_batch: most frames that the engine will be given at once.
+        reuse: whether the generator may be left out where a picture does not differ from its camera's backgrounds.
     """
 
     model: NightToDay
@@ -197,6 +201,7 @@ class EngineSpec:
     calibration: Sequence[NDArray[np.uint8]]
     calibration_backgrounds: Sequence[RgbPair] = ()
     max_batch: int
+    reuse: bool = True
 
 
 class BackendModule(Protocol):

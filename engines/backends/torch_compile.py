@@ -116,7 +116,8 @@ class CompileEngine(CheckedEngine):
             beside: tuple[Tensor, ...] = (
                 () if pairs is None else self._backgrounds.batch(compiled.module, pairs)
             )
-            return Translation(*self._in_batches(compiled.run, (frames, *beside)))
+            made = self._in_batches(compiled.run, (frames, *beside))
+            return Translation(made[0], made[1] if len(made) > 1 else None)
 
         return call_on_device(translate, frames, computes_on=self._computes_on)
 

@@ -92,12 +92,17 @@ class Known:
     @classmethod
     def of(cls, made: Mapping[str, Tensor]) -> Known:
         """Of what ``KnownBackgrounds`` gives, by name."""
-        four = {name: F.pixel_unshuffle(made[name], 2) for name in ("night", "luma")}
+
+        def array(name: str) -> Floats:
+            return _array(F.pixel_unshuffle(made[name], 2) if name in ("night", "luma") else made[name])
+
         return cls(
-            *(
-                _array(four.get(name, made[name]))
-                for name in ("gain", "night", "luma", "cells", "dark", "reference")
-            )
+            gain=array("gain"),
+            night=array("night"),
+            luma=array("luma"),
+            cells=array("cells"),
+            dark=array("dark"),
+            reference=array("reference"),
         )
 
 

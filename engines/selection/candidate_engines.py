@@ -81,7 +81,7 @@ class CandidateEngines:
 
     Args:
         checkpoint: the file.
-        max_batch, translate_size, cache: see ``load_engine``.
+        max_batch, translate_size, cache, reuse: see ``load_engine``.
         frames: to measure on, uint8 RGB (H, W, 3) each; by default the checkpoint's qualification frames.
         backgrounds: of each of ``frames``, where the model takes them.
 
@@ -98,6 +98,7 @@ class CandidateEngines:
         cache: EngineCache | None = None,
         frames: Sequence[RgbImage] = (),
         backgrounds: Sequence[RgbPair] = (),
+        reuse: bool = True,
     ) -> None:
         content = read_checkpoint(checkpoint)
         self.name = Path(checkpoint).name
@@ -115,6 +116,7 @@ class CandidateEngines:
         self.frames = list(frames) or self.calibration
         self.backgrounds = list(backgrounds) if frames else self.calibration_backgrounds
         self.max_batch = max_batch
+        self._reuse = reuse
         self._made: dict[Candidate, Engine] = {}
 
     def make(self, candidate: Candidate) -> Engine:
@@ -128,6 +130,7 @@ class CandidateEngines:
                 calibration=self.calibration,
                 calibration_backgrounds=self.calibration_backgrounds,
                 max_batch=self.max_batch,
+                reuse=self._reuse,
             )
             self._made[candidate] = module_of(candidate.backend).make(spec)
         return self._made[candidate]

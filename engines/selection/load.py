@@ -53,6 +53,7 @@ def load_engine(
     *,
     max_batch: int = 8,
     translate_size: int | None = None,
+    reuse: bool = True,
     cache: EngineCache | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
@@ -71,6 +72,8 @@ def load_engine(
         translate_size: shorter side at which large frames are translated before they are lifted to their full size,
             pixels. None takes what the checkpoint was trained at, or else 288; a size no smaller than the frames'
             translates them as they are. See ``lift``.
+        reuse: leave the generator out where a picture does not differ from its camera's backgrounds, on backends that
+            can. The picture is the same there.
         cache: of compiled engines and qualifications; by default the user's.
         clock: gives seconds.
 
@@ -86,7 +89,9 @@ def load_engine(
             setting="translate_size",
         )
     found = candidates(backend, precision)
-    engines = CandidateEngines(checkpoint, max_batch=max_batch, translate_size=translate_size, cache=cache)
+    engines = CandidateEngines(
+        checkpoint, max_batch=max_batch, translate_size=translate_size, cache=cache, reuse=reuse
+    )
     if found == [REFERENCE]:
         return engines.make(REFERENCE)
     if len(found) == 1 and precision != "auto":

@@ -80,6 +80,7 @@ def make(spec: EngineSpec) -> Engine:
         cache=spec.cache,
         calibration=spec.calibration,
         calibration_backgrounds=spec.calibration_backgrounds,
+        reuse=spec.reuse,
     )
 
 
@@ -119,6 +120,8 @@ class OpenVinoEngine(CheckedEngine):
         calibration: night frames, uint8 RGB (H, W, 3) each, that int8 takes the ranges of activations from. They may
             differ in size from what is translated.
         calibration_backgrounds: the backgrounds of each of these, where the model takes them.
+        reuse: leave the generator out where a picture does not differ from its camera's backgrounds; see
+            ``LightRequests``.
 
     Raises:
         EngineError: the precision cannot be had here.
@@ -133,6 +136,7 @@ class OpenVinoEngine(CheckedEngine):
         cache: EngineCache | None = None,
         calibration: Sequence[NDArray[np.uint8]] = (),
         calibration_backgrounds: Sequence[RgbPair] = (),
+        reuse: bool = True,
     ) -> None:
         if precision not in GENERATOR_TYPES:
             raise EngineError(
@@ -150,6 +154,7 @@ class OpenVinoEngine(CheckedEngine):
         self.device: torch.device | None = None
         self.info = EngineInfo("openvino", precision, name)
         self._model = model.eval()
+        self._reuse = reuse and graphs.reuses(model)
         self._cache = cache
         self._calibration = calibration
         self._calibration_backgrounds = calibration_backgrounds
@@ -167,6 +172,7 @@ class OpenVinoEngine(CheckedEngine):
             ("torch", str(torch.__version__)),
             ("lanes", str(self.at_once > 1)),
             ("native", str(light.runs(self._model))),
+            ("squares", str(self._reuse)),
         ]
         if self.info.precision == "int8":
             flags.append(("weights", str(int8.most_weight())))
@@ -205,13 +211,13 @@ class OpenVinoEngine(CheckedEngine):
             self._calls += 1
         try:
             if len(frames) == 1 and not alone and requests.one_core is not None:
-                requests.run_on_one_core(*runs[0])
+                ran = [requests.run_on_one_core(*runs[0])]
             else:
-                self._run_batch(requests, runs)
+                ran = self._run_batch(requests, runs)
         finally:
             with self._calls_lock:
                 self._calls -= 1
-        return Translation(days, trust)
+        return Translation(days, trust, tuple(ran) if self._reuse else None)
 
     def _known_of(self, requests: SizeRequests, pair: Pair) -> Known:
         by_day, by_night = pair
@@ -219,18 +225,16 @@ class OpenVinoEngine(CheckedEngine):
         assert isinstance(by_night, np.ndarray)
         return self._known.get(pair, lambda: requests.known(by_day, by_night))
 
-    def _run_batch(self, requests: SizeRequests, runs: Sequence[Run]) -> None:
+    def _run_batch(self, requests: SizeRequests, runs: Sequence[Run]) -> list[float]:
         """As many frames as there are cores side by side, those left over one after the other on all cores."""
-        done = 0
-        while requests.one_core is not None and len(runs) - done >= self.at_once:
+        ran: list[float] = []
+        while requests.one_core is not None and len(runs) - len(ran) >= self.at_once:
             begun = [
-                self._pool.submit(requests.run_on_one_core, *run) for run in runs[done : done + self.at_once]
+                self._pool.submit(requests.run_on_one_core, *run)
+                for run in runs[len(ran) : len(ran) + self.at_once]
             ]
-            for one in begun:
-                one.result()
-            done += self.at_once
-        for run in runs[done:]:
-            requests.run_on_all_cores(*run)
+            ran += [one.result() for one in begun]
+        return ran + [requests.run_on_all_cores(*run) for run in runs[len(ran) :]]
 
     def prepared(self, height: int, width: int) -> bool:
         """See ``Engine``."""
@@ -245,7 +249,7 @@ class OpenVinoEngine(CheckedEngine):
         return self._sizes.get((height, width)).all_cores
 
     def _load(self, size: Size) -> SizeRequests:
-        size_graphs = graphs_for(self._model, *size)
+        size_graphs = graphs_for(self._model, *size, squares=self._reuse)
         precision = self.info.precision
         cores = (ALL_CORES, ONE_CORE) if self.at_once > 1 else (ALL_CORES,)
 
@@ -267,6 +271,7 @@ class OpenVinoEngine(CheckedEngine):
                 folder,
                 precision=precision,
                 at_once=self.at_once,
+                reuse=self._reuse,
             )
 
     def _quantised(self, known: Mapping[Size, Sequence[Graph]]) -> ov.Model:

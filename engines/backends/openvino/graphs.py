@@ -18,7 +18,12 @@ from .graph import Graph, Lift
 from .light_graphs import light_graphs
 
 
-def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
+def reuses(model: NightToDay) -> bool:
+    """Whether the model's generator may be left out where a picture does not differ from its camera's backgrounds."""
+    return model.settings.backgrounds and light.runs(model)
+
+
+def graphs_for(model: NightToDay, height: int, width: int, *, squares: bool = False) -> list[Graph]:
     """The graphs for one frame of a size, in their order.
 
     The front makes the generator's input, the rest is the generator, and for large frames the lift brings back the
@@ -27,13 +32,13 @@ def graphs_for(model: NightToDay, height: int, width: int) -> list[Graph]:
     A model that takes backgrounds has a graph before these, which is run once for each pair of backgrounds.
 
     Of a light model compiled code of ours makes the generator's input and puts the picture together, where there is
-    such code.
+    such code. With ``squares`` a model that ``reuses`` has its generator for parts of a picture, too.
     """
     module = module_for(model, height, width)
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         if light.runs(model):
-            return light_graphs(module, frame)
+            return light_graphs(module, frame, squares=squares)
         if model.settings.backgrounds:
             return _graphs_beside(module, frame)
         if not isinstance(module, Lifted):

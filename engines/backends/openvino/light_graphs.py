@@ -20,7 +20,7 @@ from .regions import sizes
 Names = tuple[str, ...]
 
 
-def light_graphs(module: NightToDay | Lifted, frame: Tensor) -> list[Graph]:
+def light_graphs(module: NightToDay | Lifted, frame: Tensor, *, squares: bool) -> list[Graph]:
     """``graphs_for`` of a model that compiled code ``runs``, and an example of a frame, uint8 (1, H, W, 3).
 
     Those that compiled code stands for say what it computes.
@@ -43,9 +43,8 @@ def light_graphs(module: NightToDay | Lifted, frame: Tensor) -> list[Graph]:
         graph("known", KnownBackgrounds(module), BACKGROUNDS, (*TO_FRONT, *TO_REST))
         graph("front", _FrontBeside(model), (night, *TO_FRONT), ("seen",), native=True)
         graph("rest", DrawBeside(module), ("seen", "first"), ("before",))
-        for name, (height, width) in zip(
-            SQUARES, sizes((int(given["seen"].shape[-2]), int(given["seen"].shape[-1]))), strict=False
-        ):
+        whole = int(given["seen"].shape[-2]), int(given["seen"].shape[-1])
+        for name, (height, width) in zip(SQUARES, sizes(whole) if squares else (), strict=False):
             parts = tuple(given[one][..., :height, :width].contiguous() for one in ("seen", "first"))
             graphs.append(Graph(name, graphs[-1].module, parts, ("seen", "first"), ("before",)))
         graph("end", EndBeside(module), ("before", "seen", "dark", "reference"), (day, "trust"), native=True)

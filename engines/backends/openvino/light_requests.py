@@ -44,8 +44,11 @@ class _Square:
         self._first[:] = first[:, rows, columns]
         self._request.infer()
         inner, top, left = region.counts, region.square.top, region.square.left
-        here = Box(inner.top - top, inner.left - left, inner.bottom - top, inner.right - left)
-        before[(slice(None), *inner.place)] = self._before[(slice(None), *here.place)]
+        (rows, columns), here = (
+            inner.place,
+            Box(inner.top - top, inner.left - left, inner.bottom - top, inner.right - left),
+        )
+        before[:, rows, columns] = self._before[:, here.place[0], here.place[1]]
 
 
 class LightRequests:
@@ -58,11 +61,12 @@ class LightRequests:
     Args:
         model: one that compiled code ``runs``.
         requests: OpenVINO's, by the names of their graphs.
-        size: of the frames.
-        inner: at which they are translated.
+        inner: the size at which frames are translated.
+        reuse: whether the generator may be left out anywhere.
     """
 
-    def __init__(self, model: NightToDay, requests: Mapping[str, Any], size: Size, inner: Size) -> None:
+    def __init__(self, model: NightToDay, requests: Mapping[str, Any], inner: Size, *, reuse: bool) -> None:
+        self._reuse = reuse
         self._front, self._end = LightFront(model, *inner), LightEnd(model, *inner)
         self._shrink, self._lift = requests.get("shrink"), requests.get("lift")
         self._rest = requests["rest"]
@@ -82,7 +86,7 @@ class LightRequests:
         small = day if self._lift is None else self._small
         light: LightKnown | None = known.get("light")
         drawn = self._front.look(self._shrunk(frame), light)
-        before, share = self._drawn(known) if drawn else (None, 0.0)
+        before, share = self._drawn(known) if drawn or not self._reuse else (None, 0.0)
         if light is None or trust is None:
             assert before is not None
             self._end.draw(before, self._front.seen, small[0])
@@ -104,7 +108,8 @@ class LightRequests:
     def _shrunk(self, frame: Frames) -> NDArray[Any]:
         """What is translated of a frame."""
         if self._shrink is None:
-            return frame[0]
+            whole: NDArray[Any] = frame[0]
+            return whole
         self._shrink.set_input_tensor(0, ov.Tensor(frame, shared_memory=True))
         self._shrink.infer()
         small: NDArray[Any] = self._shrink.get_output_tensor(0).data[0]

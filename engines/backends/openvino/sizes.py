@@ -75,10 +75,11 @@ def load_size(
     *,
     precision: str,
     at_once: int,
+    reuse: bool,
 ) -> SizeRequests:
     """Load what ``build`` wrote for ``graphs`` to ``folder``; ``at_once`` requests of one core each, if not 1.
 
-    ``inner`` is the size at which frames of ``size`` are translated.
+    ``inner`` is the size at which frames of ``size`` are translated. ``reuse``: see ``OpenVinoEngine``.
     """
     framed = [graph for graph in graphs if graph.name != "known"]
     native = any(graph.native for graph in graphs)
@@ -89,7 +90,7 @@ def load_size(
         }
 
     def native_runs(cores: Cores) -> LightRequests:
-        return LightRequests(model, requests(cores), size, inner)
+        return LightRequests(model, requests(cores), inner, reuse=reuse)
 
     def runs(cores: Cores) -> Runs:
         return native_runs(cores) if native else Requests.connected(framed, requests(cores))

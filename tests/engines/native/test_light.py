@@ -111,7 +111,7 @@ def test_what_it_makes_is_what_the_model_makes(
     day = np.empty((*size, 3), np.uint8)
     before = np.ascontiguousarray(wanted["before"][0].numpy())
     pictures = {"days": day}
-    if beside:
+    if known is not None:
         pictures["trust"] = trust = np.empty_like(day)
         end.put_together(before, front.seen, known, day, trust)
     else:
