@@ -17,7 +17,7 @@ from ...model.lift import Lifted
 
 # "known" is what comes of the backgrounds alone, "rest" is the generator, and "square 0" and so on are the generator
 # for parts of a picture. The names are part of file names in users' caches.
-GraphName = Literal["shrink", "known", "front", "rest", "square 0", "square 1", "end", "lift"]
+GraphName = Literal["shrink", "known", "front", "rest", "square 0", "square 1", "end", "line", "lift"]
 SQUARES: tuple[GraphName, ...] = ("square 0", "square 1")
 
 

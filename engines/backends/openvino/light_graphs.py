@@ -37,7 +37,7 @@ def light_graphs(module: NightToDay | Lifted, frame: Tensor, *, squares: bool) -
 
     model = module.model if isinstance(module, Lifted) else module
     if lifted is not None:
-        graph("shrink", _Shrink(lifted), ("frames",), ("small_night", "cells_lifted"))
+        graph("shrink", _Shrink(lifted), ("frames",), ("small_night", "cells_lifted"), native=True)
     night, day = ("small_night", "small") if lifted is not None else ("frames", "days")
     if model.settings.backgrounds:
         graph("known", KnownBackgrounds(module), BACKGROUNDS, (*TO_FRONT, *TO_REST))
@@ -55,7 +55,8 @@ def light_graphs(module: NightToDay | Lifted, frame: Tensor, *, squares: bool) -
     if lifted is not None:
         height, width = lifted.size
         given["small"] = given["small"][:, :height, :width]  # compiled code writes no more
-        graph("lift", Lift(lifted), ("frames", "cells_lifted", "small"), ("days",))
+        graph("line", _Line(lifted), ("cells_lifted", "small"), ("line",))
+        graph("lift", Lift(lifted), ("frames", "cells_lifted", "small"), ("days",), native=True)
     return graphs
 
 
@@ -68,6 +69,17 @@ class _Shrink(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         return self.lifted.shrink(from_bytes(frames))
+
+
+class _Line(nn.Module):
+    """What the lift needs of the night, and the small uint8 day, to a and b of the lines."""
+
+    def __init__(self, lifted: Lifted) -> None:
+        super().__init__()
+        self.lifted = lifted
+
+    def forward(self, cells: Tensor, day: Tensor) -> Tensor:
+        return self.lifted.line(cells, from_bytes(day))
 
 
 class _Front(nn.Module):

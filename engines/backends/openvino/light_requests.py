@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...model.generator import NightToDay
+from ...model.lift import Lifted, module_for, translation_size
+from ...native.large import LargeFrames
 from ...native.library import Floats, floats
 from ...native.light import ERROR, LightEnd, LightFront
 from ...native.light import Known as LightKnown
@@ -61,29 +63,31 @@ class LightRequests:
     Args:
         model: one that compiled code ``runs``.
         requests: OpenVINO's, by the names of their graphs.
-        inner: the size at which frames are translated.
+        size: of the frames.
         reuse: whether the generator may be left out anywhere.
     """
 
-    def __init__(self, model: NightToDay, requests: Mapping[str, Any], inner: Size, *, reuse: bool) -> None:
+    def __init__(self, model: NightToDay, requests: Mapping[str, Any], size: Size, *, reuse: bool) -> None:
         self._reuse = reuse
+        inner = translation_size(model, *size)
         self._front, self._end = LightFront(model, *inner), LightEnd(model, *inner)
-        self._shrink, self._lift = requests.get("shrink"), requests.get("lift")
         self._rest = requests["rest"]
         self._rest.set_input_tensor(0, ov.Tensor(self._front.seen[None], shared_memory=True))
         self._before: Floats = self._rest.get_output_tensor(0).data[0]
         squares = (_Square(requests[name]) for name in SQUARES if name in requests)
         self._squares = {square.size: square for square in squares}
         self._pieces = floats(*self._before.shape) if self._squares else None
-        self._small = np.empty((1, *inner, 3), np.uint8)
-        if self._lift is not None:
-            assert self._shrink is not None
-            self._lift.set_input_tensor(1, self._shrink.get_output_tensor(1))
-            self._lift.set_input_tensor(2, ov.Tensor(self._small, shared_memory=True))
+        module = module_for(model, *size)
+        self._large = LargeFrames(module, *size) if isinstance(module, Lifted) else None
+        if self._large is not None:
+            self._line = requests["line"]
+            self._small = np.empty((1, *inner, 3), np.uint8)
+            for i, given in enumerate((self._large.cells[None], self._small)):
+                self._line.set_input_tensor(i, ov.Tensor(given, shared_memory=True))
 
     def run(self, frame: Frames, known: Known, day: Frames, trust: Frames | None) -> float:
         """See ``Runs``."""
-        small = day if self._lift is None else self._small
+        small = day if self._large is None else self._small
         light: LightKnown | None = known.get("light")
         drawn = self._front.look(self._shrunk(frame), light)
         before, share = self._drawn(known) if drawn or not self._reuse else (None, 0.0)
@@ -92,10 +96,9 @@ class LightRequests:
             self._end.draw(before, self._front.seen, small[0])
         else:
             self._end.put_together(before, self._front.seen, light, small[0], trust[0], whole=share == 1)
-        if self._lift is not None:
-            self._lift.set_input_tensor(0, ov.Tensor(frame, shared_memory=True))
-            self._lift.infer()
-            day[:] = self._lift.get_output_tensor(0).data[:, : day.shape[1], : day.shape[2]]
+        if self._large is not None:
+            self._line.infer()
+            self._large.lift(frame[0], self._line.get_output_tensor(0).data[0], day[0])
         return share
 
     def of_still(self, by_night: Frames, known: LightKnown, first: ov.Tensor) -> LightKnown:
@@ -107,13 +110,11 @@ class LightRequests:
 
     def _shrunk(self, frame: Frames) -> NDArray[Any]:
         """What is translated of a frame."""
-        if self._shrink is None:
+        if self._large is None:
             whole: NDArray[Any] = frame[0]
             return whole
-        self._shrink.set_input_tensor(0, ov.Tensor(frame, shared_memory=True))
-        self._shrink.infer()
-        small: NDArray[Any] = self._shrink.get_output_tensor(0).data[0]
-        return small
+        self._large.shrink(frame[0])
+        return self._large.small
 
     def _drawn(self, known: Known) -> tuple[Floats, float]:
         """What the generator gives for the frame that was looked at, before its last layer, and where it ran."""

@@ -90,7 +90,7 @@ def load_size(
         }
 
     def native_runs(cores: Cores) -> LightRequests:
-        return LightRequests(model, requests(cores), inner, reuse=reuse)
+        return LightRequests(model, requests(cores), size, reuse=reuse)
 
     def runs(cores: Cores) -> Runs:
         return native_runs(cores) if native else Requests.connected(framed, requests(cores))

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from nightday.engines.backends.openvino.graphs import graphs_for
 from nightday.engines.model.color_invariant import ColorInvariant
-from nightday.engines.model.generator import NightToDay
+from nightday.engines.model.generator import NightToDay, to_bytes
+from nightday.engines.model.lift import Lifted, module_for
 from nightday.engines.model.settings import COMPACT, LIGHT, GeneratorSettings
 from nightday.engines.native import library, light
+from nightday.engines.native.large import LargeFrames
 
 Pixels = NDArray[np.uint8]
 TINY = replace(LIGHT, blocks=1, width=8)
@@ -47,7 +49,7 @@ def street(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
     soft = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[0].permute(1, 2, 0).numpy()
     noisy = soft * rng.uniform(20, 300) + rng.normal(0, 2, (height, width, 3))
     noisy[: height // 5] = 0
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
 def model_of(settings: GeneratorSettings, rng: np.random.Generator) -> NightToDay:
@@ -241,3 +243,27 @@ def test_every_processor_computes_the_same(
     monkeypatch.setattr(light, "load", lambda: narrow)
     for one, other, most in zip(wide, run(), (1e-3, 1, 1), strict=True):
         assert np.abs(one.astype(np.float64) - other).max() <= most
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (720, 1280), (611, 433), (480, 640)])
+def test_large_frames_are_shrunk_and_lifted_as_the_model_does(
+    size: tuple[int, int], rng: np.random.Generator
+) -> None:
+    model = NightToDay(TINY).eval()
+    model.side = 288
+    lifted = module_for(model, *size)
+    assert isinstance(lifted, Lifted)
+    night, day = street(rng, size), street(rng, lifted.size)
+    large = LargeFrames(lifted, *size)
+    large.shrink(night)
+    rgb, by_day = (torch.from_numpy(one)[None].permute(0, 3, 1, 2).float() / 255 for one in (night, day))
+    with torch.inference_mode():
+        small, cells = lifted.shrink(rgb)
+        line = lifted.line(cells, by_day)
+        wanted = to_bytes(lifted.lift(rgb, cells, by_day))
+    assert off(large.small, small) < 1e-6
+    assert off(large.cells, cells) < 2e-6
+    made = np.empty_like(night)
+    large.lift(night, np.ascontiguousarray(line[0].numpy()), made)
+    assert off(made, wanted) <= 1
+    assert (made != wanted[0].numpy()).mean() < 1e-4  # ties of rounding
