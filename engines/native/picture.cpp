@@ -39,6 +39,13 @@ FOR_EACH_PROCESSOR(
     nightday_relit, (const float *four, const float *gain, int h, int w, float *relit, float *small),
     (four, gain, h, w, relit, small))
 
+// Whether any of the values, none below 0, is above it.
+template <class F> INLINE bool any(F x) {
+    float sum = 0;
+    for (int i = 0; i < LANES<F>; i++) sum += x[i];
+    return sum > 0;
+}
+
 // Float 0 to 1 as bytes, in the low byte of each.
 template <class F> INLINE IntsOf<F> to_byte(F x) { return nearest(clamp(x * 255.0f, 0, 255)); }
 
@@ -157,13 +164,14 @@ INLINE void nightday_layers_of(
             int x = v * LANES<F>, count = w - x;
             for (int k = 0; k < 4; k++) {
                 long at = k * plane + (long)y * w + x;
-                F alpha = {}, kappa = {}, expected = whole ? F{} : load_some<F>(error + at, count);
-                if (before) {
-                    F present_near = load<F>(near_four + k * stride + x);
-                    alpha = share(load_some<F>(before + 12 * plane + at, count)) * present_near;
+                F alpha = {}, kappa = {}, close = load<F>(near_four + k * stride + x);
+                F expected = load_some<F>((whole ? before + 20 * plane : error) + at, count);
+                // Most of a picture is like its backgrounds, and needs none of this.
+                bool drawn = before && any(close);
+                if (drawn) {
+                    alpha = share(load_some<F>(before + 12 * plane + at, count)) * close;
                     kappa = share(load_some<F>(before + 16 * plane + at, count));
-                    F found = load_some<F>(before + 20 * plane + at, count);
-                    expected = whole ? found : present_near > 0 ? found : expected;
+                    expected = close > 0 ? load_some<F>(before + 20 * plane + at, count) : expected;
                 }
                 F wrong = share(expected);
                 F seen = load_some<F>(strength + at, count) * FULL;
@@ -175,7 +183,7 @@ INLINE void nightday_layers_of(
                     F known = load_some<F>(reference + here, count) * 0.5f + 0.5f;
                     F bright = clamp(load_some<F>(relit + here, count) * 0.5f + 0.5f, 0, 1);
                     F made = known + relit_share * (bright - known);
-                    if (before) made += drawn_share * (share(load_some<F>(before + here, count)) - known);
+                    if (drawn) made += drawn_share * (share(load_some<F>(before + here, count)) - known);
                     bytes[(c * 4 + k) * vectors + v] = to_byte(made);
                 }
                 F doubt = most(between(seen, DOUBTED, SURELY_DOUBTED), load<F>(dark_four + k * stride + x));
