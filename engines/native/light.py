@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +16,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..model.evidence import FULL
 from ..model.generator import NightToDay
-from ..model.layers import BlendedGenerator
+from ..model.layers import DOUBTED, BlendedGenerator
 from .library import Floats, address, floats, load
 
 Bytes = NDArray[np.uint8]
+
+Found = Literal["still", "doubted", "near"]
+"""What a night shows: nothing that is not always there; something, but nothing near which anything is drawn; or some
+place where something may be drawn, as for models without backgrounds is said of every night."""
 
 # The invariant's kernels reach so far at most in compiled code.
 MOST_REACH = 15
@@ -139,11 +145,10 @@ class LightFront:
         for reference in own:
             self.seen[channels:] = reference
 
-    def look(self, frame: Bytes | Floats, known: Known | None = None) -> bool:
-        """See a frame, uint8 (H, W, 3), or float32 (3, H, W) in [0, 1]; whether there is anything to draw.
+    def look(self, frame: Bytes | Floats, known: Known | None = None) -> Found:
+        """See a frame, uint8 (H, W, 3), or float32 (3, H, W) in [0, 1], and say what there is.
 
-        A model with backgrounds needs what is ``known`` of them. Where there is nothing to draw, the generator would
-        not change the picture, and ``seen`` holds no more than ``LightEnd`` needs.
+        A model with backgrounds needs what is ``known`` of them. ``seen`` is completed by ``measure``.
         """
         (height, width), (h, w), seen = self._size, self._small, self.seen
         if frame.dtype == np.uint8:
@@ -153,7 +158,7 @@ class LightFront:
         if not self._backgrounds:
             if self._picture:
                 self._library.nightday_scaled(self._four, h, w, seen[:12])
-            return True
+            return "near"
         assert known is not None
         self._library.nightday_evidence(
             self._four,
@@ -167,11 +172,18 @@ class LightFront:
             self.near,
             self._work,
         )
-        self._library.nightday_relit(self._four, known.gain, h, w, seen[RELIT:XI], seen[SMALL:STRENGTH])
-        return bool(self.near.any())
+        if self.near.any():
+            return "near"
+        return "still" if seen[STRENGTH:NEAR].max() * FULL <= DOUBTED else "doubted"
+
+    def relight(self, known: Known) -> None:
+        """Write to ``seen`` the relit night, which the picture is put together from where it is not still."""
+        self._library.nightday_relit(
+            self._four, known.gain, *self._small, self.seen[RELIT:XI], self.seen[SMALL:STRENGTH]
+        )
 
     def measure(self) -> None:
-        """Complete ``seen`` of the frame that was looked at."""
+        """Complete ``seen`` of the frame that was looked at, and that was relit where there are backgrounds."""
         if self._invariant is None:
             return
         one = self._invariant

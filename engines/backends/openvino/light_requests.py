@@ -89,12 +89,18 @@ class LightRequests:
         """See ``Runs``."""
         small = day if self._large is None else self._small
         light: LightKnown | None = known.get("light")
-        drawn = self._front.look(self._shrunk(frame), light)
-        before, share = self._drawn(known) if drawn or not self._reuse else (None, 0.0)
+        found = self._front.look(self._shrunk(frame), light)
+        share = 0.0
         if light is None or trust is None:
-            assert before is not None
-            self._end.draw(before, self._front.seen, small[0])
+            self._end.draw(self._drawn_whole(known), self._front.seen, small[0])
+            share = 1.0
+        elif found == "still" and self._reuse and light.still is not None:
+            small[0], trust[0] = light.still
         else:
+            self._front.relight(light)
+            before = None
+            if found == "near" or not self._reuse:
+                before, share = self._drawn(known)
             self._end.put_together(before, self._front.seen, light, small[0], trust[0], whole=share == 1)
         if self._large is not None:
             self._line.infer()
@@ -104,7 +110,7 @@ class LightRequests:
     def of_still(self, by_night: Frames, known: LightKnown, first: ov.Tensor) -> LightKnown:
         """``known`` with what comes of a night that is like its background, uint8 (1, H, W, 3)."""
         self._front.look(self._shrunk(by_night), known)
-        self._front.measure()
+        self._front.relight(known)
         known = replace(known, error=self._drawn_whole({"first": first})[ERROR:].copy())
         return replace(known, still=self._end.still(known))
 
@@ -118,12 +124,12 @@ class LightRequests:
 
     def _drawn(self, known: Known) -> tuple[Floats, float]:
         """What the generator gives for the frame that was looked at, before its last layer, and where it ran."""
-        self._front.measure()
         found = None
         if self._squares:
             found = regions(self._front.near, self._before.shape[1:], list(self._squares))
         if found is None:
             return self._drawn_whole(known), 1.0
+        self._front.measure()
         pieces, share = self._pieces, 0.0
         assert pieces is not None
         first = known["first"].data[0]
@@ -134,6 +140,7 @@ class LightRequests:
         return pieces, share / pieces[0].size
 
     def _drawn_whole(self, known: Known) -> Floats:
+        self._front.measure()
         if "first" in known:
             self._rest.set_input_tensor(1, known["first"])
         self._rest.infer()

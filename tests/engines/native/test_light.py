@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from nightday.engines.backends.openvino.graphs import graphs_for
 from nightday.engines.model.color_invariant import ColorInvariant
+from nightday.engines.model.evidence import FULL
 from nightday.engines.model.generator import NightToDay, to_bytes
+from nightday.engines.model.layers import DOUBTED
 from nightday.engines.model.lift import Lifted, module_for
 from nightday.engines.model.settings import COMPACT, LIGHT, GeneratorSettings
 from nightday.engines.native import library, light
@@ -79,6 +81,12 @@ def computed(model: NightToDay, *pictures: Pixels) -> dict[str, Tensor]:
     return given
 
 
+def complete(front: light.LightFront, known: light.Known | None) -> None:
+    if known is not None:
+        front.relight(known)
+    front.measure()
+
+
 def off(got: NDArray[Any], wanted: Tensor) -> float:
     return float(np.abs(got.astype(np.float64) - wanted[0].numpy()).max())
 
@@ -96,9 +104,9 @@ def test_what_it_makes_is_what_the_model_makes(
     wanted = computed(model, night, *beside)
     front, end = light.LightFront(model, *size), light.LightEnd(model, *size)
     known = light.Known.of(wanted) if beside else None
-    drawn = front.look(night, known)
-    assert drawn == (not beside or bool(wanted["seen"][:, light.NEAR].any()))
-    front.measure()
+    found = front.look(night, known)
+    assert (found == "near") == (not beside or bool(wanted["seen"][:, light.NEAR].any()))
+    complete(front, known)
     assert front.seen.shape == wanted["seen"].shape[1:]
     apart = np.abs(front.seen - wanted["seen"][0].numpy())
     assert apart.max() < 0.05  # hue divides by what may nearly cancel
@@ -107,7 +115,7 @@ def test_what_it_makes_is_what_the_model_makes(
     # The same of floats.
     again = light.LightFront(model, *size)
     again.look(np.ascontiguousarray(night.transpose(2, 0, 1)) / np.float32(255), known)
-    again.measure()
+    complete(again, known)
     assert np.abs(again.seen - front.seen).max() < 1e-3
 
     day = np.empty((*size, 3), np.uint8)
@@ -167,7 +175,10 @@ def test_a_night_like_its_background_has_nothing_to_draw(rng: np.random.Generato
     error[:] = rng.normal(0, 1, error.shape)
     known = replace(known, error=error)
     front, end = light.LightFront(model, *size), light.LightEnd(model, *size)
-    assert not front.look(night, known)
+    found = front.look(night, known)
+    front.relight(known)
+    strongest = float(wanted["seen"][:, light.STRENGTH : light.NEAR].max()) * FULL
+    assert found == ("still" if strongest <= DOUBTED else "doubted")
     assert not wanted["seen"][:, light.NEAR].any()
     day, trust = np.empty((2, *size, 3), np.uint8)
     end.put_together(None, front.seen, known, day, trust, whole=False)
@@ -183,7 +194,7 @@ def test_a_night_like_its_background_has_nothing_to_draw(rng: np.random.Generato
     np.testing.assert_array_equal(again, day)
     np.testing.assert_array_equal(trust_again, trust)
     night[20:44, 30:54] = 255 - night[20:44, 30:54]
-    assert front.look(night, known)
+    assert front.look(night, known) == "near"
 
 
 def test_models_without_compiled_code_are_told(rng: np.random.Generator) -> None:
@@ -234,7 +245,7 @@ def test_every_processor_computes_the_same(
     def run() -> list[NDArray[Any]]:
         front, end = light.LightFront(model, *size), light.LightEnd(model, *size)
         front.look(night, known)
-        front.measure()
+        complete(front, known)
         day, trust = np.empty((2, *size, 3), np.uint8)
         end.put_together(before, front.seen, known, day, trust)
         return [front.seen, day, trust]
