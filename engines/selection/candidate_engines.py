@@ -242,6 +242,7 @@ class CandidateEngines:
                 precision=precision,
                 replaced_ms=eager_ms,
                 budget_ms=budget_ms,
+                beside=None if machine.device_and_driver()[1] else self.make(REFERENCE).translate,
             )
         except _TimeIsUpError:
             raise

@@ -127,6 +127,7 @@ def qualify(
     precision: str,
     replaced_ms: float | None = None,
     budget_ms: float | None = None,
+    beside: Callable[..., object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Qualification:
     """Compare an engine with eager fp32.
@@ -141,6 +142,8 @@ def qualify(
         precision: of the candidate.
         replaced_ms: time of the engine that it would replace, milliseconds.
         budget_ms: the milliseconds that a frame may take.
+        beside: ``translate`` of the engine that it would replace, which is run in turns with the candidate where other
+            programs may take the processor: what counts then is how many times as long as that one it takes.
         clock: gives seconds.
     """
     ratios = []
@@ -152,10 +155,14 @@ def qualify(
         if fault:
             return Qualification(precision=precision, fault=f"of qualification frame {i} it makes {fault}")
         ratios.append(psnr(made.day[0].astype(np.uint8), wanted.day[0]))
+    if beside is None or replaced_ms is None:
+        ms = latency_ms(candidate, frames, clock=clock)
+    else:
+        ms = replaced_ms * times_as_long(candidate, beside, frames, clock=clock)
     return Qualification(
         precision=precision,
         psnr=tuple(ratios),
-        ms=latency_ms(candidate, frames, clock=clock),
+        ms=ms,
         replaced_ms=replaced_ms,
         budget_ms=budget_ms,
     )
@@ -179,6 +186,29 @@ def latency_ms(
         engine(*given)
         times.append(clock() - before)
     return statistics.median(times) * 1000
+
+
+def times_as_long(
+    engine: Callable[..., object],
+    other: Callable[..., object],
+    frames: Sequence[Given],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """How many times as long as the other an engine takes for a frame: the median of 3 to 50 pairs in about a second.
+
+    Both must have run frames of these sizes before.
+    """
+    fewest, most = RUNS
+    began, ratios = clock(), list[float]()
+    while len(ratios) < fewest or (len(ratios) < most and clock() - began < 2 * RUN_S):
+        given, times = frames[len(ratios) % len(frames)], []
+        for each in (engine, other):
+            before = clock()
+            each(*given)
+            times.append(clock() - before)
+        ratios.append(times[0] / max(times[1], 1e-9))
+    return statistics.median(ratios)
 
 
 def _fault(made: NDArray[np.generic], wanted: RgbImage) -> str:

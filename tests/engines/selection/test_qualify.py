@@ -58,6 +58,7 @@ def judged(
     replaced_ms: float | None = None,
     budget_ms: float | None = None,
     clock: Callable[[], float] | None = None,
+    beside: Callable[[Frames], Frames] | None = None,
 ) -> Qualification:
     given = [(frame[None],) for frame in nights]
     wanted = [Translation(reference(frames)) for (frames,) in given]
@@ -67,7 +68,7 @@ def judged(
     def translate(frames: Frames) -> Translation[Any]:
         return Translation(candidate(frames))
 
-    return qualify(translate, wanted, given, precision=precision, clock=clock, **limits)
+    return qualify(translate, wanted, given, precision=precision, clock=clock, beside=beside, **limits)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,24 @@ def test_how_long_is_measured(nights: list[Frames]) -> None:
             seconds * 1000
         )
         assert times == runs
+
+
+def test_what_is_timed_in_turns_does_not_hang_on_what_else_runs(nights: list[Frames]) -> None:
+    """The machine becomes four times as slow while the engine is timed, and faster again."""
+    for beside, wanted in ((True, 50.0), (False, 200.0)):
+        clock, calls = Clock(), 0
+
+        def engine(frames: Frames, seconds: float = 0.05, clock: Clock = clock) -> Frames:
+            nonlocal calls
+            calls += 1
+            clock.now += seconds * (4 if 4 < calls < 30 else 1)
+            return reference(frames)
+
+        def other(frames: Frames) -> Frames:
+            return engine(frames, 0.1)
+
+        verdict = judged(engine, nights, replaced_ms=100.0, clock=clock, beside=other if beside else None)
+        assert verdict.ms == pytest.approx(wanted)
 
 
 def test_a_verdict_is_read_as_it_was_written(nights: list[Frames], tmp_path: Path) -> None:
