@@ -142,8 +142,8 @@ def qualify(
         precision: of the candidate.
         replaced_ms: time of the engine that it would replace, milliseconds.
         budget_ms: the milliseconds that a frame may take.
-        beside: ``translate`` of the engine that it would replace, which is run in turns with the candidate where other
-            programs may take the processor: what counts then is how many times as long as that one it takes.
+        beside: ``translate`` of the engine that it would replace, which is run in turns with the candidate where
+            other programs may take the processor: what counts then is how many times as long as that one it takes.
         clock: gives seconds.
     """
     ratios = []

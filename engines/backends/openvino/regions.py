@@ -14,9 +14,9 @@ from ..compiled_sizes import Size
 # All of these are in pixels of the generator's input, half as many as the frame's.
 
 # Sides of the squares that the generator is compiled for beside the whole.
-SIDES = (88, 128)
+SIDES = (64, 104)
 # What is drawn in a square lies so far from its border, if that is not the picture's: see benchmarks/NOTES.md.
-CONTEXT = 24
+CONTEXT = 16
 # Squares begin at multiples of this, as the generator halves its input twice more.
 STEP = 4
 # Near is known by cells of two pixels, and interpolation carries it one pixel on.
