@@ -14,7 +14,7 @@ from ..compiled_sizes import Size
 # All of these are in pixels of the generator's input, half as many as the frame's.
 
 # Sides of the squares that the generator is compiled for beside the whole.
-SIDES = (64, 104)
+SIDES = (80, 112)
 # What is drawn in a square lies so far from its border, if that is not the picture's: see benchmarks/NOTES.md.
 CONTEXT = 16
 # Squares begin at multiples of this, as the generator halves its input twice more.
