@@ -25,5 +25,6 @@ GRAPHS: dict[str, str] = {
 
 
 def previous_key(key: EngineKey) -> EngineKey | None:
+    """The key that version 0.1.0 would have had for the same engine; None where the graph has changed since."""
     graph = GRAPHS.get(key.graph[:24])
     return None if graph is None else replace(key, graph=graph)
