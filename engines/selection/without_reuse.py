@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from . import qualify
 from .candidate_engines import Candidate, CandidateEngines
 
-
 # How often each of the two is timed. What else the machine does changes from second to second.
 TURNS = 3
 
