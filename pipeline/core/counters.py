@@ -117,6 +117,7 @@ class StatsSnapshot:
         dropped: frames that reached no output, or not all of them, by reason.
         reconnects: lost connections and failed tries, by reason.
         detections: boxes found, by class name; the same object counts on each frame.
+        detections_reused: pictures that had the detections of the one before, since they were the same.
         collected: pictures collected for training, or lost on the way.
         latency_p50: median latency of the last pictures, in seconds from the end of decoding until an output has
             written the picture; None before the first.
@@ -147,6 +148,7 @@ class StatsSnapshot:
     remembered: float | None = None
     unclear: float | None = None
     generator_share: float | None = None
+    detections_reused: int = 0
     ran: dict[Ran, int] = field(default_factory=dict)
 
 
@@ -167,6 +169,7 @@ class CameraStats:
     _damaged: int = 0
     _reconnects: Counter[str] = field(default_factory=Counter)
     _detections: Counter[str] = field(default_factory=Counter)
+    _detections_reused: int = 0
     _collected: Counter[str] = field(default_factory=Counter)
     _latency: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCY_WINDOW))
     _stages: dict[Stage, Histogram] = field(
@@ -202,6 +205,11 @@ class CameraStats:
         """Count the class names found on one frame."""
         with self._lock:
             self._detections.update(names)
+
+    def count_detections_reused(self) -> None:
+        """Count one picture for which the detector was not asked, since it was the same as the one before."""
+        with self._lock:
+            self._detections_reused += 1
 
     def count_collected(self, what: Collected) -> None:
         """Count one picture collected for training, or lost on the way."""
@@ -264,6 +272,7 @@ class CameraStats:
                 damaged=self._damaged,
                 reconnects=dict(self._reconnects),
                 detections=dict(self._detections),
+                detections_reused=self._detections_reused,
                 collected=dict(self._collected),
                 latency_p50=None,
                 latency_p95=None,

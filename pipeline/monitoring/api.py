@@ -67,6 +67,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "damaged": stats.damaged,
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
+        "detections_reused": stats.detections_reused,
         "collected": stats.collected,
         "latency_p50_ms": _milliseconds(stats.latency_p50),
         "latency_p95_ms": _milliseconds(stats.latency_p95),

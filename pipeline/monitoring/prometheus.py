@@ -133,6 +133,11 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     detections = CounterMetricFamily(
         "nightday_detections", "Objects found, each frame anew.", labels=("camera", "label")
     )
+    reused = CounterMetricFamily(
+        "nightday_detections_reused",
+        "Pictures that had the detections of the one before, since they were the same.",
+        labels=("camera",),
+    )
     collected = CounterMetricFamily(
         "nightday_collected",
         "Pictures collected for training, or lost because they could not be written.",
@@ -164,9 +169,10 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
+        reused.add_metric((camera.name,), stats.detections_reused)
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
     gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear, generator)
-    return iter((*gauges, *counters.values(), ran, dropped, reconnects, detections, collected))
+    return iter((*gauges, *counters.values(), ran, dropped, reconnects, detections, reused, collected))
 
 
 def _add_by_reason(

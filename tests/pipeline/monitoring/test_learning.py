@@ -78,6 +78,17 @@ def test_the_api_and_the_metrics_hold_the_numbers() -> None:
     assert samples["nightday_frames_brightened_total", "gate"] == 1
 
 
+def test_detections_that_were_used_again_are_counted() -> None:
+    stats = CameraStats()
+    (camera,) = FakeRun(stats={"gate": stats}).cameras()
+    assert samples_of(camera)["nightday_detections_reused_total", "gate"] == 0
+    for _ in range(3):
+        stats.count_detections_reused()
+    (camera,) = FakeRun(stats={"gate": stats}).cameras()
+    assert camera_json(camera)["detections_reused"] == 3
+    assert samples_of(camera)["nightday_detections_reused_total", "gate"] == 3
+
+
 def test_how_much_the_generator_ran_is_told_on_the_page_as_json_and_as_metrics() -> None:
     stats = CameraStats()
     shares = [0.5, 0.0, 0.25, 1.0, 0.0]
