@@ -165,7 +165,8 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
         if stats.ran:
-            _add_by_reason(ran, camera.name, dict(stats.ran), get_args(Ran))
+            for how in get_args(Ran):
+                ran.add_metric((camera.name, how), stats.ran.get(how, 0))
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())

@@ -87,8 +87,8 @@ def translate(
         day: Pixels = made.day
         days = day if isinstance(day, Tensor) or day.flags.writeable else day.copy()
         unknown = [None] * len(days)
-        trust, ran = (unknown if known is None else known for known in (made.trust, made.ran))
-        return list(zip(days, trust, ran, strict=True))
+        trust = unknown if made.trust is None else made.trust
+        return list(zip(days, trust, unknown if made.ran is None else made.ran, strict=True))
     except Exception as error:
         if len(pictures) == 1:
             return [error]
