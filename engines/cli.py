@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from .choices import MIN_SIDE, Backend, Precision
+from .choices import MIN_SIDE, Backend, Precision, Reuse
 from .distribution import program_version
 from .errors import CheckpointError, EngineError
 
@@ -20,6 +20,9 @@ from .errors import CheckpointError, EngineError
 DONE, FAILED, WRONG = 0, 1, 2
 
 Row = dict[str, Any]
+
+# Columns that are left out where no row has a value.
+_WHERE_KNOWN = ("share", "auto_ms", "off_ms", "off_psnr", "off_worst")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,12 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", choices=get_args(Precision), default="auto", help="default: auto")
     help_ = "as in the configuration; default: 8"
     add("--max-batch", type=_count, default=8, metavar="N", help=help_)
+    add("--reuse", choices=get_args(Reuse), default="auto", help="as in the configuration; default: auto")
 
     command("list", "model size backend precision verdict bytes used", "show what is in the cache")
 
     add = command(
         "qualify",
-        "serves backend precision psnr worst ms verdict",
+        "serves backend precision psnr worst ms share auto_ms off_ms off_psnr off_worst verdict",
         "measure every backend and precision of this machine against eager fp32, and remember it",
     ).add_argument
     add("--model", type=Path, required=True, help="a checkpoint")
@@ -119,10 +123,13 @@ def _show(rows: list[Row], columns: list[str]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        numbers = isinstance(rows[0][column], (int, float)) and not isinstance(rows[0][column], bool)
+        values = [row[column] for row in rows]
+        if column in _WHERE_KNOWN and all(value is None for value in values):
+            continue
+        numbers = any(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
         table.add_column(column, justify="right" if numbers else "left", no_wrap=column != "verdict")
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(_cell(row[str(column.header)]) for column in table.columns))
     # Where the output is no terminal but a script or a file, rich would assume 80 columns.
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 250).print(table)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from .cache.engine_cache import EngineCache
 from .model.qualification_frames import read_frames, read_picture
 from .selection.load import CandidateEngines, candidates, fastest, load_engine
 from .selection.qualify import VERDICT, Qualification
+from .selection.without_reuse import WithoutReuse, without_reuse
 
 Row = dict[str, Any]
 
@@ -22,7 +25,13 @@ def build(options: argparse.Namespace) -> list[Row]:
     """Compile each model for each size."""
     rows = []
     for model in options.model:
-        engine = load_engine(model, options.backend, options.precision, max_batch=options.max_batch)
+        engine = load_engine(
+            model,
+            options.backend,
+            options.precision,
+            max_batch=options.max_batch,
+            reuse=options.reuse == "auto",
+        )
         for height, width in options.size:
             named = {"backend": engine.info.backend, "precision": engine.info.precision}
             size = f"{height}x{width}"
@@ -40,17 +49,28 @@ def list_(options: argparse.Namespace) -> list[Row]:
 
 
 def qualify(options: argparse.Namespace) -> list[Row]:
-    """Measure every candidate of this machine; remembered where it was on the checkpoint's own frames."""
+    """Measure every candidate of this machine; remembered where it was on the checkpoint's own frames.
+
+    Those that leave their generator out here and there are compared with themselves without that.
+    """
     frames = read_frames(options.frames) if options.frames else []
     pair = [read_picture(path) for path in options.backgrounds or ()]
     if pair and any(picture.shape != frame.shape for picture in pair for frame in frames):
         raise ValueError(f"--backgrounds {options.backgrounds[0]}: not of the size of the frames")
-    engines = CandidateEngines(
-        options.model, frames=frames, backgrounds=[(pair[0], pair[1])] * len(frames) if pair else []
+    engines_of = functools.partial(
+        CandidateEngines,
+        options.model,
+        frames=frames,
+        backgrounds=[(pair[0], pair[1])] * len(frames) if pair else [],
     )
+    engines, everywhere = engines_of(), engines_of(reuse=False)
     measure = engines.measure if frames else engines.remeasure
     results = {one: measure(one, budget_ms=options.budget_ms) for one in candidates()}
     serves = fastest(results)
+    without = {
+        one: None if result.fault else without_reuse(one, engines, everywhere)
+        for one, result in results.items()
+    }
     return [
         {
             "serves": one == serves,
@@ -59,10 +79,24 @@ def qualify(options: argparse.Namespace) -> list[Row]:
             "psnr": _number(result.mean),
             "worst": _number(min(result.psnr, default=math.nan)),
             "ms": _number(result.ms),
+            **_without(without[one]),
             "verdict": result.reason or "accepted",
         }
         for one, result in results.items()
     ]
+
+
+def _without(found: WithoutReuse | None) -> Row:
+    """What reuse ``auto`` and ``off`` are of a candidate; all None where these are the same."""
+    if found is None:
+        return dict.fromkeys(("share", "auto_ms", "off_ms", "off_psnr", "off_worst"))
+    return {
+        "share": _number(found.share),
+        "auto_ms": _number(found.ms[0]),
+        "off_ms": _number(found.ms[1]),
+        "off_psnr": _number(statistics.fmean(found.psnr)),
+        "off_worst": _number(min(found.psnr)),
+    }
 
 
 def prune(options: argparse.Namespace) -> list[Row]:

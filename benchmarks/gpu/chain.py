@@ -120,7 +120,7 @@ def _chained(clip: Path, engine: Engine, shared: SharedEncoder, *, stay: bool, b
             )
             if isinstance(made, Exception):
                 raise made
-            day, _ = made
+            day, *_ = made
             draw_mark(day)
             frame = Frame("benchmark", video, number, Fraction(1, 30), float(number), 0.0)
             shared.encode(Picture(frame, day, translated=True), key=False)

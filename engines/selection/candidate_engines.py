@@ -155,6 +155,7 @@ class CandidateEngines:
                 ("golden", qualification_frames.digest(pictures)),  # so named in users' caches
                 ("side", str(self.model.side)),
                 ("torch", str(torch.__version__)),
+                *(() if self._reuse else (("reuse", "off"),)),
             ),
         )
 
@@ -238,7 +239,7 @@ class CandidateEngines:
             return qualify.qualify(
                 translate,
                 wanted,
-                self._given,
+                self.given,
                 precision=precision,
                 replaced_ms=eager_ms,
                 budget_ms=budget_ms,
@@ -266,11 +267,11 @@ class CandidateEngines:
         """What eager fp32 makes of each frame, and the milliseconds that it takes for one."""
         log.info("%s: translating its night frames with %s", self.name, REFERENCE, extra=MEASURED)
         engine = self.make(REFERENCE)
-        wanted = [engine.translate(*given) for given in self._given]
-        return wanted, qualify.latency_ms(engine.translate, self._given)
+        wanted = [engine.translate(*given) for given in self.given]
+        return wanted, qualify.latency_ms(engine.translate, self.given)
 
     @functools.cached_property
-    def _given(self) -> list[qualify.Given]:
+    def given(self) -> list[qualify.Given]:
         """What engines are given, a frame at a time."""
         if not self.backgrounds:
             return [(frame[None],) for frame in self.frames]

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, NoReturn
 from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from nightday.engines.choices import Reuse
 from nightday.engines.distribution import INSTALL_DETECT
 
 from ..core.camera_url import CameraUrl, register_secret
@@ -111,8 +112,17 @@ def _folder(value: object) -> Path:
     return path
 
 
+def _is_off(value: object) -> bool:
+    """Whether a value says no, as YAML has it or as text."""
+    return value is False or (isinstance(value, str) and value.lower() in _FALSE)
+
+
+def _reuse(value: object) -> object:
+    return "off" if _is_off(value) else value
+
+
 def _detect(value: object) -> Path | Literal[False]:
-    if value is False or (isinstance(value, str) and value.lower() in _FALSE):
+    if _is_off(value):
         return False
     if not isinstance(value, (str, Path)):
         fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
@@ -176,6 +186,7 @@ Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
 DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
+OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Number = Annotated[float, BeforeValidator(require_number)]
 Count = Annotated[int, BeforeValidator(require_number)]

@@ -31,6 +31,7 @@ from .fields import (
     Longitude,
     Model,
     Number,
+    OnOff,
     OutputAddress,
     Png,
     Seconds,
@@ -210,11 +211,20 @@ class CameraConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """``engine``: what runs the generators, and the most frames it is given at once."""
+    """``engine``: what runs the generators.
+
+    Attributes:
+        backend: what computes.
+        precision: what it computes in.
+        max_batch: most frames it is given at once.
+        reuse: ``auto`` leaves the generator out where a picture does not differ from its camera's backgrounds, as far
+            as backend and model can; ``off`` runs it on the whole of every picture.
+    """
 
     backend: Backend = "auto"
     precision: Precision = "auto"
     max_batch: Count = Field(default=8, ge=1, le=256)
+    reuse: OnOff = "auto"
 
 
 class HttpConfig(_Section):

@@ -29,6 +29,8 @@ TOO_SLOW: tuple[DropReason, ...] = ("overload", "stale", "skipped")
 """Reasons that a faster machine, fewer cameras or smaller pictures would take away."""
 Collected = Literal["day", "night", "failed"]
 """A picture collected for training: by day, by night, or lost because it could not be written."""
+Ran = Literal["whole", "parts", "none"]
+"""Whether a picture's generator ran on all of it, in parts of it, or not at all."""
 Stage = Literal["translated", "output"]
 """Where a frame's latency, which begins when it is decoded, ends: translated, or written by an output."""
 
@@ -38,7 +40,7 @@ LATENCY_BOUNDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5
 BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)
 # Pictures whose latency is remembered: about the last 40 s of a 25 fps camera with one output.
 LATENCY_WINDOW = 1024
-# A picture's share in the running means of what is remembered and what is unclear: about the last 10 s at 25 fps.
+# A picture's weight in the running means of its shares: about the last 10 s at 25 fps.
 TRUST_RATE = 1 / 250
 
 
@@ -115,6 +117,7 @@ class StatsSnapshot:
         dropped: frames that reached no output, or not all of them, by reason.
         reconnects: lost connections and failed tries, by reason.
         detections: boxes found, by class name; the same object counts on each frame.
+        detections_reused: pictures that had the detections of the one before, since they were the same.
         collected: pictures collected for training, or lost on the way.
         latency_p50: median latency of the last pictures, in seconds from the end of decoding until an output has
             written the picture; None before the first.
@@ -123,6 +126,9 @@ class StatsSnapshot:
         remembered: mean share of the pictures translated lately that is remembered from the day; None where no
             engine told.
         unclear: the same of what is unclear.
+        generator_share: mean share of the pictures translated lately on which the generator ran; None where the
+            engine does not tell.
+        ran: pictures translated, by where the generator ran; empty where no engine told.
         damaged: frames that came damaged, because packets of them or of what they refer to were lost.
     """
 
@@ -141,6 +147,9 @@ class StatsSnapshot:
     brightened: int = 0
     remembered: float | None = None
     unclear: float | None = None
+    generator_share: float | None = None
+    detections_reused: int = 0
+    ran: dict[Ran, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -154,10 +163,13 @@ class CameraStats:
     _passed: int = 0
     _brightened: int = 0
     _trust: tuple[float, float] | None = None  # running means of what is remembered and what is unclear
+    _generator_share: float | None = None
+    _ran: Counter[Ran] = field(default_factory=Counter)
     _dropped: Counter[str] = field(default_factory=Counter)
     _damaged: int = 0
     _reconnects: Counter[str] = field(default_factory=Counter)
     _detections: Counter[str] = field(default_factory=Counter)
+    _detections_reused: int = 0
     _collected: Counter[str] = field(default_factory=Counter)
     _latency: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCY_WINDOW))
     _stages: dict[Stage, Histogram] = field(
@@ -194,6 +206,11 @@ class CameraStats:
         with self._lock:
             self._detections.update(names)
 
+    def count_detections_reused(self) -> None:
+        """Count one picture for which the detector was not asked, since it was the same as the one before."""
+        with self._lock:
+            self._detections_reused += 1
+
     def count_collected(self, what: Collected) -> None:
         """Count one picture collected for training, or lost on the way."""
         with self._lock:
@@ -218,6 +235,18 @@ class CameraStats:
                 before[1] + TRUST_RATE * (unclear - before[1]),
             )
 
+    def count_ran(self, share: float | None) -> None:
+        """Count one translated picture by the share of it, 0 to 1, on which the generator ran.
+
+        None, where the engine does not tell, ends the mean.
+        """
+        with self._lock:
+            if share is not None:
+                self._ran["whole" if share >= 1 else "parts" if share > 0 else "none"] += 1
+                before = self._generator_share
+                share = share if before is None else before + TRUST_RATE * (share - before)
+            self._generator_share = share
+
     def count_latency(self, seconds: float, *, stage: Stage = "output") -> None:
         """Count one frame translated, or one picture written by one output, ``seconds`` after its decode."""
         self._stages[stage].observe(seconds)
@@ -237,10 +266,13 @@ class CameraStats:
                 brightened=self._brightened,
                 remembered=None if self._trust is None else self._trust[0],
                 unclear=None if self._trust is None else self._trust[1],
+                generator_share=self._generator_share,
+                ran=dict(self._ran),
                 dropped=dict(self._dropped),
                 damaged=self._damaged,
                 reconnects=dict(self._reconnects),
                 detections=dict(self._detections),
+                detections_reused=self._detections_reused,
                 collected=dict(self._collected),
                 latency_p50=None,
                 latency_p95=None,

@@ -112,6 +112,17 @@ def learning_text(camera: CameraStatus) -> str | None:
     return f"learning your empty scene by {time}: {100 * learnt:.0f} %"
 
 
+def generator_text(camera: CameraStatus) -> str | None:
+    """On how much of a picture the generator has run lately, in a sentence; None where that is not told."""
+    share = camera.stats.generator_share
+    if share is None:
+        return None
+    if share >= 0.995:
+        return "the generator runs on the whole picture, as much of it differs from the empty scene"
+    much = "less than 1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+    return f"the generator runs on {much} % of the picture; the rest is as in the empty scene"
+
+
 class Watched(Protocol):
     """A run as monitoring sees it. Any thread may call it at any time, and no call waits."""
 

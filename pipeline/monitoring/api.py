@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from ..core.camera_url import redact
+from ..core.counters import Ran
 from ..core.status import CameraStatus, Watched, learning_text
 
 
@@ -56,6 +57,8 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "brightened_because": camera.brightened,
         "remembered_share": _rounded(stats.remembered),
         "unclear_share": _rounded(stats.unclear),
+        "generator_share": _rounded(stats.generator_share),
+        "generator_ran": {how: stats.ran.get(how, 0) for how in get_args(Ran)} if stats.ran else None,
         "decoded": stats.decoded,
         "translated": stats.translated,
         "passed": stats.passed,
@@ -64,6 +67,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "damaged": stats.damaged,
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
+        "detections_reused": stats.detections_reused,
         "collected": stats.collected,
         "latency_p50_ms": _milliseconds(stats.latency_p50),
         "latency_p95_ms": _milliseconds(stats.latency_p95),

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from nightday.engines import device_copies
 
 from ..core.camera_url import redact
-from ..core.counters import Collected, DropReason, HistogramSnapshot
+from ..core.counters import Collected, DropReason, HistogramSnapshot, Ran
 from ..core.faults import FaultReason
 from ..core.status import CameraStatus, Watched
 
@@ -96,6 +96,16 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         "Mean share of the pictures translated lately that is unclear.",
         labels=("camera",),
     )
+    generator = GaugeMetricFamily(
+        "nightday_generator_share",
+        "Mean share of the pictures translated lately on which the generator ran.",
+        labels=("camera",),
+    )
+    ran = CounterMetricFamily(
+        "nightday_generator_frames",
+        "Pictures translated, by where the generator ran: on the whole, in parts or not at all.",
+        labels=("camera", "ran"),
+    )
     learnt = GaugeMetricFamily(
         "nightday_scene_learnt", "How far its empty scene is learnt, 0 to 1.", labels=("camera", "time")
     )
@@ -123,6 +133,11 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     detections = CounterMetricFamily(
         "nightday_detections", "Objects found, each frame anew.", labels=("camera", "label")
     )
+    reused = CounterMetricFamily(
+        "nightday_detections_reused",
+        "Pictures that had the detections of the one before, since they were the same.",
+        labels=("camera",),
+    )
     collected = CounterMetricFamily(
         "nightday_collected",
         "Pictures collected for training, or lost because they could not be written.",
@@ -137,7 +152,11 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
             unsure.add_metric((camera.name,), float(camera.night_doubt is not None))
         if camera.model_fits is not None:
             fits.add_metric((camera.name,), float(camera.model_fits))
-        for family, share in ((remembered, stats.remembered), (unclear, stats.unclear)):
+        for family, share in (
+            (remembered, stats.remembered),
+            (unclear, stats.unclear),
+            (generator, stats.generator_share),
+        ):
             if share is not None:
                 family.add_metric((camera.name,), share)
         for time, how_far in (("day", camera.learnt_day), ("night", camera.learnt_night)):
@@ -145,12 +164,16 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
                 learnt.add_metric((camera.name, time), how_far)
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
+        if stats.ran:
+            for how in get_args(Ran):
+                ran.add_metric((camera.name, how), stats.ran.get(how, 0))
         _add_by_reason(dropped, camera.name, stats.dropped, get_args(DropReason))
         _add_by_reason(reconnects, camera.name, stats.reconnects, get_args(FaultReason))
         _add_by_reason(detections, camera.name, stats.detections, ())
+        reused.add_metric((camera.name,), stats.detections_reused)
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear)
-    return iter((*gauges, *counters.values(), dropped, reconnects, detections, collected))
+    gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear, generator)
+    return iter((*gauges, *counters.values(), ran, dropped, reconnects, detections, reused, collected))
 
 
 def _add_by_reason(

@@ -100,12 +100,18 @@ class ModelLoader:
 
     def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
         with self._building:
-            version = _version(model, settings.backend, settings.precision, settings.max_batch)
+            version = _version(
+                model, settings.backend, settings.precision, settings.max_batch, settings.reuse
+            )
             engine = self._engines.get(version)
             if engine is None:
                 prebuild_engine(model, sizes, settings)
                 engine = load_engine(
-                    model, settings.backend, settings.precision, max_batch=settings.max_batch
+                    model,
+                    settings.backend,
+                    settings.precision,
+                    max_batch=settings.max_batch,
+                    reuse=settings.reuse == "auto",
                 )
                 self._engines[version] = engine
             return engine

@@ -45,7 +45,7 @@ def is_measured(model: Path, settings: EngineConfig) -> bool:
     found = candidates(settings.backend, settings.precision)
     if found == [REFERENCE]:
         return True
-    engines = CandidateEngines(model, max_batch=settings.max_batch)
+    engines = CandidateEngines(model, max_batch=settings.max_batch, reuse=settings.reuse == "auto")
     kept = {entry.key for entry in EngineCache().entries()}
     return all(engines.key(candidate) in kept for candidate in found)
 
@@ -64,7 +64,8 @@ def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: E
     if not good or settings.backend == "eager":  # which compiles nothing
         return False
     words = [f"--model={model}", f"--backend={settings.backend}", f"--precision={settings.precision}"]
-    words += [f"--max-batch={settings.max_batch}", *(f"--size={height}x{width}" for height, width in good)]
+    words += [f"--max-batch={settings.max_batch}", f"--reuse={settings.reuse}"]
+    words += [f"--size={height}x{width}" for height, width in good]
     began = time.monotonic()
     try:
         fault = _run(words)

@@ -62,6 +62,7 @@ class Probation:
     - Batches of one size whose median is more than ``SLOWER`` times the one before's: the machine may have become
       busier since, so the next ``PAIRS`` of that size are run by both, one after the other. If the new one was slower
       in all but one, and its median by that much: rolled back. The same where nothing is known of the one before.
+      With ``may_be_slower`` nothing is measured: whoever asked for that engine wants another picture or load.
     - Otherwise, after ``PROBATION_BATCHES`` and ``PROBATION_SECONDS`` from the first of them: kept. By day, with
       nothing to translate, neither begins.
 
@@ -74,6 +75,7 @@ class Probation:
         clock: time.
         on_end: called once, in a thread that runs batches.
         model: the file both were made of; None if that is another one.
+        may_be_slower: whether the new one stays however long it takes.
     """
 
     def __init__(
@@ -85,11 +87,13 @@ class Probation:
         clock: Clock,
         on_end: Callable[[], None] = lambda: None,
         model: Path | None = None,
+        may_be_slower: bool = False,
     ) -> None:
         self.engine, self.before, self.model = engine, before, model
         self.result: ProbationResult | None = None
         """How it ended; None as long as it goes on."""
         self._usual = dict(usual)
+        self._may_be_slower = may_be_slower
         self._clock = clock
         self._on_end = on_end
         self._lock = threading.Lock()  # over what follows; never held while an engine runs
@@ -222,7 +226,8 @@ class Probation:
                 times = self._times.setdefault(shape, deque(maxlen=RECENT))
                 times.append(took)
                 usual = self._usual.get(shape)
-                if enough(times, FEWEST) and (usual is None or _slower(median(times), usual)):
+                doubts = not self._may_be_slower and enough(times, FEWEST)
+                if doubts and (usual is None or _slower(median(times), usual)):
                     self._pairs[shape] = []
         if doubtful:
             self._pair(frames, beside, took)

@@ -63,6 +63,7 @@ class Cameras:
         self._publish = publish
         self._clock = clock
         self._retired: list[Camera] = []
+        self._reuse = setup.config.engine.reuse
         self._cameras: dict[str, Camera] = {}
         self._cameras = {config.name: self._camera(config, setup) for config in setup.config.cameras}
 
@@ -126,7 +127,10 @@ class Cameras:
             clock=self._clock,
             commands=self._commands,
             publish=self._publish,
+            # Running the generator everywhere takes longer, and that is what was asked for.
+            may_be_slower=(self._reuse, setup.config.engine.reuse) == ("auto", "off"),
         )
+        self._reuse = setup.config.engine.reuse
         gone = [camera for name, camera in before.items() if name not in kept]
         for camera in gone:
             camera.stop_reading()

@@ -132,6 +132,7 @@ def start_swaps(
     clock: Clock,
     commands: CommandQueue,
     publish: Publish,
+    may_be_slower: bool = False,
 ) -> None:
     """Swap, and put what has not served yet on probation; ``"probation_ended"`` among the commands tells of its end.
 
@@ -142,6 +143,7 @@ def start_swaps(
         clock: time.
         commands: the runtime's.
         publish: told of each swap.
+        may_be_slower: whether new engines stay however long they take.
     """
     proven = {
         id(camera.channel.engine) for camera in cameras
@@ -159,6 +161,7 @@ def start_swaps(
                 clock=clock,
                 on_end=lambda: commands.put("probation_ended"),
                 model=swap.cameras[0][1].checkpoint if same_model else None,
+                may_be_slower=may_be_slower,
             )
             text += f"; on probation for {PROBATION_BATCHES} batches and {PROBATION_SECONDS:g} s"
         pool.swap(dict.fromkeys(swap.names, engine))

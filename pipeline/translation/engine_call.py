@@ -37,6 +37,7 @@ def call_engine(engine: Engine, batch: Pixels, beside: Beside = None) -> Made:
         made = Translation(
             device_copies.to_device(on_host.day, batch.device, "engine"),
             None if on_host.trust is None else torch.from_numpy(on_host.trust).to(batch.device),
+            on_host.ran,
         )
     else:
         made = engine.translate(batch, by_day, by_night)
@@ -60,8 +61,8 @@ def beside_of(backgrounds: Sequence[Backgrounds]) -> Beside:
     return known_by_day, known_by_night
 
 
-Result = tuple[Pixels, Pixels | None]
-"""The day of one picture (H, W, 3), and what to make of it, see ``Translation``."""
+Result = tuple[Pixels, Pixels | None, float | None]
+"""The day of one picture (H, W, 3), what to make of it, and on which share of it the generator ran."""
 
 
 def translate(
@@ -85,7 +86,9 @@ def translate(
         made = call(stack(pictures, device=device, why="engine"), backgrounds)
         day: Pixels = made.day
         days = day if isinstance(day, Tensor) or day.flags.writeable else day.copy()
-        return list(zip(days, [None] * len(days) if made.trust is None else made.trust, strict=True))
+        unknown = [None] * len(days)
+        trust = unknown if made.trust is None else made.trust
+        return list(zip(days, trust, unknown if made.ran is None else made.ran, strict=True))
     except Exception as error:
         if len(pictures) == 1:
             return [error]

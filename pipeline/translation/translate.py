@@ -52,7 +52,8 @@ class TranslateStage:
                 item.camera.lose("engine_error", "engine", "engine_failed", detail)
             else:
                 item.camera.faults.end("engine")
-                (item.day, item.trust), item.translated = result, True
+                (item.day, item.trust, ran), item.translated = result, True
+                item.camera.stats.count_ran(ran)
                 done.append(item)
         now = self._clock.monotonic()
         self._ran(len(items), now - began)

@@ -124,6 +124,32 @@ def test_qualify_of_a_model_that_takes_backgrounds(
     assert "not of the size of the frames" in fault(2, *other, "--backgrounds", "day.png", "night.png")
 
 
+def test_qualify_tells_what_leaving_the_generator_out_saves_and_costs(
+    backends: Backends, told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared = ("share", "auto_ms", "off_ms", "off_psnr", "off_worst")
+    rows = told("qualify", "--model", "tiny.pt")
+    assert {row[name] for row in rows for name in compared} == {None}  # nothing leaves it out
+    backends.have, backends.share = {"bf16": (1, 20.0)}, 0.25
+    with_it, eager = told("qualify", "--model", "tiny.pt")
+    assert (with_it["auto_ms"], with_it["off_ms"], with_it["share"]) == (20.0, 30.0, 0.25)
+    # Beside itself without reuse, which is eager fp32 here, it is off by one grey level.
+    assert with_it["off_psnr"] == with_it["psnr"] == pytest.approx(48.1, abs=0.1)
+    assert with_it["off_worst"] == with_it["worst"] <= with_it["off_psnr"]
+    assert [eager[name] for name in compared] == [None] * 5
+    assert main(["qualify", "--model", "tiny.pt"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[5:] == ["ms", *compared, "verdict"]
+    assert lines[0].split()[6:9] == ["0.25", "20.0", "30.0"]
+
+
+def test_build_compiles_what_reuse_needs(backends: Backends, told: Callable[..., Any]) -> None:
+    for words, reuse in (((), True), (("--reuse", "off"), False), (("--reuse", "auto"), True)):
+        backends.reuse.clear()
+        told("build", "--model", "tiny.pt", "--size", "32x48", "--precision", "bf16", *words)
+        assert set(backends.reuse) == {reuse}
+
+
 def test_build_list_prune(backends: Backends, told: Callable[..., Any]) -> None:
     built = told("build", "--model", "tiny.pt", "--size", "1080x1920", "--size", "32X48")
     assert [(row["model"], row["size"], row["backend"], row["precision"]) for row in built] == [

@@ -209,7 +209,8 @@ def test_check_prints_the_resolved_configuration_with_secrets_masked(
     monkeypatch.setenv("GATE_PASSWORD", SECRET)
     address = "rtsp://viewer:${GATE_PASSWORD}@127.0.0.1:9/s?token=abcd1234"
     write(gate(url=address), defaults={"outputs": ["out/{name}/%Y.mp4", "rtsp://u:${GATE_PASSWORD}@h/day"]})
-    assert main(["--cameras", "cameras.yaml", "--check", "--set", "engine.max_batch=3"]) == 0
+    changed = ("--set", "engine.max_batch=3", "--set", "engine.reuse=off")
+    assert main(["--cameras", "cameras.yaml", "--check", *changed]) == 0
     said = capsys.readouterr()
     assert SECRET not in said.out + said.err
     resolved = yaml.safe_load(said.out)
@@ -217,7 +218,7 @@ def test_check_prints_the_resolved_configuration_with_secrets_masked(
     assert camera["url"] == "rtsp://***@127.0.0.1:9/s?token=***"
     assert camera["outputs"] == ["out/gate/%Y.mp4", "rtsp://***@h/day"]
     assert (camera["pace"], camera["segment_seconds"], camera["detect"]) == ("realtime", 60, False)
-    assert resolved["engine"] == {"backend": "auto", "precision": "auto", "max_batch": 3}
+    assert resolved["engine"] == {"backend": "auto", "precision": "auto", "max_batch": 3, "reuse": "off"}
     assert not (folder / "out").exists()
 
 

@@ -26,12 +26,22 @@ Frames = NDArray[np.uint8]
 
 
 class Known:
-    """Eager fp32, off by so many grey levels up and down; ``ms`` is what measuring it will say."""
+    """Eager fp32, off by so many grey levels up and down; ``ms`` is what measuring it will say.
 
-    def __init__(self, order: EngineSpec, levels: int, ms: float, breaks_at: tuple[int, int] | None) -> None:
+    ``share`` is what it says it ran on.
+    """
+
+    def __init__(
+        self,
+        order: EngineSpec,
+        levels: int,
+        ms: float,
+        breaks_at: tuple[int, int] | None,
+        share: float | None,
+    ) -> None:
         self.breaks_at = breaks_at
         self.eager = EagerEngine(order.model, name=order.name, precision="fp32")
-        self.levels, self.ms = levels, ms
+        self.levels, self.ms, self.share = levels, ms, share
         self.info = EngineInfo("openvino", order.precision, order.name)
         self.device: torch.device | None = None
         self.at_once = 1
@@ -46,7 +56,8 @@ class Known:
         day = made.day.astype(np.int16)
         signs = np.where(np.arange(day.size) % 2, 1, -1).reshape(day.shape)
         off: Frames = (day + self.levels * signs).clip(0, 255).astype(np.uint8)
-        return Translation(off, None if made.trust is None or self.levels > 100 else made.trust)
+        trust = None if made.trust is None or self.levels > 100 else made.trust
+        return Translation(off, trust, None if self.share is None else (self.share,) * len(off))
 
     def prepared(self, height: int, width: int) -> bool:
         return True
@@ -57,10 +68,16 @@ class Known:
 
 
 class Backends:
-    """Stands in for OpenVINO: ``have[precision] = (grey levels off, ms)``; counts what is measured."""
+    """Stands in for OpenVINO: ``have[precision] = (grey levels off, ms)``; counts what is measured.
+
+    With reuse it runs on ``share`` of the picture; without, it is not off at all and takes ``everywhere_ms``.
+    """
 
     def __init__(self) -> None:
         self.have: dict[str, tuple[int, float]] = {}
+        self.share: float | None = None
+        self.everywhere_ms = 30.0
+        self.reuse: list[bool] = []  # as it was asked for
         self.breaks: set[str] = set()
         self.breaks_at: tuple[int, int] | None = None
         self.eager_ms = 50.0
@@ -81,7 +98,10 @@ class Backends:
         self.now += self.seconds.get(order.precision, 0)
         if order.precision in self.breaks:
             raise MemoryError("no room for\nweights")
-        return Known(order, *self.have[order.precision], self.breaks_at)
+        self.reuse.append(order.reuse)
+        if self.share is not None and not order.reuse:
+            return Known(order, 0, self.everywhere_ms, self.breaks_at, None)
+        return Known(order, *self.have[order.precision], self.breaks_at, self.share)
 
     def latency_ms(self, engine: object, golden: object, *, clock: object = None) -> float:
         engine = getattr(inspect.unwrap(engine), "__self__", engine)  # type: ignore[arg-type]  # whose method it is

@@ -142,6 +142,32 @@ def test_trust_is_judged_too(
     assert all(np.array_equal(a, b) for a, b in zip(seen[0], given[0], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("ran", "off", "words"),
+    [
+        (None, (0, 20, 20), "off by 13.3 levels"),
+        (1.0, (0, 20, 20), "off by 13.3 levels"),
+        (0.9, (0, 20, 20), ""),
+        (0.0, (0, 200, 200), ""),
+        (0.9, (14, 0, 0), "off by 14.0 levels"),
+    ],
+)
+def test_what_is_unclear_is_not_judged_where_the_generator_did_not_run(
+    nights: list[Frames], ran: float | None, off: tuple[int, int, int], words: str
+) -> None:
+    right = np.zeros((1, 24, 32, 3), np.uint8)
+
+    def translate(frames: Frames) -> Translation[Frames]:
+        trust = right + np.array(off, np.uint8)
+        return Translation(reference(frames), trust, None if ran is None else (ran,))
+
+    given = [(frame[None],) for frame in nights]
+    wanted = [Translation(reference(frames), right) for (frames,) in given]
+    verdict = qualify(translate, wanted, given, precision="fp32", clock=Clock())
+    assert bool(verdict.mismatch) == bool(words)
+    assert words in verdict.mismatch
+
+
 def test_one_colour_is_right_where_it_is_wanted(nights: list[Frames]) -> None:
     flat = [np.full_like(nights[0], 7)]
     assert judged(reference, flat).accepted

@@ -212,6 +212,18 @@ mqtt: {{url: x}}
             "cameras.yaml:6: color: unknown key; known keys: cameras, engine, http, defaults",
         ),
         (
+            one() + "engine: {reuse: on}\n",
+            "cameras.yaml:6: engine.reuse: must be auto or off, not on",
+        ),
+        (
+            one() + "engine: {reuse: aut}\n",
+            'cameras.yaml:6: engine.reuse: must be auto or off, not "aut"; did you mean "auto"?',
+        ),
+        (
+            one() + "engine: {reuse: 0}\n",
+            "cameras.yaml:6: engine.reuse: must be auto or off, not 0",
+        ),
+        (
             one() + "engine: {max_batch: 2.5}\n",
             "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
         ),

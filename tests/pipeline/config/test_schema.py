@@ -120,6 +120,19 @@ def test_retention_needs_names_that_can_be_read_back(faults: Faults) -> None:
     assert fault.startswith("cameras.yaml:7: cameras[0].retention: a mapping: retention cannot read %s back")
 
 
+@pytest.mark.parametrize("off", ["off", "Off", "OFF", '"off"', "no", "false", '"${REUSE}"'])
+def test_reuse_is_off_however_yaml_reads_that(load: Load, off: str) -> None:
+    assert load(one() + f"engine: {{reuse: {off}}}\n", REUSE="off").config.engine.reuse == "off"
+
+
+def test_reuse_is_auto_unless_it_is_off(load: Load) -> None:
+    for text in ("", "engine:\n", "engine: {reuse: auto}\n", "engine: {reuse:}\n"):
+        assert load(one() + text).config.engine.reuse == "auto"
+    config = load(one(), "engine.reuse=off").config
+    assert config.engine.reuse == "off"
+    assert config.dump()["engine"]["reuse"] == "off"
+
+
 def test_detection_without_its_extra_says_how_to_install_it(
     faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,28 @@ def test_a_start_builds_nothing_until_it_is_told_and_a_reload_goes_on_with_what_
     assert start.models.setup(start.loaded).engines[Path("gate.pt")] is engine
 
 
+def test_reuse_is_handed_on_and_a_reload_that_changes_it_loads_another_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[object] = []
+
+    def load_engine(*_: object, reuse: bool, **__: object) -> EngineStub:
+        asked.append(reuse)
+        return EngineStub()
+
+    monkeypatch.setattr("nightday.pipeline.serving.model_loader.load_engine", load_engine)
+    start = Start(backend="eager")
+    running = start.models.setup(start.loaded).engines[Path("gate.pt")]
+    for reuse, same in (("off", False), ("auto", True)):
+        settings = {"backend": "eager", "reuse": reuse}
+        again = yaml.safe_load(Path("cameras.yaml").read_text()) | {"engine": settings}
+        Path("cameras.yaml").write_text(yaml.safe_dump(again))
+        engine = start.models.setup(load_config("cameras.yaml")).engines[Path("gate.pt")]
+        assert (engine is running) == same
+    assert asked == [True, False]
+
+
 def test_what_has_to_be_measured_is_built_ahead_for_what_the_cameras_send(
     built: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +173,7 @@ def test_what_was_measured_before_is_not_measured_again(
     assert not is_measured(Path("gate.pt"), settings)
     load_engine("gate.pt", "openvino", "fp32")
     assert is_measured(Path("gate.pt"), settings)
+    assert not is_measured(Path("gate.pt"), settings.model_copy(update={"reuse": "off"}))
     Start(backgrounds=True)  # another model
     assert not is_measured(Path("gate.pt"), settings)
 

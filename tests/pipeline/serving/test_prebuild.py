@@ -47,11 +47,11 @@ def test_a_build_is_told_what_is_asked_and_gives_way(
 ) -> None:
     caplog.set_level("INFO")
     folder = stand_in("open('told', 'w').write(f'{os.nice(0)} ' + ' '.join(arguments)); return 0")
-    settings = EngineConfig(backend="openvino", precision="bf16", max_batch=4)
+    settings = EngineConfig(backend="openvino", precision="bf16", max_batch=4, reuse="off")
     assert prebuild_engine(Path("weights/-gate.pt"), {(1080, 1920), (8, 64), (288, 352)}, settings)
     assert (folder / "told").read_text() == (
         f"{min(os.nice(0) + 10, 19)} build --model=weights/-gate.pt --backend=openvino --precision=bf16 "
-        "--max-batch=4 --size=288x352 --size=1080x1920"
+        "--max-batch=4 --reuse=off --size=288x352 --size=1080x1920"
     )
     assert [record.__dict__["event"] for record in caplog.records] == ["engine_built"]
 

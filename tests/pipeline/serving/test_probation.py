@@ -185,6 +185,15 @@ def test_a_slow_engine_is_out_and_no_batch_is_lost_over_it(
     assert trial(batch()).flat[0] == OLD
 
 
+def test_a_slow_engine_stays_where_that_was_asked_for(clock: FakeClock) -> None:
+    new, old = Engine(NEW, clock, 0.16), Engine(OLD, clock, 0.04)
+    trial = Probation(new, before=old, usual={size_of(batch()): 0.04}, clock=clock, may_be_slower=True)
+    assert set(run_on(trial)) == {NEW}
+    assert trial.result is not None
+    assert trial.result.kept
+    assert old.calls == 0
+
+
 def test_a_machine_that_is_busier_now_is_not_held_against_the_new_engine(clock: FakeClock) -> None:
     load = [1.0]
 

@@ -419,6 +419,27 @@ def test_a_new_engine_that_fails_costs_no_frame_and_is_out(heard: Heard) -> None
     assert gone() is None
 
 
+@pytest.mark.parametrize(("before", "after", "kept"), [("auto", "off", True), ("off", "auto", False)])
+def test_an_engine_that_runs_on_all_of_the_picture_may_take_longer(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, before: str, after: str, kept: bool
+) -> None:
+    monkeypatch.setattr(probation, "SLACK", 0.0)
+    make_clip(Path("night.mp4"), 30, frames=FRAMES)
+    old, new = Engine(OLD), Engine(NEW, lambda _: time.sleep(0.005))
+    run = Run(
+        Setup(config({"name": "gate"}, reuse=before), {MODEL: old}),
+        Setup(config({"name": "gate"}, reuse=after), {MODEL: new}),
+    )
+    old.on_call = swapping(heard, lambda: run.commands, at=50)
+    with run:
+        outcome = run.until_finished()
+    assert outcome.problems == ()
+    (status,) = outcome.cameras
+    assert (status.stats.translated, status.stats.dropped) == (FRAMES, {})
+    assert [len(heard.of(event)) for event in ("engine_kept", "engine_rolled_back")] == [kept, not kept]
+    assert run.channel().engine is (new if kept else old)
+
+
 def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(heard: Heard) -> None:
     make_clip(Path("night.mp4"), 30)
     make_clip(Path("wide.mp4"), 30, size=(96, 48))

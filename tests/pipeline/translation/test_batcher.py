@@ -298,7 +298,7 @@ def test_an_engine_that_breaks_its_promise_is_an_error(wrong: Callable[[Any], An
 def test_an_engine_that_loses_frames_of_a_batch_is_run_one_at_a_time() -> None:
     pictures: list[Any] = [np.full((4, 5, 3), value, np.uint8) for value in (1, 2)]
     made: list[Any] = translate(calling(lambda frames: frames[:1]), pictures, [UNKNOWN] * 2, device=None)
-    np.testing.assert_array_equal([day for day, _ in made], pictures)
+    np.testing.assert_array_equal([day for day, *_ in made], pictures)
 
 
 def test_a_read_only_result_can_be_drawn_on() -> None:

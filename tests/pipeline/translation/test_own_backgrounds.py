@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightday.engines.backends.base import Translation
+from nightday.engines.backends.base import Engine, Translation
 from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.backgrounds import UNKNOWN, Backgrounds
 from nightday.pipeline.core.camera_url import CameraUrl
@@ -22,6 +22,7 @@ from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.scene.background import Background
 from nightday.pipeline.scene.night_gate import NightGate
+from nightday.pipeline.serving.probation import Probation
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.supervision.camera_parts import OWN_EVERY, OWN_FRAMES, state_file
 from nightday.pipeline.translation.camera_pictures import CameraPictures
@@ -266,23 +267,35 @@ def test_a_stranger_is_shown_as_day_within_a_minute_of_its_first_dusk() -> None:
 
 
 class Mixing(EngineStub):
-    """Takes a batch, and paints each frame as the mean of its own backgrounds; trust is of another size."""
+    """Takes a batch, and paints each frame as the mean of its own backgrounds; trust is of another size.
+
+    ``shares`` are what it says it ran on: of the next frames, in turn.
+    """
 
     needs_backgrounds = True
 
-    def __init__(self) -> None:
+    def __init__(self, shares: Sequence[float] = ()) -> None:
         super().__init__()
+        self.shares = list(shares)
         self.batches: list[tuple[Any, Any]] = []
 
     def translate(self, frames: Any, day_background: Any = None, night_background: Any = None) -> Any:
         self.batches.append((day_background, night_background))
         pairs = zip(day_background, night_background, strict=True)
         days = np.stack([np.uint8(by_day // 2 + by_night // 2) for by_day, by_night in pairs])
-        return Translation(days, days[:, ::2, ::2] // 3)
+        ran = [self.shares.pop(0) for _ in frames] if self.shares else None
+        return Translation(days, days[:, ::2, ::2] // 3, None if ran is None else tuple(ran))
 
 
-def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgrounds() -> None:
-    engine, ready = Mixing(), threading.Condition()
+@pytest.mark.parametrize("on_probation", [False, True])
+def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgrounds(
+    rng: np.random.Generator, on_probation: bool
+) -> None:
+    part = float(rng.uniform(0.01, 0.99))
+    mixing, ready = Mixing([0.0, part, 1.0]), threading.Condition()
+    engine: Engine = mixing
+    if on_probation:
+        engine = Probation(mixing, before=Mixing(), usual={}, clock=SystemClock())
     channels: dict[str, Channel] = {}
     shown: dict[str, Output] = {}
     video = av.VideoFrame.from_ndarray(np.full((*SIZE, 3), 24, np.uint8), format="rgb24")
@@ -311,7 +324,7 @@ def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgr
     pool.finish()
     pool.run()
     assert pool.error is None
-    ((by_day, by_night),) = engine.batches
+    ((by_day, by_night),) = mixing.batches
     # The very arrays, so that an engine knows again what it has seen.
     assert [id(one) for one in by_day] == [id(one.day) for one in known.values()]
     assert [id(one) for one in by_night] == [id(one.night) for one in known.values()]
@@ -322,6 +335,9 @@ def test_frames_of_many_cameras_go_through_in_one_batch_each_with_its_own_backgr
         assert (np.asarray(picture.rgb)[:100] == level).all()
         assert picture.trust is not None
         np.testing.assert_array_equal(picture.trust, np.full((72, 88, 3), level // 3, np.uint8))
+    counted = [channel.stats.snapshot() for channel in channels.values()]
+    assert [one.generator_share for one in counted] == [0, part, 1]
+    assert [one.ran for one in counted] == [{"none": 1}, {"parts": 1}, {"whole": 1}]
 
 
 def test_the_newest_trust_map_is_kept_and_outlives_a_picture_without_one() -> None:
