@@ -29,7 +29,7 @@ from ...native import library, light
 from ..backgrounds import Derived, Pair
 from ..base import CheckedEngine, Engine, EngineInfo, EngineSpec, Frames, Translation, check_calibration
 from ..compiled_sizes import CompiledSizes, Size
-from . import beside, build, fast_parts, graph, graphs, int8, light_graphs, light_requests, sizes
+from . import beside, build, fast_parts, graph, graphs, int8, light_graphs, light_requests, regions, sizes
 from . import requests as requests_module
 from .build import ALL_CORES, ANY_SIZE, CORE, GENERATOR_TYPES, ONE_CORE, computes_in
 from .graph import Graph
@@ -95,6 +95,7 @@ def _compiled_from() -> tuple[str, ...]:
         int8.__file__,
         lift.__file__,
         light_graphs.__file__,
+        regions.__file__,
     )
 
 
