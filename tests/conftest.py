@@ -23,7 +23,7 @@ from tests.support.reach import reached  # noqa: E402
 
 # A test that uses one of these, directly or through helpers and fixtures of the tests, gets the marker.
 MARKED_BY_USE = {
-    "server": {"tests.support.rtsp_server.RtspServer"},
+    "server": {"tests.support.rtsp_server.RtspServer", "tests.support.relay.Relay"},
     "training": {
         "nightday.train.run.trainer.Trainer",
         "benchmarks.study.run.run_one",
@@ -71,16 +71,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first: else one process runs it when the others have nothing left to do."""
+    """What takes seconds comes first: else one process runs it when the others have nothing left to do.
+
+    pytest-xdist begins with the groups, whose tests compute. Those with a server mostly wait, so they come beside.
+    """
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
-    if "trt" in item.path.parts:
+    if "trt" in item.path.parts:  # the longest group
         return 0
-    if item.get_closest_marker("training"):
-        return 1
-    return 2 if item.get_closest_marker("slow") or item.get_closest_marker("server") else 3
+    markers = ("server", "training", "slow")
+    return next((at for at, name in enumerate(markers, 1) if item.get_closest_marker(name)), len(markers) + 1)
 
 
 def _slow_folder(path: Path) -> bool:
