@@ -15,9 +15,9 @@ TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
-# Processes that run tests. Many tests wait, so make test uses more processes than a small machine has cores.
-CHECK_WORKERS ?= 2
-TEST_WORKERS ?= 3
+# Processes that run tests. Many tests wait, so there are more processes than a small machine has cores.
+CHECK_WORKERS ?= 3
+TEST_WORKERS ?= 4
 PYTEST := $(BIN)/pytest -q --dist loadgroup
 # Each of the many processes that tests start would otherwise compile the code again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -76,8 +76,12 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg setup.py requirements.lock $(wildcard eng
 		echo "OpenCV needs a system library: apt-get install $(CV2_PACKAGES)"; exit 1; }
 	@touch $@
 
+# Of what mypy does the first time, half is to read libraries: here, once for each installation.
+LIBRARIES := av, jinja2, numpy, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
 $(VENV)/dev: $(VENV)/run
 	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,dev]'
+	@mkdir -p build && echo "import $(LIBRARIES)" > build/libraries.py
+	$(BIN)/mypy build/libraries.py
 	@touch $@
 
 # The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 # Small arrays gain nothing from threads, and beside other work threads that spin for each other cost tenfold.
 for _library in ("OMP", "OPENBLAS", "MKL"):
@@ -22,7 +23,7 @@ from tests.support.reach import reached  # noqa: E402
 
 # A test that uses one of these, directly or through helpers and fixtures of the tests, gets the marker.
 MARKED_BY_USE = {
-    "server": {"tests.support.rtsp_server.RtspServer"},
+    "server": {"tests.support.rtsp_server.RtspServer", "tests.support.relay.Relay"},
     "training": {
         "nightday.train.run.trainer.Trainer",
         "benchmarks.study.run.run_one",
@@ -38,6 +39,16 @@ ONE_PROCESS = {
     "nightday.engines.selection.candidate_engines.CandidateEngines",
     "nightday.engines.backends.openvino.engine.OpenVinoEngine",
 }
+# What compiles engines, loads a detector, trains on footage or breaks things on purpose takes seconds.
+SLOW_FOLDERS = {"backends", "detection", "faults", "train", "trt"}
+TESTS = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out folders of slow tests where none of these is to run: merely importing them takes seconds."""
+    if _slow_folder(collection_path) and "not slow" in config.getoption("markexpr"):
+        return True
+    return None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -55,14 +66,27 @@ def pytest_itemcollected(item: pytest.Item) -> None:
                 item.add_marker(marker)
         if used & ONE_PROCESS and not of_tensorrt:
             item.add_marker(pytest.mark.xdist_group("openvino"))
-        # What compiles engines, loads a detector, trains on footage or breaks things on purpose takes seconds.
-        if used & ONE_PROCESS or {"backends", "detection", "faults", "train"} & set(item.path.parts):
+        if used & ONE_PROCESS or _slow_folder(item.path):
             item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest group comes first, so that the other processes have work for as long as it takes."""
-    items.sort(key=lambda item: "trt" not in item.path.parts)
+    """What takes seconds comes first: else one process runs it when the others have nothing left to do.
+
+    pytest-xdist begins with the groups, whose tests compute. Those with a server mostly wait, so they come beside.
+    """
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if "trt" in item.path.parts:  # the longest group
+        return 0
+    markers = ("server", "training", "slow")
+    return next((at for at, name in enumerate(markers, 1) if item.get_closest_marker(name)), len(markers) + 1)
+
+
+def _slow_folder(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gc
 import json
 import logging
 import random
@@ -31,9 +32,13 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")] * (__name__ == "__main__")  # pytest does the same
 
 from nightday.pipeline.core.backoff import Backoff  # noqa: E402
+from nightday.pipeline.core.clock import SystemClock  # noqa: E402
+from nightday.pipeline.core.counters import CameraStats, DropReason  # noqa: E402
 from nightday.pipeline.core.event_log import to_log  # noqa: E402
+from nightday.pipeline.core.frame import Frame  # noqa: E402
 from tests.faults.camera import Camera  # noqa: E402
 from tests.faults.usage import Held, Usage, settle_interned  # noqa: E402
+from tests.support.media_helpers import KeepingSlot  # noqa: E402
 
 CLIP = ROOT / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
 PACKET = 1400  # bytes of a NAL unit that go into one RTP packet
@@ -293,32 +298,84 @@ def lying_process(seed: int) -> Iterator[str]:
             process.stdin.close()  # which ends it
 
 
-def fuzz(*, seed: int, seconds: float, settle: float = 0.0) -> dict[str, object]:
-    """Run one reader against the lying server; what came of it.
+class EmptySlot(KeepingSlot):
+    """Takes every frame and keeps none: a picture's size is one of the lies."""
 
-    ``reasons`` counts why connections ended. The first ``settle`` seconds are left out of what tells of growth:
-    ``rss_growth`` is in bytes from then to the end. The others have a value for each eighth of the time since:
-    ``rss_mb`` the highest, ``c_mb`` and ``python_blocks`` the least that was allocated, so that no connection under
-    way counts. Raises AssertionError if the reader ends or does not try again.
+    def put(self, frame: Frame, *, reason: DropReason = "overload") -> None:
+        pass
+
+
+class BetweenConnections(SystemClock):
+    """The reader's clock: when it is asked to wait before another try, no connection is under way.
+
+    What is allocated then is measured, in the reader's own thread, after what only waits for the cycle collector is
+    gone. A measurement at any other time would count the connection under way, whose decoder alone holds megabytes.
+
+    Args:
+        length: how much is to be measured: connections, or seconds if ``by_time``.
+        settle: how much of that passes before.
     """
-    rss, c, blocks = ([0] * EIGHTHS for _ in range(3))  # no list that grows: that would be measured too
+
+    def __init__(self, *, length: float, settle: float, by_time: bool) -> None:
+        self._length, self._settle, self._by_time = length, settle, by_time
+        self._began = time.monotonic()
+        self._connections = 0
+        self.settled = Usage.now()
+        self.c, self.blocks, self.rss = ([0] * EIGHTHS for _ in range(3))  # no list that grows: that counts too
+        gc.collect()
+        gc.freeze()  # so that a collection takes milliseconds
+
+    @property
+    def passed(self) -> float:
+        """How much has passed."""
+        return time.monotonic() - self._began if self._by_time else self._connections
+
+    @property
+    def over(self) -> bool:
+        """Whether all has passed."""
+        return self.passed >= self._length
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Measure, and then wait."""
+        self._connections += 1
+        gc.collect()
+        if self.passed <= self._settle:
+            self.settled = Usage.now()
+        else:
+            share = (self.passed - self._settle) / (self._length - self._settle)
+            self._measure(min(EIGHTHS - 1, int(share * EIGHTHS)))
+        return super().wait(event, seconds)
+
+    def _measure(self, part: int) -> None:
+        held = Held.now()
+        self.rss[part] = max(self.rss[part], Usage.now().rss)
+        self.c[part] = min(self.c[part] or held.c, held.c)
+        self.blocks[part] = min(self.blocks[part] or held.python_blocks, held.python_blocks)
+
+
+def fuzz(*, seed: int, length: float, settle: float = 0.0, by_time: bool = True) -> dict[str, object]:
+    """Run one reader against the lying server for ``length`` seconds or connections; what came of it.
+
+    ``reasons`` counts why connections ended. The first ``settle`` seconds or connections are left out of what tells
+    of growth: ``rss_growth`` is in bytes from then to the end. The others have a value for each eighth of what passed
+    since, measured between connections: ``rss_mb`` the highest, ``c_mb`` and ``python_blocks`` the least that was
+    allocated. Raises AssertionError if the reader ends or does not try again.
+    """
     with (
         lying_process(seed) as address,
-        # What it publishes is only logged: a list of it would be what grows.
         Camera(
-            address, keep=False, backoff=AT_ONCE, open_timeout=0.5, stall_timeout=0.5, publish=to_log
+            address,
+            slot=EmptySlot(CameraStats()),
+            backoff=AT_ONCE,
+            open_timeout=0.5,
+            stall_timeout=0.5,
+            # What it publishes is only logged: a list of it would be what grows.
+            publish=to_log,
+            clock=(clock := BetweenConnections(length=length, settle=settle, by_time=by_time)),
         ) as camera,
     ):
-        began, settled = time.monotonic(), Usage.now()
-        while (passed := time.monotonic() - began) < seconds:
-            if passed < settle:
-                settled = Usage.now()
-            else:
-                part = min(EIGHTHS - 1, int((passed - settle) / (seconds - settle) * EIGHTHS))
-                held = Held.now()
-                rss[part] = max(rss[part], Usage.now().rss)
-                c[part] = min(c[part] or held.c, held.c)
-                blocks[part] = min(blocks[part] or held.python_blocks, held.python_blocks)
+        began = time.monotonic()
+        while not clock.over:
             assert camera.reader.is_alive(), camera.reader.event
             camera.stop.wait(0.02)
         stats, now = camera.stats.snapshot(), Usage.now()
@@ -329,11 +386,11 @@ def fuzz(*, seed: int, seconds: float, settle: float = 0.0) -> dict[str, object]
         "frames": stats.decoded,
         "reasons": stats.reconnects,
         "dropped": stats.dropped,
-        "rss_growth": now.rss - settled.rss,
-        "rss_mb": [round(each / 1e6, 2) for each in rss],
-        "c_mb": [round(each / 1e6, 3) for each in c],
-        "python_blocks": blocks,
-        "fds": [settled.fds, now.fds],
+        "rss_growth": now.rss - clock.settled.rss,
+        "rss_mb": [round(each / 1e6, 2) for each in clock.rss],
+        "c_mb": [round(each / 1e6, 3) for each in clock.c],
+        "python_blocks": clock.blocks,
+        "fds": [clock.settled.fds, now.fds],
     }
 
 
@@ -342,7 +399,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rtsp_fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--settle", type=float, default=10.0, help="seconds until memory is compared from")
+    parser.add_argument("--connections", type=int, help="end after as many, however long they take")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=10.0,
+        help="seconds, or with --connections connections, from which memory is compared",
+    )
     parser.add_argument("--serve", action="store_true", help="be the server, until stdin ends")
     arguments = parser.parse_args(argv)
     if arguments.serve:
@@ -353,7 +416,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
     logging.disable()
     settle_interned()
-    print(json.dumps(fuzz(seed=arguments.seed, seconds=arguments.seconds, settle=arguments.settle)))
+    by_time = arguments.connections is None
+    length = arguments.seconds if by_time else arguments.connections
+    print(json.dumps(fuzz(seed=arguments.seed, length=length, settle=arguments.settle, by_time=by_time)))
     return 0
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -277,31 +277,33 @@ def test_a_codec_nobody_knows_has_its_own_reason(monkeypatch: pytest.MonkeyPatch
         camera.wait_state("retrying", reason="unsupported")
 
 
-def test_lies_on_the_wire_end_in_a_reason_and_another_try() -> None:
-    """Damaged session descriptions, answers and RTP; in a process of its own, since FFmpeg might not survive them."""
+@pytest.fixture(scope="module")
+def told() -> dict[str, Any]:
+    """What came of a reader that was lied to; in a process of its own, since FFmpeg might not survive it."""
     seed = random.randrange(2**32)
     print("seed", seed)
-    command = [sys.executable, "-m", "tests.faults.rtsp_fuzz", "--seed", str(seed), "--seconds", "2.5"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "tests.faults.rtsp_fuzz", "--seed", str(seed)]
+    command += ["--connections", "150", "--settle", "50"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout)
-    assert told["connections"] >= 5
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
+
+
+@pytest.mark.xdist_group("lies")
+def test_lies_on_the_wire_end_in_a_reason_and_another_try(told: dict[str, Any]) -> None:
+    """Damaged session descriptions, answers and RTP."""
+    assert told["connections"] >= 150
     assert sum(told["reasons"].values()) >= told["connections"] - 1
     assert set(told["reasons"]) <= set(get_args(FaultReason))
     assert told["fds"][1] <= told["fds"][0] + 2  # a connection may be under way
 
 
-def test_lies_on_the_wire_leave_nothing_allocated() -> None:
-    """The least that was allocated in an eighth of the time is what remains when no connection is under way."""
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    command = [sys.executable, "-m", "tests.faults.rtsp_fuzz", "--seed", str(seed)]
-    command += ["--seconds", "15", "--settle", "5"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout)
-    assert told["connections"] >= 50
+@pytest.mark.xdist_group("lies")
+def test_lies_on_the_wire_leave_nothing_allocated(told: dict[str, Any]) -> None:
+    """Of a hundred connections, after fifty others: one that leaves a kilobyte is found."""
+    assert told["connections"] >= 150
     if not told["c_mb"][0]:
         pytest.skip("the C library gives no account of what it allocated")
-    assert min(told["c_mb"][-3:]) - min(told["c_mb"][:3]) < 0.1  # 0.02 measured
+    assert min(told["c_mb"][-3:]) - min(told["c_mb"][:3]) < 0.06  # up to 0.02 measured
     assert told["rss_growth"] < 8e6  # freed memory that is not returned included

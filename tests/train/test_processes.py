@@ -39,7 +39,7 @@ SETTINGS = TrainSettings(
 
 
 def small_scene() -> Scene:
-    frames = [cv2.resize(f, (160, 128), interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::12]]
+    frames = [cv2.resize(f, (80, 64), interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::12]]
     nights = [(f * 0.2).astype(np.uint8) for f in frames[:8]]
     return Scene("tiny", frames, nights, temporal_median(frames))
 

@@ -24,7 +24,7 @@ def test_waits_exactly_when_that_lowers_the_sum_of_latencies() -> None:
     print(f"seed={seed}")
     rng = random.Random(seed)
     waited = 0
-    for _ in range(500):
+    for _ in range(2000):
         size = rng.randint(1, 6)
         fixed, each = rng.uniform(0, 0.02), rng.uniform(0.0001, 0.01)
         cost = {n: fixed + n * each for n in range(1, 9)}

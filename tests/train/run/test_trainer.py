@@ -55,11 +55,21 @@ TINY = TrainSettings(
 )
 
 
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    frames = [cv2.resize(f, (160, 128), interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::12]]
+def scene_of(size: tuple[int, int]) -> Scene:
+    frames = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::12]]
     nights = [(f * 0.2).astype(np.uint8) for f in frames[:8]]
     return Scene("tiny", frames[8:], nights, temporal_median(frames[8:]))
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """So small that whole pictures, which samples, scores and reports are of, cost little."""
+    return scene_of((80, 64))
+
+
+@pytest.fixture(scope="module")
+def large_scene() -> Scene:
+    return scene_of((160, 128))
 
 
 @pytest.fixture
@@ -154,7 +164,7 @@ def test_the_command_trains_samples_logs_and_cards(folder: Path, tmp_path: Path)
     assert sorted(p.name for p in (out / "samples").iterdir()) == ["000020.png", "000040.png", "000050.png"]
     grid = cv2.imread(str(out / "samples" / "000050.png"))
     assert grid is not None
-    assert grid.shape == (4 * 128, 4 * 160, 3)  # night, output, x_ref, mask
+    assert grid.shape == (4 * 64, 4 * 80, 3)  # night, output, x_ref, mask
     line = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert line["step"] == 50
     assert 0 < line["paired"] < 1
@@ -276,8 +286,8 @@ def test_what_cannot_be_trained_on_is_named(
     assert f"{folder / 'night'}: holds no picture" in fault(folder)
     (folder / "night" / "a.png").write_bytes(b"not a picture")
     assert "a.png: cannot be read as a picture" in fault(folder)
-    write_picture(folder / "night" / "a.png", np.zeros((100, 160, 3), np.uint8))
-    assert "day is 160×128 but night is 160×100" in fault(folder)
+    write_picture(folder / "night" / "a.png", np.zeros((50, 80, 3), np.uint8))
+    assert "day is 80×64 but night is 80×50" in fault(folder)
     (folder / "night" / "a.png").unlink()
     (folder / "night" / "b.mp4").write_bytes(b"not a clip")
     assert "b.mp4: cannot be read as a clip" in fault(folder)
@@ -334,9 +344,9 @@ def test_clips_and_pictures_are_read_alike(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene.night[0], read_frames(CLIP)[0])
 
 
-def test_a_crop_is_one_for_night_day_and_reference(scene: Scene) -> None:
+def test_a_crop_is_one_for_night_day_and_reference(large_scene: Scene) -> None:
     rng = np.random.default_rng()
-    augment = Augmenter(scene, (64, 80), flip=True)
+    augment = Augmenter(large_scene, (64, 80), flip=True)
     y, x = np.mgrid[:128, :160]
     for _ in range(20):
         crop = augment.crop(rng)
@@ -346,10 +356,10 @@ def test_a_crop_is_one_for_night_day_and_reference(scene: Scene) -> None:
         assert (np.diff(got_x, axis=1) == (-1 if crop.flip else 1)).all()
 
 
-def test_pasted_foreground_is_marked_and_the_rest_is_the_cameras_own(scene: Scene) -> None:
+def test_pasted_foreground_is_marked_and_the_rest_is_the_cameras_own(large_scene: Scene) -> None:
     rng = np.random.default_rng()
-    augment = Augmenter(scene, (128, 160))
-    known: list[NDArray[np.uint8]] = [*scene.day, scene.background]
+    augment = Augmenter(large_scene, (128, 160))
+    known: list[NDArray[np.uint8]] = [*large_scene.day, large_scene.background]
     for _ in range(10):
         crop = replace(augment.crop(rng), flip=False)
         day, mask = augment.day(rng, crop)
