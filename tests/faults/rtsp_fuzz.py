@@ -321,7 +321,9 @@ class BetweenConnections(SystemClock):
         self._began = time.monotonic()
         self._connections = 0
         self.settled = Usage.now()
-        self.c, self.blocks, self.rss = ([0] * EIGHTHS for _ in range(3))  # no list that grows: that counts too
+        self.c, self.blocks, self.rss = (
+            [0] * EIGHTHS for _ in range(3)
+        )  # no list that grows: that counts too
         gc.collect()
         gc.freeze()  # so that a collection takes milliseconds
 
