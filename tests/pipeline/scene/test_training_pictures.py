@@ -168,13 +168,13 @@ def test_a_full_folder_is_thinned_out_and_a_restart_goes_on_as_before(
     half.write_text("half of a picture")
     first = made(tmp_path, keep=10)
     assert not half.exists()
-    show(first, day, start=0, seconds=60 * 11)
+    show(first, day, start=0, seconds=60 * 11, step=5)
     pictures = [name for name in names(tmp_path / "day") if name.endswith(".jpg")]
     assert len(pictures) == 6
     assert pictures[1:] == [named(60 * minute) for minute in (2, 4, 6, 8, 10)]
     assert "11 day pictures were more than 10; 6 stay, and there is one every 120 s" in caplog.text
     second = made(tmp_path, keep=10)
-    assert show(second, day, start=60 * 11, seconds=60 * 10) == 5
+    assert show(second, day, start=60 * 11, seconds=60 * 10, step=5) == 5
     later = [name for name in names(tmp_path / "day") if name.endswith(".jpg")]
     assert len(later) == 6
     assert later[1:] == [named(60 * minute) for minute in (4, 8, 12, 16, 20)]

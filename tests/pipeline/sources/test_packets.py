@@ -129,7 +129,7 @@ def test_an_error_comes_after_what_was_read_before_it() -> None:
     assert stamps == [0, 100]
 
 
-@pytest.mark.parametrize(("size", "count"), [(10, PACKETS_MOST + 50), (2**20, 100)])
+@pytest.mark.parametrize(("size", "count"), [(10, PACKETS_MOST + 50), (2**20, 50)])
 def test_what_waits_is_bounded_and_what_was_read_late_says_so(size: int, count: int) -> None:
     source = Source()
     source.send(*(packet(number / 25, size) for number in range(count)), None)

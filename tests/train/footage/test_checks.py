@@ -178,7 +178,8 @@ def test_the_command_refuses_in_one_line_and_can_be_forced(
 ) -> None:
     for name, images in (("day", day[::4]), ("night", elsewhere)):
         for i, image in enumerate(images):
-            write_picture(tmp_path / "gate" / name / f"{i:03d}.png", image)
+            small = cv2.resize(image, (176, 144), interpolation=cv2.INTER_AREA)
+            write_picture(tmp_path / "gate" / name / f"{i:03d}.png", small.astype(np.uint8))
     arguments = [
         "--scene",
         str(tmp_path / "gate"),

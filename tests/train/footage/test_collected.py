@@ -48,7 +48,7 @@ def test_the_folder_is_the_one_the_stream_collects_in() -> None:
 
 
 def fill(folder: Path, *, day: int, night: int, first: int = 0) -> None:
-    frames = [cv2.resize(f, (160, 128), interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::8]]
+    frames = [cv2.resize(f, (80, 64), interpolation=cv2.INTER_AREA) for f in read_frames(CLIP)[::8]]
     for kind, count, scale in (("day", day, 1.0), ("night", night, 0.2)):
         for index in range(first, first + count):
             picture = (frames[index] * scale).astype(frames[0].dtype)
