@@ -22,8 +22,6 @@ import re
 import socket
 import struct
 import threading
-from contextlib import suppress
-from email.utils import formatdate
 from http.client import HTTPConnection, HTTPException
 
 import h11
@@ -37,12 +35,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nightday.engines.errors import NightdayError
 
-from ..analysis.trust import trust_png
 from ..config.schema import HttpConfig, is_loopback
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
-from ..core.status import TrustMap, Watched
+from ..core.status import Watched
 from .api import camera_json, readiness_json
+from .pictures import Endpoint, picture_endpoints
 from .prometheus import PrometheusMetrics
 from .status_page import STYLE, Page
 
@@ -160,28 +158,13 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
     async def show_page(request: Request) -> Response:
         return HTMLResponse(page.html())
 
-    drawing = threading.Lock()
-
-    def show_trust(request: Request) -> Response:  # in a thread of its own, since drawing takes milliseconds
-        trust: TrustMap | str = "no camera of this name; /api/cameras lists them"
-        with suppress(KeyError):
-            trust = watched.trust(request.path_params["name"])
-        if isinstance(trust, str):
-            return PlainTextResponse(f"{trust}\n", 404)
-        with drawing:  # one at a time, whoever asks
-            png = trust_png(trust)
-        return Response(
-            png,
-            headers={"last-modified": formatdate(trust.wall_time, usegmt=True), "content-type": "image/png"},
-        )
-
-    endpoints = {
+    endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": show_metrics,
         "/api/cameras": show_cameras,
-        "/api/cameras/{name}/trust.png": show_trust,
         "/": show_page,
+        **picture_endpoints(watched),
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
     app.router.redirect_slashes = False  # it would redirect to the host that the request names

@@ -15,7 +15,7 @@ from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus, TrustMap
+from ..core.status import CameraStatus, NewestPicture, TrustMap
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
@@ -139,6 +139,10 @@ class Runtime:
         if not channel.engine.needs_backgrounds:
             return f"the model of {name} does not tell where its pictures come from; model: auto does"
         return f"nothing of {name} has been translated yet"
+
+    def newest(self, name: str) -> NewestPicture | None:
+        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        return self._cameras[name].channel.newest
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

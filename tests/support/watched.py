@@ -8,7 +8,7 @@ from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from nightday.pipeline.core.status import CameraStatus, TrustMap
+from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
 
 
 @dataclass
@@ -19,6 +19,7 @@ class FakeRun:
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
     maps: dict[str, TrustMap | str] = field(default_factory=dict)
+    pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -33,6 +34,9 @@ class FakeRun:
 
     def trust(self, name: str) -> TrustMap | str:
         return self.maps[name]
+
+    def newest(self, name: str) -> NewestPicture | None:
+        return self.pictures[name]
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded
