@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from nightday.engines.backends.base import EngineInfo
     from nightday.engines.device_copies import Pixels
+
+    from .live import Viewer
 
 OTHER_SCENE = (
     "its model was made for another scene than this camera shows, and paints that; "
@@ -163,6 +165,10 @@ class Watched(Protocol):
 
     def newest(self, name: str) -> NewestPicture | None:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        ...
+
+    def watch(self, name: str, wake: Callable[[], None]) -> Viewer:
+        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         ...
 
     def engines(self) -> Sequence[EngineInfo]:

@@ -5,7 +5,8 @@ answered, and no request that comes from another page. On loopback a request mus
 because a foreign name could be made to resolve to it. If a token is set, a request must show it.
 
 A connection carries one request and lives for ``TIME_LIMIT`` seconds. When there are too many connections, the
-oldest is cut off, so that slow clients keep nobody else out. Uvicorn's own limit would refuse the newest instead,
+oldest is cut off, so that slow clients keep nobody else out. Those of live streams are counted apart (``live``) and
+last. Uvicorn's own limit would refuse the newest instead,
 and it does not limit the time that a request's head takes.
 """
 
@@ -40,6 +41,7 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.status import Watched
 from .api import camera_json, readiness_json
+from .live import CONNECTION, live_endpoints
 from .pictures import Endpoint, picture_endpoints
 from .prometheus import PrometheusMetrics
 from .status_page import STYLE, Page
@@ -165,6 +167,7 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         "/api/cameras": show_cameras,
         "/": show_page,
         **picture_endpoints(watched),
+        **live_endpoints(watched),
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
     app.router.redirect_slashes = False  # it would redirect to the host that the request names
@@ -245,6 +248,12 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._end = self.loop.call_later(time_limit, _cut_off, transport)
+            app = self.app
+
+            async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, CONNECTION: self}, receive, send)
+
+            self.app = with_connection
             opened[self] = None
             if len(opened) > most:
                 oldest = next(iter(opened))
@@ -255,6 +264,10 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
             self._end.cancel()
             opened.pop(self, None)
             super().connection_lost(exc)
+
+        def stay(self) -> None:
+            self._end.cancel()
+            opened.pop(self, None)
 
         def shutdown(self) -> None:
             self.transport.abort()

@@ -18,6 +18,7 @@ from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
 from ..core.status import OTHER_SCENE, NewestPicture, TrustMap
+from ..outputs.live import LiveViewers
 from ..outputs.output import Output
 from ..scene.model_fit import ModelFit
 from ..scene.model_scene import ModelScene
@@ -87,6 +88,8 @@ class Channel:
         self.overlay = config.overlay
         """What is drawn over its translated pictures."""
         self.outputs: list[Output] = []
+        self.live: LiveViewers | None = None
+        """Who watches; they get what they can take, also where nothing may be lost on the way to the outputs."""
         self.size: tuple[int, int] | None = None
         """(height, width) of its last frame."""
         self.lost = ""
@@ -184,6 +187,8 @@ class Channel:
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)
+        if self.live is not None:
+            self.live.offer(picture)
         frame = item.frame
         self.newest = NewestPicture(item.seen, item.day, frame.pixel_aspect, frame.wall_time)
         if item.trust is not None:

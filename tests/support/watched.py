@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
+from nightday.pipeline.core.live import Viewer
 from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
+from nightday.pipeline.outputs.live import LiveViewers
 
 
 @dataclass
@@ -20,6 +22,7 @@ class FakeRun:
     loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
     maps: dict[str, TrustMap | str] = field(default_factory=dict)
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
+    live: dict[str, LiveViewers] = field(default_factory=dict)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -37,6 +40,9 @@ class FakeRun:
 
     def newest(self, name: str) -> NewestPicture | None:
         return self.pictures[name]
+
+    def watch(self, name: str, wake: Callable[[], None]) -> Viewer:
+        return self.live[name].watch(wake)
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded
