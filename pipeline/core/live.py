@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
+
+LiveForm = Literal["ts", "mp4"]
+"""MPEG-TS, or fragmented MP4."""
 
 
 class Viewer(Protocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..core.live import Viewer
+from ..core.live import LiveForm, Viewer
 from ..core.status import Watched
 from .pictures import UNKNOWN, Endpoint, refusal
 
@@ -24,7 +25,7 @@ STALLED = 30.0
 CONNECTION = "nightday.connection"
 """Where a request's scope has its ``LongConnection``."""
 
-_MPEG_TS = "video/mp2t"
+_MEDIA_TYPES: dict[LiveForm, str] = {"ts": "video/mp2t", "mp4": "video/mp4"}
 
 
 class LongConnection(Protocol):
@@ -43,19 +44,20 @@ def live_endpoints(watched: Watched) -> dict[str, Endpoint]:
     """What answers for the live streams of ``watched``, by path."""
     present: set[_Stream] = set()
 
-    async def show_live(request: Request) -> Response:
-        return _Stream(watched, request.path_params["name"], present)
+    async def show(form: LiveForm, request: Request) -> Response:
+        return _Stream(watched, request.path_params["name"], form, present)
 
-    return {"/live/{name}.ts": show_live}
+    return {f"/live/{{name}}.{form}": partial(show, form) for form in _MEDIA_TYPES}
 
 
 class _Stream(Response):
     """An answer that goes on until one of the two ends has enough."""
 
-    def __init__(self, watched: Watched, name: str, present: set[_Stream]) -> None:
+    def __init__(self, watched: Watched, name: str, form: LiveForm, present: set[_Stream]) -> None:
         super().__init__()
         self._watched = watched
         self._name = name
+        self._form = form
         self._present = present
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,12 +70,12 @@ class _Stream(Response):
 
         if scope["method"] == "HEAD":
             known = any(camera.name == self._name for camera in self._watched.cameras())
-            answer = Response(media_type=_MPEG_TS) if known else refusal(404, UNKNOWN)
+            answer = Response(media_type=_MEDIA_TYPES[self._form]) if known else refusal(404, UNKNOWN)
             return await answer(scope, receive, send)
         if len(self._present) >= MOST_VIEWERS:
             return await refusal(503, f"{MOST_VIEWERS} watch already")(scope, receive, send)
         try:
-            viewer = self._watched.watch(self._name, wake)
+            viewer = self._watched.watch(self._name, self._form, wake)
         except KeyError:
             return await refusal(404, UNKNOWN)(scope, receive, send)
         self._present.add(self)
@@ -108,7 +110,7 @@ class _Stream(Response):
             if not started:
                 started = True
                 connection.stay()
-                headers = [(b"content-type", _MPEG_TS.encode())]
+                headers = [(b"content-type", _MEDIA_TYPES[self._form].encode())]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
             try:
                 body = {"type": "http.response.body", "body": piece, "more_body": True}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Publish
 from ..core.frame import Picture
+from ..core.live import LiveForm
 from .encoder import GENERATED_COMMENT
+from .live_mp4 import Mp4Muxer
 from .mpeg_ts import TsMuxer
 from .output import Output
 from .shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
@@ -19,6 +23,25 @@ from .shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 # loses all of it, and goes on with the next key frame.
 MOST_PICTURES = 75
 MOST_BYTES = 4 * 2**20
+
+
+class Muxer(Protocol):
+    """Makes bytes of the encoded pictures of one stream."""
+
+    def accepts(self, encoded: EncodedPicture) -> bool:
+        """Whether ``encoded`` belongs to its stream."""
+        ...
+
+    def mux(self, encoded: EncodedPicture) -> bytes:
+        """What is complete with one picture more; may be empty."""
+        ...
+
+    def resume(self, first: EncodedPicture) -> Muxer | None:
+        """What goes on with a key frame after pictures were left out; None where nothing can."""
+        ...
+
+
+_MUXERS: dict[LiveForm, type[TsMuxer] | type[Mp4Muxer]] = {"ts": TsMuxer, "mp4": Mp4Muxer}
 
 
 class LiveViewers:
@@ -57,12 +80,12 @@ class LiveViewers:
         self._ending: list[Output] = []
         self._finished = False
 
-    def watch(self, wake: Callable[[], None]) -> LiveViewer:
+    def watch(self, form: LiveForm, wake: Callable[[], None]) -> LiveViewer:
         """One viewer more; ``wake`` is called, in another thread, when there is something for it to take.
 
         Its stream begins with the next picture, which becomes a key frame. It has ended at once where the camera has.
         """
-        viewer = LiveViewer(title=self._title, wake=wake, leave=self._leave)
+        viewer = LiveViewer(begin=partial(_MUXERS[form], title=self._title), wake=wake, leave=self._leave)
         with self._lock:
             if self._finished:
                 viewer.end()
@@ -125,23 +148,29 @@ class LiveViewers:
 
 
 class LiveViewer:
-    """One viewer's stream as MPEG-TS, and what of it waits to be taken. See ``Viewer``.
+    """One viewer's stream, and what of it waits to be taken. See ``Viewer``.
 
     Args:
-        title: the name of the service that the stream carries.
+        begin: makes the muxer of a stream that begins with this key frame.
         wake: called when there is something to take, or nothing will come any more.
         leave: told when it leaves.
     """
 
-    def __init__(self, *, title: str, wake: Callable[[], None], leave: Callable[[LiveViewer], None]) -> None:
-        self._title = title
+    def __init__(
+        self,
+        *,
+        begin: Callable[[EncodedPicture], Muxer],
+        wake: Callable[[], None],
+        leave: Callable[[LiveViewer], None],
+    ) -> None:
+        self._begin = begin
         self._wake = wake
         self._leave = leave
         self._lock = threading.Lock()
         self._pieces: deque[bytes] = deque()
         self._bytes = 0
-        self._muxer: TsMuxer | None = None
-        self._ended = False
+        self._muxer: Muxer | None = None
+        self._behind = self._taken = self._ended = False
         self.begun = False
         """Whether it has had its first key frame."""
         self.times_behind = 0
@@ -155,16 +184,22 @@ class LiveViewer:
             if len(self._pieces) >= MOST_PICTURES or self._bytes >= MOST_BYTES:
                 self._pieces.clear()
                 self._bytes = 0
-                self._muxer = None
+                self._behind = True
                 self.times_behind += 1
-            if self._muxer is None or not self._muxer.accepts(encoded):
+            if self._behind or self._muxer is None or not self._muxer.accepts(encoded):
                 if not encoded.key:
                     return
-                # A new muxer says that the stream is not continuous here, also after a gap.
-                self._muxer = TsMuxer(encoded, title=self._title)
-            piece = self._muxer.mux(encoded)
-            self._pieces.append(piece)
-            self._bytes += len(piece)
+                # If nothing was taken, the beginning is lost, too.
+                before = self._muxer if self._taken else None
+                self._muxer = self._begin(encoded) if before is None else before.resume(encoded)
+                self._behind = False
+            if self._muxer is None:
+                self._ended = True
+            else:
+                piece = self._muxer.mux(encoded)
+                if piece:
+                    self._pieces.append(piece)
+                    self._bytes += len(piece)
             self.begun = True
         self._wake()
 
@@ -174,6 +209,7 @@ class LiveViewer:
             if self._pieces:
                 piece = self._pieces.popleft()
                 self._bytes -= len(piece)
+                self._taken = True
                 return piece
             return None if self._ended else b""
 

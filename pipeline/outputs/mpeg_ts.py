@@ -23,7 +23,8 @@ class TsMuxer:
 
     def __init__(self, first: EncodedPicture, *, title: str) -> None:
         self._first = first
-        self._packets = _Packets()
+        self._title = title
+        self._written = CollectedBytes()
         options = {
             "mpegts_copyts": "1",
             "omit_video_pes_length": "0",  # with it a receiver need not wait for the next picture
@@ -32,7 +33,7 @@ class TsMuxer:
             "avoid_negative_ts": "disabled",
             "flush_packets": "1",
         }
-        self._container = av.open(self._packets, "w", format="mpegts", container_options=options)
+        self._container = av.open(self._written, "w", format="mpegts", container_options=options)
         self._container.metadata["service_name"] = title
         self._container.metadata["service_provider"] = "nightday-stream"
         self._stream = first.add_stream(self._container)
@@ -44,11 +45,15 @@ class TsMuxer:
     def mux(self, encoded: EncodedPicture) -> bytes:
         """The TS packets of one picture, whole ones. Raises what PyAV raises."""
         self._container.mux_one(encoded.packet(self._stream))
-        return self._packets.take()
+        return self._written.take()
+
+    def resume(self, first: EncodedPicture) -> TsMuxer:
+        """What goes on with a key frame after a gap or in another stream; it says that there is a break."""
+        return TsMuxer(first, title=self._title)
 
 
-class _Packets:
-    """Collects what FFmpeg's muxer writes: whole TS packets once a picture is through."""
+class CollectedBytes:
+    """Collects what a muxer of FFmpeg's writes: whole TS packets or boxes once a picture is through."""
 
     def __init__(self) -> None:
         self._collected = bytearray()
