@@ -107,12 +107,13 @@ class Camera:
             publish=publish,
         )
         self._encoder = SharedEncoder(camera=config.name, publish=publish)
+        # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
             encoder=self._encoder,
             generated=engine is not None,
             stats=stats,
-            publish=publish,  # what fails for those who watch is no trouble of the outputs asked for
+            publish=publish,
             clock=clock,
         )
         """Who watches it."""

@@ -205,8 +205,9 @@ def test_many_viewers_cost_one_encode_and_nobody_watching_costs_none(
 
 @pytest.mark.parametrize(("path", "step"), [(PATH, 90_000 // 25), (MP4, FRAME)])
 def test_one_who_reads_nothing_loses_whole_groups_and_delays_nobody(
-    serve: Serve, path: str, step: int
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, step: int
 ) -> None:
+    monkeypatch.setattr("nightday.pipeline.outputs.live.MOST_PICTURES", 25)
     camera = Camera(size=(320, 240), rate=100.0)
     server = serve(camera)
     stalled = ask(server, path, buffer=4096)
@@ -226,7 +227,7 @@ def test_one_who_reads_nothing_loses_whole_groups_and_delays_nobody(
     assert len(frames) > 100
     got = frames_of(late)
     gaps = [later for one, later in pairwise(got) if later.pts - one.pts != step]
-    assert len(gaps) == viewer.times_behind >= 1
+    assert 1 <= len(gaps) <= viewer.times_behind  # it may have been behind twice before it took anything
     assert all(after.key_frame for after in gaps)
     # Each shows what the camera showed at its time, also after a gap.
     assert len({(camera.pattern(frame) - frame.pts // step) % 8 for frame in got}) == 1
