@@ -68,12 +68,14 @@ class Camera:
 
     def pattern(self, frame: av.VideoFrame) -> int:
         """Which of the eight pictures that it shows in turn a frame is most like."""
-        shown = frame.to_ndarray(format="rgb24").astype(int)
-        return int(np.argmin([np.abs(shown - one).mean() for one in self._noise]))
+        shown = frame.to_ndarray(format="rgb24")[::5, ::5].astype(int)
+        return int(np.argmin([np.abs(shown - one[::5, ::5]).mean() for one in self._noise]))
 
     def _run(self) -> None:
-        began = time.monotonic()
-        while not self._stop.wait(max(0.0, began + self.shown / self._rate - time.monotonic())):
+        while not self._stop.wait(1 / self._rate):
+            output = self.live._output
+            if output is not None and len(output._queue) > 1:  # on a busy machine it would lose pictures
+                continue
             self.live.offer(picture(self.shown * FRAME, rgb=self._noise[self.shown % 8]))
             self.shown += 1
 
