@@ -24,6 +24,7 @@ import socket
 import struct
 import threading
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 
 import h11
 import uvicorn
@@ -250,7 +251,7 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
             self._end = self.loop.call_later(time_limit, _cut_off, transport)
             app = self.app
 
-            async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            async def with_connection(scope: Any, receive: Any, send: Any) -> None:
                 await app({**scope, CONNECTION: self}, receive, send)
 
             self.app = with_connection

@@ -278,7 +278,8 @@ class TestSnapshot:
             assert np.abs(inside - colour).max() <= 4, (place, colour)
 
     def test_where_there_is_none_a_sentence_says_why(self, start: Start) -> None:
-        large = NewestPicture(*[np.zeros((1, 40_000, 3), np.uint8)] * 2, Fraction(1), 0.0)
+        long = np.zeros((1, 40_000, 3), np.uint8)
+        large = NewestPicture(long, long, Fraction(1), 0.0)
         server = start(FakeRun(pictures={"gate": self.newest(), "yard": None, "long": large}))
         for path, status, text in (
             ("/snapshot/yard.jpg", 503, "no picture of yard has come yet"),
