@@ -38,7 +38,7 @@ def draw_stage(items: Sequence[BatchItem]) -> Sequence[BatchItem]:
 
 def _draw(item: BatchItem) -> None:
     if item.detections:
-        if item.day is item.seen:  # which a snapshot shows undrawn
+        if item.day is item.seen:  # which snapshots show undrawn
             item.day = copy_of(item.seen)
         draw_detections(item.day, item.detections)
     if item.translated:

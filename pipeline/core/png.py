@@ -34,7 +34,7 @@ def png_of(rgb: NDArray[np.uint8]) -> bytes:
 def with_square_pixels(rgb: NDArray[np.uint8], pixel_aspect: Fraction) -> NDArray[np.uint8]:
     """A picture (H, W, 3), whose pixels are ``pixel_aspect`` times as wide as high, enlarged until they are square.
 
-    PNG files have square pixels in every viewer.
+    PNG and JPEG files have square pixels in every viewer.
     """
     if pixel_aspect == 1:
         return rgb

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from nightday.engines.backends.base import EngineInfo
     from nightday.engines.device_copies import Pixels
+
+    from .live import LiveForm, Viewer
 
 OTHER_SCENE = (
     "its model was made for another scene than this camera shows, and paints that; "
@@ -104,6 +106,23 @@ class TrustMap:
     wall_time: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NewestPicture:
+    """A camera's newest picture, which nobody draws into any more.
+
+    Attributes:
+        seen: uint8 (H, W, 3) RGB as the camera saw it; on a GPU where it lay there.
+        shown: the same as it is shown, with marks and boxes; ``seen`` itself where nothing was done to it.
+        pixel_aspect: width by height of a pixel.
+        wall_time: when it had been decoded, Unix seconds.
+    """
+
+    seen: Pixels
+    shown: Pixels
+    pixel_aspect: Fraction
+    wall_time: float
+
+
 def learning_text(camera: CameraStatus) -> str | None:
     """How far a camera's scene is learnt, where that is not done, by the time of day that it sees; else None."""
     time, learnt = ("night", camera.learnt_night) if camera.night else ("day", camera.learnt_day)
@@ -142,6 +161,14 @@ class Watched(Protocol):
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
+        ...
+
+    def newest(self, name: str) -> NewestPicture | None:
+        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        ...
+
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
+        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         ...
 
     def engines(self) -> Sequence[EngineInfo]:

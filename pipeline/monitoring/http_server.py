@@ -5,7 +5,8 @@ answered, and no request that comes from another page. On loopback a request mus
 because a foreign name could be made to resolve to it. If a token is set, a request must show it.
 
 A connection carries one request and lives for ``TIME_LIMIT`` seconds. When there are too many connections, the
-oldest is cut off, so that slow clients keep nobody else out. Uvicorn's own limit would refuse the newest instead,
+oldest is cut off, so that slow clients keep nobody else out. Those of live streams are counted apart (``live``) and
+last. Uvicorn's own limit would refuse the newest instead,
 and it does not limit the time that a request's head takes.
 """
 
@@ -22,9 +23,8 @@ import re
 import socket
 import struct
 import threading
-from contextlib import suppress
-from email.utils import formatdate
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 
 import h11
 import uvicorn
@@ -37,12 +37,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nightday.engines.errors import NightdayError
 
-from ..analysis.trust import trust_png
 from ..config.schema import HttpConfig, is_loopback
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
-from ..core.status import TrustMap, Watched
+from ..core.status import Watched
 from .api import camera_json, readiness_json
+from .live import CONNECTION, live_endpoints
+from .pictures import Endpoint, picture_endpoints
 from .prometheus import PrometheusMetrics
 from .status_page import STYLE, Page
 
@@ -160,28 +161,14 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
     async def show_page(request: Request) -> Response:
         return HTMLResponse(page.html())
 
-    drawing = threading.Lock()
-
-    def show_trust(request: Request) -> Response:  # in a thread of its own, since drawing takes milliseconds
-        trust: TrustMap | str = "no camera of this name; /api/cameras lists them"
-        with suppress(KeyError):
-            trust = watched.trust(request.path_params["name"])
-        if isinstance(trust, str):
-            return PlainTextResponse(f"{trust}\n", 404)
-        with drawing:  # one at a time, whoever asks
-            png = trust_png(trust)
-        return Response(
-            png,
-            headers={"last-modified": formatdate(trust.wall_time, usegmt=True), "content-type": "image/png"},
-        )
-
-    endpoints = {
+    endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": show_metrics,
         "/api/cameras": show_cameras,
-        "/api/cameras/{name}/trust.png": show_trust,
         "/": show_page,
+        **picture_endpoints(watched),
+        **live_endpoints(watched),
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
     app.router.redirect_slashes = False  # it would redirect to the host that the request names
@@ -262,6 +249,12 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._end = self.loop.call_later(time_limit, _cut_off, transport)
+            app = self.app
+
+            async def with_connection(scope: Any, receive: Any, send: Any) -> None:
+                await app({**scope, CONNECTION: self}, receive, send)
+
+            self.app = with_connection
             opened[self] = None
             if len(opened) > most:
                 oldest = next(iter(opened))
@@ -272,6 +265,10 @@ def _connection_type(time_limit: float, most: int) -> type[asyncio.Protocol]:
             self._end.cancel()
             opened.pop(self, None)
             super().connection_lost(exc)
+
+        def stay(self) -> None:
+            self._end.cancel()
+            opened.pop(self, None)
 
         def shutdown(self) -> None:
             self.transport.abort()

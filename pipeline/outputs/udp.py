@@ -41,8 +41,6 @@ DATAGRAM = 7 * TS_PACKET
 LARGEST_DATAGRAM = 65_507 // TS_PACKET * TS_PACKET
 # Seconds for the network card to take a datagram.
 SEND_TIMEOUT = 3.0
-# Microseconds that the stream's clock is behind the pictures' PTS, so that receivers get a picture before it is due.
-CLOCK_DELAY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,53 +150,21 @@ class _Stream:
     """One stream. FFmpeg makes its TS packets, and Python sends them."""
 
     def __init__(self, target: Target, first: EncodedPicture, *, title: str) -> None:
-        import av
+        from .mpeg_ts import TsMuxer
 
-        self._first = first
         self._datagram = target.datagram
-        self._packets = _Packets()
-        options = {
-            "mpegts_copyts": "1",
-            "omit_video_pes_length": "0",  # with it a receiver need not wait for the next picture
-            "mpegts_flags": "+initial_discontinuity",
-            "max_delay": str(CLOCK_DELAY),
-            "avoid_negative_ts": "disabled",
-            "flush_packets": "1",
-        }
-        self._container = av.open(self._packets, "w", format="mpegts", container_options=options)
-        self._container.metadata["service_name"] = title
-        self._container.metadata["service_provider"] = "nightday-stream"
-        self._stream = first.add_stream(self._container)
+        self._muxer = TsMuxer(first, title=title)
         self.socket, self._address = _open_socket(target)
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began."""
-        return encoded.stream == self._first.stream
+        return self._muxer.accepts(encoded)
 
     def send(self, encoded: EncodedPicture) -> None:
         """Send one picture."""
-        self._container.mux_one(encoded.packet(self._stream))
-        data = self._packets.take()
+        data = self._muxer.mux(encoded)
         for start in range(0, len(data), self._datagram):
             self.socket.sendto(data[start : start + self._datagram], self._address)
-
-
-class _Packets:
-    """Collects what FFmpeg's muxer writes: whole TS packets once a picture is through."""
-
-    def __init__(self) -> None:
-        self._collected = bytearray()
-
-    def write(self, data: bytes) -> int:
-        """Collect a piece."""
-        self._collected += data
-        return len(data)
-
-    def take(self) -> bytes:
-        """What was collected since the last time."""
-        data = bytes(self._collected)
-        self._collected.clear()
-        return data
 
 
 def _open_socket(target: Target) -> tuple[socket.socket, tuple[Any, ...]]:

@@ -17,6 +17,7 @@ from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
+from ..outputs.live import LiveViewers
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import SharedEncoder
@@ -106,6 +107,16 @@ class Camera:
             publish=publish,
         )
         self._encoder = SharedEncoder(camera=config.name, publish=publish)
+        # What fails for those who watch is no trouble of the outputs that were asked for.
+        self.live = self.channel.live = LiveViewers(
+            camera=config.name,
+            encoder=self._encoder,
+            generated=engine is not None,
+            stats=stats,
+            publish=publish,
+            clock=clock,
+        )
+        """Who watches it."""
         self._timeline = Timeline()
         self.channel.outputs = [self._output(output) for output in config.outputs]
         self.reader = self._reader()
@@ -144,6 +155,7 @@ class Camera:
         """Have the outputs write what they hold, and end. Returns at once; ``join`` waits."""
         for output in self.channel.outputs:
             output.finish()
+        self.live.finish()
 
     def join(self, deadline: float) -> bool:
         """Wait for its threads until ``deadline`` (of ``time.monotonic``); True if all have ended."""
@@ -154,7 +166,7 @@ class Camera:
     @property
     def threads(self) -> list[threading.Thread]:
         """Those of its outputs and, if it was started, its reader's."""
-        return [*self.channel.outputs, *([self.reader] if self.opened else [])]
+        return [*self.channel.outputs, *self.live.threads, *([self.reader] if self.opened else [])]
 
     def mend(self) -> bool:
         """Start again what died of a fault of ours; False, with ``problem`` set, when that happens too often."""

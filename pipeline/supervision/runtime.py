@@ -13,9 +13,10 @@ from ..core.clock import Clock, SystemClock
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
+from ..core.live import LiveForm, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus, TrustMap
+from ..core.status import CameraStatus, NewestPicture, TrustMap
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
@@ -139,6 +140,14 @@ class Runtime:
         if not channel.engine.needs_backgrounds:
             return f"the model of {name} does not tell where its pictures come from; model: auto does"
         return f"nothing of {name} has been translated yet"
+
+    def newest(self, name: str) -> NewestPicture | None:
+        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        return self._cameras[name].channel.newest
+
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
+        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
+        return self._cameras[name].live.watch(form, wake)
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

@@ -17,7 +17,8 @@ from ..core.events import NightChanged, NoticeName, Publish
 from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
-from ..core.status import OTHER_SCENE, TrustMap
+from ..core.status import OTHER_SCENE, NewestPicture, TrustMap
+from ..outputs.live import LiveViewers
 from ..outputs.output import Output
 from ..scene.model_fit import ModelFit
 from ..scene.model_scene import ModelScene
@@ -36,7 +37,7 @@ class Channel:
 
     - ``engine``: the worker pool, which swaps it under its lock.
     - ``outputs``: the camera, which replaces one that died.
-    - ``size``, ``lost``, ``trust`` and the gate: the worker that has the camera's frame.
+    - ``size``, ``lost``, ``trust``, ``newest`` and the gate: the worker that has the camera's frame.
 
     Args:
         config: what the user asked for.
@@ -81,10 +82,14 @@ class Channel:
         """Why the last of its nights was brightened; "" if it was not."""
         self.trust: TrustMap | None = None
         """What to make of the last of its translated pictures, where its engine tells."""
+        self.newest: NewestPicture | None = None
+        """The last picture that was handed to its outputs."""
         self._brightener = Brightener()
         self.overlay = config.overlay
         """What is drawn over its translated pictures."""
         self.outputs: list[Output] = []
+        self.live: LiveViewers | None = None
+        """Who watches; they get what they can take, also where nothing may be lost on the way to the outputs."""
         self.size: tuple[int, int] | None = None
         """(height, width) of its last frame."""
         self.lost = ""
@@ -182,8 +187,11 @@ class Channel:
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)
+        if self.live is not None:
+            self.live.offer(picture)
+        frame = item.frame
+        self.newest = NewestPicture(item.seen, item.day, frame.pixel_aspect, frame.wall_time)
         if item.trust is not None:
-            frame = item.frame
             self.trust = TrustMap(item.trust, frame.size, frame.pixel_aspect, frame.wall_time)
         self.stats.count_output(translated=item.translated, brightened=bool(item.brightened))
         if not self.outputs:  # otherwise each output counts what it has written

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from nightday.pipeline.core.status import CameraStatus, TrustMap
+from nightday.pipeline.core.live import LiveForm, Viewer
+from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
+from nightday.pipeline.outputs.live import LiveViewers
 
 
 @dataclass
@@ -19,6 +21,8 @@ class FakeRun:
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
     maps: dict[str, TrustMap | str] = field(default_factory=dict)
+    pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
+    live: dict[str, LiveViewers] = field(default_factory=dict)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -33,6 +37,12 @@ class FakeRun:
 
     def trust(self, name: str) -> TrustMap | str:
         return self.maps[name]
+
+    def newest(self, name: str) -> NewestPicture | None:
+        return self.pictures[name]
+
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
+        return self.live[name].watch(form, wake)
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded

@@ -13,6 +13,7 @@ import re
 import secrets
 import select
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -23,6 +24,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -31,7 +33,7 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
-from nightday.pipeline.core.status import TrustMap
+from nightday.pipeline.core.status import NewestPicture, TrustMap
 from nightday.pipeline.monitoring.api import state_json
 from nightday.pipeline.monitoring.http_server import LARGEST_HEAD, WebError, WebServer
 from nightday.pipeline.monitoring.status_page import Page
@@ -217,6 +219,86 @@ class TestTrust:
         server = start(FakeRun(maps={"gate": self.thirds(48, 64)}), token=TOKEN)
         assert ask(server, self.PATH).status == 401
         assert ask(server, f"{self.PATH}?token={TOKEN}").body.startswith(b"\x89PNG")
+
+
+class TestSnapshot:
+    PATH = "/snapshot/gate.jpg"
+    # Saturated and middling, since these tell the matrices apart, and the range.
+    FLAT = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 60, 30), (30, 120, 200), (0, 0, 0), (255, 255, 255))
+
+    @classmethod
+    def newest(cls, *, aspect: Fraction = Fraction(1), tensors: bool = False) -> NewestPicture:
+        """Stripes 32 wide and 48 high: by night in the order of ``FLAT``, by day the other way round."""
+        seen = np.repeat(np.repeat(np.array([cls.FLAT], np.uint8), 32, axis=1), 48, axis=0)
+        shown = seen[:, ::-1].copy()
+        pictures = (torch.from_numpy(seen), torch.from_numpy(shown)) if tensors else (seen, shown)
+        return NewestPicture(*pictures, aspect, 1_700_000_000.25)
+
+    @staticmethod
+    def decoded(jpeg: bytes) -> np.ndarray:
+        """RGB (H, W, 3) as FFmpeg shows the file."""
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "image2pipe",
+            "-i",
+            "-",
+            "-f",
+            "image2pipe",
+            "-c:v",
+            "ppm",
+            "-",
+        ]
+        ppm = subprocess.run(command, input=jpeg, capture_output=True, timeout=WAIT, check=True).stdout
+        _, size, _, pixels = ppm.split(b"\n", 3)
+        width, height = map(int, size.split())
+        return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+
+    @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(2), Fraction(1, 2)])
+    @pytest.mark.parametrize("view", [None, "day", "night", "pair"])
+    def test_it_shows_the_colours_of_the_picture_with_square_pixels(
+        self, start: Start, view: str | None, aspect: Fraction
+    ) -> None:
+        server = start(FakeRun(pictures={"gate": self.newest(aspect=aspect, tensors=view == "pair")}))
+        answer = ask(server, self.PATH + ("" if view is None else f"?view={view}"))
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
+        assert answer.headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+        assert answer.headers["cache-control"] == "no-store"
+        stripes = {"night": self.FLAT, "pair": self.FLAT + self.FLAT[::-1]}.get(
+            view or "day", self.FLAT[::-1]
+        )
+        rgb = self.decoded(answer.body)
+        wide = int(32 * max(aspect, 1))
+        assert rgb.shape == (48 * max(1 / aspect, 1), wide * len(stripes), 3)
+        for place, colour in enumerate(stripes):
+            # Colour is coded at half the width, and enlarging rings, so the stripes' edges are left out.
+            inside = rgb[:, place * wide + wide // 4 : (place + 1) * wide - wide // 4].astype(int)
+            assert np.abs(inside - colour).max() <= 4, (place, colour)
+
+    def test_where_there_is_none_a_sentence_says_why(self, start: Start) -> None:
+        long = np.zeros((1, 40_000, 3), np.uint8)
+        large = NewestPicture(long, long, Fraction(1), 0.0)
+        server = start(FakeRun(pictures={"gate": self.newest(), "yard": None, "long": large}))
+        for path, status, text in (
+            ("/snapshot/yard.jpg", 503, "no picture of yard has come yet"),
+            ("/snapshot/barn.jpg", 404, "no camera of this name; /api/cameras lists them"),
+            (f"{self.PATH}?view=dusk", 400, "view is one of day, night, pair"),
+            (
+                "/snapshot/long.jpg?view=pair",
+                503,
+                "a picture of 80000x1 cannot be made a JPEG; its sides may have 65500 at most",
+            ),
+        ):
+            answer = ask(server, path)
+            assert (answer.status, answer.text) == (status, f"{text}\n")
+        assert ask(server, "/snapshot/long.jpg").status == 200
+
+    def test_it_needs_the_token(self, start: Start) -> None:
+        server = start(FakeRun(pictures={"gate": self.newest()}), token=TOKEN)
+        assert ask(server, self.PATH).status == 401
+        assert ask(server, f"{self.PATH}?token={TOKEN}").body.startswith(b"\xff\xd8\xff")
 
 
 class Cells(HTMLParser):

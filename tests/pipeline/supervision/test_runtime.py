@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import av
 import cv2
@@ -627,6 +628,44 @@ def test_duration_ends_a_camera_that_never_does() -> None:
     assert 2 <= len(reports) <= 6
     assert reports == sorted(reports)
     assert camera(outcome).state == "stopped"
+
+
+def test_a_camera_without_outputs_is_seen_over_http_and_encodes_only_meanwhile() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime"}
+    settings = config(entry).model_copy(update={"http": HttpConfig(port=port)})
+    commands = CommandQueue()
+    outcomes: list[Outcome] = []
+    encoders: list[str | None] = []
+
+    def note(cameras: Sequence[CameraStatus], _: float) -> None:
+        encoders.append(cameras[0].encoder)
+        if cameras[0].pictures:
+            playing.set()
+
+    def go() -> None:
+        outcomes.append(play(settings, Engine(), commands=commands, report=note, report_every=0.05))
+
+    playing, thread = threading.Event(), threading.Thread(target=go)
+    thread.start()
+    try:
+        assert playing.wait(WAIT)
+        pair = urlopen(f"http://127.0.0.1:{port}/snapshot/gate.jpg?view=pair", timeout=WAIT).read()
+        assert set(encoders) == {None}
+        stream = urlopen(f"http://127.0.0.1:{port}/live/gate.ts", timeout=WAIT)
+        assert stream.read(188 * 20)[::188] == b"G" * 20
+    finally:
+        commands.put("stop")
+        thread.join(WAIT)
+    stream.read()  # which ends
+    assert encoders[-1] == "x264"
+    assert [(one.cause, one.problems, one.clean) for one in outcomes] == [("signal", (), True)]
+    shown = cv2.imdecode(np.frombuffer(pair, np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert shown.shape == (48, 128, 3)
+    assert shown[:20, :64].mean() < 100
+    assert shown[:20, 64:].mean() > 150  # inverted
 
 
 def test_no_picture_at_all_is_a_problem() -> None:

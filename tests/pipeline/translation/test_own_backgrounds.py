@@ -373,6 +373,13 @@ def test_the_newest_trust_map_is_kept_and_outlives_a_picture_without_one() -> No
     assert channel.trust is not None
     assert (channel.trust.size, channel.trust.pixel_aspect, channel.trust.wall_time) == (SIZE, 1, 1002.0)
     np.testing.assert_array_equal(np.asarray(channel.trust.shares), np.full((72, 88, 3), 15, np.uint8))
+    newest = channel.newest
+    assert newest is not None
+    assert (newest.pixel_aspect, newest.wall_time) == (1, 1003.0)
+    assert (np.asarray(newest.seen) == 24).all()  # nothing is drawn into it
+    shown = np.asarray(newest.shown)
+    assert (shown[: SIZE[0] // 2] > 24).all()
+    assert shown[-20:].max() > 200  # the letters of the mark
 
 
 def test_backgrounds_that_are_lost_on_the_way_cost_nothing() -> None:

@@ -1,0 +1,65 @@
+"""Encoded pictures as fragmented MP4 that is passed on while it is made."""
+
+from __future__ import annotations
+
+import av
+
+from .mp4.segment_file import FINEST, MICROSECONDS
+from .mpeg_ts import CollectedBytes
+from .shared_encoder import EncodedPicture
+
+# Each picture is a fragment, which tells its own time, also after a gap.
+_MOVFLAGS = "empty_moov+default_base_moof+frag_every_frame+frag_discont"
+_HEADER = (b"ftyp", b"moov")
+
+
+class Mp4Muxer:
+    """The boxes of one stream, which FFmpeg makes: the header with the first picture, a fragment for each.
+
+    Time begins at 0. A fragment is there once the next picture tells how long its own lasts.
+
+    Args:
+        first: the first picture, which is a key frame.
+        title: what the stream's comment says.
+        origin: PTS at which time began; None: with this picture, with which the header comes, too.
+    """
+
+    def __init__(self, first: EncodedPicture, *, title: str, origin: int | None = None) -> None:
+        self._first = first
+        self._title = title
+        self._origin = first.pts if origin is None else origin
+        self._without_header = origin is not None
+        self._written = CollectedBytes()
+        timescale = first.time_base.denominator
+        options = {
+            "movflags": _MOVFLAGS,
+            "video_track_timescale": str(timescale if timescale <= FINEST else MICROSECONDS),
+            "avoid_negative_ts": "disabled",
+            "use_editlist": "0",
+            "flush_packets": "1",
+        }
+        self._container = av.open(self._written, "w", format="mp4", container_options=options)
+        self._container.metadata["comment"] = title
+        self._stream = first.add_stream(self._container)
+
+    def accepts(self, encoded: EncodedPicture) -> bool:
+        """Whether ``encoded`` belongs to the stream that the first picture began."""
+        return encoded.stream == self._first.stream
+
+    def mux(self, encoded: EncodedPicture) -> bytes:
+        """Whole boxes, those that are complete with one picture more. Raises what PyAV raises."""
+        self._container.mux_one(encoded.packet(self._stream, origin=self._origin))
+        data = self._written.take()
+        return _without_header(data) if self._without_header else data
+
+    def resume(self, first: EncodedPicture) -> Mp4Muxer | None:
+        """What goes on with a key frame after a gap; None for one of another stream, which takes another header."""
+        return Mp4Muxer(first, title=self._title, origin=self._origin) if self.accepts(first) else None
+
+
+def _without_header(data: bytes) -> bytes:
+    """Whole boxes without those of the header, which come first."""
+    start = 0
+    while data[start + 4 : start + 8] in _HEADER:
+        start += int.from_bytes(data[start : start + 4], "big")
+    return data[start:]

@@ -1,0 +1,70 @@
+"""Encoded pictures as MPEG-TS."""
+
+from __future__ import annotations
+
+import av
+
+from .shared_encoder import EncodedPicture
+
+# Microseconds that the stream's clock is behind the pictures' PTS, so that receivers get a picture before it is due.
+CLOCK_DELAY = 100_000
+
+
+class TsMuxer:
+    """The TS packets of one stream, which FFmpeg makes.
+
+    PTS equal the frames' own, in ticks of 1/90000 s and modulo 2³³ as MPEG-TS has them. The tables of the stream come
+    first and about every 0.1 s, and the parameter sets with each key frame.
+
+    Args:
+        first: the first picture, which is a key frame.
+        title: the name of the service that the stream carries.
+    """
+
+    def __init__(self, first: EncodedPicture, *, title: str) -> None:
+        self._first = first
+        self._title = title
+        self._written = CollectedBytes()
+        options = {
+            "mpegts_copyts": "1",
+            "omit_video_pes_length": "0",  # with it a receiver need not wait for the next picture
+            "mpegts_flags": "+initial_discontinuity",
+            "max_delay": str(CLOCK_DELAY),
+            "avoid_negative_ts": "disabled",
+            "flush_packets": "1",
+        }
+        self._container = av.open(self._written, "w", format="mpegts", container_options=options)
+        self._container.metadata["service_name"] = title
+        self._container.metadata["service_provider"] = "nightday-stream"
+        self._stream = first.add_stream(self._container)
+
+    def accepts(self, encoded: EncodedPicture) -> bool:
+        """Whether ``encoded`` belongs to the stream that the first picture began."""
+        return encoded.stream == self._first.stream
+
+    def mux(self, encoded: EncodedPicture) -> bytes:
+        """The TS packets of one picture, whole ones. Raises what PyAV raises."""
+        self._container.mux_one(encoded.packet(self._stream))
+        return self._written.take()
+
+    def resume(self, first: EncodedPicture) -> TsMuxer:
+        """What goes on with a key frame after a gap or in another stream; it says that there is a break."""
+        return TsMuxer(first, title=self._title)
+
+
+class CollectedBytes:
+    """Collects what a muxer of FFmpeg's writes: whole TS packets or boxes once a picture is through."""
+
+    def __init__(self) -> None:
+        self._collected = bytearray()
+
+    def write(self, data: bytes) -> int:
+        """Collect a piece."""
+        self._collected += data
+        return len(data)
+
+    def take(self) -> bytes:
+        """What was collected since the last time."""
+        data = bytes(self._collected)
+        self._collected.clear()
+        return data
