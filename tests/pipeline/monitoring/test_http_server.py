@@ -231,8 +231,8 @@ class TestSnapshot:
         """Stripes 32 wide and 48 high: by night in the order of ``FLAT``, by day the other way round."""
         seen = np.repeat(np.repeat(np.array([cls.FLAT], np.uint8), 32, axis=1), 48, axis=0)
         shown = seen[:, ::-1].copy()
-        pictures = (torch.from_numpy(seen), torch.from_numpy(shown)) if tensors else (seen, shown)
-        return NewestPicture(*pictures, aspect, 1_700_000_000.25)
+        pictures = [torch.from_numpy(one) if tensors else one for one in (seen, shown)]
+        return NewestPicture(pictures[0], pictures[1], aspect, 1_700_000_000.25)
 
     @staticmethod
     def decoded(jpeg: bytes) -> np.ndarray:
@@ -270,8 +270,8 @@ class TestSnapshot:
             view or "day", self.FLAT[::-1]
         )
         rgb = self.decoded(answer.body)
-        wide = int(32 * max(aspect, 1))
-        assert rgb.shape == (48 * max(1 / aspect, 1), wide * len(stripes), 3)
+        wide, high = int(32 * max(aspect, Fraction(1))), int(48 * max(1 / aspect, Fraction(1)))
+        assert rgb.shape == (high, wide * len(stripes), 3)
         for place, colour in enumerate(stripes):
             # Colour is coded at half the width, and enlarging rings, so the stripes' edges are left out.
             inside = rgb[:, place * wide + wide // 4 : (place + 1) * wide - wide // 4].astype(int)

@@ -145,6 +145,14 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def read_until(answer: Any, read: bytearray, true: Callable[[], bool]) -> None:
+    """Read what comes until that is so."""
+    end = time.monotonic() + WAIT
+    while not true():
+        assert time.monotonic() < end
+        read += answer.read1(2**20)
+
+
 def frames_of(stream: bytes, *, cut: bool = False) -> list[av.VideoFrame]:
     """The pictures of a stream, by a decoder that takes no errors; but the last if it is cut."""
     form = "mp4" if stream[4:8] == b"ftyp" else "mpegts"
@@ -153,7 +161,8 @@ def frames_of(stream: bytes, *, cut: bool = False) -> list[av.VideoFrame]:
         video.codec_context.options = {"err_detect": "explode", "flags": "-output_corrupt"}
         packets = [packet for packet in container.demux(video) if packet.size]
         kept = packets[:-1] if cut else packets
-        return [frame for packet in kept for frame in packet.decode()] + video.codec_context.decode(None)
+        frames = [frame for packet in kept for frame in packet.decode()]
+        return [*frames, *video.codec_context.decode(None)]
 
 
 def time_of(frame: av.VideoFrame) -> int:
@@ -220,9 +229,9 @@ def test_one_who_reads_nothing_loses_whole_groups_and_delays_nobody(
     (viewer,) = camera.live._viewers
     other = ask(server)
     seen = bytearray()
-    until(lambda: bool(seen.extend(other.read1(2**20)) or viewer.times_behind))
+    read_until(other, seen, lambda: viewer.times_behind > 0)
     end = camera.shown + 60
-    until(lambda: bool(seen.extend(other.read1(2**20)) or camera.shown > end))
+    read_until(other, seen, lambda: camera.shown > end)
     camera.stop()
     seen += other.read()
     late = stalled.read()
@@ -259,7 +268,7 @@ def test_it_outlasts_the_limits_of_other_connections(serve: Serve) -> None:
     ]
     end = time.monotonic() + 1.0
     read = bytearray()
-    until(lambda: bool(read.extend(viewer.read(188)) or time.monotonic() > end))
+    read_until(viewer, read, lambda: time.monotonic() > end)
     camera.stop()
     read += viewer.read()
     assert len(frames_of(bytes(read))) > 40

@@ -642,15 +642,15 @@ def test_a_camera_without_outputs_is_seen_over_http_and_encodes_only_meanwhile()
     def note(cameras: Sequence[CameraStatus], _: float) -> None:
         encoders.append(cameras[0].encoder)
         if cameras[0].pictures:
-            playing.set()
+            began.set()
 
     def go() -> None:
         outcomes.append(play(settings, Engine(), commands=commands, report=note, report_every=0.05))
 
-    playing, thread = threading.Event(), threading.Thread(target=go)
+    began, thread = threading.Event(), threading.Thread(target=go)
     thread.start()
     try:
-        assert playing.wait(WAIT)
+        assert began.wait(WAIT)
         pair = urlopen(f"http://127.0.0.1:{port}/snapshot/gate.jpg?view=pair", timeout=WAIT).read()
         assert set(encoders) == {None}
         stream = urlopen(f"http://127.0.0.1:{port}/live/gate.ts", timeout=WAIT)
