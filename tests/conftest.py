@@ -116,6 +116,13 @@ def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_url, "_secrets", {})
 
 
+@pytest.fixture(autouse=True)
+def ffmpeg_is_silent() -> None:
+    """FFmpeg's log is the process's: a test that turned it on would fill the next one's."""
+    if (ffmpeg_log := sys.modules.get("av.logging")) is not None:
+        ffmpeg_log.set_level(None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def engine_cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests neither read nor fill the user's cache, and one that loads an engine measures it for those after it.
