@@ -161,7 +161,7 @@ def test_the_invariant_is_as_exact_as_pytorch_makes_it(rng: np.random.Generator)
     theirs = (plain - exact).abs().mean(dim=(0, 2, 3)).numpy()
     print(f"mean error of the maps: {ours}, PyTorch's: {theirs}")
     assert (ours < 5e-6).all()
-    assert (ours < 10 * theirs + 1e-7).all()
+    assert (ours < 10 * theirs + 2e-6).all()
 
 
 def test_a_night_like_its_background_has_nothing_to_draw(rng: np.random.Generator) -> None:
