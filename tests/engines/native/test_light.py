@@ -36,12 +36,9 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    seed = int(np.random.default_rng().integers(2**31))
-    print(f"seed {seed}")
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed)
+@pytest.fixture(autouse=True)
+def torch_is_seeded(rng: np.random.Generator) -> None:
+    torch.manual_seed(int(rng.integers(2**31)))
 
 
 def street(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
