@@ -21,6 +21,7 @@ from nightday.engines.choices import Backend, Precision
 
 from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
+from ..sources.registry import is_file
 from ..sources.transport import TransportChoice
 from .fields import (
     AUTO,
@@ -127,6 +128,8 @@ class CameraConfig(_Section):
         model: checkpoint of the generator, or ``auto``: the general model that comes with the package, with this
             camera's own backgrounds.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
+        learn: whether a model of its own is trained from its pictures and put into service where it is better; by
+            default so where ``model`` is ``auto`` and the source is live.
         location: latitude and longitude in degrees. The sun then tells lit nights from days, of live cameras.
         any_scene: do not have ``--check`` refuse a model that was made for another scene.
         overlay: what is drawn over translated pictures: ``none``, or ``trust``, which tells what is remembered from
@@ -157,6 +160,7 @@ class CameraConfig(_Section):
     url: SourceAddress
     model: Model = AUTO
     translate: Literal["night", "always", "never"] = "night"
+    learn: bool | None = None
     location: tuple[Latitude, Longitude] | None = None
     any_scene: bool = False
     overlay: Literal["none", "trust"] = "none"
@@ -186,6 +190,24 @@ class CameraConfig(_Section):
         if self.model != AUTO:
             return self.model
         return bundled_weights(GENERAL) if self.outputs or self.snapshot or self.detect else None
+
+    @property
+    def learns(self) -> bool:
+        """Whether a model of its own is trained for it."""
+        if self.learn is not None:
+            return self.learn
+        return self.model == AUTO and self.checkpoint is not None and not is_file(self.url)
+
+    @field_validator("learn")
+    @classmethod
+    def _replaces_the_general_model(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("model", AUTO) != AUTO:
+            fail("trains a model of its own in place of the general one; leave `model` out, or learn")
+        if value and info.data.get("translate") == "never":
+            fail(
+                "trains what translates, and `translate: never` has nothing translated; leave one of them out"
+            )
+        return value
 
     @field_validator("every_s")
     @classmethod
@@ -225,6 +247,22 @@ class EngineConfig(_Section):
     precision: Precision = "auto"
     max_batch: Count = Field(default=8, ge=1, le=256)
     reuse: OnOff = "auto"
+
+
+class LearningConfig(_Section):
+    """``learning``: how cameras' own models are trained, one at a time, beside the cameras.
+
+    Attributes:
+        threads: of a training, which runs only where no other program wants the processor.
+        device: where it runs.
+        steps: of a training.
+        every_days: days from a round to the next.
+    """
+
+    threads: Count = Field(default=1, ge=1, le=256)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    steps: Count = Field(default=1500, ge=1, le=100_000)
+    every_days: Annotated[Number, Field(gt=0, le=365)] = 7.0
 
 
 class HttpConfig(_Section):
@@ -273,6 +311,7 @@ class Config(_Section):
 
     cameras: tuple[CameraConfig, ...]
     engine: EngineConfig = EngineConfig()
+    learning: LearningConfig = LearningConfig()
     http: HttpConfig | None = None
 
     def dump(self) -> dict[str, Any]:

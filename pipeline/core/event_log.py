@@ -18,6 +18,7 @@ from .events import (
     NightChanged,
     Notice,
     OutputChanged,
+    OwnModelChanged,
     SourceChanged,
 )
 
@@ -53,6 +54,8 @@ def name_of(event: Event) -> str:
             return f"background_{event.step}"
         case EngineChanged():
             return f"engine_{event.step}"
+        case OwnModelChanged():
+            return f"own_model_{event.step}"
         case Notice():
             return event.name
     raise TypeError(f"{type(event).__name__}: no event that has a name")
@@ -71,7 +74,7 @@ def _text(event: Event) -> str:
         case NightChanged():
             light = f"(luma {event.luma:.0f}, colour {event.chroma:.1f})"
             return f"{'night' if event.night else 'day'} {light}"
-        case BackgroundChanged() | EngineChanged() | Notice():
+        case BackgroundChanged() | EngineChanged() | OwnModelChanged() | Notice():
             return event.detail
     return name_of(event)
 
@@ -90,6 +93,8 @@ def _level(event: Event) -> int:
             return logging.INFO if event.step in ("restored", "learnt") else logging.WARNING
         case EngineChanged():
             return logging.INFO if event.reason is None else logging.WARNING
+        case OwnModelChanged():
+            return logging.INFO if event.step in ("training", "won", "lost") else logging.WARNING
         case FileBegun() | FileFinished():
             return logging.DEBUG
         case Notice():

@@ -143,6 +143,22 @@ class EngineChanged(Event):
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnModelChanged(Event):
+    """A step of a camera's own model.
+
+    Attributes:
+        step: ``training`` (a round has begun), ``won`` (its model is to serve), ``lost`` (it is no better),
+            ``failed``, ``rolled_back`` (its engine did not pass its probation), ``dropped`` (the camera shows another
+            scene).
+        detail: a sentence.
+    """
+
+    camera: str
+    step: Literal["training", "won", "lost", "failed", "rolled_back", "dropped"]
+    detail: str
+
+
 NoticeName = Literal[
     "batch_lost",
     "clock_not_believed",
@@ -163,6 +179,7 @@ NoticeName = Literal[
     "nvenc_missing",
     "overload",
     "overload_over",
+    "own_model_failed",
     "password_in_arguments",
     "reload_refused",
     "reloaded",

@@ -32,6 +32,30 @@ EngineState = Literal["preparing", "ready", "failed"]
 """Whether a camera's engine serves: it is being loaded or built, it is there, or it could not be built."""
 
 
+OwnModelStage = Literal["collecting", "waiting", "training", "judging", "resting"]
+"""Of a camera's own model: pictures are still missing; a round waits for that of another camera; it is trained; it is
+compared with the others; the next round is not due yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModelStatus:
+    """How a camera's own model fares.
+
+    Attributes:
+        serves: the round whose model serves; None while the general one does.
+        stage: what is being done for the next.
+        text: the same in a few words.
+        progress: how far that is, 0 to 1; None where that cannot be told.
+        seconds: until it is done; None where that cannot be told.
+    """
+
+    serves: int | None
+    stage: OwnModelStage
+    text: str
+    progress: float | None = None
+    seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """One camera at one moment.
@@ -58,6 +82,7 @@ class CameraStatus:
         engine: whether its engine serves; None where nothing is translated.
         engine_fault: why its engine could not be built; None where that is not so.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
+        own_model: how its own model fares; None where it learns none.
     """
 
     name: str
@@ -81,6 +106,7 @@ class CameraStatus:
     engine: EngineState | None = None
     engine_fault: str | None = None
     brightened: str | None = None
+    own_model: OwnModelStatus | None = None
 
     @property
     def pictures(self) -> int:
@@ -129,6 +155,20 @@ def learning_text(camera: CameraStatus) -> str | None:
     if learnt is None or learnt >= LEARNT:
         return None
     return f"learning your empty scene by {time}: {100 * learnt:.0f} %"
+
+
+def own_model_text(camera: CameraStatus) -> str | None:
+    """How a camera's own model fares, in a sentence without its end; None where it learns none."""
+    own = camera.own_model
+    if own is None:
+        return None
+    text = "the general model serves" if own.serves is None else f"its own model of round {own.serves} serves"
+    text += f"; {own.text}"
+    if own.progress is not None:
+        text += f", {100 * own.progress:.0f} %"
+    if own.stage == "training" and own.seconds is not None:
+        text += f", about {max(1, round(own.seconds / 60))} minutes left"
+    return text
 
 
 def generator_text(camera: CameraStatus) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from ..core.camera_url import redact
 from ..core.counters import Ran
-from ..core.status import CameraStatus, Watched, learning_text
+from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
 
 
 def readiness_json(watched: Watched) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},
         "learning": learning_text(camera),
         "brightened_because": camera.brightened,
+        "own_model": _own_model(camera.own_model),
         "remembered_share": _rounded(stats.remembered),
         "unclear_share": _rounded(stats.unclear),
         "generator_share": _rounded(stats.generator_share),
@@ -76,6 +77,19 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
+    }
+
+
+def _own_model(own: OwnModelStatus | None) -> dict[str, Any] | None:
+    if own is None:
+        return None
+    return {
+        "serves": own.serves is not None,
+        "round": own.serves,
+        "stage": own.stage,
+        "text": own.text,
+        "progress": _rounded(own.progress),
+        "seconds_left": None if own.seconds is None else round(own.seconds),
     }
 
 

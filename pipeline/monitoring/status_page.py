@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
-from ..core.status import OTHER_SCENE, CameraStatus, Watched, generator_text, learning_text
+from ..core.status import OTHER_SCENE, CameraStatus, Watched, generator_text, learning_text, own_model_text
 from ..outputs import registry as outputs
 from ..sources import registry as sources
 from .api import camera_json
@@ -163,6 +163,9 @@ def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
     running = generator_text(camera)
     if running is not None:
         remarks.append(f"{running[0].upper()}{running[1:]}.")
+    own_model = own_model_text(camera)
+    if own_model is not None:
+        remarks.append(f"{own_model[0].upper()}{own_model[1:]}.")
     for output in entry["outputs"]:
         reason = output["reason"]
         output["advice"] = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nightday.engines.backends.base import Engine, EngineInfo
@@ -17,6 +19,8 @@ from ..core.live import LiveForm, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, NewestPicture, TrustMap
+from ..learning.learner import Learner
+from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
@@ -38,6 +42,8 @@ from .systemd import Notifier
 SAVE_EVERY = 10.0
 # Seconds the last ones may take before they are given up.
 SAVE_WITHIN = 10.0
+# Seconds that what trains own models has to end, after everything else has.
+LEARNER_WITHIN = 1.0
 # Seconds between looks at whether everything is alive.
 BEAT = 0.5
 # Seconds a batch may take before the program counts as hanging.
@@ -55,6 +61,7 @@ def run(
     report: Report | None = None,
     report_every: float = 1.0,
     reload: Callable[[], Setup] | None = None,
+    renew: Callable[[Config], Setup] | None = None,
     commands: CommandQueue | None = None,
     clock: Clock | None = None,
     notifier: Notifier | None = None,
@@ -69,6 +76,8 @@ def run(
         report_every: seconds.
         reload: called in a thread of its own on the command ``"reload"``; what it returns takes the place of what
             runs, camera by camera. Raises ConfigError to leave everything as it is.
+        renew: the same of the present configuration, with the own models that are to serve now; without it no camera
+            learns.
         commands: where ``"stop"`` and ``"reload"`` may come from; see ``signals``.
         clock: time.
         notifier: tells systemd.
@@ -77,7 +86,7 @@ def run(
         WebError: the configuration's ``http`` port cannot be had.
     """
     setup = Setup(config, engines, detectors or {})
-    runtime = Runtime(setup, reload=reload, commands=commands, clock=clock, notifier=notifier)
+    runtime = Runtime(setup, reload=reload, renew=renew, commands=commands, clock=clock, notifier=notifier)
     return runtime.run(duration=duration, report=report, report_every=report_every)
 
 
@@ -89,11 +98,13 @@ class Runtime:
         setup: Setup,
         *,
         reload: Callable[[], Setup] | None = None,
+        renew: Callable[[Config], Setup] | None = None,
         commands: CommandQueue | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         self._config = setup.config
+        self._renew = renew
         self._commands = commands or CommandQueue()
         self._clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
@@ -107,6 +118,12 @@ class Runtime:
         """How often each event has happened."""
         self._recorded = RecordedFiles()
         self._bus = EventBus(to_log, self.events.count, self._recorded.note)
+        self._learner = Learner(
+            renew=lambda: self._commands.put("renew"),
+            publish=self._bus.publish,
+            clock=self._clock,
+        )
+        self._bus.subscribe(self._learner.note)
         self._endpoint = HttpEndpoint(self, self._bus.publish)
         self._saver = PictureSaver()
         self._overload = OverloadWatch(self._bus.publish)
@@ -128,7 +145,9 @@ class Runtime:
 
     def cameras(self) -> tuple[CameraStatus, ...]:
         """Every camera's state now, in the configuration's order."""
-        return tuple(camera.status() for camera in self._cameras)
+        return tuple(
+            replace(camera.status(), own_model=self._learner.status(camera.name)) for camera in self._cameras
+        )
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
@@ -192,6 +211,7 @@ class Runtime:
         self._running = True
         self._cameras.start()
         self._first.start(self._cameras)
+        self._learn()
         self._notifier.ready()
         cause = self._watch(started, duration, report, report_every)
         self._notifier.stopping()
@@ -208,6 +228,7 @@ class Runtime:
 
     def _end(self, cause: Cause) -> tuple[list[str], bool]:
         """End everything; what was not put right, and whether all threads ended."""
+        self._learner.stop()
         problems, clean = shut_down(
             cause,
             cameras=self._cameras,
@@ -217,7 +238,12 @@ class Runtime:
             publish=self._bus.publish,
             clock=self._clock,
         )
-        clean = clean and self._reload.thread_ended and self._first.thread_ended
+        clean = (
+            clean
+            and self._reload.thread_ended
+            and self._first.thread_ended
+            and self._learner.join(LEARNER_WITHIN)
+        )
         if not self._pool.is_alive():
             self._cameras.finish_pictures()
         if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
@@ -242,6 +268,8 @@ class Runtime:
                 return "signal"
             if command == "reload":
                 self._reload.start()
+            elif command == "renew" and self._renew is not None:
+                self._reload.start(partial(self._renew, self._config))
             elif command == "reloaded":
                 self._reload.finish()
             elif command == "engine_built":
@@ -295,6 +323,11 @@ class Runtime:
             on_end=lambda: self._commands.put("ended"),
         )
 
+    def _learn(self) -> None:
+        """Look after the own models of the cameras that are to have one."""
+        if self._renew is not None:
+            self._learner.use(learning_cameras(self._config), self._config.learning)
+
     def _change(self, setup: Setup) -> str | None:
         """Put ``setup`` in place of what runs; what that changed, or None if it was refused."""
         try:
@@ -304,6 +337,7 @@ class Runtime:
             self._endpoint.restore()
             return None
         self._config = setup.config
+        self._learn()
 
         def save(gone: Sequence[Camera]) -> None:
             self._saver.save(gone, final=True, within=CHANGE_WITHIN)
