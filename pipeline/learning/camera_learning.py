@@ -127,6 +127,7 @@ class CameraLearning:
             text = f"the next round begins {f'in {days:.0f} days' if days >= 1.5 else 'within a day'}"
             return OwnModelStatus(own.serves, "resting", text, None, own.not_before - now)
         try:
+            self._folder.end_round()  # what a crash may have left of one
             new = {"number": own.next_number, "steps": self.settings.steps}
             rounds.begin(self._folder.round, self.camera.pictures, wanted, plan=new)
         except OSError as error:
@@ -188,6 +189,7 @@ class CameraLearning:
         running = self._folder.serving()
         if running is not None:
             words.append(f"--running={running}")
+        is_new = not (self._folder.round / rounds.RUN).exists()
         # Counted before it begins, so that one that takes the whole machine down does not do so for ever.
         self._folder.write(replace(own, tries=own.tries + 1))
         try:
@@ -195,7 +197,7 @@ class CameraLearning:
         except OSError as error:
             self._fail(own, f"training cannot be started: {detail_of(error)}")
             return
-        if own.tries == 0:
+        if is_new:
             self._tell("training", f"round {own.next_number} of its own model is being trained")
 
     def _under_way(self, own: OwnModels, plan: dict[str, Any]) -> OwnModelStatus:
