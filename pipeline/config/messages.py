@@ -20,6 +20,7 @@ from .schema import (
     Config,
     EngineConfig,
     HttpConfig,
+    LearningConfig,
     RetentionConfig,
 )
 from .yaml_document import Document, Fault, KeyPath, Place, shown
@@ -33,6 +34,7 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("cameras", "collect"): CollectConfig,
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
+    ("learning",): LearningConfig,
     ("http",): HttpConfig,
 }
 _LATER: dict[KeyPath, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("zones", "track", "tracking")}

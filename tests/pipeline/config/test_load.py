@@ -209,7 +209,7 @@ mqtt: {{url: x}}
         (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
         (
             one() + "color: red\n",
-            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, http, defaults",
+            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, learning, http, defaults",
         ),
         (
             one() + "engine: {reuse: on}\n",
@@ -228,6 +228,22 @@ mqtt: {{url: x}}
             "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
         ),
         (one() + "engine: fast\n", 'cameras.yaml:6: engine: must be a mapping (key: value), not "fast"'),
+        (
+            one() + "    learn: true\n",
+            "cameras.yaml:6: cameras[0].learn: true: trains a model of its own in place of the general one; leave `model` out",
+        ),
+        (
+            "cameras:\n  - {name: gate, url: clip.mp4, translate: never, learn: true}\n",
+            "cameras.yaml:2: cameras[0].learn: true: trains what translates, and `translate: never` has nothing translated",
+        ),
+        (
+            one() + "learning: {threads: 0}\n",
+            "cameras.yaml:6: learning.threads: must be at least 1, not 0",
+        ),
+        (
+            one() + "learning: {device: gpu}\n",
+            'cameras.yaml:6: learning.device: must be auto, cpu or cuda, not "gpu"',
+        ),
         (one() + f"? rtsp://u:{SECRET}@h/s\n: 1\n", "cameras.yaml:6: rtsp://***@h/s: unknown key"),
     ],
 )

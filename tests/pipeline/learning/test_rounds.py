@@ -17,7 +17,8 @@ DAY = 86_400
 
 def week(rng: np.random.Generator, days: int) -> tuple[list[int], list[int]]:
     """Unix seconds of pictures by day (8 to 18 o'clock) and by night (20 to 6), with some left out."""
-    day, night = [], []
+    day: list[int] = []
+    night: list[int] = []
     for number in range(days):
         start = 1_780_000_000 // DAY * DAY + number * DAY
         for kind, first, hours in ((day, 8, 10), (night, 20, 10)):
