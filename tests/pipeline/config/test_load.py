@@ -230,11 +230,11 @@ mqtt: {{url: x}}
         (one() + "engine: fast\n", 'cameras.yaml:6: engine: must be a mapping (key: value), not "fast"'),
         (
             one() + "    learn: true\n",
-            "cameras.yaml:6: cameras[0].learn: true: trains a model of its own in place of the general one; leave `model` out",
+            "cameras.yaml:6: cameras[0].learn: true: trains a model of its own in place",
         ),
         (
             "cameras:\n  - {name: gate, url: clip.mp4, translate: never, learn: true}\n",
-            "cameras.yaml:2: cameras[0].learn: true: trains what translates, and `translate: never` has nothing translated",
+            "cameras.yaml:2: cameras[0].learn: true: trains what translates, and `translate: never`",
         ),
         (
             one() + "learning: {threads: 0}\n",
