@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from nightday.engines import cores
 from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
+    cores.limit_libraries()
     commands = CommandQueue()
     try:
         with hangups(commands):  # before what takes long: importing, and loading the models
