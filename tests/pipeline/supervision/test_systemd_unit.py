@@ -30,7 +30,7 @@ def unit(folder: Path) -> str:
     changes = {
         "/opt/nightday/bin/nightday-stream": f"{sys.executable} -m nightday.pipeline.cli",
         "/etc/nightday/cameras.yaml": f"{SEEN}/cameras.yaml",
-        "#LoadCredential=GATE_PASSWORD:/etc/nightday/gate_password": f"LoadCredential=GATE_PASSWORD:{folder}/password",
+        "#LoadCredential=GATE_PASSWORD:/etc/nightday/": f"LoadCredential=GATE_PASSWORD:{folder}/",
     }
     text = UNIT
     for old, new in changes.items():
@@ -71,7 +71,7 @@ def until_logged(folder: Path, event: str) -> dict[str, Any]:
 def test_the_unit_starts_reloads_and_stops(tmp_path: Path) -> None:
     """Start waits until the program is ready, and it can be reloaded: of a type unknown to systemd neither is so."""
     make_clip(tmp_path / "clip.mp4", 30)
-    (tmp_path / "password").write_text("s3cret-word\n")
+    (tmp_path / "gate_password").write_text("s3cret-word\n")
     write(tmp_path, "gate")
     tmp_path.chmod(0o755)
     try:
@@ -108,7 +108,7 @@ def test_the_unit_starts_reloads_and_stops(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_unit_starts_no_program_with_a_wrong_configuration_again(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("s3cret-word\n")
+    (tmp_path / "gate_password").write_text("s3cret-word\n")
     (tmp_path / "cameras.yaml").write_text("cameras: []\n")
     tmp_path.chmod(0o755)
     try:
