@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from nightday.engines import cores
 from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
+    cores.limit_libraries()
     commands = CommandQueue()
     try:
         with hangups(commands):  # before what takes long: importing, and loading the models
