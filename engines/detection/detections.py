@@ -18,9 +18,14 @@ class Detection:
         confidence: 0 to 1.
         box: (x1, y1, x2, y2) in pixels of the picture; x2 and y2 are exclusive.
         view: on which picture it was found.
+        outline: corners of what it covers, (x, y) in pixels, where the model tells that; of what is in several
+            pieces the largest.
+        track: the object's number, where objects are followed and it is known for more than a picture.
     """
 
     label: str
     confidence: float
     box: tuple[float, float, float, float]
     view: View = "day"
+    outline: tuple[tuple[float, float], ...] = ()
+    track: int | None = None

@@ -113,7 +113,9 @@ class NightChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountsChanged(Event):
-    """How many objects a camera sees at once, in one of its zones or in the whole picture, has changed for a while.
+    """How many objects a camera sees at once, in one of its zones or in the whole picture, has changed.
+
+    It is the median of the last second, so that an object that is missed on a picture makes no news.
 
     Attributes:
         zone: the zone; None is the whole picture.
@@ -135,7 +137,7 @@ class TrackChanged(Event):
 
     Attributes:
         step: which of these.
-        track: its number, which no other object of this camera gets until the program ends.
+        track: its number, which no other object of this camera gets until its settings change.
         label: its class, the most frequent of late.
         confidence: the highest with which it was found so far, 0 to 1.
         view: where it was found so far.
