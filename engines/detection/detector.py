@@ -83,6 +83,7 @@ class Detector:
 
     Attributes:
         names: the model's classes by index.
+        classes: their names.
         device: the GPU on which it takes tensors; None where it runs on a CPU.
         image_size: (height, width) in pixels of its largest input. A picture of another shape is padded to no more
             than it needs: one of 16:9 goes through a 640×640 model as 640×384.
@@ -99,6 +100,7 @@ class Detector:
         self._iou = iou
         self._end_to_end = bool(getattr(_head(model), "end2end", False))
         self.names = _names(model)
+        self.classes = tuple(self.names.values())
         self.image_size = (
             _multiple(image_size[0], self._stride),
             _multiple(image_size[1], self._stride),

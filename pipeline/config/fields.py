@@ -5,18 +5,25 @@ Relative paths start at the current directory.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
-from nightday.engines.distribution import INSTALL_DETECT
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..outputs.registry import output_fault
@@ -29,6 +36,28 @@ AUTO: Literal["auto"] = "auto"
 """In place of a checkpoint: the general model, which comes with the package, with the camera's own backgrounds."""
 SHORTEST_TOKEN = 8  # characters
 _FALSE = ("false", "no", "off")
+
+
+class Section(BaseModel):
+    """A mapping whose keys are all known; a key without a value counts as left out."""
+
+    # Inputs hold passwords: they stay out of pydantic's own messages.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = keys_of(cls)
+            return {key: value for key, value in data.items() if value is not None or key not in known}
+        return data
+
+
+def keys_of(section: type[BaseModel]) -> dict[str, str]:
+    """The keys of a section as they stand in a file, each with the name of its attribute."""
+    return {field.alias or name: name for name, field in section.model_fields.items()}
 
 
 def fail(message: str) -> NoReturn:
@@ -81,7 +110,7 @@ def _output(value: object) -> CameraUrl:
 def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
     if value == AUTO:
         return AUTO
-    path = _path(value)
+    path = require_path(value)
     try:
         if path.is_dir():
             fail("is a folder, not a checkpoint")
@@ -97,7 +126,7 @@ def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
 
 
 def _png(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if path.suffix.lower() != ".png":
         fail("must end in .png")
     _check_folder(path.parent)
@@ -105,41 +134,24 @@ def _png(value: object) -> Path:
 
 
 def _folder(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if "%" in str(path):
         fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
     _check_folder(path)
     return path
 
 
-def _is_off(value: object) -> bool:
+def is_off(value: object) -> bool:
     """Whether a value says no, as YAML has it or as text."""
     return value is False or (isinstance(value, str) and value.lower() in _FALSE)
 
 
 def _reuse(value: object) -> object:
-    return "off" if _is_off(value) else value
+    return "off" if is_off(value) else value
 
 
-def _detect(value: object) -> Path | Literal[False]:
-    if _is_off(value):
-        return False
-    if not isinstance(value, (str, Path)):
-        fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
-    path = _path(value)
-    try:
-        if path.is_dir():
-            fail("is a folder, not a model")
-        if not path.is_file():
-            fail("no such model file")
-    except OSError as error:
-        fail(f"cannot be read: {error.strerror}")
-    if importlib.util.find_spec("ultralytics") is None:
-        fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
-    return path
-
-
-def _path(value: object) -> Path:
+def require_path(value: object) -> Path:
+    """``value`` as a path, if it is text or one."""
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
 
 
@@ -185,7 +197,6 @@ OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
-DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Number = Annotated[float, BeforeValidator(require_number)]

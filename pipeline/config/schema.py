@@ -10,11 +10,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.choices import Backend, Precision
@@ -23,10 +22,10 @@ from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
 from ..sources.registry import is_file
 from ..sources.transport import TransportChoice
+from .detection import Detection
 from .fields import (
     AUTO,
     Count,
-    DetectorPath,
     Folder,
     Latitude,
     Longitude,
@@ -36,6 +35,7 @@ from .fields import (
     OutputAddress,
     Png,
     Seconds,
+    Section,
     SourceAddress,
     Token,
     fail,
@@ -46,25 +46,7 @@ GENERAL = "general.pt"
 """The weights that ``model: auto`` stands for."""
 
 
-class _Section(BaseModel):
-    """A mapping whose keys are all known; a key without a value counts as left out."""
-
-    # Inputs hold passwords: they stay out of pydantic's own messages.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            return {
-                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
-            }
-        return data
-
-
-class BackgroundConfig(_Section):
+class BackgroundConfig(Section):
     """``background``: what the camera sees when nothing passes, by day and by night: medians of its own pictures.
 
     A camera whose model needs them keeps them without this section, too, in the program's state folder.
@@ -82,7 +64,7 @@ class BackgroundConfig(_Section):
     every_s: Seconds = 2.0
 
 
-class CollectConfig(_Section):
+class CollectConfig(Section):
     """``collect``: the camera's own pictures, kept for ``nightday-train``. Without this section none are.
 
     Attributes:
@@ -96,7 +78,7 @@ class CollectConfig(_Section):
     keep: Count = Field(default=500, ge=10, le=10_000)
 
 
-class RetentionConfig(_Section):
+class RetentionConfig(Section):
     """``retention``: when files of each output are deleted, the oldest first. Without this section none is.
 
     Attributes:
@@ -119,7 +101,7 @@ class RetentionConfig(_Section):
         return Limits(days=self.days, gigabytes=self.gigabytes)
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """One entry of ``cameras``.
 
     Attributes:
@@ -134,7 +116,8 @@ class CameraConfig(_Section):
         any_scene: do not have ``--check`` refuse a model that was made for another scene.
         overlay: what is drawn over translated pictures: ``none``, or ``trust``, which tells what is remembered from
             the day and what is unclear, where the model tells.
-        detect: false, or an ultralytics model.
+        detect: what is looked for on its pictures. In a file, ``detect: MODEL`` is short for a section with only
+            that model.
         outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
@@ -152,7 +135,7 @@ class CameraConfig(_Section):
         collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only
             that folder.
 
-    ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot``, ``background.save`` and
+    ``{name}`` in ``url``, ``model``, ``detect.model``, ``outputs``, ``snapshot``, ``background.save`` and
     ``collect.folder`` is filled in when a file is read, so that they can be defaults.
     """
 
@@ -164,7 +147,7 @@ class CameraConfig(_Section):
     location: tuple[Latitude, Longitude] | None = None
     any_scene: bool = False
     overlay: Literal["none", "trust"] = "none"
-    detect: DetectorPath = False
+    detect: Detection = False
     outputs: tuple[OutputAddress, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
@@ -232,7 +215,7 @@ class CameraConfig(_Section):
         return value
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """``engine``: what runs the generators.
 
     Attributes:
@@ -249,7 +232,7 @@ class EngineConfig(_Section):
     reuse: OnOff = "auto"
 
 
-class LearningConfig(_Section):
+class LearningConfig(Section):
     """``learning``: how cameras' own models are trained, one at a time, beside the cameras.
 
     Attributes:
@@ -265,7 +248,7 @@ class LearningConfig(_Section):
     every_days: Annotated[Number, Field(gt=0, le=365)] = 7.0
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """``http``: where the endpoints listen. Without this section there are none.
 
     Attributes:
@@ -306,7 +289,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-class Config(_Section):
+class Config(Section):
     """A whole configuration, with ``defaults`` worked into the cameras."""
 
     cameras: tuple[CameraConfig, ...]
@@ -323,7 +306,11 @@ class Config(_Section):
 
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
-        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+        return {
+            field.alias or key: _plain(getattr(value, key)) for key, field in type(value).model_fields.items()
+        }
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, SecretStr):

@@ -11,25 +11,32 @@ from typing import Any
 from .camera_url import redact
 from .events import (
     BackgroundChanged,
+    CountsChanged,
     EngineChanged,
     Event,
     FileBegun,
     FileFinished,
+    LineCrossed,
     NightChanged,
     Notice,
     OutputChanged,
     OwnModelChanged,
     SourceChanged,
+    TrackChanged,
 )
 
 log = logging.getLogger("nightday.events")
+
+# Values of events that records have as attributes.
+_VALUES = ("camera", "cameras", "output", "reason", "files", "bytes")
+_DETECTION_VALUES = ("zone", "counts", "line", "direction", "track", "label")
 
 
 def to_log(event: Event) -> None:
     """Write an event as one log record, with its name and values as the record's attributes."""
     name, text, level = name_of(event), _text(event), _level(event)
     extra: dict[str, Any] = {"event": name}
-    for key in ("camera", "cameras", "output", "reason", "files", "bytes"):
+    for key in (*_VALUES, *_DETECTION_VALUES):
         value = getattr(event, key, None)
         if value is not None:
             extra[key] = list(value) if isinstance(value, tuple) else value
@@ -50,6 +57,12 @@ def name_of(event: Event) -> str:
             return "file_finished"
         case NightChanged():
             return "night_began" if event.night else "day_began"
+        case CountsChanged():
+            return "counts_changed"
+        case TrackChanged():
+            return f"{'zone' if event.zone else 'object'}_{event.step}"
+        case LineCrossed():
+            return "line_crossed"
         case BackgroundChanged():
             return f"background_{event.step}"
         case EngineChanged():
@@ -74,6 +87,13 @@ def _text(event: Event) -> str:
         case NightChanged():
             light = f"(luma {event.luma:.0f}, colour {event.chroma:.1f})"
             return f"{'night' if event.night else 'day'} {light}"
+        case CountsChanged():
+            counts = ", ".join(f"{count} {label}" for label, count in sorted(event.counts.items()))
+            return f"{counts or 'nothing'} in {event.zone or 'the picture'}"
+        case TrackChanged():
+            return f"{event.label} {event.track} {event.step} {event.zone or ''}".rstrip()
+        case LineCrossed():
+            return f"{event.label} {event.track} crossed {event.line} {event.direction}"
         case BackgroundChanged() | EngineChanged() | OwnModelChanged() | Notice():
             return event.detail
     return name_of(event)
@@ -95,7 +115,7 @@ def _level(event: Event) -> int:
             return logging.INFO if event.reason is None else logging.WARNING
         case OwnModelChanged():
             return logging.INFO if event.step in ("training", "won", "lost") else logging.WARNING
-        case FileBegun() | FileFinished():
+        case FileBegun() | FileFinished() | CountsChanged() | TrackChanged() | LineCrossed():
             return logging.DEBUG
         case Notice():
             return {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.level]

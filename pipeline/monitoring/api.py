@@ -7,6 +7,7 @@ from typing import Any, get_args
 from ..core.camera_url import redact
 from ..core.counters import Ran
 from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
+from .found import found_json
 
 
 def readiness_json(watched: Watched) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
         "detections_reused": stats.detections_reused,
+        **found_json(stats.found),
         "collected": stats.collected,
         "latency_p50_ms": _milliseconds(stats.latency_p50),
         "latency_p95_ms": _milliseconds(stats.latency_p95),

@@ -23,6 +23,7 @@ from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot, Ran
 from ..core.faults import FaultReason
 from ..core.status import CameraStatus, Watched
+from .found import found_metrics
 
 
 class PrometheusMetrics:
@@ -47,6 +48,7 @@ class _RunCollector(Collector):
         """Every metric at this moment."""
         cameras = self._watched.cameras()
         yield from _camera_metrics(cameras)
+        yield from found_metrics(cameras)
         yield _latencies(cameras)
         yield _outputs(cameras)
         yield _events(self._watched.events.snapshot())

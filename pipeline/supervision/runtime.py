@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nightday.engines.backends.base import Engine, EngineInfo
 
+from ..config.detection import DetectorChoice
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
@@ -56,7 +57,7 @@ def run(
     config: Config,
     *,
     engines: Mapping[Path, Engine],
-    detectors: Mapping[Path, Detector] | None = None,
+    detectors: Mapping[DetectorChoice, Detector] | None = None,
     duration: float | None = None,
     report: Report | None = None,
     report_every: float = 1.0,

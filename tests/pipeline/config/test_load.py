@@ -204,8 +204,11 @@ mqtt: {{url: x}}
             "cameras.yaml:6: defaults.name: each camera needs a name of its own",
         ),
         (one() + "defaults:\n  lop: 1\n", 'cameras.yaml:7: defaults.lop: unknown key; did you mean "loop"?'),
-        (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: not built in this version; remove it"),
-        (one() + "defaults: {track: true}\n", "cameras.yaml:6: defaults.track: not built in this version"),
+        (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: unknown key here; it belongs below `detect:`"),
+        (
+            one() + "defaults: {track: true}\n",
+            "cameras.yaml:6: defaults.track: unknown key here; it belongs below `detect:`",
+        ),
         (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
         (
             one() + "color: red\n",
