@@ -116,6 +116,7 @@ def open_output(
         backoff=backoff or module.backoff,
         rng=rng,
         clock=clock,
+        wants=settings.encoder.wants,
     )
     opened.start()
     return opened

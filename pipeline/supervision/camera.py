@@ -20,7 +20,7 @@ from ..media.timeline import Timeline
 from ..outputs.live import LiveViewers
 from ..outputs.output import Output
 from ..outputs.registry import open_output
-from ..outputs.shared_encoder import SharedEncoder
+from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
@@ -106,11 +106,11 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoder = SharedEncoder(camera=config.name, publish=publish)
+        self._encoders = CameraEncoders(camera=config.name, publish=publish)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
-            encoder=self._encoder,
+            encoder=self._encoders.get(),
             generated=engine is not None,
             stats=stats,
             publish=publish,
@@ -213,7 +213,7 @@ class Camera:
             segment_seconds=self.config.segment_seconds,
             generated=self.channel.engine is not None,
             retention=self.config.retention.limits if self.config.retention else None,
-            encoder=self._encoder,
+            encoder=self._encoders.get(),
             publish=self._publish,
             clock=self._clock,
         )
@@ -253,7 +253,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         translate=camera.config.translate,
         outputs=tuple(output.event for output in channel.outputs),
         decoder=camera.reader.decoder,
-        encoder=camera._encoder.name,
+        encoder=camera._encoders.name,
         clock_fault=camera.reader.clock_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
