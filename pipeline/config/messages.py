@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from ..core.camera_url import MASK, CameraUrl, redact
 from .address_hints import address_hint
+from .output import OutputConfig
 from .schema import (
     BackgroundConfig,
     CameraConfig,
@@ -31,6 +32,7 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("cameras",): CameraConfig,
     ("cameras", "background"): BackgroundConfig,
     ("cameras", "collect"): CollectConfig,
+    ("cameras", "outputs"): OutputConfig,
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
     ("http",): HttpConfig,
@@ -45,6 +47,8 @@ def model_faults(error: ValidationError, document: Document, *, known: set[KeyPa
     """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
     for details in error.errors(include_url=False, include_context=True, include_input=True):
         path: KeyPath = tuple(details["loc"])
+        if path[-1:] == ("to",) and details["type"] != "missing" and path not in document.places:
+            path = path[:-1]  # an address alone
         if fault_at(path, "", document.places).path in known:  # e.g. what a missing variable left empty
             continue
         fault = fault_at(path, _message(details, path, document), document.places)
@@ -68,7 +72,7 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
-            if path[-1] == "url" or "outputs" in path:
+            if path[-1] in ("url", "to") or path[-2:-1] == ("outputs",):
                 place = document.places.get(path)
                 text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):

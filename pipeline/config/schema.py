@@ -10,11 +10,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.choices import Backend, Precision
@@ -32,7 +31,6 @@ from .fields import (
     Model,
     Number,
     OnOff,
-    OutputAddress,
     Png,
     Seconds,
     SourceAddress,
@@ -40,27 +38,11 @@ from .fields import (
     fail,
     require_text,
 )
+from .output import OutputConfig
+from .section import Section as _Section
 
 GENERAL = "general.pt"
 """The weights that ``model: auto`` stands for."""
-
-
-class _Section(BaseModel):
-    """A mapping whose keys are all known; a key without a value counts as left out."""
-
-    # Inputs hold passwords: they stay out of pydantic's own messages.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            return {
-                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
-            }
-        return data
 
 
 class BackgroundConfig(_Section):
@@ -132,7 +114,7 @@ class CameraConfig(_Section):
         overlay: what is drawn over translated pictures: ``none``, or ``trust``, which tells what is remembered from
             the day and what is unclear, where the model tells.
         detect: false, or an ultralytics model.
-        outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
+        outputs: where its pictures go; an entry may be an address alone.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
@@ -161,7 +143,7 @@ class CameraConfig(_Section):
     any_scene: bool = False
     overlay: Literal["none", "trust"] = "none"
     detect: DetectorPath = False
-    outputs: tuple[OutputAddress, ...] = ()
+    outputs: tuple[OutputConfig, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
     transport: TransportChoice = "auto"
@@ -185,7 +167,8 @@ class CameraConfig(_Section):
             return None
         if self.model != AUTO:
             return self.model
-        return bundled_weights(GENERAL) if self.outputs or self.snapshot or self.detect else None
+        seen = any(output.view != "night" for output in self.outputs)
+        return bundled_weights(GENERAL) if seen or self.snapshot or self.detect else None
 
     @field_validator("every_s")
     @classmethod
@@ -204,7 +187,7 @@ class CameraConfig(_Section):
         cls, value: RetentionConfig | None, info: ValidationInfo
     ) -> RetentionConfig | None:
         for output in info.data.get("outputs", ()) if value is not None else ():
-            fault = retention_fault(output.path) if output.is_file else None
+            fault = retention_fault(output.to.path) if output.to.is_file else None
             if fault is not None:
                 fail(fault)
         return value
@@ -283,6 +266,8 @@ class Config(_Section):
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, OutputConfig) and value.is_plain:
+        return str(value.to)
     if isinstance(value, BaseModel):
         return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
     if isinstance(value, tuple):

@@ -7,8 +7,8 @@ import threading
 from nightday.engines.backends.base import Engine
 
 from ..config.fields import AUTO
+from ..config.output import OutputConfig
 from ..config.schema import CameraConfig
-from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
@@ -205,15 +205,15 @@ class Camera:
         self._publish(Notice(camera=self.name, name="restarted", detail=detail, level="error"))
         return True
 
-    def _output(self, output: CameraUrl) -> Output:
+    def _output(self, output: OutputConfig) -> Output:
         return open_output(
-            output,
+            output.to,
             camera=self.name,
             stats=self.channel.stats,
             segment_seconds=self.config.segment_seconds,
-            generated=self.channel.engine is not None,
+            generated=self.channel.engine is not None and output.view != "night",
             retention=self.config.retention.limits if self.config.retention else None,
-            encoder=self._encoders.get(),
+            encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,
         )
