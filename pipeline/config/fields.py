@@ -19,7 +19,7 @@ from nightday.engines.choices import Reuse
 from nightday.engines.distribution import INSTALL_DETECT
 
 from ..core.camera_url import CameraUrl, register_secret
-from ..outputs.registry import output_fault
+from ..outputs.registry import output_fault, output_folder
 from ..sources.registry import source_fault
 
 CheckModel = Callable[[Path], str | None]
@@ -73,8 +73,9 @@ def _output(value: object) -> CameraUrl:
     fault = output_fault(url)
     if fault is not None:
         fail(fault.removeprefix(f"output {url}: "))
-    if url.is_file:
-        _check_folder(url.path.parent)
+    folder = output_folder(url)
+    if folder is not None:
+        _check_folder(folder)
     return url
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from ..core.camera_url import CameraUrl
 from ..outputs.encoding.settings import EncoderChoice, Encoding, View
@@ -63,6 +63,7 @@ class OutputConfig(Section):
         fps: most pictures a second.
         bitrate: most bits a second.
         encoder: what encodes.
+        window: of HLS: seconds that the playlist names; their files stay twice as long.
     """
 
     to: OutputAddress
@@ -71,6 +72,15 @@ class OutputConfig(Section):
     fps: Annotated[Number, Field(gt=0, le=240)] | None = None
     bitrate: Annotated[int | None, PlainValidator(_bits)] = None
     encoder: Annotated[EncoderChoice, BeforeValidator(_encoder)] = "auto"
+    window: Annotated[Number, Field(ge=10, le=21_600)] | None = None
+
+    @field_validator("window")
+    @classmethod
+    def _is_for_hls(cls, value: float | None, info: ValidationInfo) -> float | None:
+        to: CameraUrl | None = info.data.get("to")
+        if value is not None and to is not None and to.scheme != "hls":
+            fail("is for HLS; leave it out here (`retention` says how long files stay)")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -91,4 +101,4 @@ class OutputConfig(Section):
     @property
     def is_plain(self) -> bool:
         """Whether it says nothing but where to."""
-        return self.encoding == Encoding()
+        return self.encoding == Encoding() and self.window is None

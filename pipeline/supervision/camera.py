@@ -18,6 +18,7 @@ from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
 from ..outputs.live import LiveViewers
+from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import CameraEncoders
@@ -211,6 +212,7 @@ class Camera:
             camera=self.name,
             stats=self.channel.stats,
             segment_seconds=self.config.segment_seconds,
+            window=output.window or WINDOW,
             generated=self.channel.engine is not None and output.view != "night",
             retention=self.config.retention.limits if self.config.retention else None,
             encoder=self._encoders.get(output.encoding),

@@ -67,6 +67,10 @@ def test_what_check_prints_is_as_short_as_what_was_written(load: Load) -> None:
         ("{to: a.mp4, encoder: hevc}", "outputs[0].encoder", '"hevc": makes no H.264'),
         ("{to: a.mp4, encoder: nvenc}", "outputs[0].encoder", '"nvenc" is what auto takes'),
         ("{to: a.mp4, encoder: fast}", "outputs[0].encoder", 'must be auto or x264, not "fast"'),
+        ("{to: a.mp4, window: 60}", "outputs[0].window", "60 is for HLS; leave it out here"),
+        ('{to: "hls:a.m3u8", window: 5}', "outputs[0].window", "must be at least 10, not 5"),
+        ('"hls:clip.mp4/a.m3u8"', "outputs[0]", '"hls:clip.mp4/a.m3u8": cannot write to clip.mp4'),
+        ('"hls:a.m3u"', "outputs[0]", '"hls:a.m3u": the playlist must end in .m3u8'),
         ("7", "outputs[0]", "must be a path or an address, or a mapping with one below `to`"),
     ],
 )
@@ -75,9 +79,12 @@ def test_what_cannot_be_is_refused_at_its_line(faults: Faults, entry: str, place
     assert fault.startswith(f"cameras.yaml:7: cameras[0].{place}: {said}"), fault
 
 
-def test_two_outputs_to_one_file_whatever_they_show(faults: Faults) -> None:
-    entries = "[out/a.mp4, {to: ./out/a.mp4, view: night}]"
-    (fault,) = faults(one(outputs=entries))
+@pytest.mark.parametrize("second", ["./out/a.mp4", "out/b/../a.mp4"])
+@pytest.mark.parametrize("kind", ["", "hls:"])
+def test_two_outputs_to_one_file_whatever_they_show(faults: Faults, second: str, kind: str) -> None:
+    ending = ".m3u8" if kind else ".mp4"
+    first, second = (f"{kind}{path.replace('.mp4', ending)}" for path in ("out/a.mp4", second))
+    (fault,) = faults(one(outputs=f"['{first}', {{to: '{second}', view: night}}]"))
     assert fault.startswith("cameras.yaml:6: cameras[0].outputs[1].to: cameras[0] writes there too")
 
 
