@@ -53,9 +53,11 @@ class Picture:
         translated: True if the generator made it, False if it is the camera's own picture, untouched or brightened.
         trust: where each part of it comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered
             from the day, unclear; None where that is not told.
+        seen: the same picture as the camera saw it, which nobody draws into; None where that is not kept.
     """
 
     frame: Frame
     rgb: Pixels
     translated: bool
     trust: Pixels | None = None
+    seen: Pixels | None = None

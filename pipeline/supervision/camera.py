@@ -17,7 +17,7 @@ from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
-from ..outputs.live import LiveViewers
+from ..outputs.live.viewers import LiveViewers
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import SharedEncoder
