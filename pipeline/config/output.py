@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from ..core.camera_url import CameraUrl
-from ..outputs.encoding.settings import EncoderChoice, Encoding, View
+from ..core.live import View
+from ..outputs.encoding.settings import EncoderChoice, Encoding
 from .fields import Number, OutputAddress, fail
 from .section import Section
 

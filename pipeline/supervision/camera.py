@@ -17,7 +17,7 @@ from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
-from ..outputs.live import LiveViewers
+from ..outputs.live.viewers import LiveViewers
 from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
@@ -111,7 +111,7 @@ class Camera:
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
-            encoder=self._encoders.get(),
+            encoders=self._encoders,
             generated=engine is not None,
             stats=stats,
             publish=publish,

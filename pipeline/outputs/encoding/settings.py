@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-View = Literal["day", "night", "pair"]
-"""The day view, the camera's own picture, or both side by side: night left, day right."""
+from ...core.live import View
+
 EncoderChoice = Literal["auto", "x264"]
 """``auto``: NVENC for pictures on a GPU that has it, else x264."""
 

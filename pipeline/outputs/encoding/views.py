@@ -16,8 +16,11 @@ from nightday.engines.device_copies import Pixels, on_host
 
 from ...analysis.draw import draw_mark
 from ...core.frame import Picture
-from .settings import Encoding, View
+from ...core.live import View
+from .settings import Encoding
 
+# Columns of either half of a pair at most: decoders in hardware take pictures 4096 wide.
+WIDEST_HALF = 1920
 # A pixel's aspect that differs by less from the camera's is that: the size was rounded to whole pixels.
 _SAME_ASPECT = 0.02
 # Numerator and denominator of an aspect are 16 bits in H.264.
@@ -30,20 +33,12 @@ def picture_of(picture: Picture, encoding: Encoding) -> Picture:
 
 
 def view_of(picture: Picture, view: View) -> Picture:
-    """The day view, the night as the camera saw it, or both side by side: night left, day right."""
-    if view == "day":
-        return picture
+    """The picture as ``view`` shows it. Both halves of a pair are equally wide, and of one frame."""
     seen = picture.rgb if picture.seen is None else picture.seen
-    if view == "night":
-        return replace(picture, rgb=seen, translated=False, trust=None)
-    return replace(picture, rgb=side_by_side(seen, picture.rgb), trust=None)
-
-
-def side_by_side(left: Pixels, right: Pixels) -> Pixels:
-    """Two pictures (H, W, 3) of one size as one, (H, 2·W, 3), on the GPU if both are there."""
-    if isinstance(left, Tensor) and isinstance(right, Tensor):
-        return torch.cat((left, right), dim=1)
-    return np.hstack([on_host(left, "encode"), on_host(right, "encode")])
+    if view == "day" or (view == "night" and seen is picture.rgb):
+        return picture
+    rgb = seen if view == "night" else _side_by_side(_half(seen), _half(picture.rgb))
+    return replace(picture, rgb=rgb, translated=picture.translated and view == "pair", trust=None)
 
 
 def resized(picture: Picture, size: tuple[int, int] | None) -> Picture:
@@ -65,6 +60,20 @@ def resized(picture: Picture, size: tuple[int, int] | None) -> Picture:
     if abs(stretch - 1) > _SAME_ASPECT:
         aspect = (aspect * stretch).limit_denominator(_FINEST_ASPECT // 16)
     return replace(picture, rgb=rgb, aspect=aspect)
+
+
+def _side_by_side(left: Pixels, right: Pixels) -> Pixels:
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return torch.cat((left, right), dim=1)
+    return np.hstack([on_host(left, "encode"), on_host(right, "encode")])
+
+
+def _half(rgb: Pixels) -> Pixels:
+    """A picture (H, W, 3) of an even width, made smaller where it is too wide."""
+    height, width = rgb.shape[:2]
+    if width <= WIDEST_HALF:
+        return rgb[:, : max(width & ~1, 1)]
+    return _resized(rgb, WIDEST_HALF, max(1, round(height * WIDEST_HALF / width)))
 
 
 def _resized(rgb: Pixels, width: int, height: int) -> Pixels:
