@@ -118,7 +118,7 @@ cameras:
   - name: gate
     url: rtsp://10.0.0.5/s
     model: gate.pt
-    outputs: ["out/%Y%m%d.mp4", "rtsp://127.0.0.1:8554/gate"]
+    outputs: ["out/%Y%m%d.mp4", {to: "rtsp://127.0.0.1:8554/gate", view: pair}]
     retention: {days: 7}
     collect: training/{name}
 engine: {backend: openvino, precision: int8}
@@ -128,7 +128,7 @@ READ = """\
 import sys
 from nightday.pipeline.config.load import load_config, read_document
 (camera,) = load_config("cameras.yaml").config.cameras
-assert [output.scheme for output in camera.outputs] == ["file", "rtsp"]
+assert [output.to.scheme for output in camera.outputs] == ["file", "rtsp"]
 read_document("cameras.yaml")
 print(*sorted({"torch", "av", "cv2", "numpy"} & set(sys.modules)))
 """

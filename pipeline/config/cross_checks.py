@@ -44,6 +44,8 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
         if isinstance(output, str):
             yield ("outputs", number), _target_id(output)
+        elif isinstance(output, dict) and isinstance(output.get("to"), str):
+            yield ("outputs", number, "to"), _target_id(output["to"])
     background = camera.get("background")
     save = background.get("save") if isinstance(background, dict) else None
     collect = camera.get("collect")
@@ -61,7 +63,7 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _target_id(address: str) -> str:
-    return _server_stream(address) if "://" in address else _real_path(address)
+    return _server_stream(address) if "://" in address else _real_path(address.removeprefix("hls:"))
 
 
 def _real_path(path: str) -> str:

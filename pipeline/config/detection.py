@@ -22,7 +22,8 @@ from pydantic import (
 
 from nightday.engines.distribution import INSTALL_DETECT, INSTALL_TRACK
 
-from .fields import Count, Number, Section, fail, is_off, require_path, require_text
+from .fields import Count, Number, fail, is_off, require_path, require_text
+from .section import Section
 
 # Most zones, or lines, of a camera, and most points of a zone.
 MOST_AREAS = 32

@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     SecretStr,
     ValidationInfo,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
 
 from ..core.camera_url import CameraUrl, register_secret
-from ..outputs.registry import output_fault
+from ..outputs.registry import output_fault, output_folder
 from ..sources.registry import source_fault
 
 CheckModel = Callable[[Path], str | None]
@@ -36,28 +33,6 @@ AUTO: Literal["auto"] = "auto"
 """In place of a checkpoint: the general model, which comes with the package, with the camera's own backgrounds."""
 SHORTEST_TOKEN = 8  # characters
 _FALSE = ("false", "no", "off")
-
-
-class Section(BaseModel):
-    """A mapping whose keys are all known; a key without a value counts as left out."""
-
-    # Inputs hold passwords: they stay out of pydantic's own messages.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            known = keys_of(cls)
-            return {key: value for key, value in data.items() if value is not None or key not in known}
-        return data
-
-
-def keys_of(section: type[BaseModel]) -> dict[str, str]:
-    """The keys of a section as they stand in a file, each with the name of its attribute."""
-    return {field.alias or name: name for name, field in section.model_fields.items()}
 
 
 def fail(message: str) -> NoReturn:
@@ -102,8 +77,9 @@ def _output(value: object) -> CameraUrl:
     fault = output_fault(url)
     if fault is not None:
         fail(fault.removeprefix(f"output {url}: "))
-    if url.is_file:
-        _check_folder(url.path.parent)
+    folder = output_folder(url)
+    if folder is not None:
+        _check_folder(folder)
     return url
 
 

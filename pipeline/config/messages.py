@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from ..core.camera_url import MASK, CameraUrl, redact
 from .address_hints import address_hint
 from .detection import DetectConfig, LineConfig, ZoneConfig
-from .fields import keys_of
+from .output import OutputConfig
 from .schema import (
     BackgroundConfig,
     CameraConfig,
@@ -25,6 +25,7 @@ from .schema import (
     LearningConfig,
     RetentionConfig,
 )
+from .section import keys_of
 from .yaml_document import Document, Fault, KeyPath, Place, shown
 
 # Lines of faults shown: whoever has more has made one mistake everywhere.
@@ -39,6 +40,7 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("cameras", "detect"): DetectConfig,
     ("cameras", "detect", "lines", ANY_NAME): LineConfig,
     ("cameras", "detect", "zones", ANY_NAME): ZoneConfig,
+    ("cameras", "outputs"): OutputConfig,
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
     ("learning",): LearningConfig,
@@ -54,6 +56,8 @@ def model_faults(error: ValidationError, document: Document, *, known: set[KeyPa
     """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
     for details in error.errors(include_url=False, include_context=True, include_input=True):
         path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
+        if path[-1:] == ("to",) and details["type"] != "missing" and path not in document.places:
+            path = path[:-1]  # an address alone
         if fault_at(path, "", document.places).path in known:  # e.g. what a missing variable left empty
             continue
         fault = fault_at(path, _message(details, path, document), document.places)
@@ -77,7 +81,7 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
-            if path[-1] == "url" or "outputs" in path:
+            if path[-1] in ("url", "to") or path[-2:-1] == ("outputs",):
                 place = document.places.get(path)
                 text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):

@@ -32,15 +32,15 @@ from .fields import (
     Model,
     Number,
     OnOff,
-    OutputAddress,
     Png,
     Seconds,
-    Section,
     SourceAddress,
     Token,
     fail,
     require_text,
 )
+from .output import OutputConfig
+from .section import Section
 
 GENERAL = "general.pt"
 """The weights that ``model: auto`` stands for."""
@@ -118,7 +118,7 @@ class CameraConfig(Section):
             the day and what is unclear, where the model tells.
         detect: what is looked for on its pictures. In a file, ``detect: MODEL`` is short for a section with only
             that model.
-        outputs: paths ending in ``.mp4`` (strftime codes allowed) and ``rtsp://`` addresses.
+        outputs: where its pictures go; an entry may be an address alone.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
@@ -148,7 +148,7 @@ class CameraConfig(Section):
     any_scene: bool = False
     overlay: Literal["none", "trust"] = "none"
     detect: Detection = False
-    outputs: tuple[OutputAddress, ...] = ()
+    outputs: tuple[OutputConfig, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
     transport: TransportChoice = "auto"
@@ -172,7 +172,8 @@ class CameraConfig(Section):
             return None
         if self.model != AUTO:
             return self.model
-        return bundled_weights(GENERAL) if self.outputs or self.snapshot or self.detect else None
+        seen = any(output.view != "night" for output in self.outputs)
+        return bundled_weights(GENERAL) if seen or self.snapshot or self.detect else None
 
     @property
     def learns(self) -> bool:
@@ -209,7 +210,7 @@ class CameraConfig(Section):
         cls, value: RetentionConfig | None, info: ValidationInfo
     ) -> RetentionConfig | None:
         for output in info.data.get("outputs", ()) if value is not None else ():
-            fault = retention_fault(output.path) if output.is_file else None
+            fault = retention_fault(output.to.path) if output.to.is_file else None
             if fault is not None:
                 fail(fault)
         return value
@@ -305,6 +306,8 @@ class Config(Section):
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, OutputConfig) and value.is_plain:
+        return str(value.to)
     if isinstance(value, BaseModel):
         return {
             field.alias or key: _plain(getattr(value, key)) for key, field in type(value).model_fields.items()

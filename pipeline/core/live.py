@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
-LiveForm = Literal["ts", "mp4"]
-"""MPEG-TS, or fragmented MP4."""
+LiveForm = Literal["ts", "mp4", "jpeg"]
+"""H.264 in MPEG-TS or in fragmented MP4; or single JPEG pictures, each of which is a piece."""
+
+View = Literal["day", "night", "pair"]
+"""A camera's picture as its outputs show it, as the camera sees it, or both: the night left, the day right."""
+
+VIEWS: tuple[View, ...] = get_args(View)
 
 
 class Viewer(Protocol):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nightday.engines.backends.base import EngineInfo
     from nightday.engines.device_copies import Pixels
 
-    from .live import LiveForm, Viewer
+    from .live import LiveForm, View, Viewer
 
 OTHER_SCENE = (
     "its model was made for another scene than this camera shows, and paints that; "
@@ -207,7 +207,7 @@ class Watched(Protocol):
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
         ...
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         ...
 

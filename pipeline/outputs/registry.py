@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.camera_url import CameraUrl
-from .module import OutputModule, OutputSettings
+from .module import WINDOW, OutputModule, OutputSettings
 
 if TYPE_CHECKING:
     from ..core.backoff import Backoff
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "file": ".mp4",
+    "hls": ".hls",
     "rtsp": ".rtsp",
     "udp": ".udp",
 }
-_PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
+_PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip")
 
 
 def output_fault(output: CameraUrl | str) -> str | None:
@@ -49,6 +51,12 @@ def output_fault(output: CameraUrl | str) -> str | None:
     return None if fault is None else f"output {url}: {fault}"
 
 
+def output_folder(url: CameraUrl) -> Path | None:
+    """The folder that an output without a fault writes to, strftime codes and all; None if it writes no files."""
+    module = _module(url.scheme)
+    return None if module is None else module.folder(url)
+
+
 def advice(scheme: str, reason: str) -> str | None:
     """What to do about an output that is not being written for ``reason``; None where there is no advice."""
     module = _module(scheme)
@@ -61,6 +69,7 @@ def open_output(
     camera: str,
     stats: CameraStats,
     segment_seconds: float = 60.0,
+    window: float = WINDOW,
     generated: bool = True,
     retention: Limits | None = None,
     encoder: SharedEncoder | None = None,
@@ -79,6 +88,7 @@ def open_output(
         camera: the camera's name.
         stats: the camera's counters.
         segment_seconds: length of a file.
+        window: seconds of a live stream that stay on the disk.
         generated: whether generated pictures may come, which the output then notes in its metadata.
         retention: how long files stay; None keeps them for ever.
         encoder: outputs of one camera that are given the same one encode once.
@@ -101,6 +111,7 @@ def open_output(
     settings = OutputSettings(
         camera=camera,
         segment_seconds=segment_seconds,
+        window=window,
         generated=generated,
         retention=retention,
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
@@ -116,6 +127,7 @@ def open_output(
         backoff=backoff or module.backoff,
         rng=rng,
         clock=clock,
+        wants=settings.encoder.wants,
     )
     opened.start()
     return opened

@@ -69,6 +69,10 @@ def fault(url: CameraUrl) -> str | None:
     return None
 
 
+def folder(url: CameraUrl) -> None:
+    """It writes no files."""
+
+
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that sends to ``url``."""
     from .encoder import GENERATED_COMMENT

@@ -7,8 +7,8 @@ import threading
 from nightday.engines.backends.base import Engine
 
 from ..config.fields import AUTO
+from ..config.output import OutputConfig
 from ..config.schema import CameraConfig
-from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
@@ -17,10 +17,11 @@ from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
-from ..outputs.live import LiveViewers
+from ..outputs.live.viewers import LiveViewers
+from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
-from ..outputs.shared_encoder import SharedEncoder
+from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
@@ -106,11 +107,11 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoder = SharedEncoder(camera=config.name, publish=publish)
+        self._encoders = CameraEncoders(camera=config.name, publish=publish)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
-            encoder=self._encoder,
+            encoders=self._encoders,
             generated=engine is not None,
             stats=stats,
             publish=publish,
@@ -205,15 +206,16 @@ class Camera:
         self._publish(Notice(camera=self.name, name="restarted", detail=detail, level="error"))
         return True
 
-    def _output(self, output: CameraUrl) -> Output:
+    def _output(self, output: OutputConfig) -> Output:
         return open_output(
-            output,
+            output.to,
             camera=self.name,
             stats=self.channel.stats,
             segment_seconds=self.config.segment_seconds,
-            generated=self.channel.engine is not None,
+            window=output.window or WINDOW,
+            generated=self.channel.engine is not None and output.view != "night",
             retention=self.config.retention.limits if self.config.retention else None,
-            encoder=self._encoder,
+            encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,
         )
@@ -253,7 +255,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         translate=camera.config.translate,
         outputs=tuple(output.event for output in channel.outputs),
         decoder=camera.reader.decoder,
-        encoder=camera._encoder.name,
+        encoder=camera._encoders.name,
         clock_fault=camera.reader.clock_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,

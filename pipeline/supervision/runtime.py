@@ -16,7 +16,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
-from ..core.live import LiveForm, Viewer
+from ..core.live import LiveForm, View, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, NewestPicture, TrustMap
@@ -165,9 +165,9 @@ class Runtime:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
         return self._cameras[name].channel.newest
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        return self._cameras[name].live.watch(form, wake)
+        return self._cameras[name].live.watch(form, wake, view=view)
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

@@ -20,7 +20,7 @@ from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
 from ..core.status import OTHER_SCENE, NewestPicture, TrustMap
-from ..outputs.live import LiveViewers
+from ..outputs.live.viewers import LiveViewers
 from ..outputs.output import Output
 from ..scene.model_fit import ModelFit
 from ..scene.model_scene import ModelScene
@@ -194,7 +194,7 @@ class Channel:
 
     def deliver(self, item: BatchItem, *, cancelled: threading.Event, clock: Clock) -> None:
         """Hand a finished picture to the outputs; a lossless camera waits for them until ``cancelled``."""
-        picture = Picture(frame=item.frame, rgb=item.day, translated=item.translated, trust=item.trust)
+        picture = Picture(item.frame, item.day, item.translated, trust=item.trust, seen=item.seen)
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)

@@ -8,9 +8,9 @@ from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from nightday.pipeline.core.live import LiveForm, Viewer
+from nightday.pipeline.core.live import LiveForm, View, Viewer
 from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
-from nightday.pipeline.outputs.live import LiveViewers
+from nightday.pipeline.outputs.live.viewers import LiveViewers
 
 
 @dataclass
@@ -41,8 +41,8 @@ class FakeRun:
     def newest(self, name: str) -> NewestPicture | None:
         return self.pictures[name]
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None]) -> Viewer:
-        return self.live[name].watch(form, wake)
+    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
+        return self.live[name].watch(form, wake, view=view)
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded

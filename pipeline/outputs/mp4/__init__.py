@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
@@ -35,6 +36,11 @@ def fault(url: CameraUrl) -> str | None:
     if re.match(r"file:", url.reveal(), re.IGNORECASE):
         return "write the path without file:, its % codes are the time's"
     return None
+
+
+def folder(url: CameraUrl) -> Path:
+    """The folder that it writes to, strftime codes and all."""
+    return url.path.parent
 
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:

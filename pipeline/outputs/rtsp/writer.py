@@ -68,7 +68,8 @@ class RestreamWriter:
         encoded = self._encoder.encode(picture, begins=begins)
         if self._open is not None and not self._open.accepts(encoded):
             self.close()
-        self._stand_in = stand_in_for(picture, encoded, shown_at=self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._stand_in = stand_in_for(picture, encoded, shown_at=now, shape=self._encoder.shown)
         self._send(encoded)
 
     def idle(self, seconds: float) -> None:

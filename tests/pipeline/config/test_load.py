@@ -20,7 +20,7 @@ def test_a_good_file(load: Load) -> None:
     gate, yard = config.cameras
     assert gate.url.reveal() == f"rtsp://viewer:{SECRET}@10.0.0.5/stream1"
     assert gate.translate == "night"
-    assert [output.reveal() for output in gate.outputs] == [
+    assert [output.to.reveal() for output in gate.outputs] == [
         "out/gate/%Y%m%d-%H%M%S.mp4",
         "rtsp://127.0.0.1:8554/gate-day",
     ]
@@ -171,7 +171,7 @@ mqtt: {{url: x}}
         (one(detect="x" * 300), f'cameras.yaml:6: cameras[0].detect: "{"x" * 97}...": '),
         (
             one(outputs="[[a]]"),
-            "cameras.yaml:6: cameras[0].outputs[0]: must be a path or an address, not a list",
+            "cameras.yaml:6: cameras[0].outputs[0]: must be a path or an address, or a mapping",
         ),
         (one(detect="nowhere.pt"), 'cameras.yaml:6: cameras[0].detect: "nowhere.pt": no such model file'),
         (

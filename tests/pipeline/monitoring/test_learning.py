@@ -10,7 +10,7 @@ from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.status import CameraStatus, generator_text, learning_text
 from nightday.pipeline.monitoring.api import camera_json
 from nightday.pipeline.monitoring.prometheus import _camera_metrics
-from nightday.pipeline.monitoring.status_page import Page
+from nightday.pipeline.monitoring.web.table import Page
 from tests.support.watched import FakeRun
 
 

@@ -145,6 +145,38 @@ def test_a_file_comes_out_with_every_frame_and_its_pts(folder: Path) -> None:
         assert np.ptp(half[..., 0]) == 0
 
 
+def test_each_output_shows_the_view_that_it_asks_for_and_pairs_are_of_the_same_moment() -> None:
+    settings = config(
+        {
+            "name": "gate",
+            "url": "night.mp4",
+            "outputs": [
+                "out/day.mp4",
+                {"to": "out/night.mp4", "view": "night"},
+                {"to": "out/pair.mp4", "view": "pair", "size": [256, 96]},
+                {"to": "out/few.mp4", "fps": 5},
+            ],
+        }
+    )
+    outcome = play(settings, Engine())
+    assert (outcome.problems, outcome.clean) == ((), True)
+    pts = clip_pts(Path("night.mp4"))
+    for name in ("day", "night", "pair"):
+        assert camera_pts(Path(f"out/{name}.mp4")) == pts
+    few = camera_pts(Path("out/few.mp4"))
+    assert set(few) < set(pts)
+    assert 5 <= len(few) <= 8  # the clip lasts 1.2 s
+    with av.open("out/pair.mp4") as pairs, av.open("out/night.mp4") as nights:
+        assert "generated" in pairs.metadata["comment"]
+        assert "comment" not in nights.metadata
+        for pair, night in zip(pairs.decode(video=0), nights.decode(video=0), strict=True):
+            rgb, seen = pair.to_ndarray(format="rgb24"), night.to_ndarray(format="rgb24")
+            assert rgb.shape == (96, 256, 3)
+            left, right = rgb[8:40, 8:120].astype(int), rgb[8:40, 136:248].astype(int)
+            assert abs(left.mean() - seen[4:20, 4:60].mean()) < 4
+            assert abs(right.mean() - (255 - left.mean())) < 4
+
+
 def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:
     engine = Engine()
     cameras = [

@@ -16,8 +16,8 @@ from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.api import camera_json
 from nightday.pipeline.monitoring.prometheus import _camera_metrics
-from nightday.pipeline.monitoring.status_page import _row
 from nightday.pipeline.monitoring.status_text import status_text
+from nightday.pipeline.monitoring.web.table import _row
 from nightday.pipeline.scene.model_fit import EVERY
 from nightday.pipeline.scene.model_scene import scene_of
 from nightday.pipeline.scene.night_gate import NightGate

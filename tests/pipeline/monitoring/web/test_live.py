@@ -11,10 +11,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from pydantic import SecretStr
@@ -22,11 +24,14 @@ from pydantic import SecretStr
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.monitoring import live as over_http
+from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.core.jpeg import jpeg_of
 from nightday.pipeline.monitoring.http_server import WebServer
+from nightday.pipeline.monitoring.web import live as over_http
 from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.live import LiveViewers
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
+from nightday.pipeline.outputs.live.viewer import LiveViewer
+from nightday.pipeline.outputs.live.viewers import LiveViewers
+from nightday.pipeline.outputs.shared_encoder import CameraEncoders
 from tests.support.media_helpers import Events, picture
 from tests.support.watched import FakeRun
 
@@ -44,7 +49,7 @@ class Camera:
         self.events = Events()
         self.live = LiveViewers(
             camera="gate",
-            encoder=SharedEncoder(),
+            encoders=CameraEncoders(camera="gate", publish=self.events),
             generated=True,
             stats=self.stats,
             publish=self.events,
@@ -66,17 +71,27 @@ class Camera:
             self._thread.join(WAIT)
         self.live.finish()
 
+    def picture(self, number: int) -> Picture:
+        """The picture of a number: by day one of eight in turn, by night the one after it."""
+        day, night = (self._noise[(number + later) % 8] for later in (0, 1))
+        shown = picture(number * FRAME, rgb=day)
+        return replace(shown, seen=night, frame=replace(shown.frame, decoded_at=number / 25))
+
     def pattern(self, frame: av.VideoFrame) -> int:
         """Which of the eight pictures that it shows in turn a frame is most like."""
-        shown = frame.to_ndarray(format="rgb24")[::5, ::5].astype(int)
+        return self.pattern_of(frame.to_ndarray(format="rgb24"))
+
+    def pattern_of(self, rgb: np.ndarray) -> int:
+        """The same of an array."""
+        shown = rgb[::5, ::5].astype(int)
         return int(np.argmin([np.abs(shown - one[::5, ::5]).mean() for one in self._noise]))
 
     def _run(self) -> None:
         while not self._stop.wait(1 / self._rate):
-            output = self.live._output
-            if output is not None and len(output._queue) > 1:  # on a busy machine it would lose pictures
+            queues = [len(stream.output._queue) for stream in self.live._streams.values()]
+            if max(queues, default=0) > 1:  # on a busy machine it would lose pictures
                 continue
-            self.live.offer(picture(self.shown * FRAME, rgb=self._noise[self.shown % 8]))
+            self.live.offer(self.picture(self.shown))
             self.shown += 1
 
 
@@ -222,11 +237,12 @@ def test_many_viewers_cost_one_encode_and_nobody_watching_costs_none(
 def test_one_who_reads_nothing_loses_whole_groups_and_delays_nobody(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, step: int
 ) -> None:
-    monkeypatch.setattr("nightday.pipeline.outputs.live.MOST_PICTURES", 25)
+    monkeypatch.setattr("nightday.pipeline.outputs.live.viewer.MOST_PICTURES", 25)
     camera = Camera(size=(320, 240), rate=100.0)
     server = serve(camera)
     stalled = ask(server, path, buffer=4096)
-    (viewer,) = camera.live._viewers
+    (viewer,) = camera.live._streams["day", "h264"].viewers
+    assert isinstance(viewer, LiveViewer)
     other = ask(server)
     seen = bytearray()
     read_until(other, seen, lambda: viewer.times_behind > 0)
@@ -311,3 +327,98 @@ def test_a_camera_that_ends_ends_its_streams(serve: Serve) -> None:
     assert frames_of(viewer.read())
     answer = ask(server)
     assert (answer.status, answer.read()) == (503, b"no picture of gate comes at the moment\n")
+
+
+@pytest.mark.parametrize("view", ["day", "night", "pair"])
+def test_each_view_shows_what_it_says_of_the_same_picture(serve: Serve, view: str) -> None:
+    camera = Camera()
+    server = serve(camera)
+    viewer = ask(server, f"{MP4}?view={view}")
+    read = bytearray()
+    read_until(viewer, read, lambda: camera.shown > 60)
+    camera.stop()
+    frames = frames_of(bytes(read + viewer.read()))
+    assert len(frames) > 20
+    first = None
+    for frame in frames:
+        rgb = frame.to_ndarray(format="rgb24")
+        assert rgb.shape == (48, 128 if view == "pair" else 64, 3)
+        day = camera.pattern_of(rgb[:, -64:]) - (view == "night")
+        if view == "pair":
+            assert (camera.pattern_of(rgb[:, :64]) - day) % 8 == 1
+        number = (day - time_of(frame) // FRAME) % 8
+        first = number if first is None else first
+        assert number == first
+
+
+def test_views_have_an_encoder_while_they_are_watched_and_the_day_shares_its_own(
+    serve: Serve, encoders: list[list[int]]
+) -> None:
+    camera = Camera()
+    server = serve(camera)
+    paths = [f"/live/gate.{form}?view={view}" for form in ("ts", "mp4") for view in ("day", "night", "pair")]
+    viewers = [ask(server, path) for path in paths]
+    assert len(encoders) == 3
+    for viewer in viewers[1:]:  # the first watches the day
+        viewer.close()
+    until(lambda: camera.live.count == 1 and len(camera.live.threads) == 1)
+    counts = [len(seen) for seen in encoders]
+    until(lambda: max(map(len, encoders)) > max(counts) + 10)
+    grown = [len(seen) > count for seen, count in zip(encoders, counts, strict=True)]
+    assert sorted(grown) == [False, False, True]
+    again = ask(server, paths[2])  # the pair's goes on
+    assert len(encoders) == 3
+    again.close()
+    viewers[0].close()
+
+
+def jpegs_of(body: bytes) -> list[bytes]:
+    """The whole JPEGs of a multipart body."""
+    assert b"--picture\r\n".startswith(body[:11])
+    jpegs = []
+    for part in body.split(b"--picture\r\n")[1:]:
+        head, _, data = part.partition(b"\r\n\r\n")
+        if not data:
+            continue
+        length = int(head.rpartition(b":")[2])
+        if len(data) < length:
+            continue
+        assert head.startswith(b"Content-Type: image/jpeg\r\nContent-Length:")
+        assert data[length:] == b"\r\n"
+        jpegs.append(data[:length])
+    return jpegs
+
+
+def test_jpegs_come_ten_a_second_and_are_made_once_for_all(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+
+    def counted(rgb: np.ndarray) -> bytes:
+        nonlocal made
+        made += 1
+        return jpeg_of(rgb)
+
+    monkeypatch.setattr("nightday.pipeline.outputs.live.viewers.jpeg_of", counted)
+    camera = Camera()
+    server = serve(camera)
+    viewers = [ask(server, "/live/gate.mjpeg?view=pair") for _ in range(3)]
+    for viewer in viewers:
+        assert viewer.headers["content-type"] == "multipart/x-mixed-replace; boundary=picture"
+    read = [bytearray() for _ in viewers]
+    for viewer, one in zip(viewers, read, strict=True):
+        read_until(viewer, one, lambda one=one: len(jpegs_of(bytes(one))) >= 8)  # type: ignore[misc]
+    camera.stop()
+    assert made <= camera.shown / 25 * 10 + 2  # by the time that the pictures tell
+    for jpeg in jpegs_of(bytes(read[0])):
+        rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        assert rgb is not None
+        assert rgb.shape == (48, 128, 3)
+        assert (camera.pattern_of(rgb[:, :64]) - camera.pattern_of(rgb[:, 64:])) % 8 == 1
+
+
+def test_an_unknown_view_is_refused(serve: Serve) -> None:
+    server = serve(Camera(), silent=True)
+    for path in (PATH, MP4, "/live/gate.mjpeg"):
+        answer = ask(server, f"{path}?view=dusk")
+        assert (answer.status, answer.read()) == (400, b"view is one of day, night, pair\n")

@@ -5,24 +5,28 @@ Nothing is encoded until somebody asks, and then in a thread of Starlette's, one
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
+import cv2
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from nightday.engines.device_copies import on_host
 
-from ..analysis.trust import trust_png
-from ..core.jpeg import jpeg_of
-from ..core.png import with_square_pixels
-from ..core.status import NewestPicture, Watched
+from ...analysis.trust import trust_png
+from ...core.jpeg import LARGEST, jpeg_of
+from ...core.live import VIEWS, View
+from ...core.png import with_square_pixels
+from ...core.status import NewestPicture, Watched
 
 Endpoint = Callable[[Request], "Response | Awaitable[Response]"]
 
-VIEWS = ("day", "night", "pair")
+# Columns of a snapshot at the least.
+SMALLEST = 32
 UNKNOWN = "no camera of this name; /api/cameras lists them"
 
 
@@ -49,11 +53,14 @@ def picture_endpoints(watched: Watched) -> dict[str, Endpoint]:
             return refusal(404, UNKNOWN)
         if view not in VIEWS:
             return refusal(400, f"view is one of {', '.join(VIEWS)}")
+        width = request.query_params.get("width", "9999")
+        if not re.fullmatch("[0-9]{1,4}", width) or int(width) < SMALLEST:
+            return refusal(400, f"width is a number of columns, {SMALLEST} to 9999")
         if newest is None:
             return refusal(503, f"no picture of {name} has come yet")
         try:
             with at_work:
-                jpeg = snapshot_jpeg(newest, view)
+                jpeg = snapshot_jpeg(newest, view, widest=int(width))
         except ValueError as error:
             return refusal(503, str(error))
         return _picture(jpeg, "image/jpeg", newest.wall_time)
@@ -61,15 +68,19 @@ def picture_endpoints(watched: Watched) -> dict[str, Endpoint]:
     return {"/api/cameras/{name}/trust.png": show_trust, "/snapshot/{name}.jpg": show_snapshot}
 
 
-def snapshot_jpeg(newest: NewestPicture, view: str) -> bytes:
-    """A camera's newest picture as a JPEG with square pixels: one of ``VIEWS``, of which a pair has night left.
+def snapshot_jpeg(newest: NewestPicture, view: View, *, widest: int) -> bytes:
+    """A camera's newest picture as a JPEG with square pixels, of ``widest`` columns at most. A pair has night left.
 
     Raises ValueError for a picture too large for a JPEG.
     """
     chosen = {"day": (newest.shown,), "night": (newest.seen,), "pair": (newest.seen, newest.shown)}[view]
     pictures = [on_host(rgb, "snapshot") for rgb in chosen]
-    rgb = pictures[0] if len(pictures) == 1 else np.hstack(pictures)
-    return jpeg_of(with_square_pixels(rgb, newest.pixel_aspect))
+    rgb = with_square_pixels(pictures[0] if len(pictures) == 1 else np.hstack(pictures), newest.pixel_aspect)
+    height, width = rgb.shape[:2]
+    if width > widest and max(height, width) <= LARGEST:
+        size = widest, max(1, round(height * widest / width))
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return jpeg_of(rgb)
 
 
 def refusal(status: int, sentence: str) -> Response:

@@ -1,6 +1,6 @@
-"""The page at ``/``: how the cameras are doing, what is wrong with those in trouble, and what to do about it.
+"""The table at ``/table``: how the cameras are doing, what is wrong with those in trouble, and what to do about it.
 
-The HTML and CSS are in ``templates/``. The page loads itself anew, has no script, and fetches nothing.
+The page loads itself anew, has no script, and fetches nothing but its style.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from ..core.camera_url import CameraUrl
-from ..core.clock import Clock, SystemClock
-from ..core.status import OTHER_SCENE, CameraStatus, Watched, generator_text, learning_text, own_model_text
-from ..outputs import registry as outputs
-from ..sources import registry as sources
-from .api import camera_json
+from ...core.camera_url import CameraUrl
+from ...core.clock import Clock, SystemClock
+from ...core.status import (
+    OTHER_SCENE,
+    CameraStatus,
+    Watched,
+    generator_text,
+    learning_text,
+    own_model_text,
+)
+from ...outputs import registry as outputs
+from ...sources import registry as sources
+from ..api import camera_json
+from .templates import environment
 
 # Seconds after which a browser loads the page again.
 REFRESH = 2
@@ -59,15 +63,8 @@ def _counts(counts: Mapping[str, int]) -> list[str]:
     return [f"{_words(name)} {count:,}" for name, count in by_frequency]
 
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-)
-_environment.filters |= {"words": _words, "counts": _counts}
-_template = _environment.get_template("status.html.jinja")
-
-STYLE = (_TEMPLATES / "status.css").read_text(encoding="utf-8")
-"""The page's style sheet, as it stands in the page."""
+environment.filters |= {"words": _words, "counts": _counts}
+_template = environment.get_template("status.html.jinja")
 
 
 class Page:
@@ -105,7 +102,6 @@ class Page:
             columns=_COLUMNS,
             rows=[_row(camera, rates.get(camera.name)) for camera in cameras],
             refresh=REFRESH,
-            style=Markup(STYLE),
         )
 
     def _rates(self, cameras: Sequence[CameraStatus]) -> dict[str, float]:

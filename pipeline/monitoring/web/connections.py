@@ -1,0 +1,96 @@
+"""Connections that are limited in time and number, unless a live stream goes over them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.events import Ping
+
+CONNECTION = "nightday.connection"
+"""Where a request's scope has its ``LongConnection``."""
+SOCKETS = "/live/"
+"""What the path of a WebSocket begins with. Elsewhere the wish for one is passed over, as HTTP has it."""
+
+
+class LongConnection(Protocol):
+    """A connection that may outlast the time limit of the others."""
+
+    def stay(self) -> None:
+        """Lift the limits on how long it lasts."""
+        ...
+
+    def shutdown(self) -> None:
+        """Cut it off."""
+        ...
+
+
+def connection_types(time_limit: float, most: int) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
+    """Uvicorn's HTTP/1.1 and WebSocket protocols, whose connections last ``time_limit`` seconds, ``most`` at once."""
+    opened: dict[Connection, None] = {}  # the oldest first
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._end = self.loop.call_later(time_limit, cut_off, transport)
+            self.app = _with(self, self.app)
+            opened[self] = None
+            if len(opened) > most:
+                oldest = next(iter(opened))
+                del opened[oldest]  # now, because its `connection_lost` comes later
+                cut_off(oldest.transport)
+
+        def _should_upgrade(self) -> bool:
+            return str(self.scope["path"]).startswith(SOCKETS) and self._get_upgrade() == b"websocket"
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.stay()
+            super().connection_lost(exc)
+
+        def stay(self) -> None:
+            self._end.cancel()
+            opened.pop(self, None)
+
+        def shutdown(self) -> None:
+            self.transport.abort()
+
+    class Socket(WSProtocol):
+        """A WebSocket, which takes the place of the connection that it was asked for on."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            before = transport.get_protocol()
+            assert isinstance(before, Connection)
+            self._before = before
+            self.app = _with(before, self.app)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._before.stay()
+            super().connection_lost(exc)
+
+        def handle_ping(self, event: Ping) -> None:
+            if self.writable.is_set():  # answers that nobody takes would pile up
+                super().handle_ping(event)
+
+    return Connection, Socket
+
+
+def _with(connection: LongConnection, app: Any) -> Any:
+    """``app``, told of its connection."""
+
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, CONNECTION: connection}, receive, send)
+
+    return told
+
+
+def cut_off(transport: asyncio.Transport) -> None:
+    """Close a connection at once, and without lingering: the kernel would keep megabytes that nobody reads."""
+    transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
+    transport.abort()

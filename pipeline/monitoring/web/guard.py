@@ -1,0 +1,165 @@
+"""Who is answered over HTTP.
+
+Anything that can reach the port can ask, including web pages in the user's own browser. So no request is answered
+that comes from another page, and what changes something has to come from ours. On loopback a request must name this
+machine as its host, because a foreign name could be made to resolve to it. If a token is set, a request must show it,
+or the cookie that a browser was given for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...config.schema import HttpConfig, is_loopback
+from .pages import is_page, login_html
+
+# Bytes of request line and headers, and of what is sent to change something.
+LARGEST_HEAD = 16 * 1024
+LARGEST_BODY = 4096
+
+# Answered without a token, to what watches the process and to browsers that have to log in. They name no camera.
+_OPEN = ("/healthz", "/readyz", "/login")
+_OPEN_BELOW = "/static/"
+_CHANGES = re.compile(r"/login|/logout|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
+
+
+class Session:
+    """The cookie that stands for a token. It is derived from the token, so it is void once that changes."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self._value = hmac.new(self._token, b"nightday-stream, page", "sha256").hexdigest()
+        # Browsers keep cookies by host, not by port, and another run may have another token.
+        self._name = "nightday-" + hashlib.sha256(self._value.encode()).hexdigest()[:8]
+
+    def is_token(self, text: str) -> bool:
+        """Whether it is the token. It takes the same time however much of it is right."""
+        return hmac.compare_digest(text.encode("utf-8", "surrogatepass"), self._token)
+
+    def cookie(self, asked: HTTPConnection, *, lasts: bool = True) -> str:
+        """The header that has a browser keep the cookie until it is closed, or forget it."""
+        secure = "; Secure" if asked.headers.get("origin", "").startswith("https://") else ""
+        value = self._value if lasts else "; Max-Age=0"
+        return f"{self._name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
+
+    def shown_by(self, asked: HTTPConnection) -> str | None:
+        """What shows that ``asked`` may see everything: ``header``, ``query`` or ``cookie``; None if nothing does."""
+        scheme, _, credentials = asked.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            shown = hmac.compare_digest(credentials.strip().encode("latin-1"), self._token)
+            return "header" if shown else None
+        if "token" in asked.query_params:
+            return "query" if self.is_token(asked.query_params["token"]) else None
+        cookie = asked.cookies.get(self._name, "").encode("utf-8", "surrogatepass")
+        return "cookie" if hmac.compare_digest(cookie, self._value.encode()) else None
+
+
+class Guard:
+    """Refuses requests that may not be answered, and adds to each answer the headers that browsers go by."""
+
+    def __init__(self, app: ASGIApp, settings: HttpConfig, session: Session | None) -> None:
+        self._app = app
+        self._session = session
+        # On other addresses any name will do, as a token is needed there, which no browser sends to another name.
+        names = {*_LOOPBACK, bracketed(settings.host).lower()}
+        self._names = names if is_loopback(settings.host) else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        asked = HTTPConnection(scope)
+        shown = None if self._session is None else self._session.shown_by(asked)
+        more: list[tuple[bytes, bytes]] = []
+        if self._session is not None and shown == "query" and is_page(scope["path"]):
+            more = [(b"set-cookie", self._session.cookie(asked).encode())]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"].endswith("http.response.start"):
+                names = {name for name, _ in message["headers"]}
+                added = [header for header in [*_HEADERS, *more] if header[0] not in names]
+                message["headers"] = [*message["headers"], *added]
+            await send(message)
+
+        answer = self._refusal(asked, shown) or self._app
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, asked: HTTPConnection, shown: str | None) -> Response | None:
+        """The answer to a request that is refused; None for the others."""
+        scope = asked.scope
+        # Not asked.url.path: that is made from the Host header.
+        path: str = scope["path"]
+        method = scope.get("method", "GET")  # a WebSocket's
+        changes = method == "POST" and _CHANGES.fullmatch(path) is not None
+        if method not in ("GET", "HEAD") and not changes:
+            return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
+        raw: list[tuple[bytes, bytes]] = scope["headers"]
+        head = len(scope["raw_path"]) + len(scope["query_string"])
+        if head + sum(len(name) + len(value) for name, value in raw) > LARGEST_HEAD:
+            return PlainTextResponse("too much in the head of the request\n", 431)
+        length = asked.headers.get("content-length", "0")
+        most = LARGEST_BODY if changes else 0
+        if "transfer-encoding" in asked.headers or not _is_number(length) or int(length) > most:
+            text = f"a body has {most} bytes at most, and says how many" if changes else "no body is taken"
+            return PlainTextResponse(f"{text}\n", 413)
+        host = asked.headers.get("host", "")
+        if self._names is not None and _name(host) not in self._names:
+            return PlainTextResponse(f"not served under this name; use {' or '.join(_LOOPBACK)}\n", 403)
+        ours = (f"http://{host}", f"https://{host}")
+        origins = asked.headers.getlist("origin")
+        if any(origin not in ours for origin in origins) or (changes and not origins):
+            text = (
+                "not for other pages; say where it comes from with Origin"
+                if changes
+                else "not for other pages"
+            )
+            return PlainTextResponse(f"{text}\n", 403)
+        # A page at another port of this host would be given the cookie.
+        site, mode = (asked.headers.get(f"sec-fetch-{name}", "") for name in ("site", "mode"))
+        if site in ("same-site", "cross-site") and mode != "navigate" and shown == "cookie":
+            return PlainTextResponse("not for other pages\n", 403)
+        if self._session is None or shown or path in _OPEN or path.startswith(_OPEN_BELOW):
+            return None
+        challenge = {"www-authenticate": "Bearer"}
+        if is_page(path) and "text/html" in asked.headers.get("accept", ""):
+            # So that the form says where it was sent from.
+            return HTMLResponse(login_html(path), 401, {**challenge, "referrer-policy": "same-origin"})
+        message = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
+        return PlainTextResponse(message, 401, challenge)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
+def _name(host: str) -> str | None:
+    """The name in a ``Host`` header, without its port; None if it is none."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else None
+
+
+def bracketed(host: str) -> str:
+    """A host as addresses have it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"connection", b"close"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", _POLICY.encode()),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+    (b"referrer-policy", b"no-referrer"),  # the address may hold the token
+    (b"x-content-type-options", b"nosniff"),
+]

@@ -1,0 +1,1 @@
+"""A camera's live streams, for viewers who come and go."""
