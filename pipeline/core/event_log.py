@@ -12,18 +12,25 @@ from .camera_url import redact
 from .control import Translate
 from .events import (
     BackgroundChanged,
+    CountsChanged,
     EngineChanged,
     Event,
     FileBegun,
     FileFinished,
+    LineCrossed,
     NightChanged,
     Notice,
     OutputChanged,
     SourceChanged,
+    TrackChanged,
     TranslateChanged,
 )
 
 log = logging.getLogger("nightday.events")
+
+# Values of events that records have as attributes.
+_VALUES = ("camera", "cameras", "output", "reason", "files", "bytes")
+_DETECTION_VALUES = ("zone", "counts", "line", "direction", "track", "label")
 
 TRANSLATES: dict[Translate, str] = {
     "night": "its nights are translated from now on",
@@ -36,7 +43,7 @@ def to_log(event: Event) -> None:
     """Write an event as one log record, with its name and values as the record's attributes."""
     name, text, level = name_of(event), _text(event), _level(event)
     extra: dict[str, Any] = {"event": name}
-    for key in ("camera", "cameras", "output", "reason", "files", "bytes"):
+    for key in (*_VALUES, *_DETECTION_VALUES):
         value = getattr(event, key, None)
         if value is not None:
             extra[key] = list(value) if isinstance(value, tuple) else value
@@ -59,6 +66,12 @@ def name_of(event: Event) -> str:
             return "night_began" if event.night else "day_began"
         case TranslateChanged():
             return "translate_changed"
+        case CountsChanged():
+            return "counts_changed"
+        case TrackChanged():
+            return f"{'zone' if event.zone else 'object'}_{event.step}"
+        case LineCrossed():
+            return "line_crossed"
         case BackgroundChanged():
             return f"background_{event.step}"
         case EngineChanged():
@@ -83,6 +96,13 @@ def _text(event: Event) -> str:
             return f"{'night' if event.night else 'day'} {light}"
         case TranslateChanged():
             return TRANSLATES[event.translate]
+        case CountsChanged():
+            counts = ", ".join(f"{count} {label}" for label, count in sorted(event.counts.items()))
+            return f"{counts or 'nothing'} in {event.zone or 'the picture'}"
+        case TrackChanged():
+            return f"{event.label} {event.track} {event.step} {event.zone or ''}".rstrip()
+        case LineCrossed():
+            return f"{event.label} {event.track} crossed {event.line} {event.direction}"
         case BackgroundChanged() | EngineChanged() | Notice():
             return event.detail
     return name_of(event)
@@ -102,7 +122,7 @@ def _level(event: Event) -> int:
             return logging.INFO if event.step in ("restored", "learnt") else logging.WARNING
         case EngineChanged():
             return logging.INFO if event.reason is None else logging.WARNING
-        case FileBegun() | FileFinished():
+        case FileBegun() | FileFinished() | CountsChanged() | TrackChanged() | LineCrossed():
             return logging.DEBUG
         case Notice():
             return {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.level]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from nightday.engines.detection.detections import View
 
 from .control import Translate
 from .faults import FaultReason, OutputReason
@@ -120,6 +122,71 @@ class TranslateChanged(Event):
 
     camera: str
     translate: Translate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountsChanged(Event):
+    """How many objects a camera sees at once, in one of its zones or in the whole picture, has changed for a while.
+
+    Attributes:
+        zone: the zone; None is the whole picture.
+        counts: objects by class; a class of which there are none is left out.
+        at: when the picture was taken that settled it, in Unix seconds.
+    """
+
+    camera: str
+    zone: str | None
+    counts: Mapping[str, int]
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackChanged(Event):
+    """A tracked object has come into sight or is gone, or has gone into or out of a zone.
+
+    An object that is gone has left its zones, each of which is told first.
+
+    Attributes:
+        step: which of these.
+        track: its number, which no other object of this camera gets until the program ends.
+        label: its class, the most frequent of late.
+        confidence: the highest with which it was found so far, 0 to 1.
+        view: where it was found so far.
+        zone: which zone it has ``entered`` or ``left``; None at the other steps.
+        seconds: for how long it has been seen.
+        at: when the picture was taken that showed it, in Unix seconds.
+    """
+
+    camera: str
+    step: Literal["appeared", "gone", "entered", "left"]
+    track: int
+    label: str
+    confidence: float
+    view: View
+    zone: str | None = None
+    seconds: float = 0.0
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCrossed(Event):
+    """A tracked object has crossed a line.
+
+    Attributes:
+        line: the line.
+        direction: ``in`` from the right of the line to its left, for one who looks along it from its beginning to its
+            end; ``out`` the other way.
+        track: the object's number; see ``TrackChanged``.
+        label: its class.
+        at: when the picture was taken that showed it, in Unix seconds.
+    """
+
+    camera: str
+    line: str
+    direction: Literal["in", "out"]
+    track: int
+    label: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
