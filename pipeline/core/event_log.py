@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from .camera_url import redact
+from .control import Translate
 from .events import (
     BackgroundChanged,
     CountsChanged,
@@ -23,6 +24,7 @@ from .events import (
     OwnModelChanged,
     SourceChanged,
     TrackChanged,
+    TranslateChanged,
 )
 
 log = logging.getLogger("nightday.events")
@@ -30,6 +32,12 @@ log = logging.getLogger("nightday.events")
 # Values of events that records have as attributes.
 _VALUES = ("camera", "cameras", "output", "reason", "files", "bytes")
 _DETECTION_VALUES = ("zone", "counts", "line", "direction", "track", "label")
+
+TRANSLATES: dict[Translate, str] = {
+    "night": "its nights are translated from now on",
+    "always": "all its frames are translated from now on",
+    "never": "nothing of it is translated from now on",
+}
 
 
 def to_log(event: Event) -> None:
@@ -57,6 +65,8 @@ def name_of(event: Event) -> str:
             return "file_finished"
         case NightChanged():
             return "night_began" if event.night else "day_began"
+        case TranslateChanged():
+            return "translate_changed"
         case CountsChanged():
             return "counts_changed"
         case TrackChanged():
@@ -87,6 +97,8 @@ def _text(event: Event) -> str:
         case NightChanged():
             light = f"(luma {event.luma:.0f}, colour {event.chroma:.1f})"
             return f"{'night' if event.night else 'day'} {light}"
+        case TranslateChanged():
+            return TRANSLATES[event.translate]
         case CountsChanged():
             counts = ", ".join(f"{count} {label}" for label, count in sorted(event.counts.items()))
             return f"{counts or 'nothing'} in {event.zone or 'the picture'}"
