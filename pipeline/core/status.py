@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from .control import Translate
 from .counters import EventCounter, Histogram, StatsSnapshot
 from .events import OutputChanged
 
@@ -44,7 +45,7 @@ class CameraStatus:
         outputs_in_trouble: the outputs in trouble, secrets masked.
         stats: its counters.
         scheme: the scheme of its source's address, e.g. ``rtsp``; of a local path ``file``, ``device`` or ``pipe``.
-        translate: when its frames are translated, as configured.
+        translate: when its frames are translated, as configured or set since.
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.
         decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
@@ -67,7 +68,7 @@ class CameraStatus:
     outputs_in_trouble: tuple[str, ...]
     stats: StatsSnapshot
     scheme: str = "rtsp"
-    translate: Literal["night", "always", "never"] | None = None
+    translate: Translate | None = None
     outputs: tuple[OutputChanged, ...] = ()
     next_try: float | None = None
     decoder: str | None = None

@@ -10,6 +10,7 @@ from nightday.engines.backends.base import Engine, EngineInfo
 
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
+from ..core.control import Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
@@ -148,6 +149,10 @@ class Runtime:
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         return self._cameras[name].live.watch(form, wake, view=view)
+
+    def set_translate(self, camera: str, when: Translate) -> None:
+        """See ``Controls``."""
+        self._cameras[camera].channel.set_translate(when)
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""
