@@ -1,6 +1,7 @@
 # make demo    run two cameras from bundled clips
 # make check   style, types, import contracts, and every test that needs neither an RTSP server nor a training
 # make test    every test        make lint    style, types and import contracts
+# make addon     the folder of the add-on for Home Assistant, in dist/
 # make test-tensorrt    the conversion to TensorRT alone (part of make test; 110 MB)
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/pytest -q --dist loadgroup
 # Each of the many processes that tests start would otherwise compile the code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
+.PHONY: addon demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
@@ -105,6 +106,15 @@ test-packages:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }
+
+# What the image of the add-on is built from, in a folder to copy to Home Assistant's /addons.
+ADDON := dist/nightday_stream
+addon:
+	rm -rf $(ADDON) && mkdir -p $(ADDON)
+	git archive HEAD $$(sed -n 's/^!//p' .dockerignore) CHANGELOG.md | tar -x -C $(ADDON)
+	cp -r deploy/home-assistant/. $(ADDON)
+	cat deploy/Dockerfile deploy/home-assistant/Dockerfile > $(ADDON)/Dockerfile
+	{ cat .dockerignore; echo '!run.py'; } > $(ADDON)/.dockerignore
 
 clean:
 	rm -rf $(VENV) $(RTX) build *.egg-info out
