@@ -12,6 +12,8 @@ from .document_edits import NAME_PLACEHOLDER, cameras_of
 from .messages import fault_at
 from .yaml_document import Document, Fault, KeyPath
 
+_PORTS = {"rtsp": 554, "rtmp": 1935, "rtmps": 443}
+
 
 def cross_faults(document: Document) -> Iterator[Fault]:
     """No cameras at all, and names and files that are used twice."""
@@ -77,7 +79,7 @@ def _server_stream(address: str) -> str:
     """An address less what does not matter to where it leads: its login, letter case and the usual port."""
     try:
         url = urlsplit(CameraUrl(address).reveal())
-        port = url.port or 554
+        port = url.port or _PORTS.get(url.scheme)
     except ValueError:
         return address
     return f"{url.scheme}://{url.hostname}:{port}{url.path.rstrip('/')}?{url.query}"

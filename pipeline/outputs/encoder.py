@@ -173,6 +173,11 @@ def _colour(picture: Picture) -> colour.Colour:
     return colour.colour_of(video, int(picture.rgb.shape[look.look_of(video).quarters % 2]))
 
 
+def title_of(*, generated: bool) -> str:
+    """What a stream says of itself: how to tell generated pictures, where there may be any."""
+    return GENERATED_COMMENT if generated else "nightday-stream"
+
+
 def even_size(picture: Picture) -> tuple[int, int]:
     """Width and height of the encoded picture. Raises ValueError if there is nothing left of it."""
     height, width = int(picture.rgb.shape[0]) & ~1, int(picture.rgb.shape[1]) & ~1

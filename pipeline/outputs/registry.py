@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 _MODULES = {
     "file": ".mp4",
     "hls": ".hls",
+    "rtmp": ".rtmp",
+    "rtmps": ".rtmp",
     "rtsp": ".rtsp",
     "udp": ".udp",
 }
-_PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip")
+_PLANNED = ("srt", "http", "https", "whip")
 
 
 def output_fault(output: CameraUrl | str) -> str | None:
@@ -142,5 +144,6 @@ def _module(scheme: str) -> OutputModule | None:
 
 def _address_forms() -> str:
     """How addresses of all kinds are written, for instance ``a path ending in .mp4 or rtsp://host/path``."""
-    *others, last = (module.address_form for scheme in _MODULES if (module := _module(scheme)) is not None)
+    modules = (module for scheme in _MODULES if (module := _module(scheme)) is not None)
+    *others, last = dict.fromkeys(module.address_form for module in modules)
     return f"{', '.join(others)} or {last}"

@@ -11,7 +11,7 @@ from ...core.atomic_file import write_atomically
 from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
-from ..encoder import GENERATED_COMMENT, NOMINAL_RATE
+from ..encoder import NOMINAL_RATE, title_of
 from ..mp4.retention import NO_SPACE
 from ..shared_encoder import EncodedPicture, EncoderClient
 from .playlist import Playlist, Segment, utc
@@ -57,7 +57,7 @@ class HlsWriter:
     ) -> None:
         self._path = playlist
         self._window = window
-        self._title = GENERATED_COMMENT if generated else "nightday-stream"
+        self._title = title_of(generated=generated)
         self._encoder = encoder
         self._camera = camera
         self._publish = publish

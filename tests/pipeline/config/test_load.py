@@ -53,7 +53,7 @@ cameras:
     background: {{frames: 0, save: bg.jpg, evry_s: 2}}
     outputs:
       - clip.avi
-      - rtmp://host/app/{SECRET}
+      - rtmp://viewer@host/app/{SECRET}
   - name: yard
     url: clip.mp4
     model: nowhere.pt
@@ -79,7 +79,7 @@ mqtt: {{url: x}}
             'cameras[1].background.save: "bg.jpg" must end in .png',
         ],
         15: ['cameras[1].outputs[0]: "clip.avi": a file output must end in .mp4'],
-        16: ['cameras[1].outputs[1]: "rtmp://host/app/***": rtmp outputs are not built in yet'],
+        16: ['cameras[1].outputs[1]: "rtmp://***@host/app/***": RTMP has no login'],
         17: ["cameras[2].name: 'yard' is the name of cameras[1] already"],
         19: ['cameras[2].model: "nowhere.pt": no such checkpoint'],
         20: ["cameras[2].translate: must be night, always or never, not no"],
