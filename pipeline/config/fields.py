@@ -74,14 +74,14 @@ def _output(value: object) -> CameraUrl:
     if fault is not None:
         fail(fault.removeprefix(f"output {url}: "))
     if url.is_file:
-        _check_folder(url.path.parent)
+        check_folder(url.path.parent)
     return url
 
 
 def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
     if value == AUTO:
         return AUTO
-    path = _path(value)
+    path = require_path(value)
     try:
         if path.is_dir():
             fail("is a folder, not a checkpoint")
@@ -97,18 +97,18 @@ def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
 
 
 def _png(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if path.suffix.lower() != ".png":
         fail("must end in .png")
-    _check_folder(path.parent)
+    check_folder(path.parent)
     return path
 
 
 def _folder(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if "%" in str(path):
         fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
-    _check_folder(path)
+    check_folder(path)
     return path
 
 
@@ -126,7 +126,7 @@ def _detect(value: object) -> Path | Literal[False]:
         return False
     if not isinstance(value, (str, Path)):
         fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
-    path = _path(value)
+    path = require_path(value)
     try:
         if path.is_dir():
             fail("is a folder, not a model")
@@ -139,7 +139,8 @@ def _detect(value: object) -> Path | Literal[False]:
     return path
 
 
-def _path(value: object) -> Path:
+def require_path(value: object) -> Path:
+    """``value`` as a path."""
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
 
 
@@ -155,7 +156,7 @@ def _token(value: object) -> SecretStr:
     return SecretStr(text)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Fail unless files can be written to ``folder``; a missing one is made for the test and removed again.
 
     Names of folders may hold strftime codes: then only the part above the first code can be tried.

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from ..core.camera_url import MASK, CameraUrl, redact
 from .address_hints import address_hint
+from .notify import EventsConfig, MqttConfig, WebhookConfig
 from .schema import (
     BackgroundConfig,
     CameraConfig,
@@ -34,10 +35,13 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
     ("http",): HttpConfig,
+    ("events",): EventsConfig,
+    ("webhooks",): WebhookConfig,
+    ("mqtt",): MqttConfig,
 }
-_LATER: dict[KeyPath, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("zones", "track", "tracking")}
+_LATER: dict[KeyPath, tuple[str, ...]] = {("cameras",): ("zones", "track", "tracking")}
 URL_KEYS = ("url", "outputs")
-SECRET_KEYS = ("token",)
+SECRET_KEYS = ("token", "password", "secret")
 LOCATION = "must be [latitude, longitude] in degrees, -90 to 90 and -180 to 180, e.g. [51.5, -0.1]"
 
 
@@ -68,7 +72,7 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
-            if path[-1] == "url" or "outputs" in path:
+            if (path[0] == "cameras" and path[-1] == "url") or "outputs" in path:
                 place = document.places.get(path)
                 text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):

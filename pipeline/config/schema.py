@@ -10,11 +10,10 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.choices import Backend, Precision
@@ -40,27 +39,11 @@ from .fields import (
     fail,
     require_text,
 )
+from .notify import EventsConfig, MqttConfig, Webhooks
+from .section import Section as _Section
 
 GENERAL = "general.pt"
 """The weights that ``model: auto`` stands for."""
-
-
-class _Section(BaseModel):
-    """A mapping whose keys are all known; a key without a value counts as left out."""
-
-    # Inputs hold passwords: they stay out of pydantic's own messages.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            return {
-                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
-            }
-        return data
 
 
 class BackgroundConfig(_Section):
@@ -274,6 +257,9 @@ class Config(_Section):
     cameras: tuple[CameraConfig, ...]
     engine: EngineConfig = EngineConfig()
     http: HttpConfig | None = None
+    events: EventsConfig = EventsConfig()
+    webhooks: Webhooks = ()
+    mqtt: MqttConfig | None = None
 
     def dump(self) -> dict[str, Any]:
         """Plain values for printing: every key spelled out, secrets masked."""

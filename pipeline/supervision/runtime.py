@@ -19,6 +19,7 @@ from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, NewestPicture, TrustMap
 from ..monitoring.http_server import WebError
+from ..notify.notifications import Notifications
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
@@ -39,6 +40,8 @@ from .systemd import Notifier
 SAVE_EVERY = 10.0
 # Seconds the last ones may take before they are given up.
 SAVE_WITHIN = 10.0
+# Seconds in which the last events are sent.
+NOTIFY_WITHIN = 1.0
 # Seconds between looks at whether everything is alive.
 BEAT = 0.5
 # Seconds a batch may take before the program counts as hanging.
@@ -108,6 +111,8 @@ class Runtime:
         """How often each event has happened."""
         self._recorded = RecordedFiles()
         self._bus = EventBus(to_log, self.events.count, self._recorded.note)
+        self._notifications = Notifications(self, publish=self._bus.publish, clock=self._clock)
+        self._bus.subscribe(self._notifications.note)
         self._endpoint = HttpEndpoint(self, self._bus.publish)
         self._saver = PictureSaver()
         self._overload = OverloadWatch(self._bus.publish)
@@ -186,8 +191,10 @@ class Runtime:
             self._cameras.finish_outputs()
             raise
         try:
+            self._notifications.serve(self._config)
             return self._run(duration, report, report_every)
         finally:
+            self._notifications.close(NOTIFY_WITHIN)
             self._endpoint.serve(None)
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
@@ -309,6 +316,7 @@ class Runtime:
             self._endpoint.restore()
             return None
         self._config = setup.config
+        self._notifications.serve(setup.config)
 
         def save(gone: Sequence[Camera]) -> None:
             self._saver.save(gone, final=True, within=CHANGE_WITHIN)
