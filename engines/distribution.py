@@ -10,6 +10,7 @@ DISTRIBUTION = "nightday-stream"
 INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
 INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
 INSTALL_TRACK = INSTALL.replace("-e .", "-e '.[detect,track]'")
+INSTALL_MQTT = INSTALL.replace("-e .", "-e '.[mqtt]'")
 
 
 def program_version() -> str:

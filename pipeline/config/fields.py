@@ -79,7 +79,7 @@ def _output(value: object) -> CameraUrl:
         fail(fault.removeprefix(f"output {url}: "))
     folder = output_folder(url)
     if folder is not None:
-        _check_folder(folder)
+        check_folder(folder)
     return url
 
 
@@ -105,7 +105,7 @@ def _png(value: object) -> Path:
     path = require_path(value)
     if path.suffix.lower() != ".png":
         fail("must end in .png")
-    _check_folder(path.parent)
+    check_folder(path.parent)
     return path
 
 
@@ -113,7 +113,7 @@ def _folder(value: object) -> Path:
     path = require_path(value)
     if "%" in str(path):
         fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
-    _check_folder(path)
+    check_folder(path)
     return path
 
 
@@ -143,7 +143,7 @@ def _token(value: object) -> SecretStr:
     return SecretStr(text)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Fail unless files can be written to ``folder``; a missing one is made for the test and removed again.
 
     Names of folders may hold strftime codes: then only the part above the first code can be tried.

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from ..core.camera_url import MASK, CameraUrl, redact
 from .address_hints import address_hint
 from .detection import DetectConfig, LineConfig, ZoneConfig
+from .notify import EventsConfig, MqttConfig, WebhookConfig
 from .output import OutputConfig
 from .schema import (
     BackgroundConfig,
@@ -45,10 +46,13 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("engine",): EngineConfig,
     ("learning",): LearningConfig,
     ("http",): HttpConfig,
+    ("events",): EventsConfig,
+    ("webhooks",): WebhookConfig,
+    ("mqtt",): MqttConfig,
 }
-_LATER: dict[KeyPath, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("tracking",)}
+_LATER: dict[KeyPath, tuple[str, ...]] = {("cameras",): ("tracking",)}
 URL_KEYS = ("url", "outputs")
-SECRET_KEYS = ("token",)
+SECRET_KEYS = ("token", "password", "secret")
 LOCATION = "must be [latitude, longitude] in degrees, -90 to 90 and -180 to 180, e.g. [51.5, -0.1]"
 
 
@@ -81,7 +85,7 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
-            if path[-1] in ("url", "to") or path[-2:-1] == ("outputs",):
+            if path[0] == "cameras" and (path[-1] in ("url", "to") or path[-2:-1] == ("outputs",)):
                 place = document.places.get(path)
                 text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):

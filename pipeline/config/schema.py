@@ -39,6 +39,7 @@ from .fields import (
     fail,
     require_text,
 )
+from .notify import EventsConfig, MqttConfig, Webhooks
 from .output import OutputConfig
 from .section import Section
 
@@ -297,6 +298,9 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     learning: LearningConfig = LearningConfig()
     http: HttpConfig | None = None
+    events: EventsConfig = EventsConfig()
+    webhooks: Webhooks = ()
+    mqtt: MqttConfig | None = None
 
     def dump(self) -> dict[str, Any]:
         """Plain values for printing: every key spelled out, secrets masked."""

@@ -6,7 +6,7 @@ The names are the ``event`` of the JSON log, on which scripts and alarms rely.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, get_args
 
 from .camera_url import redact
 from .control import Translate
@@ -20,9 +20,12 @@ from .events import (
     LineCrossed,
     NightChanged,
     Notice,
+    NoticeName,
     OutputChanged,
+    OutputState,
     OwnModelChanged,
     SourceChanged,
+    SourceState,
     TrackChanged,
     TranslateChanged,
 )
@@ -39,10 +42,24 @@ TRANSLATES: dict[Translate, str] = {
     "never": "nothing of it is translated from now on",
 }
 
+EVENT_NAMES: frozenset[str] = frozenset(
+    (
+        *(f"camera_{state}" for state in get_args(SourceState)),
+        *(f"output_{state}" for state in get_args(OutputState)),
+        *("file_begun", "file_finished", "night_began", "day_began", "translate_changed"),
+        *("counts_changed", "line_crossed"),
+        *("object_appeared", "object_gone", "zone_entered", "zone_left"),
+        *(f"background_{step}" for step in ("restored", "dropped", "refused", "learnt", "unsettled")),
+        *(f"engine_{step}" for step in ("offered", "swapped", "kept", "rolled_back")),
+        *get_args(NoticeName),
+    )
+)
+"""What events are called, all of them."""
+
 
 def to_log(event: Event) -> None:
     """Write an event as one log record, with its name and values as the record's attributes."""
-    name, text, level = name_of(event), _text(event), _level(event)
+    name, text, level = name_of(event), text_of(event), level_of(event)
     extra: dict[str, Any] = {"event": name}
     for key in (*_VALUES, *_DETECTION_VALUES):
         value = getattr(event, key, None)
@@ -84,7 +101,8 @@ def name_of(event: Event) -> str:
     raise TypeError(f"{type(event).__name__}: no event that has a name")
 
 
-def _text(event: Event) -> str:
+def text_of(event: Event) -> str:
+    """What happened, in a sentence without the camera's name. Addresses in it may hold secrets: see ``redact``."""
     match event:
         case SourceChanged():
             return f"{event.state}{_why(event)} {event.source}".rstrip()
@@ -115,7 +133,8 @@ def _why(event: SourceChanged | OutputChanged) -> str:
     return "" if event.reason is None else f" ({event.reason}: {event.detail})"
 
 
-def _level(event: Event) -> int:
+def level_of(event: Event) -> int:
+    """How serious an event is, as ``logging`` has it."""
     match event:
         case SourceChanged(state="stopped"):
             return logging.INFO

@@ -24,6 +24,7 @@ from ..core.status import CameraStatus, NewestPicture, TrustMap
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
+from ..notify.notifications import Notifications
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
@@ -46,6 +47,8 @@ SAVE_EVERY = 10.0
 SAVE_WITHIN = 10.0
 # Seconds that what trains own models has to end, after everything else has.
 LEARNER_WITHIN = 1.0
+# Seconds in which the last events are sent.
+NOTIFY_WITHIN = 1.0
 # Seconds between looks at whether everything is alive.
 BEAT = 0.5
 # Seconds a batch may take before the program counts as hanging.
@@ -126,6 +129,8 @@ class Runtime:
             clock=self._clock,
         )
         self._bus.subscribe(self._learner.note)
+        self._notifications = Notifications(self, publish=self._bus.publish, clock=self._clock)
+        self._bus.subscribe(self._notifications.note)
         self._endpoint = HttpEndpoint(self, self._bus.publish)
         self._saver = PictureSaver()
         self._overload = OverloadWatch(self._bus.publish)
@@ -206,8 +211,10 @@ class Runtime:
             self._cameras.finish_outputs()
             raise
         try:
+            self._notifications.serve(self._config)
             return self._run(duration, report, report_every)
         finally:
+            self._notifications.close(NOTIFY_WITHIN)
             self._endpoint.serve(None)
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
@@ -344,6 +351,7 @@ class Runtime:
             return None
         self._config = setup.config
         self._learn()
+        self._notifications.serve(setup.config)
 
         def save(gone: Sequence[Camera]) -> None:
             self._saver.save(gone, final=True, within=CHANGE_WITHIN)

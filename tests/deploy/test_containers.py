@@ -101,4 +101,4 @@ def test_the_documented_configuration_is_taken(tmp_path: Path, monkeypatch: pyte
     loaded = load_config("cameras.yaml", overrides=["http.port=8080"])
     assert loaded.config.http is not None
     assert loaded.config.http.host == "0.0.0.0"
-    assert {output.scheme for output in loaded.config.cameras[0].outputs} == {"file", "rtsp"}
+    assert {output.to.scheme for output in loaded.config.cameras[0].outputs} == {"file", "rtsp"}

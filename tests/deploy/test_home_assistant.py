@@ -50,8 +50,8 @@ def test_options_become_a_configuration(
     gate, yard = config.cameras
     assert gate.url.reveal() == "rtsp://viewer:p$ss@10.0.0.5/1"
     assert gate.location is not None
-    assert [output.scheme for output in gate.outputs] == ["file"]
-    assert [output.scheme for output in yard.outputs] == ["file", "rtsp"]
+    assert [output.to.scheme for output in gate.outputs] == ["file"]
+    assert [output.to.scheme for output in yard.outputs] == ["file", "rtsp"]
     assert config.http is not None
     assert (config.http.host, config.http.port) == ("0.0.0.0", run.PORT)
 

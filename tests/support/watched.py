@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
+from nightday.pipeline.core.control import Translate
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
 from nightday.pipeline.core.live import LiveForm, View, Viewer
 from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
@@ -23,6 +24,7 @@ class FakeRun:
     maps: dict[str, TrustMap | str] = field(default_factory=dict)
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
     live: dict[str, LiveViewers] = field(default_factory=dict)
+    without_model: set[str] = field(default_factory=set)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -43,6 +45,12 @@ class FakeRun:
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         return self.live[name].watch(form, wake, view=view)
+
+    def set_translate(self, camera: str, when: Translate) -> None:
+        self.stats[camera]
+        if camera in self.without_model:
+            raise ValueError(f"{camera} runs without a model")
+        self.states.setdefault(camera, {})["translate"] = when
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded

@@ -61,7 +61,7 @@ cameras:
   - url: device:one
     outputs: [clip.mp4/x.mp4]
 engine: {{backend: tensorflow, max_batch: 0}}
-mqtt: {{url: x}}
+mqttt: {{host: x}}
 """
     expected = {
         2: ['cameras[0].name: must be 1 to 64 letters, digits, - and _, not "gate 1"'],
@@ -94,7 +94,7 @@ mqtt: {{url: x}}
             'not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
-        24: ["mqtt: not built in this version; remove it"],
+        24: ['mqttt: unknown key; did you mean "mqtt"?'],
     }
     found = faults(text)
     wanted = [f"cameras.yaml:{line}: {start}" for line, starts in expected.items() for start in starts]
@@ -209,10 +209,9 @@ mqtt: {{url: x}}
             one() + "defaults: {track: true}\n",
             "cameras.yaml:6: defaults.track: unknown key here; it belongs below `detect:`",
         ),
-        (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
         (
             one() + "color: red\n",
-            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, learning, http, defaults",
+            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, learning, http, events, webhooks",
         ),
         (
             one() + "engine: {reuse: on}\n",
