@@ -12,6 +12,10 @@ from .events import OutputChanged
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from nightday.engines.backends.base import EngineInfo
     from nightday.engines.device_copies import Pixels
@@ -82,6 +86,7 @@ class CameraStatus:
         learnt_night: the same by night.
         engine: whether its engine serves; None where nothing is translated.
         engine_fault: why its engine could not be built; None where that is not so.
+        backgrounds: the times of day, ``day`` and ``night``, by which its empty scene is known.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
         own_model: how its own model fares; None where it learns none.
     """
@@ -108,6 +113,7 @@ class CameraStatus:
     engine_fault: str | None = None
     brightened: str | None = None
     own_model: OwnModelStatus | None = None
+    backgrounds: tuple[Literal["day", "night"], ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -148,6 +154,19 @@ class NewestPicture:
     shown: Pixels
     pixel_aspect: Fraction
     wall_time: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """What a camera sees when nothing passes.
+
+    Attributes:
+        rgb: uint8 (H, W, 3) RGB, which is never changed.
+        pixel_aspect: width by height of a pixel.
+    """
+
+    rgb: NDArray[np.uint8]
+    pixel_aspect: Fraction
 
 
 def learning_text(camera: CameraStatus) -> str | None:
@@ -206,6 +225,17 @@ class Watched(Protocol):
 
     def newest(self, name: str) -> NewestPicture | None:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        ...
+
+    def background(self, name: str, *, night: bool) -> Background | None:
+        """What a camera sees by night, or by day, when nothing passes; None while that is not known.
+
+        KeyError if there is no such camera.
+        """
+        ...
+
+    def recordings(self, name: str) -> Sequence[Path]:
+        """The strftime templates of the files that a camera's outputs record. KeyError if there is no such camera."""
         ...
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:

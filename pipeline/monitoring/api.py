@@ -8,6 +8,7 @@ from ..core.camera_url import redact
 from ..core.counters import Ran
 from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
 from .found import found_json
+from .remarks import advice_on, remarks_on
 
 
 def readiness_json(watched: Watched) -> dict[str, Any]:
@@ -31,10 +32,17 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
             "state": output.state,
             "reason": output.reason,
             "detail": redact(output.detail),
+            "advice": advice_on(output),
         }
         for output in camera.outputs
     ]
-    return {"name": camera.name, "translate": camera.translate, **state_json(camera), "outputs": outputs}
+    return {
+        "name": camera.name,
+        "translate": camera.translate,
+        **state_json(camera),
+        "outputs": outputs,
+        "remarks": remarks_on(camera),
+    }
 
 
 def state_json(camera: CameraStatus) -> dict[str, Any]:
@@ -55,6 +63,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         if camera.learnt_day is None
         else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},
         "learning": learning_text(camera),
+        "backgrounds": list(camera.backgrounds),
         "brightened_because": camera.brightened,
         "own_model": _own_model(camera.own_model),
         "remembered_share": _rounded(stats.remembered),

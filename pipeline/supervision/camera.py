@@ -23,7 +23,7 @@ from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
-from ..scene.night_gate import NightGate, doubt_text
+from ..scene.night_gate import TIMES_OF_DAY, NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
@@ -264,6 +264,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         model_fits=channel.model_fits,
         learnt_day=channel.learnt("day"),
         learnt_night=channel.learnt("night"),
+        backgrounds=tuple(time for time in TIMES_OF_DAY if channel.pictures.background_of(time) is not None),
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
         brightened=_brightened(channel) or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ..core.events import EventBus, Notice
 from ..core.live import LiveForm, View, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus, NewestPicture, TrustMap
+from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
@@ -131,7 +132,7 @@ class Runtime:
         self._bus.subscribe(self._learner.note)
         self._notifications = Notifications(self, publish=self._bus.publish, clock=self._clock)
         self._bus.subscribe(self._notifications.note)
-        self._endpoint = HttpEndpoint(self, self._bus.publish)
+        self._endpoint = HttpEndpoint(self, self, self._bus.publish)
         self._saver = PictureSaver()
         self._overload = OverloadWatch(self._bus.publish)
         self._cameras = Cameras(
@@ -170,6 +171,18 @@ class Runtime:
     def newest(self, name: str) -> NewestPicture | None:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
         return self._cameras[name].channel.newest
+
+    def background(self, name: str, *, night: bool) -> Background | None:
+        """What a camera sees by night, or by day, when nothing passes. KeyError if there is no such camera."""
+        channel = self._cameras[name].channel
+        rgb = channel.pictures.background_of("night" if night else "day")
+        aspect = Fraction(1) if channel.newest is None else channel.newest.pixel_aspect
+        return None if rgb is None else Background(rgb, aspect)
+
+    def recordings(self, name: str) -> tuple[Path, ...]:
+        """The templates of the files that a camera records. KeyError if there is no such camera."""
+        outputs = self._cameras[name].config.outputs
+        return tuple(one.path for one in outputs if one.is_file and one.path.suffix == ".mp4")
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
