@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from nightday.engines.backends.base import Engine, EngineInfo
+from nightday.engines.backends.base import Engine
 
 from ..config.detection import DetectorChoice
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
-from ..core.control import Translate
-from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
+from ..core.counters import EventCounter
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
-from ..core.live import LiveForm, View, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
+from ..core.status import CameraStatus
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
 from ..notify.notifications import Notifications
 from ..serving.setup import Setup
-from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .cameras import CHANGE_WITHIN, Cameras
@@ -38,6 +33,7 @@ from .first_engines import FirstEngines
 from .outcome import Cause, Outcome
 from .overload import OverloadWatch
 from .reload import Reload
+from .run_view import RunView
 from .saving import PictureSaver, RecordedFiles
 from .shutdown import failure_of, shut_down, without_pictures
 from .systemd import Notifier
@@ -96,7 +92,7 @@ def run(
     return runtime.run(duration=duration, report=report, report_every=report_every)
 
 
-class Runtime:
+class Runtime(RunView):
     """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``."""
 
     def __init__(
@@ -111,103 +107,40 @@ class Runtime:
     ) -> None:
         self._config = setup.config
         self._renew = renew
-        self._commands = commands or CommandQueue()
-        self._clock = clock or SystemClock()
+        self._commands = commands = commands or CommandQueue()
+        self._clock = clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
         self._stop, self._ready = threading.Event(), threading.Condition()
         self._budget = RestartBudget()
         self._running = False
         self._beat_at = self._clock.monotonic()
-        self.batches = Histogram(BATCH_BOUNDS)
-        """Frames given to an engine at once."""
-        self.events = EventCounter()
-        """How often each event has happened."""
         self._recorded = RecordedFiles()
-        self._bus = EventBus(to_log, self.events.count, self._recorded.note)
-        self._learner = Learner(
-            renew=lambda: self._commands.put("renew"),
-            publish=self._bus.publish,
-            clock=self._clock,
+        self._bus = EventBus(to_log, self._recorded.note)
+        publish = self._bus.publish
+        events = EventCounter()
+        learner = Learner(renew=lambda: commands.put("renew"), publish=publish, clock=clock)
+        self._notifications = Notifications(self, publish=publish, clock=clock)
+        # Before there are cameras, which publish while they are made.
+        for subscriber in (events.count, learner.note, self._notifications.note):
+            self._bus.subscribe(subscriber)
+        super().__init__(
+            Cameras(setup, ready=self._ready, commands=commands, publish=publish, clock=clock),
+            FirstEngines(stop=self._stop, commands=commands, publish=publish, clock=clock),
+            learner,
+            events,
         )
-        self._bus.subscribe(self._learner.note)
-        self._notifications = Notifications(self, publish=self._bus.publish, clock=self._clock)
-        self._bus.subscribe(self._notifications.note)
-        self._endpoint = HttpEndpoint(self, self, self._bus.publish)
+        self._endpoint = HttpEndpoint(self, self, publish)
         self._saver = PictureSaver()
-        self._overload = OverloadWatch(self._bus.publish)
-        self._cameras = Cameras(
-            setup, ready=self._ready, commands=self._commands, publish=self._bus.publish, clock=self._clock
-        )
+        self._overload = OverloadWatch(publish)
         self._reload = Reload(
             reload,
-            prepare=lambda setup: prepare_all(self._cameras.swaps(setup), self._bus.publish),
+            prepare=lambda setup: prepare_all(self._cameras.swaps(setup), publish),
             apply=self._change,
-            commands=self._commands,
-            publish=self._bus.publish,
+            commands=commands,
+            publish=publish,
             notifier=self._notifier,
         )
-        self._first = FirstEngines(
-            stop=self._stop, commands=self._commands, publish=self._bus.publish, clock=self._clock
-        )
         self._pool = self._new_pool()
-
-    def cameras(self) -> tuple[CameraStatus, ...]:
-        """Every camera's state now, in the configuration's order."""
-        return tuple(
-            replace(camera.status(), own_model=self._learner.status(camera.name)) for camera in self._cameras
-        )
-
-    def trust(self, name: str) -> TrustMap | str:
-        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
-        channel = self._cameras[name].channel
-        if channel.trust is not None:
-            return channel.trust
-        if channel.engine is None:
-            return f"{name} is not translated, so there is no trust map"
-        if not channel.engine.needs_backgrounds:
-            return f"the model of {name} does not tell where its pictures come from; model: auto does"
-        return f"nothing of {name} has been translated yet"
-
-    def newest(self, name: str) -> NewestPicture | None:
-        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
-        return self._cameras[name].channel.newest
-
-    def background(self, name: str, *, night: bool) -> Background | None:
-        """What a camera sees by night, or by day, when nothing passes. KeyError if there is no such camera."""
-        channel = self._cameras[name].channel
-        rgb = channel.pictures.background_of("night" if night else "day")
-        aspect = Fraction(1) if channel.newest is None else channel.newest.pixel_aspect
-        return None if rgb is None else Background(rgb, aspect)
-
-    def recordings(self, name: str) -> tuple[Path, ...]:
-        """The templates of the files that a camera records. KeyError if there is no such camera."""
-        outputs = self._cameras[name].config.outputs
-        return tuple(one.path for one in outputs if one.is_file and one.path.suffix == ".mp4")
-
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
-        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        return self._cameras[name].live.watch(form, wake, view=view)
-
-    def set_translate(self, camera: str, when: Translate) -> None:
-        """See ``Controls``."""
-        self._cameras[camera].channel.set_translate(when)
-
-    def engines(self) -> list[EngineInfo]:
-        """The engines that serve."""
-        return [engine.info for engine in self._engines() if not isinstance(engine, PendingEngine)]
-
-    def _engines(self) -> list[Engine]:
-        engines = [camera.channel.engine for camera in self._cameras]
-        return list({id(one): one for one in engines if one is not None}.values())
-
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """(height, width) of the last frame of each camera that has a generator and has sent one."""
-        channels = [camera.channel for camera in self._cameras]
-        return {one.name: one.size for one in channels if one.size and one.engine is not None}
-
-    def engines_ready(self) -> bool:
-        """Whether every engine is there and was made ready for what was known of the cameras at the start."""
-        return self._first.done and not any(isinstance(one, PendingEngine) for one in self._engines())
 
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""

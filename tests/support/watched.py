@@ -26,7 +26,6 @@ class FakeRun:
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
     backgrounds: dict[tuple[str, bool], Background | None] = field(default_factory=dict)
     files: dict[str, Sequence[Path]] = field(default_factory=dict)
-    without_model: Sequence[str] = ()
     live: dict[str, LiveViewers] = field(default_factory=dict)
     without_model: set[str] = field(default_factory=set)
     ready: bool = True
@@ -62,12 +61,6 @@ class FakeRun:
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         return self.live[name].watch(form, wake, view=view)
-
-    def set_translate(self, camera: str, when: Translate) -> None:
-        self.stats[camera]
-        if camera in self.without_model:
-            raise ValueError(f"{camera} runs without a model")
-        self.states.setdefault(camera, {})["translate"] = when
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded
