@@ -160,7 +160,7 @@ class GStreamerDecoder:
                 pixels[layout.offset[number] :], (rows, width), (layout.stride[number], 1), writeable=False
             )
             np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)[:, :width] = given
-        # To a packet without a time stamp the parser gives one that it makes up, from 0 on.
+        # To a picture without a time stamp GStreamer gives one that it makes up, from 0 on.
         if buffer.pts != self._gst.CLOCK_TIME_NONE and buffer.pts > SHIFT // 2:
             frame.pts = round(Fraction(buffer.pts - SHIFT, self._gst.SECOND) / self._time_base)
         frame.time_base = self._time_base
