@@ -78,6 +78,55 @@ def test_every_picture_and_time_stamp_is_that_of_ffmpeg() -> None:
         assert np.array_equal(frame.to_ndarray(), right)
 
 
+def reordered(path: Path, codec: str, size: tuple[int, int], rng: np.random.Generator) -> None:
+    """A clip with pictures that are sent in another order than they are shown in."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options={"bf": "2", "x265-params": "log-level=none"})
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+        picture = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        for shift in range(12):
+            moved = np.roll(picture, 4 * shift, axis=1)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "filtered"),
+    [("libx264", "avdec_h264", "h264_mp4toannexb"), ("libx265", "avdec_h265", "hevc_mp4toannexb")],
+)
+def test_reordered_pictures_and_a_new_size_in_mid_stream(
+    encoder: str,
+    decoder: str,
+    filtered: str,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gstreamer, "ELEMENTS", (decoder, "videoconvert"))
+    right, packets = [], []
+    for number, size in enumerate([(318, 178), (640, 360)]):  # rows of the first are padded
+        path = tmp_path / f"{number}.mp4"
+        reordered(path, encoder, size, rng)
+        with av.open(str(path)) as clip:
+            stream = clip.streams.video[0]
+            bare = av.BitStreamFilterContext(filtered, stream)
+            packets += [
+                whole for packet in clip.demux(stream) if packet.size for whole in bare.filter(packet)
+            ]
+        with av.open(str(path)) as clip:
+            right += [frame.reformat(format="nv12").to_ndarray() for frame in clip.decode(video=0)]
+    with av.open(str(tmp_path / "0.mp4")) as clip:
+        stream = clip.streams.video[0]
+        stream.codec_context.extradata = None
+        assert stream.time_base is not None
+        with open_decoder(stream, stream.time_base) as opened_decoder:
+            frames = [frame for packet in packets for frame in opened_decoder.decode(packet, "all")]
+            frames += opened_decoder.rest()
+    assert len(frames) == len(right) == 24
+    for frame, wanted in zip(frames, right, strict=True):
+        assert np.array_equal(frame.to_ndarray(), wanted)
+
+
 @pytest.mark.usefixtures("stand_in")
 def test_key_frames_alone_are_decoded_where_no_more_are_wanted() -> None:
     with opened(CLIP) as (decoder, packets):
