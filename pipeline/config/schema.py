@@ -20,6 +20,7 @@ from nightday.engines.choices import Backend, Precision
 
 from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
+from ..sources.decoders import DecoderChoice, decoder_fault
 from ..sources.registry import is_file
 from ..sources.transport import TransportChoice
 from .detection import Detection
@@ -124,6 +125,7 @@ class CameraConfig(Section):
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
         transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
+        decoder: what decodes an RTSP camera: ``auto``, or ``gstreamer``, by which a Jetson decodes in hardware.
         every_s: the url answers one JPEG, which is fetched every so many seconds.
         frames: where frames of a camera stay that is translated on a GPU: ``auto`` keeps them on the GPU from
             decoding to encoding, as far as it can decode and encode; ``host`` brings them to main memory in between.
@@ -153,6 +155,7 @@ class CameraConfig(Section):
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
     transport: TransportChoice = "auto"
+    decoder: DecoderChoice = "auto"
     every_s: Seconds | None = None
     frames: Literal["auto", "host"] = "auto"
     max_age: Seconds = 1.0
@@ -192,6 +195,15 @@ class CameraConfig(Section):
             fail(
                 "trains what translates, and `translate: never` has nothing translated; leave one of them out"
             )
+        return value
+
+    @field_validator("decoder")
+    @classmethod
+    def _can_decode(cls, value: DecoderChoice, info: ValidationInfo) -> DecoderChoice:
+        url: CameraUrl | None = info.data.get("url")
+        fault = None if url is None else decoder_fault(value, url)
+        if fault is not None:
+            fail(fault)
         return value
 
     @field_validator("every_s")

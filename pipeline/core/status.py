@@ -76,7 +76,7 @@ class CameraStatus:
         translate: when its frames are translated, as configured or set since.
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.
-        decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
+        decoder: what decoded its last frame, ``nvdec``, ``gstreamer`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
         night_told_by: what tells its bright nights from days; None without a gate.

@@ -236,7 +236,8 @@ class Camera:
             publish=self._publish,
             clock=self._clock,
             timeline=self._timeline,
-            nvdec=on_gpu and nvdec_works(self.name, self._publish),
+            nvdec=on_gpu and self.config.decoder == "auto" and nvdec_works(self.name, self._publish),
+            gstreamer=self.config.decoder == "gstreamer",
             transport=self.config.transport,
             every_s=self.config.every_s,
         )
