@@ -19,7 +19,7 @@ class Detection:
         box: (x1, y1, x2, y2) in pixels of the picture; x2 and y2 are exclusive.
         view: on which picture it was found.
         outline: corners of what it covers, (x, y) in pixels, where the model tells that; of what is in several
-            pieces the largest.
+            pieces one of them.
         track: the object's number, where objects are followed and it is known for more than a picture.
     """
 

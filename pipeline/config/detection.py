@@ -32,9 +32,8 @@ MOST_POINTS = 64
 LEAST_AREA = 1e-6
 # A name in a program: where an entry point begins, and what it names there.
 _ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-# What may stand in the folder of an exported model, by ultralytics' names of its formats.
-_FOLDERS = ("_openvino_model",)
-_FILES = (".pt", ".onnx", ".engine")
+# How ultralytics ends the name of a model that is a folder.
+_EXPORTED_FOLDER = "_openvino_model"
 
 Point = tuple[float, float]
 """x and y as shares of the picture's width and height, 0 to 1."""
@@ -168,16 +167,10 @@ def _model(value: object, info: ValidationInfo) -> Path | str:
         return value
     path = require_path(value)
     try:
-        exported = str(path).rstrip("/").endswith(_FOLDERS)
-        if path.is_dir() and not exported:
+        if path.is_dir() and not path.name.endswith(_EXPORTED_FOLDER):
             fail("is a folder, not a model")
         if not path.exists():
             fail("no such model file")
-        if not exported and path.suffix not in _FILES:
-            fail(
-                f"is no model of a known kind; known are ultralytics' {', '.join(_FILES)}, folders ending in "
-                f"{_FOLDERS[0]}, and package.module:name of a detector in Python"
-            )
     except OSError as error:
         fail(f"cannot be read: {error.strerror}")
     if importlib.util.find_spec("ultralytics") is None:

@@ -83,7 +83,7 @@ def test_an_entry_point_is_no_path(load: Load) -> None:
     ("keys", "line", "fault"),
     [
         ({"model": "", "on": "day"}, 6, "cameras[0].detect.model: missing"),
-        ({"model": "clip.mp4"}, 7, 'cameras[0].detect.model: "clip.mp4" is no model of a known kind'),
+        ({"model": "."}, 7, 'cameras[0].detect.model: "." is a folder, not a model'),
         ({"model": "no.onnx"}, 7, 'cameras[0].detect.model: "no.onnx": no such model file'),
         ({"clases": "[car]"}, 8, 'cameras[0].detect.clases: unknown key; did you mean "classes"?'),
         ({"classes": "car"}, 8, 'cameras[0].detect.classes: must be a list, not "car"'),
