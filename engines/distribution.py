@@ -9,6 +9,7 @@ DISTRIBUTION = "nightday-stream"
 # The package is on no index, only in its checkout.
 INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
 INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
+INSTALL_PROVENANCE = INSTALL.replace("-e .", "-e '.[provenance]'")
 
 
 def program_version() -> str:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
-from nightday.engines.distribution import INSTALL_DETECT
+from nightday.engines.distribution import INSTALL_DETECT, INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..outputs.registry import output_fault, output_folder
@@ -140,6 +140,12 @@ def _detect(value: object) -> Path | Literal[False]:
     return path
 
 
+def _signing(value: bool) -> bool:
+    if value and importlib.util.find_spec("cryptography") is None:
+        fail(f"needs cryptography; install it with: {INSTALL_PROVENANCE}")
+    return value
+
+
 def _path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
 
@@ -187,6 +193,7 @@ Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
 DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
+Signing = Annotated[bool, AfterValidator(_signing)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Number = Annotated[float, BeforeValidator(require_number)]

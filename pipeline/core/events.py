@@ -170,6 +170,7 @@ NoticeName = Literal[
     "retention",
     "retention_failed",
     "save_failed",
+    "signing_failed",
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from nightday.engines.backends.base import EngineInfo
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
@@ -98,6 +99,7 @@ class BatchItem:
         trust: where each part of ``day`` comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light,
             remembered from the day, unclear; None where the engine does not tell.
         detections: what was found on ``day``.
+        made_by: the engine that made ``day``, where one did.
     """
 
     camera: StageCamera
@@ -109,6 +111,7 @@ class BatchItem:
     brightened: str = ""
     trust: Pixels | None = None
     detections: Sequence[Detection] = ()
+    made_by: EngineInfo | None = None
 
 
 Stage = Callable[[Sequence[BatchItem]], Sequence[BatchItem]]
