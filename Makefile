@@ -80,7 +80,7 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg setup.py requirements.lock $(wildcard eng
 # Of what mypy does the first time, half is to read libraries: here, once for each installation.
 LIBRARIES := av, jinja2, numpy, paho.mqtt.client, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,mqtt,onnx,track,train,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,mqtt,onnx,provenance,track,train,dev]'
 	@mkdir -p build && echo "import $(LIBRARIES)" > build/libraries.py
 	$(BIN)/mypy build/libraries.py
 	@touch $@
@@ -102,7 +102,8 @@ endif
 test-packages:
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
-		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && test -x /usr/sbin/mosquitto || { \
+		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && command -v openssl >/dev/null \
+		&& test -x /usr/sbin/mosquitto || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }

@@ -49,7 +49,13 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...], status: int, said
 
 @pytest.mark.parametrize(
     "module",
-    ["nightday.pipeline.cli", "nightday.train.cli", "nightday.train.scores.evaluate", "nightday.engines.cli"],
+    [
+        "nightday.pipeline.cli",
+        "nightday.pipeline.provenance.cli",
+        "nightday.train.cli",
+        "nightday.train.scores.evaluate",
+        "nightday.engines.cli",
+    ],
 )
 def test_each_command_tells_its_version(module: str) -> None:
     done = subprocess.run(
@@ -60,7 +66,13 @@ def test_each_command_tells_its_version(module: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     name, number = done.stdout.split(maxsplit=1)
-    assert name in ("nightday-stream", "nightday-train", "nightday-eval", "nightday-engine")
+    assert name in (
+        "nightday-stream",
+        "nightday-verify",
+        "nightday-train",
+        "nightday-eval",
+        "nightday-engine",
+    )
     assert number.strip() == program_version()
 
 

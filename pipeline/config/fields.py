@@ -5,6 +5,7 @@ Relative paths start at the current directory.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -21,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
+from nightday.engines.distribution import INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..outputs.registry import output_fault, output_folder
@@ -126,6 +129,12 @@ def _reuse(value: object) -> object:
     return "off" if is_off(value) else value
 
 
+def _signing(value: bool) -> bool:
+    if value and importlib.util.find_spec("cryptography") is None:
+        fail(f"needs cryptography; install it with: {INSTALL_PROVENANCE}")
+    return value
+
+
 def require_path(value: object) -> Path:
     """``value`` as a path, if it is text or one."""
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
@@ -173,6 +182,7 @@ OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
+Signing = Annotated[bool, AfterValidator(_signing)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Number = Annotated[float, BeforeValidator(require_number)]

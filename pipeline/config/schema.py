@@ -35,6 +35,7 @@ from .fields import (
     OnOff,
     Png,
     Seconds,
+    Signing,
     SourceAddress,
     Token,
     fail,
@@ -133,6 +134,7 @@ class CameraConfig(Section):
         stall_timeout: seconds without a picture after which the connection is closed and opened anew.
         segment_seconds: length of each file of a file output.
         retention: when the oldest files are deleted.
+        provenance: sign recordings, so that ``nightday-verify`` can tell what was altered.
         background: what the camera sees when nothing passes, kept as a picture.
         snapshot: a PNG, night left and day right, written every few seconds and at the end.
         collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only
@@ -162,6 +164,7 @@ class CameraConfig(Section):
     stall_timeout: Seconds = 10.0
     segment_seconds: Seconds = 60.0
     retention: RetentionConfig | None = None
+    provenance: Signing = False
     background: BackgroundConfig | None = None
     snapshot: Png | None = None
     collect: CollectConfig | None = None

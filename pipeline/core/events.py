@@ -275,6 +275,7 @@ NoticeName = Literal[
     "retention",
     "retention_failed",
     "save_failed",
+    "signing_failed",
 ]
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 
+from nightday.engines.backends.base import EngineInfo
 from nightday.engines.device_copies import Pixels
 from nightday.engines.video import look
 
@@ -54,6 +55,7 @@ class Picture:
         trust: where each part of it comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered
             from the day, unclear; None where that is not told.
         seen: the same as the camera saw it, (H, W, 3), nothing drawn into it; None where that is not known apart.
+        made_by: the engine that made it; None where none did.
         aspect: width by height of a pixel of ``rgb``, where it is not the frame's.
     """
 
@@ -63,6 +65,7 @@ class Picture:
     trust: Pixels | None = None
     seen: Pixels | None = None
     aspect: Fraction | None = None
+    made_by: EngineInfo | None = None
 
     @property
     def pixel_aspect(self) -> Fraction:

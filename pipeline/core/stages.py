@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from nightday.engines.backends.base import EngineInfo
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
@@ -119,6 +120,7 @@ class BatchItem:
             remembered from the day, unclear; None where the engine does not tell.
         detections: what was found on it.
         followed: what else is known of what is on it; None where nothing is followed.
+        made_by: the engine that made ``day``, where one did.
     """
 
     camera: StageCamera
@@ -131,6 +133,7 @@ class BatchItem:
     trust: Pixels | None = None
     detections: Sequence[Detection] = ()
     followed: Followed | None = None
+    made_by: EngineInfo | None = None
 
 
 Stage = Callable[[Sequence[BatchItem]], Sequence[BatchItem]]

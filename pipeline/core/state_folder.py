@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+SIGNING_KEY = "signing-key.pem"
+"""The file in it that holds the key that recordings are signed with."""
+
 
 def state_folder() -> Path:
     """``$STATE_DIRECTORY``, which systemd sets, else ``$XDG_STATE_HOME/nightday-stream``, by default below

@@ -32,7 +32,8 @@ class OutputSettings:
         generated: whether generated pictures may come, which the output then notes in its metadata.
         window: seconds of a live stream that stay on the disk, as HLS keeps them.
         retention: how long files stay; None keeps them for ever.
-        encoder: the camera's encoder, which all its outputs share.
+        encoder: the output's encoder, shared with those that want the same.
+        signing_key: the file of the key that recordings are signed with; None: they are not signed.
         publish: told what happens.
         clock: time.
     """
@@ -42,6 +43,7 @@ class OutputSettings:
     window: float
     generated: bool
     retention: Limits | None
+    signing_key: Path | None
     encoder: SharedEncoder
     publish: Publish
     clock: Clock

@@ -74,6 +74,7 @@ def open_output(
     window: float = WINDOW,
     generated: bool = True,
     retention: Limits | None = None,
+    signing_key: Path | None = None,
     encoder: SharedEncoder | None = None,
     publish: Publish | None = None,
     backoff: Backoff | None = None,
@@ -93,6 +94,7 @@ def open_output(
         window: seconds of a live stream that stay on the disk.
         generated: whether generated pictures may come, which the output then notes in its metadata.
         retention: how long files stay; None keeps them for ever.
+        signing_key: the file of the key that recordings are signed with; None: they are not signed.
         encoder: outputs of one camera that are given the same one encode once.
         publish: told what happens; by default it is logged.
         backoff: waiting times between tries; by default those of the kind of output.
@@ -116,6 +118,7 @@ def open_output(
         window=window,
         generated=generated,
         retention=retention,
+        signing_key=signing_key,
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
         publish=publish,
         clock=clock,

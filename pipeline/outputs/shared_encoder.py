@@ -22,7 +22,9 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.faults import detail_of
 from ..core.frame import Frame, Picture
+from ..core.live import View
 from .encoder import Encoder, even_size
+from .encoding.mark import mark_of, with_mark
 from .encoding.settings import AS_IT_COMES, Encoding
 from .encoding.thinning import Thinning
 from .encoding.views import picture_of
@@ -38,7 +40,8 @@ class EncodedPicture:
     """One encoded picture.
 
     Attributes:
-        data: H.264, Annex B, with the parameter sets before a key frame. It names no rate: the PTS tell it.
+        data: H.264, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the PTS
+            tell it.
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
@@ -85,6 +88,11 @@ class EncodedPicture:
         return packet
 
 
+def finished(key_frame: bytes, picture: Picture, view: View) -> bytes:
+    """A key frame of ``picture`` as it goes out: it names no rate and bears the mark."""
+    return with_mark(without_rate(key_frame), mark_of(picture, view))
+
+
 class SharedEncoder:
     """Encodes each picture once, for all outputs of a camera: in the thread of the one that asks first.
 
@@ -117,6 +125,7 @@ class SharedEncoder:
         self._history: deque[EncodedPicture] = deque(maxlen=HISTORY)
         self._number = self._stream = 0
         self._key_wanted = False
+        self._generated: bool | None = None  # whether the last picture was
 
     def wants(self, picture: Picture) -> bool:
         """Whether ``picture`` is one of those to be encoded. For the thread that has the camera's pictures."""
@@ -140,11 +149,15 @@ class SharedEncoder:
             encoder = self._encoder
             if back or encoder is None or not encoder.accepts(picture):
                 encoder = self._begin(picture)
-            packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted)
+            # Marks stand before key frames alone, so what they tell may change there alone.
+            changed, self._generated = picture.translated != self._generated, picture.translated
+            packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
             self._number += 1
             encoded = EncodedPicture(
-                data=without_rate(bytes(packet)) if packet.is_keyframe else bytes(packet),
+                data=finished(bytes(packet), picture, self.encoding.view)
+                if packet.is_keyframe
+                else bytes(packet),
                 pts=frame.pts,
                 time_base=frame.time_base,
                 key=packet.is_keyframe,
@@ -209,6 +222,11 @@ class EncoderClient:
     def __init__(self, shared: SharedEncoder) -> None:
         self._shared = shared
         self._next: int | None = None
+
+    @property
+    def view(self) -> View:
+        """The view that is encoded."""
+        return self._shared.encoding.view
 
     def shown(self, picture: Picture) -> Picture:
         """``picture`` as it is encoded: the view and the size that the output wants."""

@@ -15,6 +15,7 @@ from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
+from ..core.state_folder import SIGNING_KEY, state_folder
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
 from ..outputs.live.viewers import LiveViewers
@@ -216,6 +217,7 @@ class Camera:
             window=output.window or WINDOW,
             generated=self.channel.engine is not None and output.view != "night",
             retention=self.config.retention.limits if self.config.retention else None,
+            signing_key=state_folder() / SIGNING_KEY if self.config.provenance else None,
             encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,

@@ -218,7 +218,9 @@ class Channel:
 
     def deliver(self, item: BatchItem, *, cancelled: threading.Event, clock: Clock) -> None:
         """Hand a finished picture to the outputs; a lossless camera waits for them until ``cancelled``."""
-        picture = Picture(item.frame, item.day, item.translated, trust=item.trust, seen=item.seen)
+        picture = Picture(
+            item.frame, item.day, item.translated, trust=item.trust, seen=item.seen, made_by=item.made_by
+        )
         for output in self.outputs:
             if not (self.lossless and output.put_wait(picture, cancelled=cancelled)):
                 output.offer(picture)

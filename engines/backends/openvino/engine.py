@@ -154,7 +154,7 @@ class OpenVinoEngine(CheckedEngine):
         count = cores.processors()
         self.at_once = count if count <= MOST_AT_ONCE else 1
         self.device: torch.device | None = None
-        self.info = EngineInfo("openvino", precision, name)
+        self.info = EngineInfo("openvino", precision, name, model_digest(model))
         self._model = model.eval()
         self._reuse = reuse and graphs.reuses(model)
         self._cache = cache

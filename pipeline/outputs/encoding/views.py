@@ -37,8 +37,9 @@ def view_of(picture: Picture, view: View) -> Picture:
     seen = picture.rgb if picture.seen is None else picture.seen
     if view == "day" or (view == "night" and seen is picture.rgb):
         return picture
-    rgb = seen if view == "night" else _side_by_side(_half(seen), _half(picture.rgb))
-    return replace(picture, rgb=rgb, translated=picture.translated and view == "pair", trust=None)
+    if view == "night":
+        return replace(picture, rgb=seen, translated=False, trust=None, made_by=None)
+    return replace(picture, rgb=_side_by_side(_half(seen), _half(picture.rgb)), trust=None)
 
 
 def resized(picture: Picture, size: tuple[int, int] | None) -> Picture:

@@ -48,6 +48,17 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     from .retention import Retention
     from .writer import SegmentWriter
 
+    ledger = None
+    if settings.signing_key is not None:
+        from ...provenance.ledger import Ledger
+
+        ledger = Ledger(
+            template=url.path,
+            camera=settings.camera,
+            view=settings.encoder.encoding.view,
+            key=settings.signing_key,
+            publish=settings.publish,
+        )
     retention = None
     if settings.retention is not None:
         retention = Retention(
@@ -56,6 +67,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
             camera=settings.camera,
             publish=settings.publish,
             clock=settings.clock,
+            forget=ledger.forget if ledger is not None else lambda path: None,
         )
     return SegmentWriter(
         template=str(url.path),
@@ -63,6 +75,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
         generated=settings.generated,
         encoder=settings.encoder,
         retention=retention,
+        ledger=ledger,
         camera=settings.camera,
         publish=settings.publish,
     )

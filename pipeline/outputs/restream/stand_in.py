@@ -12,9 +12,9 @@ from nightday.engines.video.look import without_pixels
 
 from ...analysis.draw import draw_absence
 from ...core.frame import Frame, Picture
+from ...core.live import View
 from ..encoder import Encoder
-from ..shared_encoder import EncodedPicture
-from ..sps import without_rate
+from ..shared_encoder import EncodedPicture, finished
 
 # Seconds by which a stand-in stays behind the time that has passed. The next picture's PTS lies after it then,
 # although that picture waited until it was written.
@@ -30,12 +30,14 @@ class StandIn:
         picture: the same, in its pixels.
         shown_at: when it was sent, in monotonic seconds.
         shape: makes of the picture what is encoded, its view and size.
+        view: that view.
     """
 
     last: EncodedPicture
     picture: Picture
     shown_at: float
     shape: Callable[[Picture], Picture] = lambda picture: picture
+    view: View = "day"
 
     def encoded(self, now: float) -> EncodedPicture:
         """The picture with "no picture since …" in it, at ``now`` (monotonic seconds): a key frame.
@@ -47,9 +49,9 @@ class StandIn:
         draw_absence(rgb, shown.frame.wall_time)
         pts = self.last.pts + max(1, round((now - self.shown_at - LAG) / self.last.time_base))
         frame = replace(shown.frame, pts=pts)
-        still = Picture(frame, rgb, shown.translated, aspect=shown.aspect)
+        still = replace(shown, frame=frame, rgb=rgb)
         (packet,) = Encoder(still, preset="veryfast").encode(still, key=True)
-        return replace(self.last, data=without_rate(bytes(packet)), pts=pts, key=True)
+        return replace(self.last, data=finished(bytes(packet), still, self.view), pts=pts, key=True)
 
 
 def stand_in_for(
@@ -58,6 +60,7 @@ def stand_in_for(
     *,
     shown_at: float,
     shape: Callable[[Picture], Picture] = lambda picture: picture,
+    view: View = "day",
 ) -> StandIn:
     """One for ``picture``, which was sent as ``encoded``. It keeps nothing of the decoder's."""
     frame = picture.frame
@@ -69,4 +72,4 @@ def stand_in_for(
         decoded_at=frame.decoded_at,
         wall_time=frame.wall_time,
     )
-    return StandIn(encoded, replace(picture, frame=kept), shown_at, shape)
+    return StandIn(encoded, replace(picture, frame=kept), shown_at, shape, view)

@@ -73,7 +73,9 @@ class Restreamer:
         if self._open is not None and not self._open.accepts(encoded):
             self.close()
         now = self._clock.monotonic()
-        self._stand_in = stand_in_for(picture, encoded, shown_at=now, shape=self._encoder.shown)
+        self._stand_in = stand_in_for(
+            picture, encoded, shown_at=now, shape=self._encoder.shown, view=self._encoder.view
+        )
         self._send(encoded)
 
     def idle(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -32,6 +33,7 @@ from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebError
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
+from nightday.pipeline.provenance.verify import verify
 from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.supervision import endpoint, runtime, shutdown
 from nightday.pipeline.supervision.commands import CommandQueue
@@ -175,6 +177,23 @@ def test_each_output_shows_the_view_that_it_asks_for_and_pairs_are_of_the_same_m
             left, right = rgb[8:40, 8:120].astype(int), rgb[8:40, 136:248].astype(int)
             assert abs(left.mean() - seen[4:20, 4:60].mean()) < 4
             assert abs(right.mean() - (255 - left.mean())) < 4
+
+
+def test_recordings_are_signed_with_the_model_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    outputs = ["out/day.mp4", {"to": "out/night.mp4", "view": "night"}]
+    outcome = play(
+        config({"name": "gate", "url": "night.mp4", "outputs": outputs, "provenance": True}), Engine()
+    )
+    assert outcome.problems == ()
+    report = verify(Path("out"))
+    assert (report.faults, report.notes, report.recordings) == ([], [], 2)
+    day, night = (json.loads(Path(f"out/{name}.mp4.json").read_text()) for name in ("day", "night"))
+    assert (day["pictures"], day["generated"], night["generated"]) == (FRAMES, FRAMES, 0)
+    assert day["made_by"] == [{"model": "stub.pt", "model_digest": "", "engine": "stub fp32"}]
+    assert night["made_by"] == []
 
 
 def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:
