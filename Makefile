@@ -11,7 +11,7 @@ RTX := .venv-rtx
 
 # What the tests want of Debian: a real RTSP server, an MQTT broker, ffprobe to look at what we wrote, a compiler for torch.compile.
 TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ mosquitto
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ mosquitto openssl
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
@@ -101,7 +101,7 @@ endif
 test-packages:
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
-		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && test -x /usr/sbin/mosquitto || { \
+		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && test -x /usr/sbin/mosquitto && command -v openssl >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }

@@ -25,6 +25,10 @@ OTHER_SCENE = (
 """What is said of a camera whose pictures do not show its model's scene."""
 
 
+Lit = Literal["day", "dark", "infra-red", "lit"]
+"""How a camera's picture is lit: by day; or at night dark, without colour under infra-red, or lit like day."""
+
+
 LEARNT = 0.95
 """How far a scene has to be learnt to count as learnt."""
 
@@ -59,6 +63,7 @@ class CameraStatus:
         engine: whether its engine serves; None where nothing is translated.
         engine_fault: why its engine could not be built; None where that is not so.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
+        light: how its picture is lit, by its night gate; None as with ``night``.
     """
 
     name: str
@@ -82,6 +87,7 @@ class CameraStatus:
     engine: EngineState | None = None
     engine_fault: str | None = None
     brightened: str | None = None
+    light: Lit | None = None
 
     @property
     def pictures(self) -> int:
