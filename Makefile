@@ -12,7 +12,7 @@ RTX := .venv-rtx
 
 # What the tests want of Debian: a real RTSP server, an MQTT broker, ffprobe to look at what we wrote, a compiler for torch.compile.
 TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ openssl mosquitto
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ mosquitto openssl
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 

@@ -29,6 +29,10 @@ OTHER_SCENE = (
 """What is said of a camera whose pictures do not show its model's scene."""
 
 
+Lit = Literal["day", "dark", "infra-red", "lit"]
+"""How a camera's picture is lit: by day; or at night dark, without colour under infra-red, or lit like day."""
+
+
 LEARNT = 0.95
 """How far a scene has to be learnt to count as learnt."""
 
@@ -89,6 +93,7 @@ class CameraStatus:
         backgrounds: the times of day, ``day`` and ``night``, by which its empty scene is known.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
         own_model: how its own model fares; None where it learns none.
+        light: how its picture is lit, by its night gate; None as with ``night``.
     """
 
     name: str
@@ -114,6 +119,7 @@ class CameraStatus:
     brightened: str | None = None
     own_model: OwnModelStatus | None = None
     backgrounds: tuple[Literal["day", "night"], ...] = ()
+    light: Lit | None = None
 
     @property
     def pictures(self) -> int:

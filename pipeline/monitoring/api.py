@@ -54,6 +54,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "next_try_s": None if camera.next_try is None else round(camera.next_try, 1),
         "up": stats.up,
         "night": camera.night,
+        "light": camera.light,
         "night_told_by": camera.night_told_by,
         "night_doubt": camera.night_doubt,
         "model_fits": camera.model_fits,

@@ -18,6 +18,7 @@ from ..core.control import Controls
 from ..core.events import Event, Notice, Publish
 from ..core.state_folder import state_folder
 from ..core.status import Watched
+from .camera_facts import CameraFacts
 from .file import FileSink
 from .outbox import Outbox
 from .sink import Sink, Surroundings
@@ -66,6 +67,7 @@ class Notifications:
         self._publish = publish
         self._clock = clock
         self._rng = rng or random.Random()
+        self._facts = CameraFacts()
         self._spool: Spool | None = None
         self._settings: EventsConfig | None = None
         self._outbox: Outbox | None = None
@@ -80,6 +82,7 @@ class Notifications:
 
     def note(self, event: Event) -> None:
         """Something has happened. Never waits."""
+        self._facts.note(event)
         outbox, early = self._outbox, self._early
         if outbox is not None:
             outbox.put(event)
@@ -137,6 +140,13 @@ class Notifications:
             most = int(events.megabytes * 1_000_000)
             make = partial(FileSink, events.file, most_bytes=most, keep=events.keep)
             wanted["file"] = Wanted((events.file, most, events.keep), make)
+        mqtt = config.mqtt
+        if mqtt is not None:
+            from .mqtt.sink import READER, MqttSink  # its library is an extra
+
+            run = self._run
+            make_mqtt = partial(MqttSink, mqtt, run=run, controls=run, facts=self._facts)
+            wanted[READER] = Wanted(mqtt, make_mqtt)
         for webhook in config.webhooks:
             wanted[reader_of(webhook)] = Wanted(webhook, partial(WebhookSink, webhook))
         return wanted

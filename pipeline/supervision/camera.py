@@ -254,6 +254,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         state=event.state,
         reason=event.reason,
         night=channel.gate.night if channel.gate else None,
+        light=channel.gate.lit if channel.gate else None,
         outputs_in_trouble=camera.troubles.texts(),
         stats=channel.stats.snapshot(),
         scheme=kind_of(camera.config.url) if camera.config.url.is_file else camera.config.url.scheme,

@@ -122,17 +122,6 @@ def _background_of(
 def state_file(config: CameraConfig) -> Path:
     """Where the backgrounds of a camera are kept whose configuration names no place."""
     return state_folder() / "backgrounds" / f"{name_of(config.name, str(config.url))}.state"
-    """Where the backgrounds of a camera are kept whose configuration names no place.
-
-    Cameras of one name in several configurations differ in their address, which is in the name.
-    """
-    return state_folder() / "backgrounds" / f"{name_of(config.name, str(config.url))}.state"
-    """Where the backgrounds of a camera are kept whose configuration names no place.
-
-    Cameras of one name in several configurations differ in their address, which is in the name.
-    """
-    source = hashlib.sha256(str(config.url).encode()).hexdigest()[:12]
-    return state_folder() / "backgrounds" / f"{config.name}-{source}.state"
 
 
 def nvdec_works(camera: str, publish: Publish) -> bool:
