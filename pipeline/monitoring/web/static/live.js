@@ -3,9 +3,9 @@
 // Seconds of pictures that are kept behind what is shown.
 const KEPT = 4;
 // Seconds that the picture may be behind the newest one; further behind, it is played faster, and then skipped to.
-const AIM = 0.12;
-const BEHIND = 0.35;
-const LOST = 1.2;
+const AIM = 0.05;
+const BEHIND = 0.18;
+const LOST = 0.7;
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
 
@@ -168,7 +168,7 @@ export class LiveStream {
     if (lag > LOST || video.currentTime < ranges.start(ranges.length - 1)) {
       video.currentTime = Math.max(newest - AIM, ranges.start(ranges.length - 1));
     }
-    video.playbackRate = lag > BEHIND ? 1.25 : lag > AIM * 1.5 ? 1.08 : 1;
+    video.playbackRate = lag > BEHIND ? 1.6 : lag > 1.5 * AIM ? 1.2 : 1;
     if (video.paused) {
       video.play().catch((error) => console.debug(error));
     }
