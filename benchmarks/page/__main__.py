@@ -102,9 +102,13 @@ def looked_at(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "segment_seconds": 5,
         "loop": True,
     }
-    with program(cameras, folder, **defaults) as (address, _), Browser() as browser:
+    with (
+        stamping_camera(5.0) as camera,
+        program(cameras, folder, **defaults) as (address, _),
+        Browser() as browser,
+    ):
         wait_for_cameras(address, 2, translated=20)
-        used = use_all(browser, address)
+        used = use_all(browser, address, f"{camera.replace('//', '//viewer:password@')}/video")
         violations: dict[str, list[str]] = {}
         for width, height in SIZES:
             for dark in (False, True):

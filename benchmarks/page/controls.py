@@ -15,17 +15,22 @@ _DRAWN = (
 )
 
 
-def use_all(browser: Browser, address: str) -> list[str]:
-    """Use each control once. Returns what was used; raises AssertionError where nothing came of it."""
-    used = [*_grid(browser, address), *_camera(browser, address)]
-    return used
+def use_all(browser: Browser, address: str, picture: str) -> list[str]:
+    """Use each control once. Returns what was used; raises AssertionError where nothing came of it.
+
+    Args:
+        browser: what uses them.
+        address: the program's.
+        picture: the address of a camera that plays, with a login in it.
+    """
+    return [*_grid(browser, address, picture), *_camera(browser, address)]
 
 
 def _text(selector: str) -> str:
     return f"document.querySelector({json.dumps(selector)}).textContent"
 
 
-def _grid(browser: Browser, address: str) -> list[str]:
+def _grid(browser: Browser, address: str, picture: str) -> list[str]:
     browser.look(width=1280, height=800, dark=False)
     browser.open(address)
     browser.until("document.querySelectorAll('.tile.live').length >= 2")
@@ -37,6 +42,17 @@ def _grid(browser: Browser, address: str) -> list[str]:
     browser.until("document.querySelectorAll('.tile.live').length === 0")
     browser.click("#pause")
     browser.until("document.querySelectorAll('.tile.live').length >= 2")
+    browser.click(".add summary")
+    browser.click("#try-url")
+    browser.call("Input.insertText", text="rtsp://127.0.0.1:9/away")
+    browser.key("Enter", 13, "\r")
+    browser.until(f"{_text('#tried')}.includes('Nothing accepts')")
+    browser.run("document.getElementById('try-url').value = ''; 1")
+    browser.call("Input.insertText", text=picture)
+    browser.click("#try button")
+    browser.until("document.getElementById('tried-picture').naturalWidth > 0")
+    assert "${CAMERA_PASSWORD}" in browser.run(_text("#tried-paste"))
+    browser.click(".add summary")
     browser.click("#find")
     browser.call("Input.insertText", text="picc")
     browser.until("[...document.querySelectorAll('.tile')].filter(t => !t.hidden).length === 1")
@@ -45,7 +61,14 @@ def _grid(browser: Browser, address: str) -> list[str]:
     browser.until("location.pathname === '/camera/piccadilly' && document.readyState === 'complete'")
     browser.click(".bar nav a")
     browser.until("location.pathname === '/'")
-    return ["grid: day and night", "grid: pause", "grid: find", "grid: a camera by keyboard", "links"]
+    return [
+        "grid: day and night",
+        "grid: pause",
+        "grid: find",
+        "an address tried, away and there",
+        "grid: a camera by keyboard",
+        "links",
+    ]
 
 
 def _camera(browser: Browser, address: str) -> list[str]:
