@@ -14,8 +14,8 @@ from nightday.engines.device_copies import Pixels
 from ...core.frame import Picture
 from ...core.live import View
 
-# Columns of either half of a pair at most: decoders in hardware take pictures 4096 wide.
-WIDEST_HALF = 1920
+# Columns of either half of a pair at most: a pair of 1080p costs no more to encode and decode than one picture of it.
+WIDEST_HALF = 1280
 
 
 def view_of(picture: Picture, view: View) -> Picture:
