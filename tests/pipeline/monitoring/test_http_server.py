@@ -510,7 +510,8 @@ class TestCameras:
         tags = Cells(ask(start(self.run())).text).tags
         assert not {tag for tag, _ in tags} & {"script", "img", "iframe", "object", "form", "style"}
         assert [attributes for tag, attributes in tags if tag == "link"] == [
-            {"rel": "stylesheet", "href": "/static/table.css"}
+            {"rel": "icon", "href": "/static/icon.svg"},
+            {"rel": "stylesheet", "href": "/static/table.css"},
         ]
         assert not [name for _, attributes in tags for name in attributes if name in ("src", "style")]
 
