@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import cv2
@@ -13,11 +14,12 @@ import torch
 
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.core.live import View
+from nightday.pipeline.outputs.encoder import RATE_PICTURES
 from nightday.pipeline.outputs.encoding.settings import Encoding
 from nightday.pipeline.outputs.encoding.thinning import Thinning
 from nightday.pipeline.outputs.encoding.views import picture_of, resized
 from nightday.pipeline.outputs.shared_encoder import CameraEncoders, SharedEncoder
-from tests.support.media_helpers import picture
+from tests.support.media_helpers import ffmpeg_complaints, ffprobe, picture
 
 DAY, NIGHT = 200, 40
 
@@ -150,18 +152,25 @@ def test_time_that_goes_back_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("rate", [10, 50])
-def test_a_bit_rate_holds_at_any_rate_of_pictures(rng: np.random.Generator, rate: int) -> None:
+def test_a_bit_rate_holds_at_any_rate_of_pictures(
+    tmp_path: Path, rng: np.random.Generator, rate: int
+) -> None:
     wanted, seconds = 400_000, 3
     shared, sizes, streams = SharedEncoder(encoding=Encoding(bitrate=wanted)), [], set()
-    begun = 3 * rate  # until it knows the rate
+    begun = RATE_PICTURES + 10  # until it knows the rate
+    path = tmp_path / "all.h264"
     for number in range(begun + rate * seconds):
         rgb = rng.integers(0, 256, (96, 128, 3), np.uint8)
         encoded = shared.encode(picture(round(number * 12_800 / rate), rgb=rgb), key=False)
         assert encoded is not None
         sizes.append(len(encoded.data))
         streams.add(encoded.stream)
+        with path.open("ab") as file:
+            file.write(encoded.data)
     assert 0.7 * wanted < sum(sizes[begun:]) * 8 / seconds < 1.3 * wanted
-    assert len(streams) == 2
+    assert len(streams) == 1  # what is recorded goes on
+    assert ffmpeg_complaints(path) == ""
+    assert len(ffprobe(path, "frame=pict_type")["frames"]) == len(sizes)
 
 
 def test_equal_wishes_share_an_encoder_and_others_have_one_of_their_own() -> None:
