@@ -32,6 +32,8 @@ REMEMBERED_COVER, UNCLEAR_COVER = 0.4, 0.8
 STRIPE, STRIPE_LEAST = 1 / 120, 3
 # What is seen, in the legend and in a map by itself.
 GREY = 150
+# Columns at most of a map that is laid over a picture by a browser.
+LAYER_WIDEST = 960
 # Every so many pixels of a map, across and down, are counted.
 COUNTED = 4
 
@@ -83,6 +85,32 @@ def trust_png(trust: TrustMap) -> bytes:
     grey = with_square_pixels(np.full((*trust.size, 3), GREY, np.uint8), trust.pixel_aspect)
     draw_trust(grey, trust.shares)
     return png_of(grey)
+
+
+def trust_layer_png(trust: TrustMap) -> bytes:
+    """A map as a PNG to be laid over its picture: see-through, but for what is remembered or unclear.
+
+    It is at most ``LAYER_WIDEST`` columns wide, and of its picture's shape.
+    """
+    height, width = trust.size
+    scale = min(1.0, LAYER_WIDEST / (width * float(trust.pixel_aspect)))
+    size = max(1, round(width * float(trust.pixel_aspect) * scale)), max(1, round(height * scale))
+    shares = device_copies.on_host(trust.shares, "engine")
+    remembered, unclear = (
+        cv2.resize(np.ascontiguousarray(shares[..., part]), size, interpolation=cv2.INTER_LINEAR) / 255
+        for part in (1, 2)
+    )
+    blue = (REMEMBERED_COVER * remembered)[..., None]
+    orange = (UNCLEAR_COVER * unclear * _stripes(size[1], size[0]))[..., None]
+    cover = 1 - (1 - blue) * (1 - orange)
+    colour = (np.array(REMEMBERED) * blue * (1 - orange) + np.array(UNCLEAR) * orange) / np.maximum(
+        cover, 1e-6
+    )
+    rgba = np.rint(np.concatenate((colour[..., ::-1], 255 * cover), axis=2)).astype(np.uint8)
+    encoded, data = cv2.imencode(".png", rgba, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not encoded:
+        raise ValueError(f"cannot encode a picture of {rgba.shape} as PNG")
+    return data.tobytes()
 
 
 def _cover(rgb: NDArray[np.uint8], trust: NDArray[np.uint8]) -> None:

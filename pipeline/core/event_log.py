@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from .camera_url import redact
+from .control import Translate
 from .events import (
     BackgroundChanged,
     EngineChanged,
@@ -19,9 +20,16 @@ from .events import (
     Notice,
     OutputChanged,
     SourceChanged,
+    TranslateChanged,
 )
 
 log = logging.getLogger("nightday.events")
+
+TRANSLATES: dict[Translate, str] = {
+    "night": "its nights are translated from now on",
+    "always": "all its frames are translated from now on",
+    "never": "nothing of it is translated from now on",
+}
 
 
 def to_log(event: Event) -> None:
@@ -49,6 +57,8 @@ def name_of(event: Event) -> str:
             return "file_finished"
         case NightChanged():
             return "night_began" if event.night else "day_began"
+        case TranslateChanged():
+            return "translate_changed"
         case BackgroundChanged():
             return f"background_{event.step}"
         case EngineChanged():
@@ -71,6 +81,8 @@ def _text(event: Event) -> str:
         case NightChanged():
             light = f"(luma {event.luma:.0f}, colour {event.chroma:.1f})"
             return f"{'night' if event.night else 'day'} {light}"
+        case TranslateChanged():
+            return TRANSLATES[event.translate]
         case BackgroundChanged() | EngineChanged() | Notice():
             return event.detail
     return name_of(event)

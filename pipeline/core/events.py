@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .control import Translate
 from .faults import FaultReason, OutputReason
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,18 @@ class NightChanged(Event):
     night: bool
     luma: float
     chroma: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslateChanged(Event):
+    """Somebody has set anew when a camera's frames are translated, or a reload has set it back.
+
+    Attributes:
+        translate: when they are translated from now on.
+    """
+
+    camera: str
+    translate: Translate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

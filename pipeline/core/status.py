@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from .control import Translate
 from .counters import EventCounter, Histogram, StatsSnapshot
 from .events import OutputChanged
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from nightday.engines.backends.base import EngineInfo
     from nightday.engines.device_copies import Pixels
@@ -44,7 +49,7 @@ class CameraStatus:
         outputs_in_trouble: the outputs in trouble, secrets masked.
         stats: its counters.
         scheme: the scheme of its source's address, e.g. ``rtsp``; of a local path ``file``, ``device`` or ``pipe``.
-        translate: when its frames are translated, as configured.
+        translate: when its frames are translated, as configured or set since.
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.
         decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
@@ -57,6 +62,7 @@ class CameraStatus:
         learnt_night: the same by night.
         engine: whether its engine serves; None where nothing is translated.
         engine_fault: why its engine could not be built; None where that is not so.
+        backgrounds: the times of day, ``day`` and ``night``, by which its empty scene is known.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
     """
 
@@ -67,7 +73,7 @@ class CameraStatus:
     outputs_in_trouble: tuple[str, ...]
     stats: StatsSnapshot
     scheme: str = "rtsp"
-    translate: Literal["night", "always", "never"] | None = None
+    translate: Translate | None = None
     outputs: tuple[OutputChanged, ...] = ()
     next_try: float | None = None
     decoder: str | None = None
@@ -81,6 +87,7 @@ class CameraStatus:
     engine: EngineState | None = None
     engine_fault: str | None = None
     brightened: str | None = None
+    backgrounds: tuple[Literal["day", "night"], ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -121,6 +128,19 @@ class NewestPicture:
     shown: Pixels
     pixel_aspect: Fraction
     wall_time: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """What a camera sees when nothing passes.
+
+    Attributes:
+        rgb: uint8 (H, W, 3) RGB, which is never changed.
+        pixel_aspect: width by height of a pixel.
+    """
+
+    rgb: NDArray[np.uint8]
+    pixel_aspect: Fraction
 
 
 def learning_text(camera: CameraStatus) -> str | None:
@@ -165,6 +185,17 @@ class Watched(Protocol):
 
     def newest(self, name: str) -> NewestPicture | None:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
+        ...
+
+    def background(self, name: str, *, night: bool) -> Background | None:
+        """What a camera sees by night, or by day, when nothing passes; None while that is not known.
+
+        KeyError if there is no such camera.
+        """
+        ...
+
+    def recordings(self, name: str) -> Sequence[Path]:
+        """The strftime templates of the files that a camera's outputs record. KeyError if there is no such camera."""
         ...
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:

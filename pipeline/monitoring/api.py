@@ -7,6 +7,7 @@ from typing import Any, get_args
 from ..core.camera_url import redact
 from ..core.counters import Ran
 from ..core.status import CameraStatus, Watched, learning_text
+from .remarks import advice_on, remarks_on
 
 
 def readiness_json(watched: Watched) -> dict[str, Any]:
@@ -30,10 +31,17 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
             "state": output.state,
             "reason": output.reason,
             "detail": redact(output.detail),
+            "advice": advice_on(output),
         }
         for output in camera.outputs
     ]
-    return {"name": camera.name, "translate": camera.translate, **state_json(camera), "outputs": outputs}
+    return {
+        "name": camera.name,
+        "translate": camera.translate,
+        **state_json(camera),
+        "outputs": outputs,
+        "remarks": remarks_on(camera),
+    }
 
 
 def state_json(camera: CameraStatus) -> dict[str, Any]:
@@ -54,6 +62,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         if camera.learnt_day is None
         else {"day": _rounded(camera.learnt_day), "night": _rounded(camera.learnt_night)},
         "learning": learning_text(camera),
+        "backgrounds": list(camera.backgrounds),
         "brightened_because": camera.brightened,
         "remembered_share": _rounded(stats.remembered),
         "unclear_share": _rounded(stats.unclear),

@@ -20,22 +20,26 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from nightday.engines.errors import NightdayError
 
 from ..config.schema import HttpConfig
+from ..core.control import Controls
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.status import Watched
 from .api import camera_json, readiness_json
 from .prometheus import PrometheusMetrics
+from .web.changes import change_routes
 from .web.connections import connection_types
 from .web.guard import LARGEST_HEAD, Guard, Session, bracketed
 from .web.live import live_routes
 from .web.pages import page_routes
 from .web.pictures import Endpoint, picture_endpoints
+from .web.recordings import recording_routes
+from .web.trial import trial_routes
 
 # Seconds from a connection's opening until it is closed, whatever it is doing.
 TIME_LIMIT = 10.0
@@ -56,6 +60,7 @@ class WebServer:
     Args:
         settings: where to listen, and the token.
         watched: what to show.
+        controls: what may be changed; None for nothing.
         time_limit: seconds a connection may last.
         most_connections: open at once.
         publish: told once it listens.
@@ -66,6 +71,7 @@ class WebServer:
         settings: HttpConfig,
         watched: Watched,
         *,
+        controls: Controls | None = None,
         time_limit: float = TIME_LIMIT,
         most_connections: int = MOST_CONNECTIONS,
         publish: Publish = to_log,
@@ -76,7 +82,7 @@ class WebServer:
         self._port = settings.port
         http, websocket = connection_types(time_limit, most_connections)
         config = uvicorn.Config(
-            web_app(settings, watched),
+            web_app(settings, watched, controls),
             http=http,
             ws=websocket,
             ws_max_size=MOST_FROM_VIEWERS,
@@ -125,7 +131,7 @@ class WebServer:
         self._server.run(sockets=[self._listener])
 
 
-def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
+def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = None) -> ASGIApp:
     """The endpoints as an ASGI application, guarded."""
     metrics = PrometheusMetrics(watched)
     session = Session(settings.token.get_secret_value()) if settings.token else None
@@ -145,7 +151,9 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         return Response(text, headers={"content-type": content_type})
 
     async def show_cameras(request: Request) -> Response:
-        return JSONResponse({"cameras": [camera_json(camera) for camera in watched.cameras()]})
+        names = request.query_params.getlist("name")
+        shown = [camera for camera in watched.cameras() if not names or camera.name in names]
+        return JSONResponse({"cameras": [camera_json(camera) for camera in shown]})
 
     endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,
@@ -154,8 +162,11 @@ def web_app(settings: HttpConfig, watched: Watched) -> ASGIApp:
         "/api/cameras": show_cameras,
         **picture_endpoints(watched),
     }
-    routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
-    app = Starlette(routes=[*routes, *live_routes(watched), *page_routes(watched, session)])
+    routes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    routes += [*live_routes(watched), *recording_routes(watched), *page_routes(watched, session)]
+    routes += trial_routes()
+    routes += change_routes(controls) if controls is not None else []
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # it would redirect to the host that the request names
     return Guard(app, settings, session)
 

@@ -24,7 +24,7 @@ from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
-from ..scene.night_gate import NightGate, doubt_text
+from ..scene.night_gate import TIMES_OF_DAY, NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
@@ -93,6 +93,7 @@ class Camera:
             engine=engine,
             detector=detector,
             gate=gate,
+            spare_gate=own_gate,
             own_backgrounds=own_backgrounds,
             scene=_scene_of(config, engine),
             pictures=pictures_of(
@@ -244,7 +245,8 @@ class Camera:
 
 
 def _status_of(camera: Camera) -> CameraStatus:
-    channel, event, gate = camera.channel, camera.reader.event, camera._gate
+    channel, event = camera.channel, camera.reader.event
+    gate = channel.gate or camera._gate
     pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
     return CameraStatus(
         name=camera.name,
@@ -254,7 +256,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         outputs_in_trouble=camera.troubles.texts(),
         stats=channel.stats.snapshot(),
         scheme=kind_of(camera.config.url) if camera.config.url.is_file else camera.config.url.scheme,
-        translate=camera.config.translate,
+        translate=channel.translate,
         outputs=tuple(output.event for output in channel.outputs),
         decoder=camera.reader.decoder,
         encoder=camera._encoders.name,
@@ -264,11 +266,18 @@ def _status_of(camera: Camera) -> CameraStatus:
         model_fits=channel.model_fits,
         learnt_day=channel.learnt("day"),
         learnt_night=channel.learnt("night"),
+        backgrounds=tuple(time for time in TIMES_OF_DAY if channel.pictures.background_of(time) is not None),
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
-        brightened=channel.brightened or None if channel.gate is None or channel.gate.night else None,
+        brightened=_brightened(channel) or None,
         next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
     )
+
+
+def _brightened(channel: Channel) -> str:
+    """Why what is seen now is brightened; "" where it is not."""
+    translated = channel.translate == "always" or channel.gate is None or channel.gate.night
+    return channel.brightened if translated and channel.translate != "never" else ""
 
 
 def _can_wait(config: CameraConfig) -> bool:

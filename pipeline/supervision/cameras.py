@@ -150,6 +150,8 @@ class Cameras:
             if name not in kept:
                 pool.add(camera.channel)
                 camera.start()
+            else:  # what was set under way holds until now
+                camera.channel.set_translate(camera.config.translate)
         for camera, _ in (one for swap in swaps for one in swap.cameras):
             camera.start()  # it may have waited for its engine
         swapped = sum(len(swap.cameras) for swap in swaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config.schema import HttpConfig
+from ..core.control import Controls
 from ..core.events import Notice, Publish
 from ..core.status import Watched
 from ..monitoring.http_server import WebError, WebServer
@@ -16,11 +17,13 @@ class HttpEndpoint:
 
     Args:
         watched: the run.
+        controls: the same, as it may be changed.
         publish: told when the port is lost.
     """
 
-    def __init__(self, watched: Watched, publish: Publish) -> None:
+    def __init__(self, watched: Watched, controls: Controls, publish: Publish) -> None:
         self._watched = watched
+        self._controls = controls
         self._publish = publish
         self._server: WebServer | None = None
         self._settings: HttpConfig | None = None
@@ -32,7 +35,7 @@ class HttpEndpoint:
             self._server.close(CLOSE_WITHIN)
             self._server = self._settings = None
         if settings is not None:
-            server = WebServer(settings, self._watched, publish=self._publish)
+            server = WebServer(settings, self._watched, controls=self._controls, publish=self._publish)
             server.start()
             self._server, self._settings = server, settings
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from nightday.engines.backends.base import Engine, EngineInfo
 
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
+from ..core.control import Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
 from ..core.live import LiveForm, View, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import CameraStatus, NewestPicture, TrustMap
+from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
 from ..monitoring.http_server import WebError
 from ..serving.setup import Setup
 from ..translation.pending_engine import PendingEngine
@@ -107,7 +109,7 @@ class Runtime:
         """How often each event has happened."""
         self._recorded = RecordedFiles()
         self._bus = EventBus(to_log, self.events.count, self._recorded.note)
-        self._endpoint = HttpEndpoint(self, self._bus.publish)
+        self._endpoint = HttpEndpoint(self, self, self._bus.publish)
         self._saver = PictureSaver()
         self._overload = OverloadWatch(self._bus.publish)
         self._cameras = Cameras(
@@ -145,9 +147,25 @@ class Runtime:
         """A camera's newest picture; None before its first. KeyError if there is no such camera."""
         return self._cameras[name].channel.newest
 
+    def background(self, name: str, *, night: bool) -> Background | None:
+        """What a camera sees by night, or by day, when nothing passes. KeyError if there is no such camera."""
+        channel = self._cameras[name].channel
+        rgb = channel.pictures.background_of("night" if night else "day")
+        aspect = Fraction(1) if channel.newest is None else channel.newest.pixel_aspect
+        return None if rgb is None else Background(rgb, aspect)
+
+    def recordings(self, name: str) -> tuple[Path, ...]:
+        """The templates of the files that a camera records. KeyError if there is no such camera."""
+        outputs = self._cameras[name].config.outputs
+        return tuple(one.to.path for one in outputs if one.to.is_file and one.to.path.suffix == ".mp4")
+
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         return self._cameras[name].live.watch(form, wake, view=view)
+
+    def set_translate(self, camera: str, when: Translate) -> None:
+        """See ``Controls``."""
+        self._cameras[camera].channel.set_translate(when)
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nightday.engines.device_copies import Pixels, on_host
 from nightday.engines.video.look import SQUARE
@@ -78,6 +79,13 @@ class CameraPictures:
     def backgrounds(self) -> Backgrounds:
         """What the camera sees when nothing passes, as far as that is known."""
         return UNKNOWN if self.background is None else self.background.given
+
+    def background_of(self, time: TimeOfDay) -> NDArray[np.uint8] | None:
+        """What the camera sees by ``time`` when nothing passes, whether or not it is settled; None before any."""
+        if self.background is None:
+            return None
+        given = self.backgrounds.night if time == "night" else self.backgrounds.day
+        return self.background.of(time) if given is None else given
 
     def keep_last(self, seen: Pixels, shown: Pixels, pixel_aspect: Fraction = SQUARE) -> None:
         """Keep what the next snapshot shows, (H, W, 3) each, and width by height of a pixel."""

@@ -11,9 +11,10 @@ from ..config.schema import CameraConfig
 from ..core.backgrounds import Backgrounds
 from ..core.camera_url import redact
 from ..core.clock import Clock
+from ..core.control import Translate
 from ..core.counters import CameraStats, DropReason
 from ..core.event_log import to_log
-from ..core.events import NightChanged, NoticeName, Publish
+from ..core.events import NightChanged, NoticeName, Publish, TranslateChanged
 from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
@@ -37,6 +38,7 @@ class Channel:
 
     - ``engine``: the worker pool, which swaps it under its lock.
     - ``outputs``: the camera, which replaces one that died.
+    - ``translate``: whoever sets it, under a lock of its own.
     - ``size``, ``lost``, ``trust``, ``newest`` and the gate: the worker that has the camera's frame.
 
     Args:
@@ -46,6 +48,7 @@ class Channel:
         engine: its generator; None where nothing is translated.
         detector: its detector, if any.
         gate: tells night from day where ``translate`` is ``night``.
+        spare_gate: does so where ``translate`` is set to ``night`` later.
         own_backgrounds: whether its model is one that needs the camera's backgrounds.
         scene: the scene of its model.
         pictures: what is kept of its pictures: background, snapshot, training pictures.
@@ -62,6 +65,7 @@ class Channel:
         engine: Engine | None = None,
         detector: Detector | None = None,
         gate: NightGate | None = None,
+        spare_gate: NightGate | None = None,
         own_backgrounds: bool = False,
         scene: ModelScene | None = None,
         pictures: CameraPictures | None = None,
@@ -74,6 +78,10 @@ class Channel:
         self.engine = engine
         self.detector = detector
         self.gate = gate
+        self._spare_gate = spare_gate
+        self.translate: Translate = config.translate
+        """When its frames are translated, as configured or set since."""
+        self._setting = threading.Lock()
         self.faults = faults or FaultLog(config.name, publish)
         self.pictures = pictures or CameraPictures(faults=self.faults)
         self.own_backgrounds = own_backgrounds
@@ -130,18 +138,34 @@ class Channel:
             if scene.by_day and self.gate is not None:
                 self.gate.know_day(scene.rgb)
 
+    def set_translate(self, when: Translate) -> None:
+        """Translate its frames ``when`` from the next one on. ValueError where it has no model."""
+        with self._setting:
+            if when == self.translate:
+                return
+            if self.engine is None:
+                raise ValueError(
+                    f"{self.name} runs without a model; give it one in the configuration, with `translate: night` "
+                    "and an output, a snapshot or detection, and reload"
+                )
+            if when == "night" and self.gate is None:
+                self.gate = self._spare_gate
+            self.translate, self.brightened = when, ""
+            self._publish(TranslateChanged(camera=self.name, translate=when))
+
     def is_night(self, frame: Frame) -> bool:
         """Whether ``frame`` is to be translated, by the camera's own clock, so that a fast file counts alike."""
         if self.engine is None:
             return False
-        if self.gate is None:
-            return True
-        before = self.gate.night
-        night = self.gate.decide(frame.video, now=float(frame.pts * frame.time_base), time=frame.wall_time)
-        if night is not before and self.gate.light is not None:
-            light = self.gate.light
-            self._publish(NightChanged(camera=self.name, night=night, luma=light.luma, chroma=light.chroma))
-        return night
+        gate, night = self.gate, True
+        if gate is not None:  # it is asked whatever is translated, since the backgrounds go by it, too
+            before = gate.night
+            night = gate.decide(frame.video, now=float(frame.pts * frame.time_base), time=frame.wall_time)
+            if night is not before and gate.light is not None:
+                luma, chroma = gate.light.luma, gate.light.chroma
+                self._publish(NightChanged(camera=self.name, night=night, luma=luma, chroma=chroma))
+        translate = self.translate
+        return night if translate == "night" else translate == "always"
 
     @property
     def backgrounds(self) -> Backgrounds:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
+from nightday.pipeline.core.control import Translate
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
 from nightday.pipeline.core.live import LiveForm, View, Viewer
-from nightday.pipeline.core.status import CameraStatus, NewestPicture, TrustMap
+from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, TrustMap
 from nightday.pipeline.outputs.live.viewers import LiveViewers
 
 
@@ -22,6 +24,9 @@ class FakeRun:
     loaded: Sequence[EngineInfo] = (EngineInfo("openvino", "bf16", "gate.pt"),)
     maps: dict[str, TrustMap | str] = field(default_factory=dict)
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
+    backgrounds: dict[tuple[str, bool], Background | None] = field(default_factory=dict)
+    files: dict[str, Sequence[Path]] = field(default_factory=dict)
+    without_model: Sequence[str] = ()
     live: dict[str, LiveViewers] = field(default_factory=dict)
     ready: bool = True
     alive: bool = True
@@ -40,6 +45,19 @@ class FakeRun:
 
     def newest(self, name: str) -> NewestPicture | None:
         return self.pictures[name]
+
+    def background(self, name: str, *, night: bool) -> Background | None:
+        return self.backgrounds[name, night]
+
+    def recordings(self, name: str) -> Sequence[Path]:
+        return self.files[name]
+
+    def set_translate(self, camera: str, when: Translate) -> None:
+        if camera not in self.stats:
+            raise KeyError(camera)
+        if camera in self.without_model:
+            raise ValueError(f"{camera} runs without a model")
+        self.states.setdefault(camera, {})["translate"] = when
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         return self.live[name].watch(form, wake, view=view)

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ...core.status import Watched
+from .pictures import UNKNOWN, refusal
 from .table import Page
 from .templates import environment
 
@@ -52,6 +53,18 @@ def login_html(to: str, *, wrong: bool = False) -> str:
 def page_routes(watched: Watched, session: Session | None) -> list[BaseRoute]:
     """What answers for pages on ``watched``."""
     page = Page(watched)
+    login = session is not None
+    grid_html = environment.get_template("grid.html.jinja").render(here="grid", login=login)
+    camera_page = environment.get_template("camera.html.jinja")
+
+    async def grid(request: Request) -> Response:
+        return HTMLResponse(grid_html)
+
+    async def camera(request: Request) -> Response:
+        name = request.path_params["name"]
+        if not any(one.name == name for one in watched.cameras()):
+            return refusal(404, UNKNOWN)
+        return HTMLResponse(camera_page.render(here="camera", login=login, name=name))
 
     async def table(request: Request) -> Response:
         return HTMLResponse(page.html())
@@ -59,14 +72,15 @@ def page_routes(watched: Watched, session: Session | None) -> list[BaseRoute]:
     async def static(request: Request) -> Response:
         file = _FILES.get(request.path_params["name"])
         if file is None:
-            return Response("Not Found", 404, media_type="text/plain")
+            return refusal(404, "Not Found")
         headers = {"etag": file.tag, "cache-control": "no-cache"}
         if request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)
         return Response(file.data, headers=headers, media_type=file.media_type)
 
     return [
-        Route("/", table),
+        Route("/", grid),
+        Route("/camera/{name}", camera),
         Route("/table", table),
         Route("/static/{name}", static),
         *(_login_routes(session) if session is not None else []),

@@ -17,16 +17,17 @@ from starlette.responses import PlainTextResponse, Response
 
 from nightday.engines.device_copies import on_host
 
-from ...analysis.trust import trust_png
+from ...analysis.trust import trust_layer_png, trust_png
 from ...core.jpeg import LARGEST, jpeg_of
 from ...core.live import VIEWS, View
-from ...core.png import with_square_pixels
+from ...core.png import png_of, with_square_pixels
 from ...core.status import NewestPicture, Watched
 
 Endpoint = Callable[[Request], "Response | Awaitable[Response]"]
 
 # Columns of a snapshot at the least.
 SMALLEST = 32
+TIMES = ("day", "night")
 UNKNOWN = "no camera of this name; /api/cameras lists them"
 
 
@@ -42,8 +43,22 @@ def picture_endpoints(watched: Watched) -> dict[str, Endpoint]:
         if isinstance(trust, str):
             return refusal(404, trust)
         with at_work:
-            png = trust_png(trust)
+            png = trust_layer_png(trust) if request.query_params.get("as") == "layer" else trust_png(trust)
         return _picture(png, "image/png", trust.wall_time)
+
+    def show_background(request: Request) -> Response:
+        name, of = request.path_params["name"], request.query_params.get("of", TIMES[0])
+        if of not in TIMES:
+            return refusal(400, f"of is one of {', '.join(TIMES)}")
+        try:
+            background = watched.background(name, night=of == "night")
+        except KeyError:
+            return refusal(404, UNKNOWN)
+        if background is None:
+            return refusal(404, f"the empty scene of {name} by {of} is not known")
+        with at_work:
+            png = png_of(with_square_pixels(background.rgb, background.pixel_aspect))
+        return Response(png, media_type="image/png")
 
     def show_snapshot(request: Request) -> Response:
         name, view = request.path_params["name"], request.query_params.get("view", VIEWS[0])
@@ -65,7 +80,11 @@ def picture_endpoints(watched: Watched) -> dict[str, Endpoint]:
             return refusal(503, str(error))
         return _picture(jpeg, "image/jpeg", newest.wall_time)
 
-    return {"/api/cameras/{name}/trust.png": show_trust, "/snapshot/{name}.jpg": show_snapshot}
+    return {
+        "/api/cameras/{name}/trust.png": show_trust,
+        "/api/cameras/{name}/background.png": show_background,
+        "/snapshot/{name}.jpg": show_snapshot,
+    }
 
 
 def snapshot_jpeg(newest: NewestPicture, view: View, *, widest: int) -> bytes:

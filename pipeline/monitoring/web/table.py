@@ -8,15 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...core.camera_url import CameraUrl
 from ...core.clock import Clock, SystemClock
-from ...core.status import OTHER_SCENE, CameraStatus, Watched, generator_text, learning_text
-from ...outputs import registry as outputs
-from ...sources import registry as sources
+from ...core.status import CameraStatus, Watched
 from ..api import camera_json
+from ..remarks import BAD_STATES, NO_ADVICE, counted, sentence
 from .templates import environment
 
 # Seconds after which a browser loads the page again.
@@ -25,11 +23,6 @@ REFRESH = 2
 RATE_OVER = 10.0
 # Seconds between the counts that are remembered for the rates.
 _RATE_STEP = 1.0
-
-# What is said of a reason for which there is no advice.
-_NO_ADVICE = "The log says more."
-
-_BAD_STATES = ("retrying", "failed")
 
 # The columns' names and CSS classes, in the order of the template's cells.
 _COLUMNS = (
@@ -50,13 +43,7 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _counts(counts: Mapping[str, int]) -> list[str]:
-    """For instance ``overload 3`` and ``output failed 1``, the most frequent first."""
-    by_frequency = sorted(counts.items(), key=lambda item: -item[1])
-    return [f"{_words(name)} {count:,}" for name, count in by_frequency]
-
-
-environment.filters |= {"words": _words, "counts": _counts}
+environment.filters |= {"words": _words, "counts": counted}
 _template = environment.get_template("status.html.jinja")
 
 
@@ -80,7 +67,7 @@ class Page:
         troubled = [
             f"{camera.name}{_trouble(camera)}"
             for camera in cameras
-            if camera.state in _BAD_STATES
+            if camera.state in BAD_STATES
             or camera.outputs_in_trouble
             or camera.model_fits is False
             or camera.engine == "failed"
@@ -91,7 +78,7 @@ class Page:
             beating=self._watched.beating(),
             preparing=not self._watched.engines_ready() and not any(c.engine == "failed" for c in cameras),
             troubled=troubled,
-            unknown=_NO_ADVICE,
+            unknown=NO_ADVICE,
             columns=_COLUMNS,
             rows=[_row(camera, rates.get(camera.name)) for camera in cameras],
             refresh=REFRESH,
@@ -117,7 +104,7 @@ class Page:
 
 
 def _trouble(camera: CameraStatus) -> str:
-    if camera.state in _BAD_STATES:
+    if camera.state in BAD_STATES:
         return ""
     if camera.engine == "failed":
         return " (its engine)"
@@ -127,41 +114,12 @@ def _trouble(camera: CameraStatus) -> str:
 def _row(camera: CameraStatus, rate: float | None) -> dict[str, Any]:
     """What the template shows of one camera."""
     entry = camera_json(camera)
-    bad = camera.state in _BAD_STATES
-    remarks = []
-    if bad:
-        remarks.append(sources.advice(camera.scheme, camera.reason) or _NO_ADVICE)
-    if entry["next_try_s"]:
-        remarks.append(f"Next try in {entry['next_try_s']:.0f} s.")
-    if entry["reconnects"]:
-        remarks.append(f"Lost or not reached so far: {', '.join(_counts(entry['reconnects']))}.")
-    doubts = (
-        [] if camera.night_doubt is None else [f"{camera.night_doubt[0].upper()}{camera.night_doubt[1:]}."]
-    )
-    if camera.model_fits is False:
-        remarks.append(f"{OTHER_SCENE[0].upper()}{OTHER_SCENE[1:]}.")
-    if camera.engine_fault is not None:
-        remarks.append(f"Its engine could not be built: {entry['engine_fault']}.")
-    elif camera.state == "starting" and camera.engine == "preparing":
-        remarks.append("It is opened once its engine is ready.")
-    if camera.brightened is not None:
-        remarks.append(f"Brightened, not translated: {camera.brightened}.")
-    learning = learning_text(camera)
-    if learning is not None:
-        remarks.append(f"{learning[0].upper()}{learning[1:]}.")
-    running = generator_text(camera)
-    if running is not None:
-        remarks.append(f"{running[0].upper()}{running[1:]}.")
-    for output in entry["outputs"]:
-        reason = output["reason"]
-        output["advice"] = (
-            outputs.advice(CameraUrl(output["output"]).scheme, reason) or _NO_ADVICE if reason else ""
-        )
+    doubts = [] if camera.night_doubt is None else [sentence(camera.night_doubt)]
     latencies = [entry[key] for key in ("latency_p50_ms", "latency_p95_ms") if entry[key] is not None]
     return {
         "camera": entry,
-        "bad": bad,
-        "remarks": remarks,
+        "bad": camera.state in BAD_STATES,
+        "remarks": entry["remarks"],
         "doubts": doubts,
         "rate": rate,
         "latencies": [f"{milliseconds:.0f}" for milliseconds in latencies],

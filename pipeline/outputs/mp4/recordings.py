@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,12 +48,30 @@ def recorded(template: Path) -> list[Recording]:
     fixed, names = _parts(template)
     levels = [re.compile(_regex(name, number=False)) for name in names[:-1]]
     levels.append(re.compile(_regex(names[-1], number=True)))
-    whole = re.compile(_regex("/".join(names), number=True, once=True))
+    is_name = _name_check(names)
     return [
         Recording(fixed, name, size, changed)
         for name, size, changed in _search(str(fixed), "", levels)
-        if (hit := whole.fullmatch(name)) and _is_date(tuple(hit.groupdict().items()))
+        if is_name(name)
     ]
+
+
+def find_recording(template: Path, name: str) -> Recording | None:
+    """The one of the ``recorded`` files that has this name; None if none has. Nothing else can be found so."""
+    fixed, names = _parts(template)
+    parts = name.split("/")
+    if ".." in parts or "\0" in name or not _name_check(names)(name):
+        return None
+    path = fixed
+    try:
+        for part in parts[:-1]:
+            path = path / part
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                return None
+        state = (path / parts[-1]).lstat()
+    except OSError:  # there is none, or it cannot be read
+        return None
+    return Recording(fixed, name, state.st_size, state.st_mtime) if stat.S_ISREG(state.st_mode) else None
 
 
 def remove_empty_folders(path: Path, template: Path) -> None:
@@ -69,6 +88,17 @@ def unreadable_code(template: Path) -> str | None:
     """The first code of a template that a name cannot be read back from; None if there is none."""
     codes = _CODE.findall(_spelled(str(template)))
     return next((code for code in codes if code != "%%" and code[1:] not in _CODES), None)
+
+
+def _name_check(names: list[str]) -> Callable[[str], bool]:
+    """Tells whether a name below the folder above ``names`` is one that the writer could have given."""
+    whole = re.compile(_regex("/".join(names), number=True, once=True))
+
+    def is_name(name: str) -> bool:
+        hit = whole.fullmatch(name)
+        return hit is not None and _is_date(tuple(hit.groupdict().items()))
+
+    return is_name
 
 
 def _parts(template: Path) -> tuple[Path, list[str]]:

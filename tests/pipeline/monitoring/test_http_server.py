@@ -26,12 +26,13 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from nightday.pipeline.analysis.trust import draw_trust
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
-from nightday.pipeline.core.status import NewestPicture, TrustMap
+from nightday.pipeline.core.status import Background, NewestPicture, TrustMap
 from nightday.pipeline.monitoring.api import state_json
 from nightday.pipeline.monitoring.http_server import WebError, WebServer
 from nightday.pipeline.monitoring.web.guard import LARGEST_HEAD
@@ -105,7 +106,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(server: WebServer, path: str = "/table", *, method: str = "GET", **headers: str) -> Answer:
+def ask(
+    server: WebServer, path: str = "/table", *, method: str = "GET", body: bytes | None = None, **headers: Any
+) -> Answer:
     """Ask with a client of the standard library; the path goes out as it is."""
     connection = http.client.HTTPConnection(*place_of(server), timeout=WAIT)
     try:
@@ -113,7 +116,7 @@ def ask(server: WebServer, path: str = "/table", *, method: str = "GET", **heade
         connection.putrequest(method, path, skip_host="Host" in named)
         for name, value in named.items():
             connection.putheader(name, value)
-        connection.endheaders()
+        connection.endheaders(body)
         return Answer(connection.getresponse())
     finally:
         connection.close()
@@ -206,6 +209,23 @@ class TestTrust:
         assert 0.3 < striped < 0.6
         assert 0.3 < (unclear == 150).all(axis=2).mean() < 0.6
 
+    @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(2)])
+    def test_as_a_layer_it_changes_a_picture_as_the_overlay_does(
+        self, start: Start, aspect: Fraction
+    ) -> None:
+        trust = self.thirds(240, 360, aspect)
+        answer = ask(start(FakeRun(maps={"gate": trust})), f"{self.PATH}?as=layer")
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+        layer = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert layer is not None
+        assert layer.shape == (240, 360 * aspect, 4)
+        rng = np.random.default_rng(1)
+        rgb = rng.integers(0, 256, (240, 360 * int(aspect), 3), np.uint8)
+        cover = layer[..., 3:] / 255
+        laid = rgb * (1 - cover) + layer[..., 2::-1] * cover
+        draw_trust(rgb, trust.shares)
+        assert np.abs(laid - rgb)[:200].max() <= 2  # above the legend
+
     def test_where_there_is_none_a_sentence_says_why(self, start: Start) -> None:
         server = start(FakeRun(maps={"gate": "nothing of gate has been translated yet"}))
         answer = ask(server, self.PATH)
@@ -218,6 +238,38 @@ class TestTrust:
         server = start(FakeRun(maps={"gate": self.thirds(48, 64)}), token=TOKEN)
         assert ask(server, self.PATH).status == 401
         assert ask(server, f"{self.PATH}?token={TOKEN}").body.startswith(b"\x89PNG")
+
+
+class TestBackground:
+    PATH = "/api/cameras/gate/background.png"
+
+    def test_it_is_by_day_or_by_night_with_square_pixels(self, start: Start) -> None:
+        rng = np.random.default_rng(1)
+        day, night = (rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(2))
+        known = {
+            ("gate", False): Background(day, Fraction(1)),
+            ("gate", True): Background(night, Fraction(2)),
+            ("yard", False): None,
+        }
+        server = start(FakeRun(backgrounds=known))
+        for query, rgb in (("", day), ("?of=day", day)):
+            decoded = cv2.imdecode(
+                np.frombuffer(ask(server, self.PATH + query).body, np.uint8), cv2.IMREAD_COLOR_RGB
+            )
+            assert decoded is not None
+            assert np.array_equal(decoded, rgb)
+        wide = cv2.imdecode(
+            np.frombuffer(ask(server, f"{self.PATH}?of=night").body, np.uint8), cv2.IMREAD_COLOR_RGB
+        )
+        assert wide is not None
+        assert wide.shape == (48, 128, 3)
+        for path, status, text in (
+            ("/api/cameras/yard/background.png", 404, "the empty scene of yard by day is not known"),
+            ("/api/cameras/barn/background.png", 404, "no camera of this name; /api/cameras lists them"),
+            (f"{self.PATH}?of=dusk", 400, "of is one of day, night"),
+        ):
+            answer = ask(server, path)
+            assert (answer.status, answer.text) == (status, f"{text}\n")
 
 
 class TestSnapshot:
@@ -293,6 +345,18 @@ class TestSnapshot:
             answer = ask(server, path)
             assert (answer.status, answer.text) == (status, f"{text}\n")
         assert ask(server, "/snapshot/long.jpg").status == 200
+        for width in ("0", "31", "x", "-1", "99999", "1e3", ""):
+            answer = ask(server, f"{self.PATH}?width={width}")
+            assert (answer.status, answer.text) == (400, "width is a number of columns, 32 to 9999\n")
+
+    @pytest.mark.parametrize(("view", "width"), [("day", 56), ("pair", 112), ("day", 9999)])
+    def test_it_can_be_made_smaller_but_not_larger(self, start: Start, view: str, width: int) -> None:
+        newest = self.newest()
+        answer = ask(start(FakeRun(pictures={"gate": newest})), f"{self.PATH}?view={view}&width={width}")
+        rgb = self.decoded(answer.body)
+        whole = 32 * len(self.FLAT) * (2 if view == "pair" else 1)
+        wide = min(width, whole)
+        assert rgb.shape == (round(48 * wide / whole), wide, 3)
 
     def test_it_needs_the_token(self, start: Start) -> None:
         server = start(FakeRun(pictures={"gate": self.newest()}), token=TOKEN)
@@ -446,7 +510,8 @@ class TestCameras:
         tags = Cells(ask(start(self.run())).text).tags
         assert not {tag for tag, _ in tags} & {"script", "img", "iframe", "object", "form", "style"}
         assert [attributes for tag, attributes in tags if tag == "link"] == [
-            {"rel": "stylesheet", "href": "/static/table.css"}
+            {"rel": "icon", "href": "/static/icon.svg"},
+            {"rel": "stylesheet", "href": "/static/table.css"},
         ]
         assert not [name for _, attributes in tags for name in attributes if name in ("src", "style")]
 
@@ -573,7 +638,7 @@ class TestToken:
         "path", ["/", "/metrics", "/api/cameras", "/nowhere", "/healthz/", "//healthz", "/HEALTHZ"]
     )
     def test_without_it_there_is_nothing_to_see(self, guarded: WebServer, path: str) -> None:
-        for headers in (
+        bad: list[dict[str, Any]] = [
             {},
             {"Authorization": "Bearer"},
             {"Authorization": "Bearer "},
@@ -582,7 +647,8 @@ class TestToken:
             {"Authorization": f"Basic {TOKEN}"},
             {"Authorization": TOKEN},
             {"Cookie": f"token={TOKEN}"},
-        ):
+        ]
+        for headers in bad:
             answer = ask(guarded, path, **headers)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert "gate" not in answer.text

@@ -112,12 +112,13 @@ def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
     assert (entry["name"], entry["translate"], entry["translated"]) == ("gate", "always", 7)
     assert entry["outputs_in_trouble"] == ["rtsp://***@10.0.0.5/day (refused)"]
     assert entry["outputs"] == [
-        {"output": "out/gate.mp4", "state": "writing", "reason": None, "detail": ""},
+        {"output": "out/gate.mp4", "state": "writing", "reason": None, "detail": "", "advice": ""},
         {
             "output": "rtsp://***@10.0.0.5/day",
             "state": "retrying",
             "reason": "refused",
             "detail": "Connection refused: rtsp://***@10.0.0.5/day",
+            "advice": "Nothing accepts connections there. Is the server on, and are address and port right?",
         },
     ]
 

@@ -42,7 +42,7 @@ def test_a_frame_taken_before_its_camera_was_replaced_goes_through_no_engine_but
     def channel(name: str, engine: Engine) -> Channel:
         stats = CameraStats()
         config = CameraConfig.model_validate(
-            {"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"}  # needs no model
+            {"name": name, "url": "rtsp://10.0.0.5/s", "translate": "always"}
         )
         return Channel(
             config=config, stats=stats, slot=LatestSlot(ready=ready, stats=stats, max_age=None), engine=engine
@@ -109,7 +109,7 @@ class Output:
 
 def _line(name: str, ready: threading.Condition, engine: Any) -> Channel:
     stats = CameraStats()
-    config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"})
+    config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "always"})
     slot = LatestSlot(ready=ready, stats=stats, max_age=None)
     return Channel(config=config, stats=stats, slot=slot, engine=engine)
 

@@ -1,0 +1,125 @@
+"""Changing something over HTTP: from our own page, and from nowhere else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nightday.pipeline.config.schema import HttpConfig
+from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.monitoring.http_server import WebServer
+from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, place_of, start
+from tests.support.watched import FakeRun
+
+__all__ = ["start"]  # a fixture
+PATH = "/api/cameras/gate/translate"
+
+
+def change(
+    start: Start,
+    body: bytes,
+    run: FakeRun | None = None,
+    path: str = PATH,
+    token: str | None = None,
+    **headers: str,
+) -> Answer:
+    run = run or FakeRun()
+    server = start(run, limits={"controls": run}, **({"token": token} if token else {}))
+    ours = {
+        "Content_Type": "application/json",
+        "Origin": f"http://127.0.0.1:{place_of(server)[1]}",
+        "Content_Length": str(len(body)),
+    }
+    sent = {name: value for name, value in (ours | headers).items() if value}
+    return ask(server, path, method="POST", body=body, **sent)
+
+
+@pytest.mark.parametrize("when", ["night", "always", "never"])
+def test_when_a_camera_is_translated(start: Start, when: str) -> None:
+    run = FakeRun()
+    answer = change(start, json.dumps({"translate": when}).encode(), run)
+    assert (answer.status, answer.json()) == (200, {"translate": when})
+    assert run.states["gate"]["translate"] == when
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"never"',
+        b"{}",
+        b'{"translate": "sometimes"}',
+        b'{"translate": null}',
+        b'{"translate": ["never"]}',
+        b'{"translate": "never", "more": 1}',
+        b'{"transl\xff": 1}',
+        b"[" * 4000,
+    ],
+)
+def test_what_is_no_change_is_refused(start: Start, body: bytes) -> None:
+    run = FakeRun()
+    answer = change(start, body, run)
+    assert (answer.status, answer.text) == (400, 'send {"translate": "night"}, or one of always, never\n')
+    assert run.states == {}
+
+
+def test_where_it_cannot_be_a_sentence_says_why(start: Start) -> None:
+    body = b'{"translate": "never"}'
+    run = FakeRun(stats={"gate": CameraStats()}, without_model=["gate"])
+    answer = change(start, body, run)
+    assert (answer.status, answer.text) == (409, "gate runs without a model\n")
+    assert change(start, body, path="/api/cameras/barn/translate").status == 404
+    assert change(start, body, path="/api/cameras/gate/else").status == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:1"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Type": ""}, 415),
+        ({"Content_Length": "", "Transfer_Encoding": "chunked"}, 413),
+        ({"Content_Length": "-1"}, 400),
+        ({"Content_Length": "5000"}, 413),
+        ({"Content_Length": "9" * 30}, 400),
+    ],
+)
+def test_nobody_else_can(start: Start, headers: dict[str, Any], status: int) -> None:
+    run = FakeRun()
+    answer = change(start, b'{"translate": "never"}', run, **headers)
+    assert answer.status == status
+    assert run.states == {}
+
+
+def test_it_needs_the_token(start: Start) -> None:
+    body = b'{"translate": "never"}'
+    run = FakeRun()
+    assert change(start, body, run, token=TOKEN).status == 401
+    assert run.states == {}
+    assert change(start, body, run, token=TOKEN, Authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_a_large_body_is_not_read(start: Start) -> None:
+    run = FakeRun()
+    assert change(start, b'{"translate": "never"' + b" " * 5000 + b"}", run).status == 413
+    assert run.states == {}
+
+
+def test_where_nothing_can_be_changed_there_is_no_such_path() -> None:
+    server = WebServer(HttpConfig(port=0), FakeRun())
+    server.start()
+    try:
+        answer = ask(server, PATH, method="POST", Origin=server.address, Content_Length="0")
+        assert answer.status == 404
+    finally:
+        assert server.close(20.0)
