@@ -5,7 +5,9 @@ const KEPT = 4;
 // Seconds that the picture may be behind the newest one; further behind, it is played faster, and then skipped to.
 const AIM = 0.05;
 const BEHIND = 0.18;
-const LOST = 0.7;
+const LOST = 1.5;
+// Seconds between two skips: each takes decoding everything since the last key frame, which a slow machine feels.
+const SKIP = 4;
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
 
@@ -165,10 +167,13 @@ export class LiveStream {
   follow(video, ranges) {
     const newest = ranges.end(ranges.length - 1);
     const lag = newest - video.currentTime;
-    if (lag > LOST || video.currentTime < ranges.start(ranges.length - 1)) {
-      video.currentTime = Math.max(newest - AIM, ranges.start(ranges.length - 1));
+    const start = ranges.start(ranges.length - 1);
+    const now = performance.now() / 1000;
+    if (video.currentTime < start || (lag > LOST && now - (this.skipped ?? 0) > SKIP)) {
+      video.currentTime = Math.max(newest - AIM, start);
+      this.skipped = now;
     }
-    video.playbackRate = lag > BEHIND ? 1.6 : lag > 1.5 * AIM ? 1.2 : 1;
+    video.playbackRate = lag > BEHIND ? 1.4 : lag > 1.5 * AIM ? 1.15 : 1;
     if (video.paused) {
       video.play().catch((error) => console.debug(error));
     }

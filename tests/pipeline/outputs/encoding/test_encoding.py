@@ -97,6 +97,14 @@ def test_a_small_picture_that_the_model_made_still_bears_a_legible_mark() -> Non
     assert np.all(np.asarray(untouched.rgb) == DAY)
 
 
+def test_a_pair_of_a_size_that_was_asked_for_is_made_of_all_pixels(rng: np.random.Generator) -> None:
+    day, night = (rng.integers(0, 256, (16, 1920, 3), np.uint8) for _ in range(2))
+    given = Picture(picture(0).frame, day, False, seen=night)
+    pair = picture_of(given, Encoding(view="pair", size=(3840, 16)))
+    assert np.array_equal(np.asarray(pair.rgb), np.hstack([night, day]))
+    assert np.asarray(picture_of(given, Encoding(view="pair")).rgb).shape[1] == 2560
+
+
 def test_what_is_encoded_is_the_view_at_its_size() -> None:
     shared = SharedEncoder(encoding=Encoding(view="pair", size=(128, 48)))
     first = shared.encode(both(width=320, height=240), key=True)
