@@ -10,6 +10,7 @@ DISTRIBUTION = "nightday-stream"
 INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
 INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
 INSTALL_PROVENANCE = INSTALL.replace("-e .", "-e '.[provenance]'")
+INSTALL_WEBRTC = INSTALL.replace("-e .", "-e '.[webrtc]'")
 
 
 def program_version() -> str:
