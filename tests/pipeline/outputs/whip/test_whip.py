@@ -88,6 +88,10 @@ class Server:
         async def end() -> None:
             for peer in self.peers:
                 await peer.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._tasks.clear()
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(WAIT)
 
