@@ -49,7 +49,13 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...], status: int, said
 
 @pytest.mark.parametrize(
     "module",
-    ["nightday.pipeline.cli", "nightday.train.cli", "nightday.train.scores.evaluate", "nightday.engines.cli"],
+    [
+        "nightday.pipeline.cli",
+        "nightday.pipeline.provenance.cli",
+        "nightday.train.cli",
+        "nightday.train.scores.evaluate",
+        "nightday.engines.cli",
+    ],
 )
 def test_each_command_tells_its_version(module: str) -> None:
     done = subprocess.run(
@@ -60,7 +66,13 @@ def test_each_command_tells_its_version(module: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     name, number = done.stdout.split(maxsplit=1)
-    assert name in ("nightday-stream", "nightday-train", "nightday-eval", "nightday-engine")
+    assert name in (
+        "nightday-stream",
+        "nightday-verify",
+        "nightday-train",
+        "nightday-eval",
+        "nightday-engine",
+    )
     assert number.strip() == program_version()
 
 
@@ -118,7 +130,7 @@ cameras:
   - name: gate
     url: rtsp://10.0.0.5/s
     model: gate.pt
-    outputs: ["out/%Y%m%d.mp4", "rtsp://127.0.0.1:8554/gate"]
+    outputs: ["out/%Y%m%d.mp4", {to: "rtsp://127.0.0.1:8554/gate", view: pair}]
     retention: {days: 7}
     collect: training/{name}
 engine: {backend: openvino, precision: int8}
@@ -128,7 +140,7 @@ READ = """\
 import sys
 from nightday.pipeline.config.load import load_config, read_document
 (camera,) = load_config("cameras.yaml").config.cameras
-assert [output.scheme for output in camera.outputs] == ["file", "rtsp"]
+assert [output.to.scheme for output in camera.outputs] == ["file", "rtsp"]
 read_document("cameras.yaml")
 print(*sorted({"torch", "av", "cv2", "numpy"} & set(sys.modules)))
 """

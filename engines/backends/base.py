@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, overload
 
 import numpy as np
@@ -27,11 +27,12 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What was loaded: the resolved backend and precision, and the checkpoint's file name."""
+    """What was loaded: the resolved backend and precision, and the checkpoint's file name and ``model_digest``."""
 
     backend: str
     precision: str
     model: str
+    digest: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from ..choices import Precision
 from ..device_copies import PixelsT
 from ..errors import EngineError
 from ..model import lift
+from ..model.checkpoint import model_digest
 from ..model.generator import NightToDay
 from .backgrounds import DeviceBackgrounds, Pair
 from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
@@ -57,7 +58,7 @@ class EagerEngine(CheckedEngine):
         self._bf16 = precision == "bf16"
         self.needs_backgrounds = model.settings.backgrounds
         self._backgrounds = DeviceBackgrounds(self._computes_on)
-        self.info = EngineInfo("eager", precision, name)
+        self.info = EngineInfo("eager", precision, name, model_digest(model))
 
     def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
         def translate(frames: Tensor) -> Translation[Tensor]:

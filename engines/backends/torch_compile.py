@@ -16,6 +16,7 @@ from ..choices import Precision
 from ..device_copies import PixelsT
 from ..errors import EngineError
 from ..model import lift
+from ..model.checkpoint import model_digest
 from ..model.generator import NightToDay
 from .backgrounds import DeviceBackgrounds, Pair
 from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
@@ -106,7 +107,7 @@ class CompileEngine(CheckedEngine):
         self.needs_backgrounds = model.settings.backgrounds
         self._backgrounds = DeviceBackgrounds(self._computes_on)
         self._modules = CompiledSizes(self._compile, keep=KEPT_SHAPES)
-        self.info = EngineInfo("compile", precision, name)
+        self.info = EngineInfo("compile", precision, name, model_digest(model))
 
     def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
         """See ``Engine.translate``. Raises EngineError where the size cannot be compiled."""

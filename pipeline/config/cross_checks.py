@@ -12,6 +12,8 @@ from .document_edits import NAME_PLACEHOLDER, cameras_of
 from .messages import fault_at
 from .yaml_document import Document, Fault, KeyPath
 
+_PORTS = {"rtsp": 554, "rtmp": 1935, "rtmps": 443}
+
 
 def cross_faults(document: Document) -> Iterator[Fault]:
     """No cameras at all, and names and files that are used twice."""
@@ -36,6 +38,24 @@ def cross_faults(document: Document) -> Iterator[Fault]:
                 message = f"{targets[target]} writes there too; put {NAME_PLACEHOLDER} into the name"
                 yield fault_at(path + place, message, document.places)
             targets.setdefault(target, f"cameras[{index}]")
+    yield from _notify_faults(document)
+
+
+def _notify_faults(document: Document) -> Iterator[Fault]:
+    """Web addresses that are given twice, and a file of events that is their spool as well."""
+    webhooks, events = document.root.get("webhooks"), document.root.get("events")
+    urls: dict[str, int] = {}
+    for index, webhook in enumerate(webhooks if isinstance(webhooks, list) else ()):
+        url = webhook.get("url") if isinstance(webhook, dict) else None
+        if isinstance(url, str) and urls.setdefault(url, index) != index:
+            message = f"is the address of webhooks[{urls[url]}] already; put all events below one"
+            yield fault_at(("webhooks", index, "url"), message, document.places)
+    if isinstance(events, dict):
+        file, spool = events.get("file"), events.get("spool")
+        if isinstance(file, str) and isinstance(spool, str) and _real_path(file) == _real_path(spool):
+            yield fault_at(
+                ("events", "spool"), "is the file of `file:` as well; name another", document.places
+            )
 
 
 def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -44,6 +64,8 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for number, output in enumerate(outputs if isinstance(outputs, list) else ()):
         if isinstance(output, str):
             yield ("outputs", number), _target_id(output)
+        elif isinstance(output, dict) and isinstance(output.get("to"), str):
+            yield ("outputs", number, "to"), _target_id(output["to"])
     background = camera.get("background")
     save = background.get("save") if isinstance(background, dict) else None
     collect = camera.get("collect")
@@ -61,7 +83,7 @@ def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _target_id(address: str) -> str:
-    return _server_stream(address) if "://" in address else _real_path(address)
+    return _server_stream(address) if "://" in address else _real_path(address.removeprefix("hls:"))
 
 
 def _real_path(path: str) -> str:
@@ -75,7 +97,7 @@ def _server_stream(address: str) -> str:
     """An address less what does not matter to where it leads: its login, letter case and the usual port."""
     try:
         url = urlsplit(CameraUrl(address).reveal())
-        port = url.port or 554
+        port = url.port or _PORTS.get(url.scheme)
     except ValueError:
         return address
     return f"{url.scheme}://{url.hostname}:{port}{url.path.rstrip('/')}?{url.query}"

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 
+from nightday.engines.backends.base import EngineInfo
 from nightday.engines.device_copies import Pixels
 from nightday.engines.video import look
 
@@ -53,7 +54,9 @@ class Picture:
         translated: True if the generator made it, False if it is the camera's own picture, untouched or brightened.
         trust: where each part of it comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light, remembered
             from the day, unclear; None where that is not told.
-        seen: the same picture as the camera saw it, which nobody draws into; None where that is not kept.
+        seen: the same as the camera saw it, (H, W, 3), nothing drawn into it; None where that is not known apart.
+        made_by: the engine that made it; None where none did.
+        aspect: width by height of a pixel of ``rgb``, where it is not the frame's.
     """
 
     frame: Frame
@@ -61,3 +64,10 @@ class Picture:
     translated: bool
     trust: Pixels | None = None
     seen: Pixels | None = None
+    aspect: Fraction | None = None
+    made_by: EngineInfo | None = None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width by height of a pixel."""
+        return self.frame.pixel_aspect if self.aspect is None else self.aspect

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import deque
 from fractions import Fraction
 
 import av
@@ -21,6 +23,9 @@ from ..media import gpu_video, nv12
 KEYFRAME_SECONDS = 2.0
 # Frames a second that only the encoder's rate control looks at. ``sps`` takes it out of what is encoded.
 NOMINAL_RATE = 25
+# Pictures by which the rate is judged that a bit rate counts on, and by what factor it may be wrong.
+RATE_PICTURES = 25
+RATE_OFF = 1.25
 # What an output's metadata says where generated pictures may come.
 GENERATED_COMMENT = f"nightday-stream: pictures marked '{MARK}' are generated"
 
@@ -53,31 +58,46 @@ class Encoder:
         picture: the first picture; see ``accepts`` for those that follow.
         preset: x264's.
         nvenc: whether NVENC encodes, which takes only pictures on a GPU.
+        bitrate: bits a second at the most, on average over a second; None: what the quality takes.
+        rate: pictures a second that the bit rate counts on, since the encoder counts pictures and no time.
 
     Raises what PyAV raises.
     """
 
-    def __init__(self, picture: Picture, *, preset: str, nvenc: bool = False) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        *,
+        preset: str,
+        nvenc: bool = False,
+        bitrate: int | None = None,
+        rate: float | None = None,
+    ) -> None:
         self.nvenc = nvenc
         self.size = even_size(picture)
         self._gpu = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         self.time_base = picture.frame.time_base
         width, height = self.size
-        self.pixel_aspect = picture.frame.pixel_aspect
+        self.pixel_aspect = picture.pixel_aspect
         self._colour = _colour(picture)
         # One thread: x264 at "veryfast" does 1080p at more than camera rate on one, and would otherwise take
         # a thread for every core, for every output of every camera.
         x264 = {"preset": preset, "tune": "zerolatency", "forced-idr": "1", "crf": "23", "threads": "1"}
+        limit = {} if bitrate is None else {"maxrate": str(bitrate), "bufsize": str(bitrate)}
+        self._limited, self._rate = bitrate is not None, rate or float(NOMINAL_RATE)
+        self._intervals: deque[float] = deque(maxlen=RATE_PICTURES)
+        self._last_pts: int | None = None
         if nvenc:
-            context = _codec("h264_nvenc", "cuda", NVENC_OPTIONS)
+            context = _codec("h264_nvenc", "cuda", NVENC_OPTIONS | limit)
             context.bit_rate = 0  # the quality alone decides
         else:
-            context = _codec("libx264", "yuv420p" if self._gpu is None else "nv12", x264)
+            context = _codec("libx264", "yuv420p" if self._gpu is None else "nv12", x264 | limit)
         self._reformatter = VideoReformatter()  # a new one each time takes longer than the conversion
         self._packed: Tensor | None = None
         self._cuda = gpu_video.context_for(self._gpu) if nvenc and self._gpu is not None else None
         context.width, context.height = width, height
-        context.time_base, context.framerate = self.time_base, Fraction(NOMINAL_RATE)
+        context.time_base = self.time_base
+        context.framerate = Fraction(self._rate).limit_denominator(1000) or Fraction(1, 1000)
         context.gop_size = 10_000  # key frames are asked for by time, see below
         context.color_range = ColorRange.JPEG if self._colour.full_range else ColorRange.MPEG
         context.colorspace = self._colour.matrix_tag
@@ -89,16 +109,35 @@ class Encoder:
         self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / self.time_base))
 
     def accepts(self, picture: Picture) -> bool:
-        """Whether ``picture`` has size, look and time base of the first one, and is on the same device."""
+        """Whether ``picture`` has size, look and time base of the first one, and is on the same device.
+
+        Where a bit rate is to be kept, the camera's rate must also be about the one that it counts on.
+        """
         device = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         same_place = (even_size(picture), device) == (self.size, self._gpu)
-        same_look = (picture.frame.pixel_aspect, _colour(picture)) == (self.pixel_aspect, self._colour)
-        return same_place and same_look and picture.frame.time_base == self.time_base
+        same_look = (picture.pixel_aspect, _colour(picture)) == (self.pixel_aspect, self._colour)
+        same_time = picture.frame.time_base == self.time_base
+        return same_place and same_look and same_time and not self._rate_is_off
+
+    @property
+    def measured_rate(self) -> float | None:
+        """Pictures a second lately, pauses left out; None until enough have come."""
+        if len(self._intervals) < RATE_PICTURES:
+            return None
+        return 1 / max(statistics.median(self._intervals), 1e-3)
+
+    @property
+    def _rate_is_off(self) -> bool:
+        rate = self.measured_rate if self._limited else None
+        return rate is not None and not 1 / RATE_OFF < rate / self._rate < RATE_OFF
 
     def encode(self, picture: Picture, *, key: bool = False) -> list[av.Packet[VideoStream]]:
         """The packets of one picture, at its frame's PTS; a key frame if ``key``."""
         frame = self._frame(picture)
         frame.pts, frame.time_base = picture.frame.pts, self.time_base
+        if self._last_pts is not None:
+            self._intervals.append(float((frame.pts - self._last_pts) * self.time_base))
+        self._last_pts = frame.pts
         if key or self._keyframe_pts is None or frame.pts - self._keyframe_pts >= self._keyframe_every:
             frame.pict_type = av.video.frame.PictureType.I
             self._keyframe_pts = frame.pts
@@ -132,6 +171,11 @@ def _colour(picture: Picture) -> colour.Colour:
     """The colour of the camera's frame, whose rows, as they are stored, may be columns of the picture."""
     video = picture.frame.video
     return colour.colour_of(video, int(picture.rgb.shape[look.look_of(video).quarters % 2]))
+
+
+def title_of(*, generated: bool) -> str:
+    """What a stream says of itself: how to tell generated pictures, where there may be any."""
+    return GENERATED_COMMENT if generated else "nightday-stream"
 
 
 def even_size(picture: Picture) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 
+WINDOW = 60.0
+"""Seconds of a live stream that stay on the disk, unless an output says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
     """What a camera's outputs have in common; a kind of output uses what concerns it.
@@ -25,16 +30,20 @@ class OutputSettings:
         camera: the camera's name.
         segment_seconds: length of a file.
         generated: whether generated pictures may come, which the output then notes in its metadata.
+        window: seconds of a live stream that stay on the disk, as HLS keeps them.
         retention: how long files stay; None keeps them for ever.
-        encoder: the camera's encoder, which all its outputs share.
+        encoder: the output's encoder, shared with those that want the same.
+        signing_key: the file of the key that recordings are signed with; None: they are not signed.
         publish: told what happens.
         clock: time.
     """
 
     camera: str
     segment_seconds: float
+    window: float
     generated: bool
     retention: Limits | None
+    signing_key: Path | None
     encoder: SharedEncoder
     publish: Publish
     clock: Clock
@@ -58,6 +67,10 @@ class OutputModule(Protocol):
 
     def fault(self, url: CameraUrl) -> str | None:
         """What is wrong with an address and how to put it right, without the address; None if nothing is."""
+        ...
+
+    def folder(self, url: CameraUrl) -> Path | None:
+        """The folder it writes to, strftime codes and all; None if it writes no files."""
         ...
 
     def make_writer(self, url: CameraUrl, settings: OutputSettings) -> Writer:

@@ -51,6 +51,7 @@ class Output(threading.Thread):
         backoff: waiting times between tries.
         rng: draws their jitter.
         clock: time.
+        wants: tells whether a picture is one of those that the output is to write; by default all are.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Output(threading.Thread):
         backoff: Backoff = Backoff(),  # noqa: B008 - immutable
         rng: random.Random | None = None,
         clock: Clock | None = None,
+        wants: Callable[[Picture], bool] = lambda picture: True,
     ) -> None:
         super().__init__(name=f"output-{camera}", daemon=True)
+        self._wants = wants
         self._writer = writer
         self._camera = camera
         self._output = output
@@ -90,7 +93,12 @@ class Output(threading.Thread):
         return self._event
 
     def offer(self, picture: Picture) -> bool:
-        """Queue ``picture``; never blocks. False, and a drop counted as "output_slow", if the queue is full."""
+        """Queue ``picture``, if it is wanted; never blocks.
+
+        False, and a drop counted as "output_slow", if the queue is full.
+        """
+        if not self._wants(picture):
+            return True
         with self._changed:
             taken = not self._closing and len(self._queue) < QUEUE
             if taken:
@@ -104,10 +112,12 @@ class Output(threading.Thread):
         return taken
 
     def put_wait(self, picture: Picture, *, cancelled: threading.Event) -> bool:
-        """Queue ``picture`` once there is room: for files at ``pace: fast``, which lose nothing.
+        """Queue ``picture``, if it is wanted, once there is room: for files at ``pace: fast``, which lose nothing.
 
         False, with the picture not queued, once ``cancelled`` is set or the output is closing.
         """
+        if not self._wants(picture):
+            return True
         with self._changed:
             while not cancelled.is_set() and not self._closing:
                 if len(self._queue) < QUEUE:

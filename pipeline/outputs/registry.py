@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.camera_url import CameraUrl
-from .module import OutputModule, OutputSettings
+from .module import WINDOW, OutputModule, OutputSettings
 
 if TYPE_CHECKING:
     from ..core.backoff import Backoff
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "file": ".mp4",
+    "hls": ".hls",
+    "rtmp": ".rtmp",
+    "rtmps": ".rtmp",
     "rtsp": ".rtsp",
     "udp": ".udp",
 }
-_PLANNED = ("rtmp", "rtmps", "srt", "http", "https", "whip", "hls")
+_PLANNED = ("srt", "http", "https", "whip")
 
 
 def output_fault(output: CameraUrl | str) -> str | None:
@@ -49,6 +53,12 @@ def output_fault(output: CameraUrl | str) -> str | None:
     return None if fault is None else f"output {url}: {fault}"
 
 
+def output_folder(url: CameraUrl) -> Path | None:
+    """The folder that an output without a fault writes to, strftime codes and all; None if it writes no files."""
+    module = _module(url.scheme)
+    return None if module is None else module.folder(url)
+
+
 def advice(scheme: str, reason: str) -> str | None:
     """What to do about an output that is not being written for ``reason``; None where there is no advice."""
     module = _module(scheme)
@@ -61,8 +71,10 @@ def open_output(
     camera: str,
     stats: CameraStats,
     segment_seconds: float = 60.0,
+    window: float = WINDOW,
     generated: bool = True,
     retention: Limits | None = None,
+    signing_key: Path | None = None,
     encoder: SharedEncoder | None = None,
     publish: Publish | None = None,
     backoff: Backoff | None = None,
@@ -79,8 +91,10 @@ def open_output(
         camera: the camera's name.
         stats: the camera's counters.
         segment_seconds: length of a file.
+        window: seconds of a live stream that stay on the disk.
         generated: whether generated pictures may come, which the output then notes in its metadata.
         retention: how long files stay; None keeps them for ever.
+        signing_key: the file of the key that recordings are signed with; None: they are not signed.
         encoder: outputs of one camera that are given the same one encode once.
         publish: told what happens; by default it is logged.
         backoff: waiting times between tries; by default those of the kind of output.
@@ -101,8 +115,10 @@ def open_output(
     settings = OutputSettings(
         camera=camera,
         segment_seconds=segment_seconds,
+        window=window,
         generated=generated,
         retention=retention,
+        signing_key=signing_key,
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
         publish=publish,
         clock=clock,
@@ -116,6 +132,7 @@ def open_output(
         backoff=backoff or module.backoff,
         rng=rng,
         clock=clock,
+        wants=settings.encoder.wants,
     )
     opened.start()
     return opened
@@ -130,5 +147,6 @@ def _module(scheme: str) -> OutputModule | None:
 
 def _address_forms() -> str:
     """How addresses of all kinds are written, for instance ``a path ending in .mp4 or rtsp://host/path``."""
-    *others, last = (module.address_form for scheme in _MODULES if (module := _module(scheme)) is not None)
+    modules = (module for scheme in _MODULES if (module := _module(scheme)) is not None)
+    *others, last = dict.fromkeys(module.address_form for module in modules)
     return f"{', '.join(others)} or {last}"

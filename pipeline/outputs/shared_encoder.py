@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import cast
 
 import av
@@ -21,7 +22,12 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.faults import detail_of
 from ..core.frame import Frame, Picture
+from ..core.live import View
 from .encoder import Encoder, even_size
+from .encoding.mark import mark_of, with_mark
+from .encoding.settings import AS_IT_COMES, Encoding
+from .encoding.thinning import Thinning
+from .encoding.views import picture_of
 from .sps import without_rate
 from .writer import PictureSkipped
 
@@ -34,11 +40,13 @@ class EncodedPicture:
     """One encoded picture.
 
     Attributes:
-        data: H.264, Annex B, with the parameter sets before a key frame. It names no rate: the PTS tell it.
+        data: H.264, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the PTS
+            tell it.
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
+        stream: counts the streams. A new one begins with another size, look or time base, when time goes back, and
+            where a bit rate is to be kept when the camera's rate changes.
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
@@ -80,6 +88,11 @@ class EncodedPicture:
         return packet
 
 
+def finished(key_frame: bytes, picture: Picture, view: View) -> bytes:
+    """A key frame of ``picture`` as it goes out: it names no rate and bears the mark."""
+    return with_mark(without_rate(key_frame), mark_of(picture, view))
+
+
 class SharedEncoder:
     """Encodes each picture once, for all outputs of a camera: in the thread of the one that asks first.
 
@@ -90,18 +103,33 @@ class SharedEncoder:
         preset: x264's.
         camera: its name, for events.
         publish: told when NVENC cannot be used.
+        encoding: how the outputs want the pictures.
     """
 
-    def __init__(self, *, preset: str = "veryfast", camera: str = "", publish: Publish = to_log) -> None:
+    def __init__(
+        self,
+        *,
+        preset: str = "veryfast",
+        camera: str = "",
+        publish: Publish = to_log,
+        encoding: Encoding = AS_IT_COMES,
+    ) -> None:
+        self.encoding = encoding
+        self._thinning = Thinning(encoding.fps)
         self._preset = preset
         self._camera = camera
         self._publish = publish
-        self._nvenc = True  # until it fails
+        self._nvenc = encoding.encoder == "auto"  # until it fails
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
         self._history: deque[EncodedPicture] = deque(maxlen=HISTORY)
         self._number = self._stream = 0
         self._key_wanted = False
+        self._generated: bool | None = None  # whether the last picture was
+
+    def wants(self, picture: Picture) -> bool:
+        """Whether ``picture`` is one of those to be encoded. For the thread that has the camera's pictures."""
+        return self._thinning.takes(picture.frame)
 
     def encode(self, picture: Picture, *, key: bool) -> EncodedPicture | None:
         """``picture`` encoded; None if it comes too late, later ones having been encoded without it.
@@ -117,14 +145,19 @@ class SharedEncoder:
                 earlier = next((encoded for encoded in self._history if encoded.is_of(frame)), None)
                 self._key_wanted |= key and not (earlier is not None and earlier.key)
                 return earlier
+            picture = picture_of(picture, self.encoding)
             encoder = self._encoder
             if back or encoder is None or not encoder.accepts(picture):
                 encoder = self._begin(picture)
-            packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted)
+            # Marks stand before key frames alone, so what they tell may change there alone.
+            changed, self._generated = picture.translated != self._generated, picture.translated
+            packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
             self._number += 1
             encoded = EncodedPicture(
-                data=without_rate(bytes(packet)) if packet.is_keyframe else bytes(packet),
+                data=finished(bytes(packet), picture, self.encoding.view)
+                if packet.is_keyframe
+                else bytes(packet),
                 pts=frame.pts,
                 time_base=frame.time_base,
                 key=packet.is_keyframe,
@@ -146,13 +179,20 @@ class SharedEncoder:
     def _begin(self, picture: Picture) -> Encoder:
         """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before."""
         even_size(picture)  # raises here what would not be NVENC's fault
-        encoder = None
+        before, encoder = self._encoder, None
+        make = partial(
+            Encoder,
+            picture,
+            preset=self._preset,
+            bitrate=self.encoding.bitrate,
+            rate=(None if before is None else before.measured_rate) or self.encoding.fps,
+        )
         if self._nvenc and isinstance(picture.rgb, Tensor):
             try:
-                encoder = Encoder(picture, preset=self._preset, nvenc=True)
+                encoder = make(nvenc=True)
             except Exception as error:  # an FFmpeg built without it, for instance
                 self._give_up_nvenc(error)
-        self._encoder = encoder or Encoder(picture, preset=self._preset)
+        self._encoder = encoder or make()
         self._stream += 1
         return self._encoder
 
@@ -183,6 +223,15 @@ class EncoderClient:
         self._shared = shared
         self._next: int | None = None
 
+    @property
+    def view(self) -> View:
+        """The view that is encoded."""
+        return self._shared.encoding.view
+
+    def shown(self, picture: Picture) -> Picture:
+        """``picture`` as it is encoded: the view and the size that the output wants."""
+        return picture_of(picture, self._shared.encoding)
+
     def encode(self, picture: Picture, *, key: bool = False, begins: bool = False) -> EncodedPicture:
         """As ``SharedEncoder.encode``. With ``begins``, only a key frame will do.
 
@@ -194,3 +243,34 @@ class EncoderClient:
             raise PictureSkipped
         self._next = encoded.number + 1
         return encoded
+
+
+class CameraEncoders:
+    """The encoders of one camera: one for each way in which its outputs want the pictures. Any thread may ask.
+
+    Args:
+        camera: its name, for events.
+        publish: told when NVENC cannot be used.
+    """
+
+    def __init__(self, *, camera: str, publish: Publish) -> None:
+        self._camera = camera
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._encoders: dict[Encoding, SharedEncoder] = {}
+
+    def get(self, encoding: Encoding = AS_IT_COMES) -> SharedEncoder:
+        """The one that encodes so; it costs nothing until it is given a picture."""
+        with self._lock:
+            if encoding not in self._encoders:
+                self._encoders[encoding] = SharedEncoder(
+                    camera=self._camera, publish=self._publish, encoding=encoding
+                )
+            return self._encoders[encoding]
+
+    @property
+    def name(self) -> str | None:
+        """What encodes: ``nvenc`` or ``x264``; None before the first picture."""
+        with self._lock:
+            names = (encoder.name for encoder in self._encoders.values())
+            return next((name for name in names if name is not None), None)

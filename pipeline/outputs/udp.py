@@ -69,12 +69,16 @@ def fault(url: CameraUrl) -> str | None:
     return None
 
 
+def folder(url: CameraUrl) -> None:
+    """It writes no files."""
+
+
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that sends to ``url``."""
-    from .encoder import GENERATED_COMMENT
+    from .encoder import title_of
     from .shared_encoder import EncoderClient
 
-    title = GENERATED_COMMENT if settings.generated else "nightday-stream"
+    title = title_of(generated=settings.generated)
     return UdpWriter(target=target_of(url), encoder=EncoderClient(settings.encoder), title=title)
 
 

@@ -7,20 +7,22 @@ import threading
 from nightday.engines.backends.base import Engine
 
 from ..config.fields import AUTO
+from ..config.output import OutputConfig
 from ..config.schema import CameraConfig
-from ..core.camera_url import CameraUrl
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
+from ..core.state_folder import SIGNING_KEY, state_folder
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
 from ..outputs.live.viewers import LiveViewers
+from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
-from ..outputs.shared_encoder import SharedEncoder
+from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import TIMES_OF_DAY, NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
@@ -107,11 +109,11 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoder = SharedEncoder(camera=config.name, publish=publish)
+        self._encoders = CameraEncoders(camera=config.name, publish=publish)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
-            encoder=self._encoder,
+            encoders=self._encoders,
             generated=engine is not None,
             stats=stats,
             publish=publish,
@@ -206,15 +208,17 @@ class Camera:
         self._publish(Notice(camera=self.name, name="restarted", detail=detail, level="error"))
         return True
 
-    def _output(self, output: CameraUrl) -> Output:
+    def _output(self, output: OutputConfig) -> Output:
         return open_output(
-            output,
+            output.to,
             camera=self.name,
             stats=self.channel.stats,
             segment_seconds=self.config.segment_seconds,
-            generated=self.channel.engine is not None,
+            window=output.window or WINDOW,
+            generated=self.channel.engine is not None and output.view != "night",
             retention=self.config.retention.limits if self.config.retention else None,
-            encoder=self._encoder,
+            signing_key=state_folder() / SIGNING_KEY if self.config.provenance else None,
+            encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,
         )
@@ -234,7 +238,8 @@ class Camera:
             publish=self._publish,
             clock=self._clock,
             timeline=self._timeline,
-            nvdec=on_gpu and nvdec_works(self.name, self._publish),
+            nvdec=on_gpu and self.config.decoder == "auto" and nvdec_works(self.name, self._publish),
+            gstreamer=self.config.decoder == "gstreamer",
             transport=self.config.transport,
             every_s=self.config.every_s,
         )
@@ -249,13 +254,14 @@ def _status_of(camera: Camera) -> CameraStatus:
         state=event.state,
         reason=event.reason,
         night=channel.gate.night if channel.gate else None,
+        light=channel.gate.lit if channel.gate else None,
         outputs_in_trouble=camera.troubles.texts(),
         stats=channel.stats.snapshot(),
         scheme=kind_of(camera.config.url) if camera.config.url.is_file else camera.config.url.scheme,
         translate=channel.translate,
         outputs=tuple(output.event for output in channel.outputs),
         decoder=camera.reader.decoder,
-        encoder=camera._encoder.name,
+        encoder=camera._encoders.name,
         clock_fault=camera.reader.clock_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 from nightday.engines.backends.base import Engine
@@ -15,6 +12,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
+from ..core.state_folder import name_of, state_folder
 from ..media import gpu_video
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
@@ -122,23 +120,8 @@ def _background_of(
 
 
 def state_file(config: CameraConfig) -> Path:
-    """Where the backgrounds of a camera are kept whose configuration names no place.
-
-    That is ``$STATE_DIRECTORY``, which systemd sets, else ``$XDG_STATE_HOME/nightday-stream``, by default below
-    ``~/.local/state``. Cameras of one name in several configurations differ in their address, which is in the name.
-    """
-    system, user = (os.environ.get(name, "") for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"))
-    if system:
-        folder = Path(system.split(":")[0])
-    elif user.startswith("/"):
-        folder = Path(user, "nightday-stream")
-    else:
-        try:
-            folder = Path.home() / ".local" / "state" / "nightday-stream"
-        except RuntimeError:  # an account without a home
-            folder = Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
-    source = hashlib.sha256(str(config.url).encode()).hexdigest()[:12]
-    return folder / "backgrounds" / f"{config.name}-{source}.state"
+    """Where the backgrounds of a camera are kept whose configuration names no place."""
+    return state_folder() / "backgrounds" / f"{name_of(config.name, str(config.url))}.state"
 
 
 def nvdec_works(camera: str, publish: Publish) -> bool:

@@ -53,6 +53,7 @@ class TranslateStage:
             else:
                 item.camera.faults.end("engine")
                 (item.day, item.trust, ran), item.translated = result, True
+                item.made_by = self._engine.info
                 item.camera.stats.count_ran(ran)
                 done.append(item)
         now = self._clock.monotonic()

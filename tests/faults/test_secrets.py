@@ -28,6 +28,7 @@ FORMS = {
     "query": "rtsp://{host}/cam?pwd={secret}",
     "ipv6": "rtsp://viewer:{secret}@[::1]:9/cam",
     "nowhere": "rtsp://viewer:{secret}@camera.invalid/cam",
+    "key": "rtmp://{host}/app/{secret}",
 }
 
 

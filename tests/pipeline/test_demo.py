@@ -46,7 +46,7 @@ def test_it_reads_what_is_bundled_and_writes_below_the_current_directory() -> No
         assert camera.url.path.is_file()
         assert camera.url.path.parent == bundled_clips()
         assert camera.checkpoint == bundled_weights("general.pt")
-        assert [output.reveal() for output in camera.outputs] == [f"out/{camera.name}/%Y%m%d-%H%M%S.mp4"]
+        assert [output.to.reveal() for output in camera.outputs] == [f"out/{camera.name}/%Y%m%d-%H%M%S.mp4"]
         assert camera.snapshot == Path(f"out/{camera.name}/side-by-side.png")
 
 

@@ -195,7 +195,7 @@ class TensorRtEngine(CheckedEngine):
         self.needs_backgrounds = model.settings.backgrounds
         self._backgrounds = DeviceBackgrounds(self._computes_on)
         self._plans = CompiledSizes(self._load, keep=KEPT_SIZES)
-        self.info = EngineInfo("tensorrt", self._precision, name)
+        self.info = EngineInfo("tensorrt", self._precision, name, model_digest(model))
 
     def _translated(self, frames: PixelsT, pairs: list[Pair] | None) -> Translation[PixelsT]:
         def translate(frames: Tensor) -> Translation[Tensor]:

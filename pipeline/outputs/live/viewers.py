@@ -17,13 +17,14 @@ from ...core.jpeg import jpeg_of
 from ...core.live import LiveForm, View, Viewer
 from ...core.png import with_square_pixels
 from ..encoder import GENERATED_COMMENT
+from ..encoding.settings import Encoding
+from ..encoding.views import view_of
 from ..mpeg_ts import TsMuxer
 from ..output import Output
-from ..shared_encoder import EncoderClient, SharedEncoder
+from ..shared_encoder import CameraEncoders, EncoderClient
 from ..writer import Writer
 from .mp4 import Mp4Muxer
 from .viewer import JpegViewer, LiveViewer
-from .views import view_of
 
 # Seconds between two JPEGs of a stream of them; a little less than 0.1, or a camera of 10 fps would lose half.
 JPEG_EVERY = 0.095
@@ -41,7 +42,7 @@ class LiveViewers:
 
     Args:
         camera: its name.
-        encoder: the camera's encoder, which all its outputs share, and those who watch the day.
+        encoders: the camera's, which all its outputs share.
         generated: whether generated pictures may come, which the stream's title then tells.
         stats: the camera's counters.
         publish: told how the outputs fare.
@@ -52,14 +53,14 @@ class LiveViewers:
         self,
         *,
         camera: str,
-        encoder: SharedEncoder,
+        encoders: CameraEncoders,
         generated: bool,
         stats: CameraStats,
         publish: Publish,
         clock: Clock,
     ) -> None:
         self._camera = camera
-        self._encoder = encoder
+        self._encoders = encoders
         self._title = GENERATED_COMMENT if generated else _TITLE
         self._stats = stats
         self._publish = publish
@@ -127,10 +128,8 @@ class LiveViewers:
         if codec == "jpeg":
             writer = _JpegWriter(view, lambda: stream.viewers)
         else:
-            shared = (
-                self._encoder if view == "day" else SharedEncoder(camera=self._camera, publish=self._publish)
-            )
-            writer = _LiveWriter(EncoderClient(shared), view, lambda: stream.viewers)
+            shared = self._encoders.get(Encoding(view=view))
+            writer = _LiveWriter(EncoderClient(shared), lambda: stream.viewers)
         stream.output = Output(
             writer,
             camera=self._camera,
@@ -184,20 +183,19 @@ class _Stream:
 
 
 class _LiveWriter:
-    """Encodes a view of the pictures, and hands each to all who watch."""
+    """Encodes the pictures, and hands each to all who watch."""
 
     def __init__(
-        self, encoder: EncoderClient, view: View, viewers: Callable[[], tuple[LiveViewer | JpegViewer, ...]]
+        self, encoder: EncoderClient, viewers: Callable[[], tuple[LiveViewer | JpegViewer, ...]]
     ) -> None:
         self._encoder = encoder
-        self._view = view
         self._viewers = viewers
 
     def write(self, picture: Picture) -> None:
         """Hand out one picture. Raises PictureSkipped before the first key frame, and PyAV's errors."""
         viewers = [viewer for viewer in self._viewers() if isinstance(viewer, LiveViewer)]
         key = not all(viewer.begun for viewer in viewers)
-        encoded = self._encoder.encode(view_of(picture, self._view), key=key)
+        encoded = self._encoder.encode(picture, key=key)
         for viewer in viewers:
             viewer.put(encoded)
 

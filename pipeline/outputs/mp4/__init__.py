@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
@@ -37,11 +38,27 @@ def fault(url: CameraUrl) -> str | None:
     return None
 
 
+def folder(url: CameraUrl) -> Path:
+    """The folder that it writes to, strftime codes and all."""
+    return url.path.parent
+
+
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer of files named by the template ``url``."""
     from .retention import Retention
     from .writer import SegmentWriter
 
+    ledger = None
+    if settings.signing_key is not None:
+        from ...provenance.ledger import Ledger
+
+        ledger = Ledger(
+            template=url.path,
+            camera=settings.camera,
+            view=settings.encoder.encoding.view,
+            key=settings.signing_key,
+            publish=settings.publish,
+        )
     retention = None
     if settings.retention is not None:
         retention = Retention(
@@ -50,6 +67,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
             camera=settings.camera,
             publish=settings.publish,
             clock=settings.clock,
+            forget=ledger.forget if ledger is not None else lambda path: None,
         )
     return SegmentWriter(
         template=str(url.path),
@@ -57,6 +75,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
         generated=settings.generated,
         encoder=settings.encoder,
         retention=retention,
+        ledger=ledger,
         camera=settings.camera,
         publish=settings.publish,
     )

@@ -34,6 +34,7 @@ class Retention:
         publish: told what was deleted, and what could not be.
         clock: time.
         space: bytes free, and bytes in all, on the disk a folder is on.
+        forget: told of each recording that was deleted; what belongs to it goes, too.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Retention:
         publish: Publish = to_log,
         clock: Clock | None = None,
         space: Callable[[Path], tuple[int, int]] | None = None,
+        forget: Callable[[Path], None] = lambda path: None,
     ) -> None:
         fault = retention_fault(template)
         if fault is not None:
@@ -55,6 +57,7 @@ class Retention:
         self._publish = publish
         self._clock = clock or SystemClock()
         self._space = space or _space
+        self._forget = forget
         self._failing = False
 
     def sweep(self) -> None:
@@ -118,6 +121,7 @@ class Retention:
                 self._publish(notice)
             return False
         self._failing = False
+        self._forget(file.path)
         remove_empty_folders(file.path, self._template)
         return True
 

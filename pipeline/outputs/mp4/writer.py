@@ -6,10 +6,12 @@ import os
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
+from ...provenance.facts import Facts
 from ..shared_encoder import EncoderClient, SharedEncoder
 from .fsync_thread import FsyncThread
 from .retention import Retention
@@ -18,8 +20,14 @@ from .segment_file import SegmentFile
 # Seconds without a picture after which the file is completed, if the last three frames were shorter than that. A
 # camera's pictures may come in pieces of several seconds.
 IDLE_SECONDS = 5.0
+# Seconds that the end of an output waits for its last file to be signed.
+SIGNING_SECONDS = 3.0
 # Files of one name and second until something must be wrong.
 SUFFIXES = 10_000
+
+
+if TYPE_CHECKING:
+    from ...provenance.ledger import Ledger
 
 
 class SegmentWriter:
@@ -42,6 +50,7 @@ class SegmentWriter:
         generated: whether generated pictures may be among them; the file's comment then says how to tell.
         encoder: the camera's, shared with its other outputs; without one it encodes for itself.
         retention: deletes old files, at the start, after each that is complete, and where the disk is full.
+        ledger: signs each file that is closed and stays.
         camera: the camera's name, for events.
         publish: told of each file that is begun, and of each that is closed and stays.
     """
@@ -54,6 +63,7 @@ class SegmentWriter:
         generated: bool = True,
         encoder: SharedEncoder | None = None,
         retention: Retention | None = None,
+        ledger: Ledger | None = None,
         camera: str = "",
         publish: Publish = to_log,
     ) -> None:
@@ -62,6 +72,8 @@ class SegmentWriter:
         self._generated = generated
         self._encoder = EncoderClient(encoder or SharedEncoder())
         self._retention = retention
+        self._ledger = ledger
+        self._facts = Facts()
         self._camera = camera
         self._publish = publish
         self._swept = False
@@ -95,6 +107,8 @@ class SegmentWriter:
     def close(self) -> None:
         """Complete the file at hand, if any."""
         self._close(until=None)
+        if self._ledger is not None:
+            self._ledger.finish(SIGNING_SECONDS)
 
     def _close(self, *, until: Fraction | None) -> None:
         """Complete the file at hand, if any. Its last picture lasts until the camera's time ``until``, if known."""
@@ -128,6 +142,7 @@ class SegmentWriter:
                 generated=self._generated,
                 fsync_thread=self._fsync_thread,
             )
+            self._facts = Facts()
             self._publish(FileBegun(camera=self._camera, path=path))
         try:
             self._file.write(encoded)
@@ -138,6 +153,7 @@ class SegmentWriter:
             finally:
                 self._report_end(file)
             raise
+        self._facts.add(picture, generated=picture.translated and self._generated)
 
     def _interval(self, now: Fraction) -> Fraction | None:
         """Seconds since the picture before; None if there is none, after a pause, and when time went back."""
@@ -151,6 +167,8 @@ class SegmentWriter:
     def _report_end(self, file: SegmentFile) -> None:
         if file.stays:
             self._publish(FileFinished(camera=self._camera, path=file.path))
+            if self._ledger is not None:
+                self._ledger.sign(file.path, self._facts)
 
     def _sweep_first(self) -> None:
         if self._retention is not None and not self._swept:

@@ -36,6 +36,10 @@ def fault(url: CameraUrl) -> str | None:
     return None if url.port_is_usable else f"has {PORT_FAULT}"
 
 
+def folder(url: CameraUrl) -> None:
+    """It writes no files."""
+
+
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that records to ``url``, its login included."""
     from .writer import RestreamWriter

@@ -29,11 +29,13 @@ defaults:
   outputs: ["${FOLDER}/{name}/%H.mp4"]
 """
         a, b = load(text, PASSWORD="{name}", FOLDER="{out}").config.cameras
-        assert (a.url.reveal(), a.model, a.detect) == ("a.mp4", Path("model-a.pt"), Path("model-a.pt"))
-        assert [output.reveal() for output in a.outputs] == ["{out}/a/%H.mp4"]
+        assert (a.url.reveal(), a.model) == ("a.mp4", Path("model-a.pt"))
+        assert a.detect
+        assert a.detect.model == Path("model-a.pt")
+        assert [output.to.reveal() for output in a.outputs] == ["{out}/a/%H.mp4"]
         assert b.model == Path("model-b.pt")
         assert b.url.reveal() == "rtsp://b:{x}{name}@h/b?{y}"
-        assert [output.reveal() for output in b.outputs] == ["rtsp://u:{z}@h/b"]
+        assert [output.to.reveal() for output in b.outputs] == ["rtsp://u:{z}@h/b"]
 
     def test_a_missing_model_of_defaults_says_whose(self, faults: Faults) -> None:
         text = "cameras:\n" + "".join(f"  - {{name: {name}, url: clip.mp4}}\n" for name in ("gate", "yard"))
@@ -150,7 +152,7 @@ class TestOverrides:
         gate, yard = config.cameras
         assert config.engine.backend == "openvino"
         assert (gate.translate, yard.loop, gate.segment_seconds) == ("always", False, 5)
-        assert [output.reveal() for output in gate.outputs] == ["a.mp4", "b-%Y.mp4"]
+        assert [output.to.reveal() for output in gate.outputs] == ["a.mp4", "b-%Y.mp4"]
         assert yard.background is not None
         assert (yard.background.frames, yard.background.save) == (3, Path("out/yard-bg.png"))
         assert gate.url.reveal() == "rtsp://u:x@h/%20"

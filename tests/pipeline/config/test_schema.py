@@ -120,6 +120,20 @@ def test_retention_needs_names_that_can_be_read_back(faults: Faults) -> None:
     assert fault.startswith("cameras.yaml:7: cameras[0].retention: a mapping: retention cannot read %s back")
 
 
+def test_signing_needs_a_library(load: Load, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(one(provenance="true")).config.cameras[0].provenance is True
+    assert load(one()).config.cameras[0].provenance is False
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "cryptography" else real(name, *rest)
+    )
+    (fault,) = faults(one(provenance="true"))
+    assert fault.startswith(
+        "cameras.yaml:6: cameras[0].provenance: true needs cryptography; install it with: pip install"
+    )
+    assert "[provenance]" in fault
+
+
 @pytest.mark.parametrize("off", ["off", "Off", "OFF", '"off"', "no", "false", '"${REUSE}"'])
 def test_reuse_is_off_however_yaml_reads_that(load: Load, off: str) -> None:
     assert load(one() + f"engine: {{reuse: {off}}}\n", REUSE="off").config.engine.reuse == "off"

@@ -11,14 +11,28 @@ from typing import get_args
 import pytest
 
 from nightday.pipeline.core.faults import DiskReason, FaultReason, OutputError, OutputReason
-from nightday.pipeline.outputs import mp4, registry, rtsp, udp
+from nightday.pipeline.outputs import hls, mp4, registry, rtmp, rtsp, udp
 from nightday.pipeline.outputs.module import OutputModule
 from nightday.pipeline.outputs.reasons import output_reason
 from nightday.pipeline.outputs.registry import advice, output_fault
 from nightday.pipeline.outputs.rtsp.client import RtspError
 
-MODULES: dict[str, OutputModule] = {"file": mp4, "rtsp": rtsp, "udp": udp}
-GOOD = {"file": "out/%H.mp4", "rtsp": "rtsp://h/day", "udp": "udp://239.0.0.1:1234?ttl=4"}
+MODULES: dict[str, OutputModule] = {
+    "file": mp4,
+    "hls": hls,
+    "rtmp": rtmp,
+    "rtmps": rtmp,
+    "rtsp": rtsp,
+    "udp": udp,
+}
+GOOD = {
+    "file": "out/%H.mp4",
+    "hls": "hls:out/live.m3u8",
+    "rtmp": "rtmp://h/a/k",
+    "rtmps": "rtmps://h/a/k",
+    "rtsp": "rtsp://h/day",
+    "udp": "udp://239.0.0.1:1234?ttl=4",
+}
 
 
 def test_checking_an_address_of_every_kind_and_asking_for_advice_loads_nothing_heavy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -24,6 +25,7 @@ from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
+from nightday.pipeline.config.detection import DetectConfig
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
@@ -31,6 +33,7 @@ from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebError
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
+from nightday.pipeline.provenance.verify import verify
 from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.supervision import endpoint, runtime, shutdown
 from nightday.pipeline.supervision.commands import CommandQueue
@@ -144,6 +147,55 @@ def test_a_file_comes_out_with_every_frame_and_its_pts(folder: Path) -> None:
         assert np.ptp(half[..., 0]) == 0
 
 
+def test_each_output_shows_the_view_that_it_asks_for_and_pairs_are_of_the_same_moment() -> None:
+    settings = config(
+        {
+            "name": "gate",
+            "url": "night.mp4",
+            "outputs": [
+                "out/day.mp4",
+                {"to": "out/night.mp4", "view": "night"},
+                {"to": "out/pair.mp4", "view": "pair", "size": [256, 96]},
+                {"to": "out/few.mp4", "fps": 5},
+            ],
+        }
+    )
+    outcome = play(settings, Engine())
+    assert (outcome.problems, outcome.clean) == ((), True)
+    pts = clip_pts(Path("night.mp4"))
+    for name in ("day", "night", "pair"):
+        assert camera_pts(Path(f"out/{name}.mp4")) == pts
+    few = camera_pts(Path("out/few.mp4"))
+    assert set(few) < set(pts)
+    assert 5 <= len(few) <= 8  # the clip lasts 1.2 s
+    with av.open("out/pair.mp4") as pairs, av.open("out/night.mp4") as nights:
+        assert "generated" in pairs.metadata["comment"]
+        assert "comment" not in nights.metadata
+        for pair, night in zip(pairs.decode(video=0), nights.decode(video=0), strict=True):
+            rgb, seen = pair.to_ndarray(format="rgb24"), night.to_ndarray(format="rgb24")
+            assert rgb.shape == (96, 256, 3)
+            left, right = rgb[8:40, 8:120].astype(int), rgb[8:40, 136:248].astype(int)
+            assert abs(left.mean() - seen[4:20, 4:60].mean()) < 4
+            assert abs(right.mean() - (255 - left.mean())) < 4
+
+
+def test_recordings_are_signed_with_the_model_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    outputs = ["out/day.mp4", {"to": "out/night.mp4", "view": "night"}]
+    outcome = play(
+        config({"name": "gate", "url": "night.mp4", "outputs": outputs, "provenance": True}), Engine()
+    )
+    assert outcome.problems == ()
+    report = verify(Path("out"))
+    assert (report.faults, report.notes, report.recordings) == ([], [], 2)
+    day, night = (json.loads(Path(f"out/{name}.mp4.json").read_text()) for name in ("day", "night"))
+    assert (day["pictures"], day["generated"], night["generated"]) == (FRAMES, FRAMES, 0)
+    assert day["made_by"] == [{"model": "stub.pt", "model_digest": "", "engine": "stub fp32"}]
+    assert night["made_by"] == []
+
+
 def test_by_day_frames_pass_at_no_engine_cost_and_without_a_mark() -> None:
     engine = Engine()
     cameras = [
@@ -240,10 +292,11 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
 
     Path("cars.pt").write_bytes(b"")
     settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]})
+    cars = DetectConfig(model=Path("cars.pt"))
     settings = settings.model_copy(
-        update={"cameras": (settings.cameras[0].model_copy(update={"detect": Path("cars.pt")}),)}
+        update={"cameras": (settings.cameras[0].model_copy(update={"detect": cars}),)}
     )
-    outcome = play(settings, Engine(), detectors={Path("cars.pt"): DetectorStub(detect)})
+    outcome = play(settings, Engine(), detectors={cars.detector: DetectorStub(detect)})
     stats = camera(outcome).stats
     assert (stats.translated, stats.detections) == (FRAMES, {"car": 2 * (FRAMES - 1)})
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
@@ -251,6 +304,44 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
     ]
     shown = last_frame(Path("out.mp4")).astype(int)
     assert np.abs(shown[40, 6:28] - shown[30, 17]).max() > 60  # the box's lower edge against the scene
+
+
+def test_what_is_seen_on_either_view_is_followed_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """On the night a car that drives to the right, on the day view (which is bright) a dog that stands."""
+    caplog.set_level("DEBUG", logger="nightday")
+    batches: list[int] = []
+
+    def detect(frames: Pixels) -> list[list[Detection]]:
+        batches.append(len(frames))
+        x = len(batches) + 10
+        car, dog = Detection("car", 0.9, (x, 10, x + 12, 30)), Detection("dog", 0.8, (0, 20, 12, 44))
+        return [[dog] if frame.mean() > 150 else [car] for frame in frames]
+
+    Path("cars.pt").write_bytes(b"")
+    section = {
+        "model": "cars.pt",
+        "on": "both",
+        "zones": {"right": {"points": [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]}},
+        "lines": {"middle": {"from": [0.5, 0], "to": [0.5, 1]}},
+    }
+    settings = config({"name": "gate", "url": "night.mp4", "detect": section})
+    detect_config = settings.cameras[0].detect
+    assert detect_config
+    outcome = play(settings, Engine(), detectors={detect_config.detector: DetectorStub(detect)})
+    assert (outcome.problems, batches) == ((), [2] * FRAMES)
+    stats = camera(outcome).stats
+    assert stats.detections == {"car": FRAMES, "dog": FRAMES}
+    assert stats.found.tracks == {"car": 1, "dog": 1}
+    assert stats.found.now == {None: {"car": 1, "dog": 1}, "right": {"car": 1}}
+    assert stats.found.crossings == {("middle", "in", "car"): 1}
+    told = [getattr(record, "event", "") for record in caplog.records]
+    for event, count in {
+        "object_appeared": 2,
+        "zone_entered": 1,
+        "line_crossed": 1,
+        "object_gone": 0,
+    }.items():
+        assert told.count(event) == count
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import output
 from nightday.pipeline.outputs.encoder import Encoder
-from nightday.pipeline.outputs.rtsp import writer
-from nightday.pipeline.outputs.rtsp.stand_in import LAG, stand_in_for
-from nightday.pipeline.outputs.rtsp.writer import STAND_IN_EVERY, RestreamWriter
+from nightday.pipeline.outputs.restream import writer
+from nightday.pipeline.outputs.restream.stand_in import LAG, stand_in_for
+from nightday.pipeline.outputs.restream.writer import STAND_IN_EVERY
+from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
 from nightday.pipeline.outputs.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.writer import PictureSkipped
 from tests.pipeline.outputs.rtsp.test_rtsp_writer import Restream

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs.live.views import WIDEST_HALF, view_of
+from nightday.pipeline.outputs.encoding.views import WIDEST_HALF, view_of
 from tests.support.media_helpers import picture
 
 

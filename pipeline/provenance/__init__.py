@@ -1,0 +1,1 @@
+"""Signed records of recordings, and telling from them what was altered."""
