@@ -1,6 +1,7 @@
 # make demo    run two cameras from bundled clips
 # make check   style, types, import contracts, and every test that needs neither an RTSP server nor a training
 # make test    every test        make lint    style, types and import contracts
+# make addon     the folder of the add-on for Home Assistant, in dist/
 # make test-tensorrt    the conversion to TensorRT alone (part of make test; 110 MB)
 
 PYTHON ?= python3
@@ -9,9 +10,9 @@ BIN := $(VENV)/bin
 # TensorRT-RTX's builder, which runs without a GPU; it shares the torch of $(VENV).
 RTX := .venv-rtx
 
-# What the tests want of Debian: a real RTSP server, ffprobe to look at what we wrote, a compiler for torch.compile.
+# What the tests want of Debian: a real RTSP server, an MQTT broker, ffprobe to look at what we wrote, a compiler for torch.compile.
 TEST_PACKAGES := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ openssl
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav ffmpeg g++ mosquitto openssl
 # opencv-python is linked to these.
 CV2_PACKAGES := libgl1 libglib2.0-0
 
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/pytest -q --dist loadgroup
 # Each of the many processes that tests start would otherwise compile the code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
+.PHONY: addon demo check check-tests test test-alone test-others test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
@@ -77,9 +78,9 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg setup.py requirements.lock $(wildcard eng
 	@touch $@
 
 # Of what mypy does the first time, half is to read libraries: here, once for each installation.
-LIBRARIES := av, jinja2, numpy, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
+LIBRARIES := av, jinja2, numpy, paho.mqtt.client, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,train,provenance,webrtc,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[detect,mqtt,onnx,provenance,track,train,webrtc,dev]'
 	@mkdir -p build && echo "import $(LIBRARIES)" > build/libraries.py
 	$(BIN)/mypy build/libraries.py
 	@touch $@
@@ -101,10 +102,20 @@ endif
 test-packages:
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 		&& ls /usr/lib/*/gstreamer-1.0/libgstlibav.so /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1 \
-		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && command -v openssl >/dev/null || { \
+		&& command -v ffprobe >/dev/null && command -v g++ >/dev/null && command -v openssl >/dev/null \
+		&& test -x /usr/sbin/mosquitto || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy $(TEST_PACKAGES); \
 		else echo "the tests need: sudo apt-get install $(TEST_PACKAGES)"; exit 1; fi; }
+
+# What the image of the add-on is built from, in a folder to copy to Home Assistant's /addons.
+ADDON := dist/nightday_stream
+addon:
+	rm -rf $(ADDON) && mkdir -p $(ADDON)
+	git archive HEAD $$(sed -n 's/^!//p' .dockerignore) CHANGELOG.md | tar -x -C $(ADDON)
+	cp -r deploy/home-assistant/. $(ADDON)
+	cat deploy/Dockerfile deploy/home-assistant/Dockerfile > $(ADDON)/Dockerfile
+	{ cat .dockerignore; echo '!run.py'; } > $(ADDON)/.dockerignore
 
 clean:
 	rm -rf $(VENV) $(RTX) build *.egg-info out

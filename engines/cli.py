@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from . import cores
 from .choices import MIN_SIDE, Backend, Precision, Reuse
 from .distribution import program_version
 from .errors import CheckpointError, EngineError
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "prune" and not (options.all or options.days or options.max_gigabytes):
         options.fail("say what to delete: --max-gigabytes, --days or --all")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    cores.limit_libraries()
     from .commands import COMMANDS  # slow: imports PyTorch
 
     try:

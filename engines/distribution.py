@@ -9,6 +9,8 @@ DISTRIBUTION = "nightday-stream"
 # The package is on no index, only in its checkout.
 INSTALL = "pip install -c requirements.lock -e .  (in the checkout)"
 INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
+INSTALL_TRACK = INSTALL.replace("-e .", "-e '.[detect,track]'")
+INSTALL_MQTT = INSTALL.replace("-e .", "-e '.[mqtt]'")
 INSTALL_PROVENANCE = INSTALL.replace("-e .", "-e '.[provenance]'")
 INSTALL_WEBRTC = INSTALL.replace("-e .", "-e '.[webrtc]'")
 

@@ -11,8 +11,10 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from nightday.engines import cores
 from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse does, when the arguments are.
     """
     options = _parser().parse_args(arguments)
+    cores.limit_libraries()
     commands = CommandQueue()
     try:
         with hangups(commands):  # before what takes long: importing, and loading the models
@@ -121,6 +124,7 @@ def _seconds(text: str) -> float:
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     from .config.errors import ConfigError
     from .config.load import load_config
+    from .learning.own_models import with_own_models
     from .monitoring.http_server import WebError
     from .monitoring.log_stream import default_screen, say, set_up_logging
     from .serving.model_loader import ModelLoader
@@ -142,8 +146,11 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     def read() -> LoadedConfig:
         return load_config(file, overrides=overrides, check_model=checkpoint_fault)
 
+    def with_models(loaded: LoadedConfig) -> LoadedConfig:
+        return replace(loaded, config=with_own_models(loaded.config))
+
     def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
-        return models.setup(read(), sizes=sizes)
+        return models.setup(with_models(read()), sizes=sizes)
 
     try:
         if options.check:
@@ -152,14 +159,22 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
             screen.flush()
             _print_config(loaded)
             return DONE
-        setup = models.begin(read())
+        loaded = with_models(read())
+        setup = models.begin(loaded)
     except ConfigError as error:
         screen.flush()
         _print_faults(error)
         return WRONG
     try:
         with signals(commands):
-            runtime = Runtime(setup, reload=lambda: load(runtime.sizes()), commands=commands)
+            runtime = Runtime(
+                setup,
+                reload=lambda: load(runtime.sizes()),
+                renew=lambda config: models.setup(
+                    with_models(replace(loaded, config=config)), sizes=runtime.sizes()
+                ),
+                commands=commands,
+            )
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
             outcome = _stream(runtime, screen, duration=duration)
     except WebError as error:

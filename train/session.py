@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nightday.engines.detection.detector import read_model
+from nightday.engines.detection.model_file import read_model
 from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.model.settings import COMPACT, LIGHT, PAPER
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import platform
 import re
 from pathlib import Path
@@ -48,8 +47,3 @@ def gpu() -> tuple[str, str]:
 def device_and_driver() -> tuple[str, str]:
     """``gpu()`` where PyTorch sees one, else ``cpu()`` and an empty driver."""
     return gpu() if torch.cuda.is_available() else (cpu(), "")
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -51,6 +51,11 @@ class Letterbox:
         below, right = self.outer[0] - top - height, self.outer[1] - left - width
         return F.pad(scaled, (left, right, top, below), value=PADDING).permute(0, 2, 3, 1)
 
+    def points_to_frame(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Points (N, 2) as x, y in pixels of the input, mapped onto the picture and cut at its edges."""
+        corners = np.concatenate((points, points), axis=1)
+        return self.to_frame(corners)[:, :2]
+
     def to_frame(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """Boxes (N, 4) as x1, y1, x2, y2 in pixels of the input, mapped onto the picture and cut at its edges."""
         (height, width), (top, left) = self.inner, self.offset
@@ -60,17 +65,20 @@ class Letterbox:
         return np.clip(moved, 0, (frame_width, frame_height) * 2)
 
 
-def fit(frame: tuple[int, int], *, into: tuple[int, int], stride: int) -> Letterbox:
+def fit(frame: tuple[int, int], *, into: tuple[int, int], stride: int, whole: bool = False) -> Letterbox:
     """The letterbox of ultralytics' ``predict``: as large as ``into`` allows, padded to multiples of ``stride``.
 
     Args:
         frame: (height, width) of the pictures.
         into: (height, width) the detector was trained for, multiples of ``stride``.
         stride: of the detector, in pixels.
+        whole: pad to all of ``into``.
     """
     scale = min(into[0] / frame[0], into[1] / frame[1])
     height, width = (max(1, round(side * scale)) for side in frame)
-    spare = ((into[0] - height) % stride, (into[1] - width) % stride)
+    spare = into[0] - height, into[1] - width
+    if not whole:
+        spare = spare[0] % stride, spare[1] % stride
     return Letterbox(
         frame=frame,
         inner=(height, width),

@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 
+from .. import cores
 from ..backends.base import BackendModule, Engine, EngineSpec, Translation
 from ..cache import machine
 from ..cache.code_digest import graph_digest
@@ -151,7 +152,7 @@ class CandidateEngines:
             device=device,
             driver=driver,
             flags=(
-                ("cores", str(machine.cores())),
+                ("cores", str(cores.processors())),
                 ("golden", qualification_frames.digest(pictures)),  # so named in users' caches
                 ("side", str(self.model.side)),
                 ("torch", str(torch.__version__)),

@@ -1,13 +1,11 @@
-"""What is drawn into a picture: that it is synthetic, brightened or old, and the boxes of what was found on it.
+"""What is drawn into a picture: that it is synthetic, brightened or old, and what was found on it.
 
-Into a picture on a GPU it is drawn there: the mark goes up once, of the boxes the letters alone, which are small.
+Into a picture on a GPU it is drawn there: the mark goes up once, of what was found only what is drawn.
 """
 
 from __future__ import annotations
 
-import math
 import time
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,18 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
 
 from ..core.pixels import copy_of
 from ..core.stages import BatchItem, each
+from .draw_found import draw_detections, draw_followed
+from .ink import FONT
 
 MARK = "synthetic day"
 # Height of the mark as a share of the picture's, and at the least in pixels: smaller letters cannot be read.
 MARK_HEIGHT = 1 / 24
 MARK_LEAST = 15
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-PALETTE = ((255, 190, 60), (90, 220, 255), (255, 110, 110), (140, 255, 140), (230, 150, 255), (255, 255, 110))
 
 
 def draw_stage(items: Sequence[BatchItem]) -> Sequence[BatchItem]:
@@ -37,9 +34,11 @@ def draw_stage(items: Sequence[BatchItem]) -> Sequence[BatchItem]:
 
 
 def _draw(item: BatchItem) -> None:
-    if item.detections:
+    if item.detections or item.followed:
         if item.day is item.seen:  # which snapshots show undrawn
             item.day = copy_of(item.seen)
+        if item.followed:
+            draw_followed(item.day, item.followed)
         draw_detections(item.day, item.detections)
     if item.translated:
         draw_mark(item.day)
@@ -66,50 +65,6 @@ def draw_absence(rgb: NDArray[np.uint8], since: float) -> None:
     height, width = rgb.shape[:2]
     patch = _patch(f"no picture since {time.strftime('%H:%M:%S', time.localtime(since))}", height, width)
     rgb[: patch.shape[0], : patch.shape[1]] = patch
-
-
-def draw_detections(rgb: Pixels, detections: Sequence[Detection]) -> None:
-    """Draw boxes with their labels and confidences on ``rgb`` (H, W, 3), in place, cut at its edges."""
-    height, width = rgb.shape[:2]
-    line = max(1, round(height / 360))
-    scale = max(0.35, height / 1200)
-    for found in detections:
-        if not all(math.isfinite(edge) for edge in found.box):
-            continue
-        x1, y1, x2, y2 = (
-            int(min(max(round(edge), 0), limit - 1))
-            for edge, limit in zip(found.box, (width, height) * 2, strict=True)
-        )
-        colour = PALETTE[zlib.crc32(found.label.encode()) % len(PALETTE)]  # the same in every run
-        text = f"{found.label} {found.confidence:.2f}"
-        (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, line)
-        tall = text_height + below
-        left = max(0, min(x1, width - text_width))
-        top = y1 - tall if y1 >= tall else min(y1, height - tall)
-        top = max(0, top)
-        if isinstance(rgb, Tensor):
-            _outline(rgb, (x1, y1, x2, y2), colour, line)
-            label = np.full((tall + 1, text_width + 1, 3), colour, np.uint8)
-            cv2.putText(label, text, (0, text_height), FONT, scale, (0, 0, 0), line, cv2.LINE_AA)
-            label = np.ascontiguousarray(label[: height - top, : width - left])
-            there = torch.from_numpy(label).to(rgb.device)
-            rgb[top : top + label.shape[0], left : left + label.shape[1]] = there
-            continue
-        cv2.rectangle(rgb, (x1, y1), (x2, y2), colour, line)
-        cv2.rectangle(rgb, (left, top), (left + text_width, top + tall), colour, cv2.FILLED)
-        cv2.putText(rgb, text, (left, top + text_height), FONT, scale, (0, 0, 0), line, cv2.LINE_AA)
-
-
-def _outline(rgb: Tensor, box: tuple[int, int, int, int], colour: tuple[int, int, int], line: int) -> None:
-    """The edges of a box as four filled rectangles, as wide as OpenCV draws a line of ``line``; it rounds corners."""
-    x1, y1, x2, y2 = box
-    reach = 0 if line == 1 else (line + 1) // 2
-    ink = torch.tensor(colour, dtype=torch.uint8).to(rgb.device)
-    across, down = (slice(max(0, a - reach), b + reach + 1) for a, b in ((x1, x2), (y1, y2)))
-    for y in (y1, y2):
-        rgb[max(0, y - reach) : y + reach + 1, across] = ink
-    for x in (x1, x2):
-        rgb[down, max(0, x - reach) : x + reach + 1] = ink
 
 
 @lru_cache(maxsize=32)

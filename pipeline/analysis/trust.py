@@ -21,7 +21,8 @@ from nightday.engines.device_copies import Pixels
 from ..core.png import png_of, with_square_pixels
 from ..core.stages import BatchItem, each
 from ..core.status import TrustMap
-from .draw import FONT, MARK_HEIGHT, MARK_LEAST
+from .draw import MARK_HEIGHT, MARK_LEAST
+from .ink import FONT
 
 # Blue and orange are told apart with any kind of colour blindness, and by their lightness; stripes tell them apart
 # without any colour. What was drawn stays as it is.

@@ -38,6 +38,24 @@ def cross_faults(document: Document) -> Iterator[Fault]:
                 message = f"{targets[target]} writes there too; put {NAME_PLACEHOLDER} into the name"
                 yield fault_at(path + place, message, document.places)
             targets.setdefault(target, f"cameras[{index}]")
+    yield from _notify_faults(document)
+
+
+def _notify_faults(document: Document) -> Iterator[Fault]:
+    """Web addresses that are given twice, and a file of events that is their spool as well."""
+    webhooks, events = document.root.get("webhooks"), document.root.get("events")
+    urls: dict[str, int] = {}
+    for index, webhook in enumerate(webhooks if isinstance(webhooks, list) else ()):
+        url = webhook.get("url") if isinstance(webhook, dict) else None
+        if isinstance(url, str) and urls.setdefault(url, index) != index:
+            message = f"is the address of webhooks[{urls[url]}] already; put all events below one"
+            yield fault_at(("webhooks", index, "url"), message, document.places)
+    if isinstance(events, dict):
+        file, spool = events.get("file"), events.get("spool")
+        if isinstance(file, str) and isinstance(spool, str) and _real_path(file) == _real_path(spool):
+            yield fault_at(
+                ("events", "spool"), "is the file of `file:` as well; name another", document.places
+            )
 
 
 def _targets(camera: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -9,12 +9,15 @@ from typing import Any
 
 from ..core.camera_url import VARIABLE, redact, register_secret, with_variables
 from .errors import ConfigError
+from .fields import is_off
 from .messages import URL_KEYS, fault_at, fault_line, known_keys, line_of, nearest, unknown_key
 from .yaml_document import Document, Fault, KeyPath, Place, put_document, read_value, shown
 
 MOST_CAMERAS = 1000
 NAME_PLACEHOLDER = "{name}"
 _NAMED_KEYS = ("url", "model", "detect", "outputs", "snapshot", "background", "collect")
+# Sections that may be written as one value, and which key that is of.
+_SHORT_FORMS = {"collect": "folder", "detect": "model"}
 _BRACES = re.compile(r"\$\{([^}]*)\}?|\{[^{}]*\}")
 _ADDRESS_LIKE = re.compile(r"[0-9]*|localhost|[\w-]+(\.[\w-]+)+|\[.*\]|.*://.*", re.DOTALL)
 
@@ -62,15 +65,16 @@ def _index_in_list(items: list[Any], part: str) -> int | None:
 
 
 def expand_short_forms(document: Document) -> None:
-    """Make a section of each ``collect: FOLDER``, so that defaults and cameras may write either."""
+    """Make a section of each ``collect: FOLDER``, and the like, so that defaults and cameras may write either."""
     holders: list[tuple[KeyPath, Any]] = [(("defaults",), document.root.get("defaults"))]
     holders += [(("cameras", index), camera) for index, camera in enumerate(cameras_of(document))]
     for path, holder in holders:
-        folder = holder.get("collect") if isinstance(holder, dict) else None
-        if isinstance(folder, str):
-            holder["collect"] = {"folder": folder}
-            short, spelled_out = (*path, "collect"), (*path, "collect", "folder")
-            document.places[spelled_out] = document.places[short]
+        for key, part in _SHORT_FORMS.items():
+            value = holder.get(key) if isinstance(holder, dict) else None
+            if isinstance(value, str) and not is_off(value):
+                holder[key] = {part: value}
+                short, spelled_out = (*path, key), (*path, key, part)
+                document.places[spelled_out] = document.places[short]
 
 
 def merge_defaults(document: Document, file: str) -> Document:

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
-from nightday.engines.distribution import INSTALL_DETECT, INSTALL_PROVENANCE
+from nightday.engines.distribution import INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..outputs.registry import output_fault, output_folder
@@ -75,14 +82,14 @@ def _output(value: object) -> CameraUrl:
         fail(fault.removeprefix(f"output {url}: "))
     folder = output_folder(url)
     if folder is not None:
-        _check_folder(folder)
+        check_folder(folder)
     return url
 
 
 def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
     if value == AUTO:
         return AUTO
-    path = _path(value)
+    path = require_path(value)
     try:
         if path.is_dir():
             fail("is a folder, not a checkpoint")
@@ -98,46 +105,28 @@ def _model(value: object, info: ValidationInfo) -> Path | Literal["auto"]:
 
 
 def _png(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if path.suffix.lower() != ".png":
         fail("must end in .png")
-    _check_folder(path.parent)
+    check_folder(path.parent)
     return path
 
 
 def _folder(value: object) -> Path:
-    path = _path(value)
+    path = require_path(value)
     if "%" in str(path):
         fail("holds a %, which stands for nothing here; {name}, the camera's name, is filled in")
-    _check_folder(path)
+    check_folder(path)
     return path
 
 
-def _is_off(value: object) -> bool:
+def is_off(value: object) -> bool:
     """Whether a value says no, as YAML has it or as text."""
     return value is False or (isinstance(value, str) and value.lower() in _FALSE)
 
 
 def _reuse(value: object) -> object:
-    return "off" if _is_off(value) else value
-
-
-def _detect(value: object) -> Path | Literal[False]:
-    if _is_off(value):
-        return False
-    if not isinstance(value, (str, Path)):
-        fail("must be false or the path of an ultralytics model (e.g. weights/vehicles.pt)")
-    path = _path(value)
-    try:
-        if path.is_dir():
-            fail("is a folder, not a model")
-        if not path.is_file():
-            fail("no such model file")
-    except OSError as error:
-        fail(f"cannot be read: {error.strerror}")
-    if importlib.util.find_spec("ultralytics") is None:
-        fail(f"detection needs ultralytics; install it with: {INSTALL_DETECT}")
-    return path
+    return "off" if is_off(value) else value
 
 
 def _signing(value: bool) -> bool:
@@ -146,7 +135,8 @@ def _signing(value: bool) -> bool:
     return value
 
 
-def _path(value: object) -> Path:
+def require_path(value: object) -> Path:
+    """``value`` as a path, if it is text or one."""
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
 
 
@@ -162,7 +152,7 @@ def _token(value: object) -> SecretStr:
     return SecretStr(text)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Fail unless files can be written to ``folder``; a missing one is made for the test and removed again.
 
     Names of folders may hold strftime codes: then only the part above the first code can be tried.
@@ -192,7 +182,6 @@ OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
-DetectorPath = Annotated[Path | Literal[False], PlainValidator(_detect)]
 Signing = Annotated[bool, AfterValidator(_signing)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]

@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from ..core.camera_url import MASK, CameraUrl, redact
 from .address_hints import address_hint
+from .detection import DetectConfig, LineConfig, ZoneConfig
+from .notify import EventsConfig, MqttConfig, WebhookConfig
 from .output import OutputConfig
 from .schema import (
     BackgroundConfig,
@@ -21,32 +23,43 @@ from .schema import (
     Config,
     EngineConfig,
     HttpConfig,
+    LearningConfig,
     RetentionConfig,
 )
+from .section import keys_of
 from .yaml_document import Document, Fault, KeyPath, Place, shown
 
 # Lines of faults shown: whoever has more has made one mistake everywhere.
 MOST_FAULTS = 50
+ANY_NAME = "*"
+"""In the path of a section: what stands there is a name that the user gave."""
 _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Config,
     ("cameras",): CameraConfig,
     ("cameras", "background"): BackgroundConfig,
     ("cameras", "collect"): CollectConfig,
+    ("cameras", "detect"): DetectConfig,
+    ("cameras", "detect", "lines", ANY_NAME): LineConfig,
+    ("cameras", "detect", "zones", ANY_NAME): ZoneConfig,
     ("cameras", "outputs"): OutputConfig,
     ("cameras", "retention"): RetentionConfig,
     ("engine",): EngineConfig,
+    ("learning",): LearningConfig,
     ("http",): HttpConfig,
+    ("events",): EventsConfig,
+    ("webhooks",): WebhookConfig,
+    ("mqtt",): MqttConfig,
 }
-_LATER: dict[KeyPath, tuple[str, ...]] = {(): ("mqtt",), ("cameras",): ("zones", "track", "tracking")}
+_LATER: dict[KeyPath, tuple[str, ...]] = {("cameras",): ("tracking",)}
 URL_KEYS = ("url", "outputs")
-SECRET_KEYS = ("token",)
+SECRET_KEYS = ("token", "password", "secret")
 LOCATION = "must be [latitude, longitude] in degrees, -90 to 90 and -180 to 180, e.g. [51.5, -0.1]"
 
 
 def model_faults(error: ValidationError, document: Document, *, known: set[KeyPath]) -> Iterator[Fault]:
     """What pydantic found, in this project's words and at its line; none at the paths of ``known`` faults."""
     for details in error.errors(include_url=False, include_context=True, include_input=True):
-        path: KeyPath = tuple(details["loc"])
+        path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
         if path[-1:] == ("to",) and details["type"] != "missing" and path not in document.places:
             path = path[:-1]  # an address alone
         if fault_at(path, "", document.places).path in known:  # e.g. what a missing variable left empty
@@ -61,7 +74,7 @@ def model_faults(error: ValidationError, document: Document, *, known: set[KeyPa
 def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
     kind, context = details["type"], details.get("ctx", {})
     value = _shown_value(details["input"], path, document.places)
-    if "location" in path:
+    if path[2:3] == ("location",):
         return f"{LOCATION}, not {value}" if kind != "missing" else LOCATION
     match kind:
         case "extra_forbidden":
@@ -72,7 +85,7 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             text = str(context["text"])
             if details["input"] in ("", None):
                 return text
-            if path[-1] in ("url", "to") or path[-2:-1] == ("outputs",):
+            if path[0] == "cameras" and (path[-1] in ("url", "to") or path[-2:-1] == ("outputs",)):
                 place = document.places.get(path)
                 text = (place and place.written and address_hint(place.written)) or text
             if text.startswith("must be "):
@@ -85,6 +98,8 @@ def _message(details: ErrorDetails, path: KeyPath, document: Document) -> str:
             return f"must be {_either(choices)}, not {value}{close}"
         case "string_pattern_mismatch":
             return f"must be 1 to 64 letters, digits, - and _, not {value}"
+        case "too_long":
+            return f"has more than {context['max_length']} entries"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
             bound = next(f"{words[key]} {limit:g}" for key, limit in context.items() if key in words)
@@ -117,13 +132,13 @@ def _expected(kind: str) -> str:
 def known_keys(path: KeyPath) -> list[str]:
     """Keys the mapping at ``path`` may have; places in lists do not matter."""
     section = _SECTIONS.get(_words(path))
-    keys = list(section.model_fields) if section else []
+    keys = list(keys_of(section)) if section else []
     return [*keys, "defaults"] if section is Config else keys
 
 
 def _choices(path: KeyPath) -> list[str]:
     section = _SECTIONS[_words(path[:-1])]
-    annotation = section.model_fields[str(path[-1])].annotation
+    annotation = section.model_fields[keys_of(section)[str(path[-1])]].annotation
     return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
@@ -132,8 +147,11 @@ def _either(choices: Sequence[str]) -> str:
 
 
 def _words(path: KeyPath) -> KeyPath:
-    """``path`` without its places in lists."""
-    return tuple(part for part in path if isinstance(part, str))
+    """``path`` without its places in lists, and with ``ANY_NAME`` for what the user has named."""
+    words = [part for part in path if isinstance(part, str)]
+    if words[1:2] == ["detect"] and len(words) > 3:
+        words[3] = ANY_NAME
+    return tuple(words)
 
 
 def unknown_key(key: str, path: KeyPath) -> str:
@@ -146,14 +164,15 @@ def unknown_key(key: str, path: KeyPath) -> str:
 
 def _elsewhere(key: str) -> str:
     """Where a key belongs that is known in another section, as happens when it is indented wrongly."""
-    section = next((path for path, model in _SECTIONS.items() if key in model.model_fields), None)
+    section = next((path for path, model in _SECTIONS.items() if key in keys_of(model)), None)
     if section is None:
         return ""
     if section == ():
         return " here; it belongs at the left edge, without indentation"
     if section == ("cameras",):
         return " here; it belongs to a camera, in the column of the camera's name, or below `defaults:`"
-    return f" here; it belongs below `{section[-1]}:`"
+    where = section[-2] if section[-1] == ANY_NAME else section[-1]
+    return f" here; it belongs below `{where}:`"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -20,11 +20,13 @@ from nightday.engines.choices import Backend, Precision
 
 from ..core.camera_url import MASK, CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
+from ..sources.decoders import DecoderChoice, decoder_fault
+from ..sources.registry import is_file
 from ..sources.transport import TransportChoice
+from .detection import Detection
 from .fields import (
     AUTO,
     Count,
-    DetectorPath,
     Folder,
     Latitude,
     Longitude,
@@ -39,14 +41,15 @@ from .fields import (
     fail,
     require_text,
 )
+from .notify import EventsConfig, MqttConfig, Webhooks
 from .output import OutputConfig
-from .section import Section as _Section
+from .section import Section
 
 GENERAL = "general.pt"
 """The weights that ``model: auto`` stands for."""
 
 
-class BackgroundConfig(_Section):
+class BackgroundConfig(Section):
     """``background``: what the camera sees when nothing passes, by day and by night: medians of its own pictures.
 
     A camera whose model needs them keeps them without this section, too, in the program's state folder.
@@ -64,7 +67,7 @@ class BackgroundConfig(_Section):
     every_s: Seconds = 2.0
 
 
-class CollectConfig(_Section):
+class CollectConfig(Section):
     """``collect``: the camera's own pictures, kept for ``nightday-train``. Without this section none are.
 
     Attributes:
@@ -78,7 +81,7 @@ class CollectConfig(_Section):
     keep: Count = Field(default=500, ge=10, le=10_000)
 
 
-class RetentionConfig(_Section):
+class RetentionConfig(Section):
     """``retention``: when files of each output are deleted, the oldest first. Without this section none is.
 
     Attributes:
@@ -101,7 +104,7 @@ class RetentionConfig(_Section):
         return Limits(days=self.days, gigabytes=self.gigabytes)
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """One entry of ``cameras``.
 
     Attributes:
@@ -110,16 +113,20 @@ class CameraConfig(_Section):
         model: checkpoint of the generator, or ``auto``: the general model that comes with the package, with this
             camera's own backgrounds.
         translate: when frames are translated: ``night`` when the night gate says so, ``always`` or ``never``.
+        learn: whether a model of its own is trained from its pictures and put into service where it is better; by
+            default so where ``model`` is ``auto`` and the source is live.
         location: latitude and longitude in degrees. The sun then tells lit nights from days, of live cameras.
         any_scene: do not have ``--check`` refuse a model that was made for another scene.
         overlay: what is drawn over translated pictures: ``none``, or ``trust``, which tells what is remembered from
             the day and what is unclear, where the model tells.
-        detect: false, or an ultralytics model.
+        detect: what is looked for on its pictures. In a file, ``detect: MODEL`` is short for a section with only
+            that model.
         outputs: where its pictures go; an entry may be an address alone.
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
         transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
+        decoder: what decodes an RTSP camera: ``auto``, or ``gstreamer``, by which a Jetson decodes in hardware.
         every_s: the url answers one JPEG, which is fetched every so many seconds.
         frames: where frames of a camera stay that is translated on a GPU: ``auto`` keeps them on the GPU from
             decoding to encoding, as far as it can decode and encode; ``host`` brings them to main memory in between.
@@ -133,7 +140,7 @@ class CameraConfig(_Section):
         collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only
             that folder.
 
-    ``{name}`` in ``url``, ``model``, ``detect``, ``outputs``, ``snapshot``, ``background.save`` and
+    ``{name}`` in ``url``, ``model``, ``detect.model``, ``outputs``, ``snapshot``, ``background.save`` and
     ``collect.folder`` is filled in when a file is read, so that they can be defaults.
     """
 
@@ -141,14 +148,16 @@ class CameraConfig(_Section):
     url: SourceAddress
     model: Model = AUTO
     translate: Literal["night", "always", "never"] = "night"
+    learn: bool | None = None
     location: tuple[Latitude, Longitude] | None = None
     any_scene: bool = False
     overlay: Literal["none", "trust"] = "none"
-    detect: DetectorPath = False
+    detect: Detection = False
     outputs: tuple[OutputConfig, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
     transport: TransportChoice = "auto"
+    decoder: DecoderChoice = "auto"
     every_s: Seconds | None = None
     frames: Literal["auto", "host"] = "auto"
     max_age: Seconds = 1.0
@@ -173,6 +182,33 @@ class CameraConfig(_Section):
         seen = any(output.view != "night" for output in self.outputs)
         return bundled_weights(GENERAL) if seen or self.snapshot or self.detect else None
 
+    @property
+    def learns(self) -> bool:
+        """Whether a model of its own is trained for it."""
+        if self.learn is not None:
+            return self.learn
+        return self.model == AUTO and self.checkpoint is not None and not is_file(self.url)
+
+    @field_validator("learn")
+    @classmethod
+    def _replaces_the_general_model(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("model", AUTO) != AUTO:
+            fail("trains a model of its own in place of the general one; leave `model` out, or learn")
+        if value and info.data.get("translate") == "never":
+            fail(
+                "trains what translates, and `translate: never` has nothing translated; leave one of them out"
+            )
+        return value
+
+    @field_validator("decoder")
+    @classmethod
+    def _can_decode(cls, value: DecoderChoice, info: ValidationInfo) -> DecoderChoice:
+        url: CameraUrl | None = info.data.get("url")
+        fault = None if url is None else decoder_fault(value, url)
+        if fault is not None:
+            fail(fault)
+        return value
+
     @field_validator("every_s")
     @classmethod
     def _is_for_http(cls, value: float | None, info: ValidationInfo) -> float | None:
@@ -196,7 +232,7 @@ class CameraConfig(_Section):
         return value
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """``engine``: what runs the generators.
 
     Attributes:
@@ -213,7 +249,23 @@ class EngineConfig(_Section):
     reuse: OnOff = "auto"
 
 
-class HttpConfig(_Section):
+class LearningConfig(Section):
+    """``learning``: how cameras' own models are trained, one at a time, beside the cameras.
+
+    Attributes:
+        threads: of a training, which runs only where no other program wants the processor.
+        device: where it runs.
+        steps: of a training.
+        every_days: days from a round to the next.
+    """
+
+    threads: Count = Field(default=1, ge=1, le=256)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    steps: Count = Field(default=1500, ge=1, le=100_000)
+    every_days: Annotated[Number, Field(gt=0, le=365)] = 7.0
+
+
+class HttpConfig(Section):
     """``http``: where the endpoints listen. Without this section there are none.
 
     Attributes:
@@ -254,12 +306,16 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-class Config(_Section):
+class Config(Section):
     """A whole configuration, with ``defaults`` worked into the cameras."""
 
     cameras: tuple[CameraConfig, ...]
     engine: EngineConfig = EngineConfig()
+    learning: LearningConfig = LearningConfig()
     http: HttpConfig | None = None
+    events: EventsConfig = EventsConfig()
+    webhooks: Webhooks = ()
+    mqtt: MqttConfig | None = None
 
     def dump(self) -> dict[str, Any]:
         """Plain values for printing: every key spelled out, secrets masked."""
@@ -272,7 +328,11 @@ def _plain(value: object) -> object:
     if isinstance(value, OutputConfig) and value.is_plain:
         return str(value.to)
     if isinstance(value, BaseModel):
-        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+        return {
+            field.alias or key: _plain(getattr(value, key)) for key, field in type(value).model_fields.items()
+        }
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, SecretStr):

@@ -20,7 +20,11 @@ class Section(BaseModel):
     @classmethod
     def _leave_out_empty(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {
-                key: value for key, value in data.items() if value is not None or key not in cls.model_fields
-            }
+            known = keys_of(cls)
+            return {key: value for key, value in data.items() if value is not None or key not in known}
         return data
+
+
+def keys_of(section: type[BaseModel]) -> dict[str, str]:
+    """The keys of a section as they stand in a file, each with the name of its attribute."""
+    return {field.alias or name: name for name, field in section.model_fields.items()}

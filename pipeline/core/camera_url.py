@@ -29,15 +29,18 @@ _ADDRESS = re.compile(
 )
 _SECRET_KEY = r"[\w.-]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred|user|usr|login|account|streamid)[\w.-]*"
 # A quotation mark behind what is masked already is the sentence's, not the secret's.
-_SECRET_PAIR = re.compile(rf"({_SECRET_KEY})(=)(\*\*\*(?=[\"'][:;,.]?(?:\s|$))|[^&\s]*)", re.IGNORECASE)
+# Each begins where its word does: looked for within words, too, long words would take seconds.
+_SECRET_PAIR = re.compile(
+    rf"(?<![\w.-])({_SECRET_KEY})(=)(\*\*\*(?=[\"'][:;,.]?(?:\s|$))|[^&\s]*)", re.IGNORECASE
+)
 # What stands where a port should be and is no port. A number is one, with a sentence's punctuation behind it as well,
 # and so is ${PORT}.
 _NO_PORT = re.compile(
     r"^((?:\[[^\]]*\]|[^:/?#\[\]]*):)(?![0-9]{0,5}[^\w/?#]*(?:[/?#]|$)|\$\{\w+\}(?:[/?#]|$))[^/?#'\"]+"
 )
 # viewer:secret@10.0.0.5
-_BARE_LOGIN = re.compile(r"[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")
-_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_BARE_LOGIN = re.compile(r"(?<![^\s'\"/:@])[^\s'\"/:@]*:[^\s'\"]+@(?=[\w\[])")
+_URL_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]*://")
 
 _WORD_START = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
 _WORD = re.compile(r"\w")

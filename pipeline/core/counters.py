@@ -13,6 +13,7 @@ import numpy as np
 
 from .event_log import name_of
 from .events import EngineChanged, Event
+from .found import FoundCounts, FoundSnapshot
 
 DropReason = Literal[
     "overload",
@@ -130,6 +131,7 @@ class StatsSnapshot:
             engine does not tell.
         ran: pictures translated, by where the generator ran; empty where no engine told.
         damaged: frames that came damaged, because packets of them or of what they refer to were lost.
+        found: what is where on its pictures, as far as it is followed.
     """
 
     up: bool
@@ -150,12 +152,18 @@ class StatsSnapshot:
     generator_share: float | None = None
     detections_reused: int = 0
     ran: dict[Ran, int] = field(default_factory=dict)
+    found: FoundSnapshot = field(default_factory=FoundSnapshot)
 
 
 @dataclass(slots=True)
 class CameraStats:
-    """Thread-safe counters of one camera."""
+    """Thread-safe counters of one camera.
 
+    Attributes:
+        found: those of what is where on its pictures.
+    """
+
+    found: FoundCounts = field(default_factory=FoundCounts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _up: bool = False
     _decoded: int = 0
@@ -276,6 +284,7 @@ class CameraStats:
                 collected=dict(self._collected),
                 latency_p50=None,
                 latency_p95=None,
+                found=self.found.snapshot(),
                 latency={stage: histogram.snapshot() for stage, histogram in self._stages.items()},
             )
         if not recent:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from nightday.engines.detection.detections import View
 
 from .control import Translate
 from .faults import FaultReason, OutputReason
@@ -123,6 +125,73 @@ class TranslateChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountsChanged(Event):
+    """How many objects a camera sees at once, in one of its zones or in the whole picture, has changed.
+
+    It is the median of the last second, so that an object that is missed on a picture makes no news.
+
+    Attributes:
+        zone: the zone; None is the whole picture.
+        counts: objects by class; a class of which there are none is left out.
+        at: when the picture was taken that settled it, in Unix seconds.
+    """
+
+    camera: str
+    zone: str | None
+    counts: Mapping[str, int]
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackChanged(Event):
+    """A tracked object has come into sight or is gone, or has gone into or out of a zone.
+
+    An object that is gone has left its zones, each of which is told first.
+
+    Attributes:
+        step: which of these.
+        track: its number, which no other object of this camera gets until its settings change.
+        label: its class, the most frequent of late.
+        confidence: the highest with which it was found so far, 0 to 1.
+        view: where it was found so far.
+        zone: which zone it has ``entered`` or ``left``; None at the other steps.
+        seconds: for how long it has been seen.
+        at: when the picture was taken that showed it, in Unix seconds.
+    """
+
+    camera: str
+    step: Literal["appeared", "gone", "entered", "left"]
+    track: int
+    label: str
+    confidence: float
+    view: View
+    zone: str | None = None
+    seconds: float = 0.0
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCrossed(Event):
+    """A tracked object has crossed a line.
+
+    Attributes:
+        line: the line.
+        direction: ``in`` from the right of the line to its left, for one who looks along it from its beginning to its
+            end; ``out`` the other way.
+        track: the object's number; see ``TrackChanged``.
+        label: its class.
+        at: when the picture was taken that showed it, in Unix seconds.
+    """
+
+    camera: str
+    line: str
+    direction: Literal["in", "out"]
+    track: int
+    label: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundChanged(Event):
     """A camera's background was taken up from a file, or dropped, or what the file held was refused; it is learnt, or
     its samples do not agree (``unsettled``).
@@ -156,26 +225,49 @@ class EngineChanged(Event):
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnModelChanged(Event):
+    """A step of a camera's own model.
+
+    Attributes:
+        step: ``training`` (a round has begun), ``won`` (its model is to serve), ``lost`` (it is no better),
+            ``failed``, ``rolled_back`` (its engine did not pass its probation), ``dropped`` (the camera shows another
+            scene).
+        detail: a sentence.
+    """
+
+    camera: str
+    step: Literal["training", "won", "lost", "failed", "rolled_back", "dropped"]
+    detail: str
+
+
 NoticeName = Literal[
     "batch_lost",
     "clock_not_believed",
     "collect_failed",
     "collection_restarted",
     "collection_thinned",
+    "command_refused",
     "detector_failed",
     "engine_built",
     "engine_failed",
     "engine_ready",
+    "events_lost",
+    "events_not_kept",
     "frame_failed",
     "frames_damaged",
     "http_listening",
     "http_lost",
     "model_other_scene",
     "night_unsure",
+    "notify_connected",
+    "notify_failed",
+    "notify_refused",
     "nvdec_missing",
     "nvenc_missing",
     "overload",
     "overload_over",
+    "own_model_failed",
     "password_in_arguments",
     "reload_refused",
     "reloaded",

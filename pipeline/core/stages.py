@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -18,6 +18,7 @@ from .clock import Clock
 from .counters import CameraStats, DropReason
 from .events import NoticeName
 from .fault_log import FaultLog
+from .found import Followed, Looking
 from .frame import Frame
 
 
@@ -27,6 +28,11 @@ class Detector(Protocol):
     @property
     def device(self) -> torch.device | None:
         """The GPU on which it takes tensors; None if it takes arrays on the host only."""
+        ...
+
+    @property
+    def classes(self) -> Collection[str] | None:
+        """What it knows; None where it does not tell."""
         ...
 
     def __call__(self, rgb: Pixels) -> Sequence[Sequence[Detection]]:
@@ -55,6 +61,20 @@ class StageCamera(Protocol):
     @property
     def detector(self) -> Detector | None:
         """Its detector, if it has one."""
+        ...
+
+    @property
+    def looking(self) -> Looking:
+        """What it asks of its detector."""
+        ...
+
+    def follow(self, item: BatchItem, faint: Sequence[Detection]) -> None:
+        """Follow what was found on a picture that was looked at.
+
+        Args:
+            item: the picture, with its detections, which may get numbers.
+            faint: what was found with less confidence than is shown.
+        """
         ...
 
     @property
@@ -98,7 +118,8 @@ class BatchItem:
         brightened: why ``day`` is ``seen`` made brighter, in a few words; "" where it is not.
         trust: where each part of ``day`` comes from, uint8 (h, w, 3) shares of 255: drawn from tonight's light,
             remembered from the day, unclear; None where the engine does not tell.
-        detections: what was found on ``day``.
+        detections: what was found on it.
+        followed: what else is known of what is on it; None where nothing is followed.
         made_by: the engine that made ``day``, where one did.
     """
 
@@ -111,6 +132,7 @@ class BatchItem:
     brightened: str = ""
     trust: Pixels | None = None
     detections: Sequence[Detection] = ()
+    followed: Followed | None = None
     made_by: EngineInfo | None = None
 
 

@@ -1,7 +1,8 @@
-"""Where the program keeps what the configuration names no place for."""
+"""Where the program keeps what it has to remember between runs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ SIGNING_KEY = "signing-key.pem"
 
 def state_folder() -> Path:
     """``$STATE_DIRECTORY``, which systemd sets, else ``$XDG_STATE_HOME/nightday-stream``, by default below
-    ``~/.local/state``.
+    ``~/.local/state``. Nothing is made.
     """
     system, user = (os.environ.get(name, "") for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"))
     if system:
@@ -23,3 +24,8 @@ def state_folder() -> Path:
         return Path.home() / ".local" / "state" / "nightday-stream"
     except RuntimeError:  # an account without a home
         return Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
+
+
+def name_of(camera: str, address: str) -> str:
+    """How a camera's files there are called; cameras of one name in two configurations differ in their address."""
+    return f"{camera}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"

@@ -29,12 +29,40 @@ OTHER_SCENE = (
 """What is said of a camera whose pictures do not show its model's scene."""
 
 
+Lit = Literal["day", "dark", "infra-red", "lit"]
+"""How a camera's picture is lit: by day; or at night dark, without colour under infra-red, or lit like day."""
+
+
 LEARNT = 0.95
 """How far a scene has to be learnt to count as learnt."""
 
 
 EngineState = Literal["preparing", "ready", "failed"]
 """Whether a camera's engine serves: it is being loaded or built, it is there, or it could not be built."""
+
+
+OwnModelStage = Literal["collecting", "waiting", "training", "judging", "resting"]
+"""Of a camera's own model: pictures are still missing; a round waits for that of another camera; it is trained; it is
+compared with the others; the next round is not due yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModelStatus:
+    """How a camera's own model fares.
+
+    Attributes:
+        serves: the round whose model serves; None while the general one does.
+        stage: what is being done for the next.
+        text: the same in a few words.
+        progress: how far that is, 0 to 1; None where that cannot be told.
+        seconds: until it is done; None where that cannot be told.
+    """
+
+    serves: int | None
+    stage: OwnModelStage
+    text: str
+    progress: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +80,7 @@ class CameraStatus:
         translate: when its frames are translated, as configured or set since.
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.
-        decoder: what decoded its last frame, ``nvdec`` or ``software``; None before the first.
+        decoder: what decoded its last frame, ``nvdec``, ``gstreamer`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
         night_told_by: what tells its bright nights from days; None without a gate.
@@ -64,6 +92,8 @@ class CameraStatus:
         engine_fault: why its engine could not be built; None where that is not so.
         backgrounds: the times of day, ``day`` and ``night``, by which its empty scene is known.
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
+        own_model: how its own model fares; None where it learns none.
+        light: how its picture is lit, by its night gate; None as with ``night``.
     """
 
     name: str
@@ -87,7 +117,9 @@ class CameraStatus:
     engine: EngineState | None = None
     engine_fault: str | None = None
     brightened: str | None = None
+    own_model: OwnModelStatus | None = None
     backgrounds: tuple[Literal["day", "night"], ...] = ()
+    light: Lit | None = None
 
     @property
     def pictures(self) -> int:
@@ -149,6 +181,20 @@ def learning_text(camera: CameraStatus) -> str | None:
     if learnt is None or learnt >= LEARNT:
         return None
     return f"learning your empty scene by {time}: {100 * learnt:.0f} %"
+
+
+def own_model_text(camera: CameraStatus) -> str | None:
+    """How a camera's own model fares, in a sentence without its end; None where it learns none."""
+    own = camera.own_model
+    if own is None:
+        return None
+    text = "the general model serves" if own.serves is None else f"its own model of round {own.serves} serves"
+    text += f"; {own.text}"
+    if own.progress is not None:
+        text += f", {100 * own.progress:.0f} %"
+    if own.stage == "training" and own.seconds is not None:
+        text += f", about {max(1, round(own.seconds / 60))} minutes left"
+    return text
 
 
 def generator_text(camera: CameraStatus) -> str | None:

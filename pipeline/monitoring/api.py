@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 from ..core.camera_url import redact
 from ..core.counters import Ran
-from ..core.status import CameraStatus, Watched, learning_text
+from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
+from .found import found_json
 from .remarks import advice_on, remarks_on
 
 
@@ -53,6 +54,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "next_try_s": None if camera.next_try is None else round(camera.next_try, 1),
         "up": stats.up,
         "night": camera.night,
+        "light": camera.light,
         "night_told_by": camera.night_told_by,
         "night_doubt": camera.night_doubt,
         "model_fits": camera.model_fits,
@@ -64,6 +66,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "learning": learning_text(camera),
         "backgrounds": list(camera.backgrounds),
         "brightened_because": camera.brightened,
+        "own_model": _own_model(camera.own_model),
         "remembered_share": _rounded(stats.remembered),
         "unclear_share": _rounded(stats.unclear),
         "generator_share": _rounded(stats.generator_share),
@@ -77,6 +80,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "reconnects": {redact(reason): count for reason, count in stats.reconnects.items()},
         "detections": stats.detections,
         "detections_reused": stats.detections_reused,
+        **found_json(stats.found),
         "collected": stats.collected,
         "latency_p50_ms": _milliseconds(stats.latency_p50),
         "latency_p95_ms": _milliseconds(stats.latency_p95),
@@ -85,6 +89,19 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
+    }
+
+
+def _own_model(own: OwnModelStatus | None) -> dict[str, Any] | None:
+    if own is None:
+        return None
+    return {
+        "serves": own.serves is not None,
+        "round": own.serves,
+        "stage": own.stage,
+        "text": own.text,
+        "progress": _rounded(own.progress),
+        "seconds_left": None if own.seconds is None else round(own.seconds),
     }
 
 

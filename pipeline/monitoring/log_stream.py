@@ -29,7 +29,10 @@ MOST_WAITING = 1_000_000
 # Seconds that writing what waits may take at the end.
 FLUSH_WITHIN = 1.0
 
-_FIELDS = ("camera", "cameras", "output", "reason")
+_FIELDS = (
+    *("camera", "cameras", "output", "reason"),
+    *("zone", "counts", "line", "direction", "track", "label"),
+)
 
 
 class Screen:

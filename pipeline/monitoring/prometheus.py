@@ -23,6 +23,7 @@ from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot, Ran
 from ..core.faults import FaultReason
 from ..core.status import CameraStatus, Watched
+from .found import found_metrics
 
 
 class PrometheusMetrics:
@@ -47,6 +48,7 @@ class _RunCollector(Collector):
         """Every metric at this moment."""
         cameras = self._watched.cameras()
         yield from _camera_metrics(cameras)
+        yield from found_metrics(cameras)
         yield _latencies(cameras)
         yield _outputs(cameras)
         yield _events(self._watched.events.snapshot())
@@ -109,6 +111,14 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     learnt = GaugeMetricFamily(
         "nightday_scene_learnt", "How far its empty scene is learnt, 0 to 1.", labels=("camera", "time")
     )
+    own = GaugeMetricFamily(
+        "nightday_own_model", "Whether a model of its own serves the camera.", labels=("camera",)
+    )
+    own_progress = GaugeMetricFamily(
+        "nightday_own_model_progress",
+        "How far the stage is that the camera's next own model is in, 0 to 1.",
+        labels=("camera", "stage"),
+    )
     counters = {
         name: CounterMetricFamily(f"nightday_frames_{name}", what, labels=("camera",))
         for name, what in (
@@ -162,6 +172,10 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         for time, how_far in (("day", camera.learnt_day), ("night", camera.learnt_night)):
             if how_far is not None:
                 learnt.add_metric((camera.name, time), how_far)
+        if camera.own_model is not None:
+            own.add_metric((camera.name,), float(camera.own_model.serves is not None))
+            if camera.own_model.progress is not None:
+                own_progress.add_metric((camera.name, camera.own_model.stage), camera.own_model.progress)
         for name, counter in counters.items():
             counter.add_metric((camera.name,), getattr(stats, name))
         if stats.ran:
@@ -172,7 +186,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         _add_by_reason(detections, camera.name, stats.detections, ())
         reused.add_metric((camera.name,), stats.detections_reused)
         _add_by_reason(collected, camera.name, stats.collected, get_args(Collected))
-    gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear, generator)
+    gauges = (up, night, unsure, fits, by_arrival, learnt, remembered, unclear, generator, own, own_progress)
     return iter((*gauges, *counters.values(), ran, dropped, reconnects, detections, reused, collected))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.camera_url import CameraUrl, redact
 from ..core.events import OutputChanged
-from ..core.status import OTHER_SCENE, CameraStatus, generator_text, learning_text
+from ..core.status import OTHER_SCENE, CameraStatus, generator_text, learning_text, own_model_text
 from ..outputs import registry as outputs
 from ..sources import registry as sources
 
@@ -32,9 +32,8 @@ def remarks_on(camera: CameraStatus) -> list[str]:
         remarks.append("It is opened once its engine is ready.")
     if camera.brightened is not None:
         remarks.append(f"Brightened, not translated: {camera.brightened}.")
-    remarks += [
-        sentence(text) for text in (learning_text(camera), generator_text(camera)) if text is not None
-    ]
+    texts = (learning_text(camera), own_model_text(camera), generator_text(camera))
+    remarks += [sentence(text) for text in texts if text is not None]
     return remarks
 
 

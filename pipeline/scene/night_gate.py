@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.fault_log import FaultLog
+from ..core.status import Lit
 from .light import HAZE, Light, measure, view_of
 from .sun import elevation
 
@@ -42,6 +43,8 @@ DOUBTS: dict[Doubt, str] = {
 DARK, BRIGHT = 82.0, 95.0
 # Chroma below which a picture is infra-red, and above which it is not. In between the state stays.
 GREY, COLOURED = 0.8, 1.4
+# Mean luma below which a night without colour is dark rather than infra-red: nothing lights it.
+PITCH_DARK = 25.0
 # Degrees of the sun below which it is night, the end of civil twilight, and above which what is bright is day.
 SUN_DOWN, SUN_UP = -6.0, 0.0
 # Luma of the upper third below which a bright picture in colour may be a lit night.
@@ -131,6 +134,17 @@ class NightGate:
     def light(self) -> Light | None:
         """The last measurement."""
         return self._light
+
+    @property
+    def lit(self) -> Lit | None:
+        """How the picture is lit; None before the first measurement."""
+        if self._night is None or self._light is None:
+            return None
+        if not self._night:
+            return "day"
+        if self._light.luma >= PITCH_DARK and self._light.chroma < (GREY + COLOURED) / 2:
+            return "infra-red"
+        return "dark" if self._light.luma < (DARK + BRIGHT) / 2 else "lit"
 
     @property
     def told_by(self) -> Literal["sun", "own day", "light"]:

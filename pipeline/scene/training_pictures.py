@@ -99,7 +99,7 @@ class TrainingPictures:
         self._last_slots: dict[TimeOfDay, int] = {}
         for time_of_day in TIMES_OF_DAY:
             _delete_unfinished(folder / time_of_day)
-            seconds = _seconds(folder / time_of_day)
+            seconds = picture_seconds(folder / time_of_day)
             self._levels[time_of_day] = select_evenly(seconds, every=every, keep=keep)[1]
             self._last_slots[time_of_day] = int(seconds[-1] // every) if seconds else -1
 
@@ -139,15 +139,15 @@ class TrainingPictures:
         encoded, data = cv2.imencode(".jpg", bgr, (*_QUALITY, *_FULL_COLOUR))
         if not encoded:
             raise OSError(f"cannot encode a picture of {picture.rgb.shape} as JPEG")
-        path = _path(self.folder / picture.time, picture.second)
+        path = picture_path(self.folder / picture.time, picture.second)
         write_atomically(path, [data.tobytes()], durable=True, mode=0o644)
 
     def _delete_surplus(self, time_of_day: TimeOfDay) -> None:
         folder = self.folder / time_of_day
-        seconds = _seconds(folder)
+        seconds = picture_seconds(folder)
         kept, level = select_evenly(seconds, every=self._every, keep=self._keep)
         for second in set(seconds) - set(kept):
-            _path(folder, second).unlink(missing_ok=True)
+            picture_path(folder, second).unlink(missing_ok=True)
         self._levels[time_of_day] = level
         if len(kept) < len(seconds):
             detail = (
@@ -162,8 +162,8 @@ class TrainingPictures:
             self._watch = SceneWatch()
             # The camera may have been moved while the program did not run.
             for time_of_day in TIMES_OF_DAY:
-                for second in _seconds(self.folder / time_of_day)[-VIEWS:]:
-                    rgb = _read(_path(self.folder / time_of_day, second))
+                for second in picture_seconds(self.folder / time_of_day)[-VIEWS:]:
+                    rgb = _read(picture_path(self.folder / time_of_day, second))
                     if rgb is not None:
                         self._watch.look(rgb, seconds=float(second))
                         self._shape = rgb.shape
@@ -180,14 +180,17 @@ class TrainingPictures:
         pictures, earlier = _pictures(self.folder), _pictures(before)
         if len(pictures) > len(earlier):
             for time_of_day, second in earlier:
-                _path(before / time_of_day, second).unlink(missing_ok=True)
+                picture_path(before / time_of_day, second).unlink(missing_ok=True)
             for time_of_day, second in pictures:
                 (before / time_of_day).mkdir(parents=True, exist_ok=True)
-                os.replace(_path(self.folder / time_of_day, second), _path(before / time_of_day, second))
+                os.replace(
+                    picture_path(self.folder / time_of_day, second),
+                    picture_path(before / time_of_day, second),
+                )
             fate = f"are in {before} now"
         else:
             for time_of_day, second in pictures:
-                _path(self.folder / time_of_day, second).unlink(missing_ok=True)
+                picture_path(self.folder / time_of_day, second).unlink(missing_ok=True)
             fate = f"are deleted, those of an earlier view in {before} being more"
         if pictures:
             detail = (
@@ -202,19 +205,21 @@ class TrainingPictures:
 
 def newest_pictures(folder: Path, count: int) -> list[NDArray[np.uint8]]:
     """The newest ``count`` pictures that were collected in a ``day`` or ``night``, (H, W, 3) RGB each."""
-    read = (_read(_path(folder, second)) for second in _seconds(folder)[-count:])
+    read = (_read(picture_path(folder, second)) for second in picture_seconds(folder)[-count:])
     return [rgb for rgb in read if rgb is not None]
 
 
 def _pictures(folder: Path) -> list[tuple[TimeOfDay, int]]:
     """All pictures below a folder: time of day and Unix second."""
     return [
-        (time_of_day, second) for time_of_day in TIMES_OF_DAY for second in _seconds(folder / time_of_day)
+        (time_of_day, second)
+        for time_of_day in TIMES_OF_DAY
+        for second in picture_seconds(folder / time_of_day)
     ]
 
 
-def _seconds(folder: Path) -> list[int]:
-    """Unix seconds of the pictures in a folder, rising; empty if it cannot be read."""
+def picture_seconds(folder: Path) -> list[int]:
+    """Unix seconds of the pictures in a ``day`` or ``night``, rising; empty if it cannot be read."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -254,7 +259,8 @@ def _first(seconds: Sequence[int], slot: float) -> list[int]:
     return list(firsts.values())
 
 
-def _path(folder: Path, second: int) -> Path:
+def picture_path(folder: Path, second: int) -> Path:
+    """Where the picture of a Unix second is in a ``day`` or ``night``."""
     return folder / f"{time.strftime(_TIME, time.gmtime(second))}.jpg"
 
 

@@ -18,11 +18,13 @@ from nightday.engines.errors import CheckpointError, DetectorError, EngineError
 from nightday.engines.model.checkpoint import read_checkpoint
 from nightday.engines.selection.load import check_engine
 
+from ..config.detection import DetectorChoice
 from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
 from ..config.schema import EngineConfig
 from ..core.stages import Detector
 from ..translation.pending_engine import PendingEngine, Sizes
+from .detectors import class_faults, open_detector
 from .prebuild import is_measured, prebuild_engine
 from .setup import Setup
 
@@ -116,22 +118,22 @@ class ModelLoader:
                 self._engines[version] = engine
             return engine
 
-    def _detector(self, path: Path) -> Detector:
-        from nightday.engines.detection.detector import load_detector  # ultralytics, only where it is used
-
-        version = _version(path)
+    def _detector(self, choice: DetectorChoice) -> Detector:
+        version: _Version = choice
+        if isinstance(choice.model, Path):
+            version = _version(choice.model, choice.confidence, choice.iou)
         detector = self._detectors.get(version)
         if detector is None:
-            detector = self._detectors[version] = load_detector(str(path))
+            detector = self._detectors[version] = open_detector(choice)
         return detector
 
 
 def _for_each_model(
-    loaded: LoadedConfig, engine_of: Callable[[Path], _T], detector_of: Callable[[Path], Detector]
-) -> tuple[dict[Path, _T], dict[Path, Detector]]:
+    loaded: LoadedConfig, engine_of: Callable[[Path], _T], detector_of: Callable[[DetectorChoice], Detector]
+) -> tuple[dict[Path, _T], dict[DetectorChoice, Detector]]:
     """What each generator and each detector that a camera needs is made into. Raises ConfigError with every fault."""
     engines: dict[Path, _T] = {}
-    detectors: dict[Path, Detector] = {}
+    detectors: dict[DetectorChoice, Detector] = {}
     faults: dict[str, None] = {}  # an ordered set
     for index, camera in enumerate(loaded.config.cameras):
         model = camera.checkpoint
@@ -140,11 +142,15 @@ def _for_each_model(
                 engines[model] = engine_of(model)
             except (CheckpointError, EngineError, OSError) as error:
                 faults[_engine_fault(loaded, index, error)] = None
-        if camera.detect and camera.detect not in detectors:
+        if camera.detect:
+            choice = camera.detect.detector
             try:
-                detectors[camera.detect] = detector_of(camera.detect)
+                if choice not in detectors:
+                    detectors[choice] = detector_of(choice)
+                for place, message in class_faults(camera.detect, detectors[choice]):
+                    faults[loaded.fault(("cameras", index, "detect", *place), message)] = None
             except (DetectorError, OSError) as error:
-                faults[loaded.fault(("cameras", index, "detect"), str(error))] = None
+                faults[loaded.fault(("cameras", index, "detect", "model"), str(error))] = None
     if faults:
         raise ConfigError(list(faults))
     return engines, detectors
@@ -165,6 +171,6 @@ def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int,
     return {sizes[one.name] for one in loaded.config.cameras if one.checkpoint == model and one.name in sizes}
 
 
-def _version(path: Path, *asked: str | int) -> _Version:
+def _version(path: Path, *asked: str | float) -> _Version:
     found = path.stat()
     return (path, found.st_ino, found.st_mtime_ns, found.st_size, *asked)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nightday.engines.backends.base import Engine
 
+from ..config.detection import DetectorChoice
 from ..config.schema import CameraConfig, Config
 from ..core.stages import Detector
 
@@ -19,12 +20,12 @@ class Setup:
     Attributes:
         config: what to run.
         engines: the generator of each checkpoint the cameras name.
-        detectors: the detector of each model they name.
+        detectors: the detectors that the cameras ask for.
     """
 
     config: Config
     engines: Mapping[Path, Engine]
-    detectors: Mapping[Path, Detector] = field(default_factory=dict)
+    detectors: Mapping[DetectorChoice, Detector] = field(default_factory=dict)
 
     def engine_of(self, camera: CameraConfig) -> Engine | None:
         """The generator of a camera; None where nothing is translated."""
@@ -32,4 +33,4 @@ class Setup:
 
     def detector_of(self, camera: CameraConfig) -> Detector | None:
         """The detector of a camera, if it has one."""
-        return self.detectors[camera.detect] if camera.detect else None
+        return self.detectors[camera.detect.detector] if camera.detect else None

@@ -37,6 +37,7 @@ class ConnectionSettings:
         open_timeout: seconds until a connection that does not come about is given up.
         stall_timeout: seconds without data, or without one frame that can be decoded, until it is lost.
         nvdec: whether to decode on the GPU.
+        gstreamer: whether an element of GStreamer decodes what comes by RTSP.
         stop: ends the connection once set, even while it waits for the network.
         stats: where frames that cannot be decoded, or are skipped, are counted.
         skipping: decides how much of a live stream is decoded. The connection shows it the packets, the reader shows
@@ -58,6 +59,7 @@ class ConnectionSettings:
     transport: RtpTransport = field(default_factory=RtpTransport)
     damage: DamageWatch | None = None
     every_s: float | None = None
+    gstreamer: bool = False
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
 
 
@@ -128,7 +130,7 @@ class SourceLostError(NightdayError):
     Attributes:
         reason: why, for people and programs.
         detail: the message.
-        nvdec: whether decoding on the CPU is worth a try, because decoding on the GPU failed.
+        nvdec: whether decoding on the CPU is worth a try, because NVDEC or GStreamer failed.
         cause: FFmpeg's or the operating system's exception, whose text may hold the address; None without one.
     """
 

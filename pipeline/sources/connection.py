@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from typing import Literal
 
@@ -26,6 +26,7 @@ from ..media.ffmpeg import BinaryInput, has_end, is_picture, open_input, reason_
 from ..media.interruptible import Watch, interruptible
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
+from .gstreamer import GStreamerDecoder, open_decoder
 from .packets import Arrival, LivePackets, Packet, demuxed, stalled
 from .steady_size import SteadySize
 
@@ -89,10 +90,13 @@ def open_connection(
         except Exception as error:
             raise _not_opened(error, settings, began) from None
         watch.expect(math.inf)
-        with container:
+        with container, ExitStack() as stack:
             if live is None:
                 live = _is_live(container)
             stream = _video_of(container)
+            decoder = None
+            if settings.gstreamer:
+                decoder = stack.enter_context(open_decoder(stream, _time_base_of(stream)))
             packets = demuxed(container, stream, settings.stats, settings.damage)
             if not live:
                 yield FFmpegConnection(stream, _as_asked_for(packets, settings), settings=settings)
@@ -107,7 +111,9 @@ def open_connection(
                 clock=settings.clock,
             )
             try:
-                yield FFmpegConnection(stream, held, settings=settings, clock_watch=clock_watch)
+                yield FFmpegConnection(
+                    stream, held, settings=settings, clock_watch=clock_watch, decoder=decoder
+                )
             finally:
                 held.close()
 
@@ -175,6 +181,7 @@ class FFmpegConnection:
         arrivals: its packets.
         settings: limits, and what the connection reports to.
         clock_watch: judges the clock of a live source; None for a file.
+        decoder: decodes in FFmpeg's place.
     """
 
     def __init__(
@@ -184,8 +191,10 @@ class FFmpegConnection:
         *,
         settings: ConnectionSettings,
         clock_watch: ClockWatch | None = None,
+        decoder: GStreamerDecoder | None = None,
     ) -> None:
         self._arrivals = arrivals
+        self._decoder = decoder
         self._context = stream.codec_context
         # Two threads that share a frame's slices. Frame threading would hold frames back, one for each thread more,
         # and no camera gets more than two cores.
@@ -262,7 +271,7 @@ class FFmpegConnection:
     def _held_back(self) -> Iterator[av.VideoFrame]:
         """What decoder and deinterlacer keep until they know that nothing more comes, or that it was the last."""
         with suppress(av.error.FFmpegError):  # such as a decoder that was emptied before
-            for frame in self._context.decode(None):
+            for frame in self._context.decode(None) if self._decoder is None else self._decoder.rest():
                 if self._is_good(frame):
                     yield from self._fields.frames(frame)
         yield from self._fields.rest()
@@ -286,7 +295,8 @@ class FFmpegConnection:
             self._settings.stats.count_dropped("skipped")
             return []
         try:
-            frames = packet.decode()
+            by = self._decoder
+            frames = packet.decode() if by is None else by.decode(packet, self._level)
         except av.error.FFmpegError as error:
             if self._settings.nvdec and not self._good and not isinstance(error, av.error.InvalidDataError):
                 raise self._undecodable(
@@ -334,4 +344,5 @@ class FFmpegConnection:
             raise self._undecodable(f"nothing but errors for {BROKEN_RUN:g} s")
 
     def _undecodable(self, detail: str) -> SourceLostError:
-        return SourceLostError("decode", detail, nvdec=self._settings.nvdec and not self._good)
+        elsewhere = self._settings.nvdec or self._decoder is not None
+        return SourceLostError("decode", detail, nvdec=elsewhere and not self._good)

@@ -23,6 +23,7 @@ from ..media.malloc_trim import malloc_trimmer
 from ..media.timeline import Timeline
 from .base import ConnectionSettings, SourceLostError
 from .connection import nvdec_missing
+from .decoders import DecoderName
 from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
@@ -83,6 +84,7 @@ class Reader(threading.Thread):
         nvdec: whether to decode on the GPU.
         transport: how RTP is asked for.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        gstreamer: whether an element of GStreamer decodes. If it cannot, FFmpeg does from then on, as with ``nvdec``.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Reader(threading.Thread):
         nvdec: bool = False,
         transport: TransportChoice = "auto",
         every_s: float | None = None,
+        gstreamer: bool = False,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -134,14 +137,15 @@ class Reader(threading.Thread):
         )
         self._playing_since = 0.0
         self._nvdec = nvdec
+        self._gstreamer = gstreamer
         self._faults = FaultLog(camera, publish)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
-        self._decoder: Literal["nvdec", "software"] | None = None
+        self._decoder: DecoderName | None = None
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
     @property
-    def decoder(self) -> Literal["nvdec", "software"] | None:
+    def decoder(self) -> DecoderName | None:
         """What decoded the last frame; None before the first."""
         return self._decoder
 
@@ -164,7 +168,7 @@ class Reader(threading.Thread):
             if self._stopping.is_set():
                 break
             if end.without_nvdec:
-                self._nvdec = False
+                self._nvdec = self._gstreamer = False
                 self._say_nvdec(end.detail)
                 continue
             if self._kind == "file" or end.clip_ended:
@@ -200,6 +204,7 @@ class Reader(threading.Thread):
             clock=self._clock,
             transport=self._transport,
             every_s=self._every_s,
+            gstreamer=self._gstreamer,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),
@@ -227,6 +232,8 @@ class Reader(threading.Thread):
     def _see_decoder(self, video: av.VideoFrame) -> None:
         """Note what decoded a frame."""
         self._decoder = "nvdec" if gpu_video.on_gpu(video) else "software"
+        if self._gstreamer:
+            self._decoder = "gstreamer"
         if self._nvdec and self._decoder == "software":
             self._say_nvdec(f"it does not take {video.format.name} of this codec")
 

@@ -238,7 +238,8 @@ class Camera:
             publish=self._publish,
             clock=self._clock,
             timeline=self._timeline,
-            nvdec=on_gpu and nvdec_works(self.name, self._publish),
+            nvdec=on_gpu and self.config.decoder == "auto" and nvdec_works(self.name, self._publish),
+            gstreamer=self.config.decoder == "gstreamer",
             transport=self.config.transport,
             every_s=self.config.every_s,
         )
@@ -253,6 +254,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         state=event.state,
         reason=event.reason,
         night=channel.gate.night if channel.gate else None,
+        light=channel.gate.lit if channel.gate else None,
         outputs_in_trouble=camera.troubles.texts(),
         stats=channel.stats.snapshot(),
         scheme=kind_of(camera.config.url) if camera.config.url.is_file else camera.config.url.scheme,

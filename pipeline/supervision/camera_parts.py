@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from nightday.engines.backends.base import Engine
@@ -13,7 +12,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
-from ..core.state_folder import state_folder
+from ..core.state_folder import name_of, state_folder
 from ..media import gpu_video
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
@@ -121,12 +120,8 @@ def _background_of(
 
 
 def state_file(config: CameraConfig) -> Path:
-    """Where the backgrounds of a camera are kept whose configuration names no place.
-
-    Cameras of one name in several configurations differ in their address, which is in the name.
-    """
-    source = hashlib.sha256(str(config.url).encode()).hexdigest()[:12]
-    return state_folder() / "backgrounds" / f"{config.name}-{source}.state"
+    """Where the backgrounds of a camera are kept whose configuration names no place."""
+    return state_folder() / "backgrounds" / f"{name_of(config.name, str(config.url))}.state"
 
 
 def nvdec_works(camera: str, publish: Publish) -> bool:

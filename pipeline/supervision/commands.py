@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Literal, NoReturn
 
-Command = Literal["stop", "reload", "reloaded", "engine_built", "ended", "probation_ended"]
-"""``stop`` and ``reload`` are asked for from outside. The others tell that something has come to its end: reading the
-configuration, building an engine, a source, the probation of an engine."""
+Command = Literal["stop", "reload", "renew", "reloaded", "engine_built", "ended", "probation_ended"]
+"""``stop`` and ``reload`` are asked for from outside, ``renew`` by what learns: to put own models behind the cameras.
+The others tell that something has come to its end: reading the configuration, building an engine, a source, the
+probation of an engine."""
 
 
 class CommandQueue:

@@ -43,7 +43,7 @@ class Reload:
         self._commands = commands
         self._publish = publish
         self._notifier = notifier
-        self._again = False
+        self._again: Callable[[], Setup] | None = None
         self._result: Setup | Exception | None = None
         self._thread: threading.Thread | None = None
 
@@ -57,15 +57,21 @@ class Reload:
         """Whether no thread of it is at work."""
         return self._thread is None or not self._thread.is_alive()
 
-    def start(self) -> None:
-        """Begin, or once more when the present one is finished. Returns at once."""
-        if self._read is None:
+    def start(self, read: Callable[[], Setup] | None = None) -> None:
+        """Begin, or once more when the present one is finished. Returns at once.
+
+        Args:
+            read: gives what is to run, in place of what reads the configuration.
+        """
+        read = read or self._read
+        if read is None:
             return
         if self._thread is not None:
-            self._again = True
+            # What reads the configuration does all that another way does, too.
+            self._again = self._read if self._read in (read, self._again) else read
             return
         self._notifier.reloading()
-        self._thread = threading.Thread(target=self._work, args=(self._read,), name="reload", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(read,), name="reload", daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
@@ -83,9 +89,9 @@ class Reload:
         except Exception as error:
             self.refuse([f"{type(error).__name__}: {error}"])
         self._notifier.ready()
-        if self._again:
-            self._again = False
-            self.start()
+        again, self._again = self._again, None
+        if again is not None:
+            self.start(again)
 
     def _work(self, read: Callable[[], Setup]) -> None:
         try:

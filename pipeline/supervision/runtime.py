@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from nightday.engines.backends.base import Engine, EngineInfo
+from nightday.engines.backends.base import Engine
 
+from ..config.detection import DetectorChoice
 from ..config.schema import Config
 from ..core.clock import Clock, SystemClock
-from ..core.control import Translate
-from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
+from ..core.counters import EventCounter
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
-from ..core.live import LiveForm, View, Viewer
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
+from ..core.status import CameraStatus
+from ..learning.learner import Learner
+from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
+from ..notify.notifications import Notifications
 from ..serving.setup import Setup
-from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .cameras import CHANGE_WITHIN, Cameras
@@ -32,6 +33,7 @@ from .first_engines import FirstEngines
 from .outcome import Cause, Outcome
 from .overload import OverloadWatch
 from .reload import Reload
+from .run_view import RunView
 from .saving import PictureSaver, RecordedFiles
 from .shutdown import failure_of, shut_down, without_pictures
 from .systemd import Notifier
@@ -40,6 +42,10 @@ from .systemd import Notifier
 SAVE_EVERY = 10.0
 # Seconds the last ones may take before they are given up.
 SAVE_WITHIN = 10.0
+# Seconds that what trains own models has to end, after everything else has.
+LEARNER_WITHIN = 1.0
+# Seconds in which the last events are sent.
+NOTIFY_WITHIN = 1.0
 # Seconds between looks at whether everything is alive.
 BEAT = 0.5
 # Seconds a batch may take before the program counts as hanging.
@@ -52,11 +58,12 @@ def run(
     config: Config,
     *,
     engines: Mapping[Path, Engine],
-    detectors: Mapping[Path, Detector] | None = None,
+    detectors: Mapping[DetectorChoice, Detector] | None = None,
     duration: float | None = None,
     report: Report | None = None,
     report_every: float = 1.0,
     reload: Callable[[], Setup] | None = None,
+    renew: Callable[[Config], Setup] | None = None,
     commands: CommandQueue | None = None,
     clock: Clock | None = None,
     notifier: Notifier | None = None,
@@ -71,6 +78,8 @@ def run(
         report_every: seconds.
         reload: called in a thread of its own on the command ``"reload"``; what it returns takes the place of what
             runs, camera by camera. Raises ConfigError to leave everything as it is.
+        renew: the same of the present configuration, with the own models that are to serve now; without it no camera
+            learns.
         commands: where ``"stop"`` and ``"reload"`` may come from; see ``signals``.
         clock: time.
         notifier: tells systemd.
@@ -79,11 +88,11 @@ def run(
         WebError: the configuration's ``http`` port cannot be had.
     """
     setup = Setup(config, engines, detectors or {})
-    runtime = Runtime(setup, reload=reload, commands=commands, clock=clock, notifier=notifier)
+    runtime = Runtime(setup, reload=reload, renew=renew, commands=commands, clock=clock, notifier=notifier)
     return runtime.run(duration=duration, report=report, report_every=report_every)
 
 
-class Runtime:
+class Runtime(RunView):
     """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``."""
 
     def __init__(
@@ -91,98 +100,47 @@ class Runtime:
         setup: Setup,
         *,
         reload: Callable[[], Setup] | None = None,
+        renew: Callable[[Config], Setup] | None = None,
         commands: CommandQueue | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         self._config = setup.config
-        self._commands = commands or CommandQueue()
-        self._clock = clock or SystemClock()
+        self._renew = renew
+        self._commands = commands = commands or CommandQueue()
+        self._clock = clock = clock or SystemClock()
         self._notifier = notifier or Notifier()
         self._stop, self._ready = threading.Event(), threading.Condition()
         self._budget = RestartBudget()
         self._running = False
         self._beat_at = self._clock.monotonic()
-        self.batches = Histogram(BATCH_BOUNDS)
-        """Frames given to an engine at once."""
-        self.events = EventCounter()
-        """How often each event has happened."""
         self._recorded = RecordedFiles()
-        self._bus = EventBus(to_log, self.events.count, self._recorded.note)
-        self._endpoint = HttpEndpoint(self, self, self._bus.publish)
-        self._saver = PictureSaver()
-        self._overload = OverloadWatch(self._bus.publish)
-        self._cameras = Cameras(
-            setup, ready=self._ready, commands=self._commands, publish=self._bus.publish, clock=self._clock
+        self._bus = EventBus(to_log, self._recorded.note)
+        publish = self._bus.publish
+        events = EventCounter()
+        learner = Learner(renew=lambda: commands.put("renew"), publish=publish, clock=clock)
+        self._notifications = Notifications(self, publish=publish, clock=clock)
+        # Before there are cameras, which publish while they are made.
+        for subscriber in (events.count, learner.note, self._notifications.note):
+            self._bus.subscribe(subscriber)
+        super().__init__(
+            Cameras(setup, ready=self._ready, commands=commands, publish=publish, clock=clock),
+            FirstEngines(stop=self._stop, commands=commands, publish=publish, clock=clock),
+            learner,
+            events,
         )
+        self._endpoint = HttpEndpoint(self, self, publish)
+        self._saver = PictureSaver()
+        self._overload = OverloadWatch(publish)
         self._reload = Reload(
             reload,
-            prepare=lambda setup: prepare_all(self._cameras.swaps(setup), self._bus.publish),
+            prepare=lambda setup: prepare_all(self._cameras.swaps(setup), publish),
             apply=self._change,
-            commands=self._commands,
-            publish=self._bus.publish,
+            commands=commands,
+            publish=publish,
             notifier=self._notifier,
         )
-        self._first = FirstEngines(
-            stop=self._stop, commands=self._commands, publish=self._bus.publish, clock=self._clock
-        )
         self._pool = self._new_pool()
-
-    def cameras(self) -> tuple[CameraStatus, ...]:
-        """Every camera's state now, in the configuration's order."""
-        return tuple(camera.status() for camera in self._cameras)
-
-    def trust(self, name: str) -> TrustMap | str:
-        """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
-        channel = self._cameras[name].channel
-        if channel.trust is not None:
-            return channel.trust
-        if channel.engine is None:
-            return f"{name} is not translated, so there is no trust map"
-        if not channel.engine.needs_backgrounds:
-            return f"the model of {name} does not tell where its pictures come from; model: auto does"
-        return f"nothing of {name} has been translated yet"
-
-    def newest(self, name: str) -> NewestPicture | None:
-        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
-        return self._cameras[name].channel.newest
-
-    def background(self, name: str, *, night: bool) -> Background | None:
-        """What a camera sees by night, or by day, when nothing passes. KeyError if there is no such camera."""
-        channel = self._cameras[name].channel
-        rgb = channel.pictures.background_of("night" if night else "day")
-        aspect = Fraction(1) if channel.newest is None else channel.newest.pixel_aspect
-        return None if rgb is None else Background(rgb, aspect)
-
-    def recordings(self, name: str) -> tuple[Path, ...]:
-        """The templates of the files that a camera records. KeyError if there is no such camera."""
-        outputs = self._cameras[name].config.outputs
-        return tuple(one.to.path for one in outputs if one.to.is_file and one.to.path.suffix == ".mp4")
-
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
-        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        return self._cameras[name].live.watch(form, wake, view=view)
-
-    def set_translate(self, camera: str, when: Translate) -> None:
-        """See ``Controls``."""
-        self._cameras[camera].channel.set_translate(when)
-
-    def engines(self) -> list[EngineInfo]:
-        """The engines that serve."""
-        return [engine.info for engine in self._engines() if not isinstance(engine, PendingEngine)]
-
-    def _engines(self) -> list[Engine]:
-        engines = [camera.channel.engine for camera in self._cameras]
-        return list({id(one): one for one in engines if one is not None}.values())
-
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """(height, width) of the last frame of each camera that has a generator and has sent one."""
-        channels = [camera.channel for camera in self._cameras]
-        return {one.name: one.size for one in channels if one.size and one.engine is not None}
-
-    def engines_ready(self) -> bool:
-        """Whether every engine is there and was made ready for what was known of the cameras at the start."""
-        return self._first.done and not any(isinstance(one, PendingEngine) for one in self._engines())
 
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""
@@ -199,8 +157,10 @@ class Runtime:
             self._cameras.finish_outputs()
             raise
         try:
+            self._notifications.serve(self._config)
             return self._run(duration, report, report_every)
         finally:
+            self._notifications.close(NOTIFY_WITHIN)
             self._endpoint.serve(None)
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
@@ -210,6 +170,7 @@ class Runtime:
         self._running = True
         self._cameras.start()
         self._first.start(self._cameras)
+        self._learn()
         self._notifier.ready()
         cause = self._watch(started, duration, report, report_every)
         self._notifier.stopping()
@@ -226,6 +187,7 @@ class Runtime:
 
     def _end(self, cause: Cause) -> tuple[list[str], bool]:
         """End everything; what was not put right, and whether all threads ended."""
+        self._learner.stop()
         problems, clean = shut_down(
             cause,
             cameras=self._cameras,
@@ -235,7 +197,12 @@ class Runtime:
             publish=self._bus.publish,
             clock=self._clock,
         )
-        clean = clean and self._reload.thread_ended and self._first.thread_ended
+        clean = (
+            clean
+            and self._reload.thread_ended
+            and self._first.thread_ended
+            and self._learner.join(LEARNER_WITHIN)
+        )
         if not self._pool.is_alive():
             self._cameras.finish_pictures()
         if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
@@ -260,6 +227,8 @@ class Runtime:
                 return "signal"
             if command == "reload":
                 self._reload.start()
+            elif command == "renew" and self._renew is not None:
+                self._reload.start(partial(self._renew, self._config))
             elif command == "reloaded":
                 self._reload.finish()
             elif command == "engine_built":
@@ -313,6 +282,11 @@ class Runtime:
             on_end=lambda: self._commands.put("ended"),
         )
 
+    def _learn(self) -> None:
+        """Look after the own models of the cameras that are to have one."""
+        if self._renew is not None:
+            self._learner.use(learning_cameras(self._config), self._config.learning)
+
     def _change(self, setup: Setup) -> str | None:
         """Put ``setup`` in place of what runs; what that changed, or None if it was refused."""
         try:
@@ -322,6 +296,8 @@ class Runtime:
             self._endpoint.restore()
             return None
         self._config = setup.config
+        self._learn()
+        self._notifications.serve(setup.config)
 
         def save(gone: Sequence[Camera]) -> None:
             self._saver.save(gone, final=True, within=CHANGE_WITHIN)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from nightday.engines.backends.base import Engine
+from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels, on_host
 
 from ..config.schema import CameraConfig
@@ -28,6 +30,7 @@ from ..sources.latest_slot import LatestSlot
 from ..sources.registry import is_file
 from .brighten import Brightener
 from .camera_pictures import CameraPictures
+from .looking import follower_of, looking_of
 from .own_backgrounds import why_brightened
 
 
@@ -93,6 +96,9 @@ class Channel:
         self.newest: NewestPicture | None = None
         """The last picture that was handed to its outputs."""
         self._brightener = Brightener()
+        self.looking = looking_of(config)
+        """What it asks of its detector."""
+        self._follower = follower_of(config, stats.found, publish)
         self.overlay = config.overlay
         """What is drawn over its translated pictures."""
         self.outputs: list[Output] = []
@@ -204,6 +210,11 @@ class Channel:
             self.pictures.observe(item, "night")
         elif not self.gate.contradicted:
             self.pictures.observe(item, "night" if self.gate.night else "day")
+
+    def follow(self, item: BatchItem, faint: Sequence[Detection]) -> None:
+        """Follow what was found on a picture; see ``StageCamera``."""
+        if self._follower is not None:
+            item.detections, item.followed = self._follower.follow(item.frame, item.detections, faint)
 
     def deliver(self, item: BatchItem, *, cancelled: threading.Event, clock: Clock) -> None:
         """Hand a finished picture to the outputs; a lossless camera waits for them until ``cancelled``."""

@@ -156,7 +156,7 @@ class Gpu:
         shared = SharedEncoder(camera="gate")
         output = Output(shared)
         channel_config = CameraConfig.model_validate(
-            {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", **(config or {})}
+            {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "always", **(config or {})}
         )
         channel = Channel(
             config=channel_config,
@@ -490,7 +490,7 @@ def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: Any, frames: str
 ) -> None:
     config = CameraConfig.model_validate(
-        {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", "frames": frames}
+        {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "always", "frames": frames}
     )
 
     def made() -> camera_module.Camera:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class DetectorStub:
     """A detector on the host that finds what ``detect`` says."""
 
     device: torch.device | None = None
+    classes: Collection[str] | None = None
 
     def __init__(self, detect: Callable[[Any], Any]) -> None:
         self._detect = detect

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,9 @@ umount -l /sys/fs/cgroup/* 2>/dev/null || true
 umount -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /etc/systemd/system
+mount -t tmpfs -o mode=755 tmpfs /var/lib
+mount -t tmpfs -o mode=755 tmpfs /var/cache
+. "$1/../open"
 cp "$1"/* /etc/systemd/system/
 container=test exec /lib/systemd/systemd --system --unit=alone.target --show-status=0 --log-target=console
 ' sh "$2"
@@ -40,18 +44,21 @@ class Systemd:
     Args:
         folder: an empty one.
         unit: the text of the unit.
+        opened: folders that every user can read within, wherever they lie.
     """
 
-    def __init__(self, folder: Path, unit: str) -> None:
+    def __init__(self, folder: Path, unit: str, opened: Iterable[Path] = ()) -> None:
         self._folder = folder
         self._unit = unit
+        self._opened = opened
         self._group = _own_group() / f"nightday-test-{os.getpid()}"
 
     def __enter__(self) -> Systemd:
         units = self._folder / "units"
         units.mkdir()
         (units / "alone.target").write_text(TARGET)
-        (units / "it.service").write_text(f"[Unit]\nDefaultDependencies=no\n\n{self._unit}")
+        (self._folder / "open").write_text("\n".join(_opening(self._opened)))
+        (units / "it.service").write_text(f"{self._unit}\n[Unit]\nDefaultDependencies=no\nWants=\nAfter=\n")
         try:
             self._group.mkdir()
         except OSError as error:
@@ -87,12 +94,10 @@ class Systemd:
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What ``systemctl`` says within."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        first = (children.read_text().split() if children.exists() else []) or ["0"]
         command = [
             "nsenter",
             "-t",
-            first[0],
+            self._first(),
             "-m",
             "-p",
             "-C",
@@ -104,9 +109,34 @@ class Systemd:
         ]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
+    def root(self) -> Path:
+        """The folder / as it is within."""
+        return Path(f"/proc/{self._first()}/root")
+
+    def _first(self) -> str:
+        """The number of systemd's process; 0 while there is none."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return ((children.read_text().split() if children.exists() else []) or ["0"])[0]
+
     def show(self, name: str) -> str:
         """A property of the unit."""
         return self.systemctl("show", "it", "--value", "-p", name).stdout.strip()
+
+
+def _opening(folders: Iterable[Path]) -> Iterator[str]:
+    """Shell commands that put folders into an empty one, where they lie in one that root alone can enter."""
+    closed: dict[Path, list[Path]] = {}
+    for folder in dict.fromkeys(folders):
+        first = next((p for p in reversed(folder.parents) if p.stat().st_mode & 0o1 == 0), None)
+        if first is not None:
+            closed.setdefault(first, []).append(folder)
+    for number, (outer, within) in enumerate(closed.items()):
+        aside = f"/run/closed-{number}"
+        # Private, or what is mounted over the one would be mounted over the other.
+        yield f"mkdir {aside}; mount --rbind {outer} {aside}; mount --make-rprivate {aside}"
+        yield f"mount -t tmpfs -o mode=755 tmpfs {outer}"
+        for folder in within:
+            yield f"mkdir -p {folder}; mount --rbind {aside}/{folder.relative_to(outer)} {folder}"
 
 
 def _own_group() -> Path:

@@ -26,8 +26,8 @@ class FakeRun:
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
     backgrounds: dict[tuple[str, bool], Background | None] = field(default_factory=dict)
     files: dict[str, Sequence[Path]] = field(default_factory=dict)
-    without_model: Sequence[str] = ()
     live: dict[str, LiveViewers] = field(default_factory=dict)
+    without_model: set[str] = field(default_factory=set)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))

@@ -1,53 +1,12 @@
-"""How many threads training uses, on machines laid out as files; and that one number reaches every library."""
+"""How many threads training uses, and that one number reaches every library."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
-import pytest
-
-from nightday.train.threads import cores, default_threads
-
-
-def machine(root: Path, siblings: dict[int, str], **files: str) -> Path:
-    """The folder with sys/ and proc/ of a machine: the processors of each one's core, and more files."""
-    wanted = {f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list": s for n, s in siblings.items()}
-    for name, text in (wanted | files).items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    return root
-
-
-def test_processors_of_one_core_count_once(tmp_path: Path) -> None:
-    rng = np.random.default_rng(seed := int(np.random.SeedSequence().generate_state(1)[0]))
-    print(f"seed={seed}")
-    count = int(rng.integers(1, 20))
-    root = machine(tmp_path, {n: f"{n % count},{n % count + count}" for n in range(2 * count)})
-    allowed = rng.choice(2 * count, int(rng.integers(1, 2 * count + 1)), replace=False).tolist()
-    assert cores(allowed, root) == len({n % count for n in allowed})
-    assert cores([0, 1, 5], tmp_path / "nothing is known") == 3
-
-
-@pytest.mark.parametrize(("quota", "wanted"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1)])
-@pytest.mark.parametrize("where", ["a/b", "a", ""])
-def test_a_control_group_grants_less(where: str, quota: str, wanted: int, tmp_path: Path) -> None:
-    root = machine(tmp_path, {n: f"{n}" for n in range(8)}, proc__self__cgroup="0::/a/b")
-    machine(root, {}, **{f"sys/fs/cgroup/{where}/cpu.max": quota})
-    assert cores(range(8), root) == wanted
-
-
-def test_a_control_group_of_the_first_version_grants_less(tmp_path: Path) -> None:
-    root = machine(tmp_path, {}, proc__self__cgroup="4:memory:/x\n3:cpu,cpuacct:/job")
-    group = "sys/fs/cgroup/cpu/job"
-    machine(root, {}, **{f"{group}/cpu.cfs_quota_us": "300000", f"{group}/cpu.cfs_period_us": "100000"})
-    assert cores(range(8), root) == 3
-    machine(root, {}, **{f"{group}/cpu.cfs_quota_us": "-1"})
-    assert cores(range(8), root) == 8
+from nightday.train.threads import default_threads
 
 
 def test_processes_of_one_training_share_the_cores() -> None:

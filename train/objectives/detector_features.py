@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nightday.engines.detection.detector import read_model
 from nightday.engines.detection.letterbox import PADDING
+from nightday.engines.detection.model_file import read_model
 
 
 class DetectorFeatures(nn.Module):

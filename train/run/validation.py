@@ -82,19 +82,22 @@ class Validator:
         folder: of the run.
         step: the step that training is at; scores of later steps are forgotten.
         patience: validations without a gain after which ``exhausted``; 0 for never.
+        seed: of the nights' conditions and noise.
     """
 
-    def __init__(self, scene: Scene, folder: Path, *, step: int = 0, patience: int = 0) -> None:
+    def __init__(
+        self, scene: Scene, folder: Path, *, step: int = 0, patience: int = 0, seed: int = SEED
+    ) -> None:
         self.scene, self.folder, self.patience = scene, folder, patience
         self.unseen = bool(scene.held_back)
         self.days = spread(scene.held_back or scene.day[-PAIRS:], PAIRS)
         self.real = spread(scene.night, REAL)
         self._qualification: Qualification | None = None
-        rng = np.random.default_rng(SEED)
+        rng = np.random.default_rng(seed)
         conditions = [random_conditions(rng) for _ in range(NIGHTS)]
         shape = scene.background.shape[:2]
         simulators = [
-            NightSimulator(c, shape, np.random.default_rng(SEED + i)) for i, c in enumerate(conditions)
+            NightSimulator(c, shape, np.random.default_rng(seed + i)) for i, c in enumerate(conditions)
         ]
         masks = [foreground_mask(day, scene.background) for day in self.days]
         pairs = list(zip(self.days, masks, strict=True))

@@ -13,6 +13,7 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
+from ... import cores as machine_cores
 from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
 from . import int8
@@ -56,6 +57,12 @@ def options(graph: Graph, cores: Cores, precision: str) -> dict[str, str]:
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": type_}
     if cores == ONE_CORE:  # without pinning: several of them would all be pinned to the first core
         settings |= {"INFERENCE_NUM_THREADS": "1", "ENABLE_CPU_PINNING": "NO"}
+    elif machine_cores.is_limited():
+        # OpenVINO knows of no limit. Pinned, all containers of a machine would be on its first cores.
+        settings |= {
+            "INFERENCE_NUM_THREADS": str(machine_cores.processors()),
+            "ENABLE_CPU_PINNING": "NO",
+        }
     return settings
 
 

@@ -15,6 +15,7 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
+from ... import cores
 from ...cache import machine
 from ...cache.code_digest import graph_digest
 from ...cache.engine_cache import EngineCache, EngineKey
@@ -150,8 +151,8 @@ class OpenVinoEngine(CheckedEngine):
                     f"precision {precision}: this CPU does not compute in {name}; use fp32 or auto",
                     setting="precision",
                 )
-        cores = machine.cores()
-        self.at_once = cores if cores <= MOST_AT_ONCE else 1
+        count = cores.processors()
+        self.at_once = count if count <= MOST_AT_ONCE else 1
         self.device: torch.device | None = None
         self.info = EngineInfo("openvino", precision, name, model_digest(model))
         self._model = model.eval()

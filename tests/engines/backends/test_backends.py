@@ -122,7 +122,7 @@ def test_frames_side_by_side_are_those_of_one_core(tmp_path: Path, monkeypatch: 
     given = np.random.default_rng().integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
     days = []
     for cores in (1, 2, 64):  # of the same cache: what is compiled differs
-        monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda cores=cores: cores)
+        monkeypatch.setattr("nightday.engines.cores.processors", lambda cores=cores: cores)
         engine = load_engine(path, "openvino", "fp32", cache=EngineCache(tmp_path / "cache"))
         assert engine.at_once == (2 if cores == 2 else 1)
         days.append(engine(given).astype(int))
@@ -135,7 +135,7 @@ def test_calls_at_the_same_time_are_those_one_after_the_other(
     path = tiny_checkpoint(tmp_path)
     frames = np.random.default_rng().integers(0, 256, (60, 1, 48, 64, 3), dtype=np.uint8)
     for cores in (1, 3):
-        monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda cores=cores: cores)
+        monkeypatch.setattr("nightday.engines.cores.processors", lambda cores=cores: cores)
         engine = load_engine(path, "openvino", "fp32", cache=EngineCache(tmp_path / "cache"))
         alone = np.stack([engine(frame) for frame in frames]).astype(int)
         with ThreadPoolExecutor(6) as threads:  # more than there are lanes

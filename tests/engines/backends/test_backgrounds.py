@@ -121,7 +121,7 @@ def test_each_frame_of_a_batch_is_translated_beside_its_own_backgrounds(
 ) -> None:
     if backend == "compile":  # which would take two minutes
         monkeypatch.setattr(torch, "compile", lambda module, **_: module)
-    monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda: 1)  # half as much is compiled
+    monkeypatch.setattr("nightday.engines.cores.processors", lambda: 1)  # half as much is compiled
     model = model_of(settings)
     engine = engine_of(backend, model)
     assert engine.needs_backgrounds
@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_refused_in_plain_words(rng: np.random.Generator) -
 def test_what_comes_of_a_background_is_computed_once(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda: 1)
+    monkeypatch.setattr("nightday.engines.cores.processors", lambda: 1)
     model = model_of(SMALL)
     engine = engine_of("openvino", model)
     frames, days, nights = cameras(rng, (48, 64))
@@ -271,7 +271,7 @@ def test_int8_is_faithful_and_a_compiled_engine_is_found_again(
 ) -> None:
     if "int8" not in openvino.precisions():
         pytest.skip("this CPU has no int8")
-    monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda: 1)
+    monkeypatch.setattr("nightday.engines.cores.processors", lambda: 1)
     path, cache = checkpoint_of(tmp_path, SMALL, rng), EngineCache(tmp_path / "engines")
     built: list[str] = []
 

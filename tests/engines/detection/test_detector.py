@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -21,10 +20,7 @@ from nightday.engines.detection.detector import Detector, load_detector
 from nightday.engines.detection.letterbox import fit
 from nightday.engines.detection.quiet_ultralytics import import_ultralytics
 from nightday.engines.errors import DetectorError
-
-CLIPS = Path(__file__).parents[3] / "benchmarks" / "clips"
-NAMES = {0: "car", 1: "bus", 2: "person"}
-IMAGE_SIZE = 320
+from tests.support.tiny_detectors import NAMES, assert_same, predict, real_frames, write_model
 
 MakeModel = Callable[..., Path]
 
@@ -40,50 +36,15 @@ def _threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    """Two frames by night and two by day, uint8 (4, 288, 352, 3)."""
-    return np.stack([frame for clip in sorted(CLIPS.glob("*.mp4"))[:2] for frame in _read(clip, (0, 50))])
-
-
-def _read(clip: Path, indices: tuple[int, ...]) -> list[np.ndarray]:
-    with av.open(str(clip)) as container:
-        decoded = enumerate(container.decode(video=0))
-        wanted = [frame.to_ndarray(format="rgb24") for index, frame in decoded if index in indices]
-    assert len(wanted) == len(indices)
-    return wanted
+    return real_frames()
 
 
 @pytest.fixture(scope="module")
 def make_model(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> MakeModel:
     """Writes a tiny model of one of ultralytics' own designs, with random weights that find something."""
-    import_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
     def make(design: str = "yolov8n.yaml", **checkpoint: Any) -> Path:
-        seed = random.randrange(2**31)
-        print(f"{design}: torch seed {seed}")
-        torch.manual_seed(seed)
-        plan = yaml_model_load(design)
-        if "scales" in plan:
-            plan["scales"] = {"n": [0.33, 0.125, 512]}
-        model = DetectionModel(plan, nc=len(NAMES), verbose=False)
-        model.names = dict(NAMES)
-        with torch.no_grad():
-            for name, layer in model.model[-1].named_modules():
-                if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == len(NAMES):
-                    assert layer.bias is not None
-                    torch.nn.init.normal_(layer.weight, std=0.5)
-                    torch.nn.init.constant_(layer.bias, -1.0)
-                elif isinstance(layer, torch.nn.Conv2d) and "cv2" in name and layer.bias is not None:
-                    torch.nn.init.normal_(layer.weight, std=0.3)
-            for layer in model.modules():
-                if isinstance(layer, torch.nn.BatchNorm2d):
-                    layer.momentum = None  # the statistics of the next pass as they are
-            model.train()(
-                torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
-            )  # so that layers tell pixels apart
-        path = tmp_path_factory.mktemp("model") / "model.pt"
-        torch.save({"model": model.half(), "train_args": {"imgsz": IMAGE_SIZE}, **checkpoint}, path)
-        return path
+        return write_model(tmp_path_factory.mktemp("model") / "model.pt", frames, design, **checkpoint)
 
     return make
 
@@ -91,49 +52,6 @@ def make_model(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> 
 @pytest.fixture(scope="module")
 def model(make_model: MakeModel) -> Path:
     return make_model()
-
-
-def _predict(path: Path, frames: np.ndarray, folder: Path, **settings: Any) -> list[list[Detection]]:
-    """What ultralytics itself says, less the boxes that have no area within the picture."""
-    from ultralytics import YOLO
-    from ultralytics.nn.autobackend import AutoBackend
-
-    bgr = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
-    with pytest.MonkeyPatch.context() as patch:
-        try:
-            import torchvision  # noqa: F401
-        except (ImportError, RuntimeError):  # its compiled operators do not load beside every build of torch
-            # The warm-up, a run on nothing, imports it in passing; without it predict uses its own suppression.
-            patch.setattr(AutoBackend, "warmup", lambda self, **_: None)
-        results = YOLO(path).predict(bgr, verbose=False, project=str(folder), device="cpu", **settings)
-    return [
-        [
-            Detection(result.names[int(index)], float(score), (x1, y1, x2, y2))
-            for (x1, y1, x2, y2), score, index in zip(
-                result.boxes.xyxy.tolist(), result.boxes.conf, result.boxes.cls, strict=True
-            )
-            if x2 > x1 and y2 > y1
-        ]
-        for result in results
-    ]
-
-
-def _assert_same(mine: list[list[Detection]], theirs: list[list[Detection]]) -> None:
-    """The same boxes in each picture, in any order: equal scores are sorted by their last digits."""
-    assert [len(found) for found in mine] == [len(found) for found in theirs]
-    for found, expected in zip(mine, theirs, strict=True):
-        left = list(expected)
-        for one in found:
-            other = min(left, key=lambda other: _difference(one, other))
-            left.remove(other)
-            assert one.label == other.label
-            assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
-            assert one.box == pytest.approx(other.box, abs=0.05)
-
-
-def _difference(one: Detection, other: Detection) -> tuple[bool, float]:
-    corners = max(abs(a - b) for a, b in zip(one.box, other.box, strict=True))
-    return one.label != other.label, corners + 1000 * abs(one.confidence - other.confidence)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +70,7 @@ def test_boxes_are_those_of_predict(
 ) -> None:
     for _ in range(10):  # some random weights find too little to compare
         path = make_model(design)
-        theirs = _predict(path, frames, tmp_path, **settings)
+        theirs = predict(path, frames, tmp_path, **settings)
         if all(len(found) >= 3 for found in theirs):
             break
     mine = load_detector(
@@ -163,7 +81,7 @@ def test_boxes_are_those_of_predict(
         device="cpu",
     )(frames)
     assert all(len(found) >= 3 for found in theirs), "the reference found nothing to compare"
-    _assert_same(mine, theirs)
+    assert_same(mine, theirs)
 
 
 def test_a_model_without_an_end_to_end_head_is_named(model: Path) -> None:
@@ -177,9 +95,9 @@ def test_boxes_on_odd_sizes_are_those_of_predict(
 ) -> None:
     height, width = size
     odd = np.ascontiguousarray(np.tile(frames, (1, 2, 2, 1))[:2, :height, :width])
-    theirs = _predict(model, odd, tmp_path)
+    theirs = predict(model, odd, tmp_path)
     assert sum(map(len, theirs)) >= 3
-    _assert_same(load_detector(model, device="cpu")(odd), theirs)
+    assert_same(load_detector(model, device="cpu")(odd), theirs)
 
 
 def test_letterbox_is_that_of_ultralytics() -> None:
@@ -223,7 +141,7 @@ def test_letterbox_on_a_gpu_is_the_same() -> None:
 
 def test_a_tensor_is_searched_like_an_array(model: Path, frames: np.ndarray) -> None:
     detector = load_detector(model, device="cpu", image_size=352)  # nothing is resampled
-    _assert_same(detector(torch.from_numpy(frames)), detector(frames))
+    assert_same(detector(torch.from_numpy(frames)), detector(frames))
 
 
 def test_letterbox_and_back_is_the_identity() -> None:
@@ -239,7 +157,7 @@ def test_a_batch_finds_what_single_frames_find(model: Path, frames: np.ndarray) 
     assert sum(map(len, together)) > 0
     # Beside copies of itself, for batches of another size take other kernels, whose rounding random weights magnify.
     alone = [detector(np.stack([frame] * len(frames)))[0] for frame in frames]
-    _assert_same(together, alone)
+    assert_same(together, alone)
     assert len(detector(frames[:1])) == 1
 
 
@@ -268,7 +186,7 @@ def test_candidates_are_bounded_to_the_surest(
     box = fit((288, 352), into=detector.image_size, stride=32)
     batch = torch.from_numpy(np.stack([box.apply(frame) for frame in frames])).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
-        raw = detector._model(batch)[0]
+        raw = detector._network.run(batch)[0]
         assert int((raw[:, 4:].amax(1) > 0.01).sum(1).min()) > 40
         rows = non_max_suppression(raw.clone(), 0.01, 0.7, max_nms=40)
     expected = [
@@ -279,7 +197,7 @@ def test_candidates_are_bounded_to_the_surest(
         ]
         for one in rows
     ]
-    _assert_same(detector(frames), expected)
+    assert_same(detector(frames), expected)
 
 
 def test_the_input_size_is_the_training_s_unless_given(make_model: MakeModel, frames: np.ndarray) -> None:
@@ -367,7 +285,8 @@ def test_a_truncated_model_is_named(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "task"), [("yolov8n-seg.yaml", "segment"), ("yolov8n-cls.yaml", "classify")]
+    ("design", "task"),
+    [("yolov8n-pose.yaml", "pose"), ("yolov8n-obb.yaml", "obb"), ("yolov8n-cls.yaml", "classify")],
 )
 def test_models_for_another_task_are_named(tmp_path: Path, design: str, task: str) -> None:
     import_ultralytics()

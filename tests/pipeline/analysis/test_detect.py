@@ -19,6 +19,7 @@ from nightday.pipeline.analysis.detect import DetectStage
 from nightday.pipeline.analysis.draw import draw_stage
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.fault_log import FaultLog
+from nightday.pipeline.core.found import Looking
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.core.stages import BatchItem
 from tests.support.engines import DetectorStub
@@ -53,6 +54,11 @@ class Camera:
         self.detector = detector
         self.stats = CameraStats()
         self.faults = FaultLog("gate", lambda _: None)
+        self.looking = Looking()
+        self.followed: list[tuple[BatchItem, Sequence[Detection]]] = []
+
+    def follow(self, item: BatchItem, faint: Sequence[Detection]) -> None:
+        self.followed.append((item, faint))
 
 
 def item(camera: Camera, picture: Any, number: int = 0) -> BatchItem:
@@ -160,4 +166,129 @@ def test_nothing_is_kept_of_a_camera_that_is_gone(picture: Callable[[], Picture]
     del camera
     gc.collect()
     assert gone() is None
-    assert len(stage._asked) == 0
+    assert len(stage._seen) == 0
+
+
+def views(camera: Camera, seen: Picture, day: Picture) -> BatchItem:
+    made = item(camera, seen)
+    made.day = day
+    return made
+
+
+class Telling(DetectorStub):
+    """Finds an object on each picture whose box tells the picture: its mean, to a hundredth of a level."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda frames: [[told(np.asarray(frame))] for frame in frames])
+        self.asked: list[int] = []
+
+    def __call__(self, rgb: Any) -> Any:
+        self.asked.append(len(rgb))
+        return super().__call__(rgb)
+
+
+def told(picture: Picture) -> Detection:
+    at = round(float(picture.mean()) * 100)
+    return Detection("car", 0.5, (at, 0, at + 1, 1))
+
+
+def places(made: BatchItem) -> dict[str, tuple[float, ...]]:
+    return {one.view: one.box for one in made.detections}
+
+
+def test_it_looks_where_it_is_told_to(picture: Callable[[], Picture]) -> None:
+    seen, day = picture() // 8, picture()
+    expected: dict[str, dict[str, tuple[float, ...]]] = {
+        "day": {"day": told(day).box},
+        "night": {"night": told(seen).box},
+        "both": {"day": told(day).box, "night": told(seen).box},
+    }
+    for on, found in expected.items():
+        detector = Telling()
+        camera = Camera(detector)
+        camera.looking = Looking(on=on)  # type: ignore[arg-type]
+        made = views(camera, seen, day)
+        DetectStage()([made])
+        assert places(made) == found
+        assert detector.asked == [len(found)]  # both views in one batch
+
+
+def test_both_views_of_several_cameras_go_in_one_batch(picture: Callable[[], Picture]) -> None:
+    detector = Telling()
+    cameras = [Camera(detector) for _ in range(3)]
+    for camera, on in zip(cameras, ("both", "day", "both"), strict=True):
+        camera.looking = Looking(on=on)  # type: ignore[arg-type]
+    made = [views(camera, picture() // 8, picture()) for camera in cameras]
+    DetectStage()(made)
+    assert detector.asked == [5]
+    assert [sorted(places(one)) for one in made] == [["day", "night"], ["day"], ["day", "night"]]
+
+
+def test_each_view_that_did_not_change_is_not_looked_at_again(picture: Callable[[], Picture]) -> None:
+    detector, stage = Telling(), DetectStage()
+    camera = Camera(detector)
+    camera.looking = Looking(on="both")
+    nights, days = [picture() // 8 for _ in range(2)], [picture() for _ in range(2)]
+    asked = []
+    for at_night, at_day in ((0, 0), (0, 0), (1, 0), (1, 1), (0, 0)):
+        made = views(camera, nights[at_night].copy(), days[at_day].copy())
+        before = sum(detector.asked)
+        stage([made])
+        asked.append(sum(detector.asked) - before)
+        assert places(made) == {"day": told(days[at_day]).box, "night": told(nights[at_night]).box}
+    assert asked == [2, 0, 1, 1, 2]
+    assert camera.stats.snapshot().detections_reused == 4
+
+
+def test_a_picture_that_is_shown_as_it_was_seen_is_looked_at_once(picture: Callable[[], Picture]) -> None:
+    detector = Telling()
+    camera = Camera(detector)
+    camera.looking = Looking(on="both")
+    made = item(camera, picture())
+    DetectStage()([made])
+    assert detector.asked == [1]
+    assert [one.view for one in made.detections] == ["both"]
+
+
+def test_what_counts_is_of_the_classes_asked_for_and_sure_enough(picture: Callable[[], Picture]) -> None:
+    found = [Detection("car", 0.9, (0, 0, 9, 9)), Detection("cat", 0.9, (0, 0, 9, 9))]
+    found += [Detection("car", 0.5, (20, 0, 29, 9)), Detection("cat", 0.4, (20, 0, 29, 9))]
+    camera = Camera(DetectorStub(lambda frames: [found for _ in frames]))
+    camera.looking = Looking(classes=frozenset({"car"}), confidence=0.5)
+    made = item(camera, picture())
+    DetectStage()([made])
+    assert list(made.detections) == found[:1]
+    ((followed, faint),) = camera.followed
+    assert followed is made
+    assert list(faint) == [found[2]]
+    assert camera.stats.snapshot().detections == {"car": 1}
+
+
+def test_every_third_picture_is_looked_at_and_those_between_have_what_was_found(
+    picture: Callable[[], Picture],
+) -> None:
+    detector = Telling()
+    camera = Camera(detector)
+    camera.looking = Looking(every=3)
+    stage, shown = DetectStage(), [picture() for _ in range(7)]
+    made = [item(camera, one, number) for number, one in enumerate(shown)]
+    for one in made:
+        stage([one])
+    assert [list(one.detections) for one in made] == [[told(shown[number // 3 * 3])] for number in range(7)]
+    assert (len(detector.asked), len(camera.followed)) == (3, 3)
+    assert camera.stats.snapshot().detections == {"car": 3}
+
+
+def test_a_picture_after_one_on_which_the_detector_failed_is_looked_at(
+    picture: Callable[[], Picture],
+) -> None:
+    detector, stage = Detecting(), DetectStage()
+    camera = Camera(detector)
+    camera.looking = Looking(every=5)
+    detector.fails = True
+    one_by_one(stage, camera, [picture()])
+    detector.fails = False
+    assert camera.followed == []
+    shown = picture()
+    (found,) = one_by_one(stage, camera, [shown])
+    assert list(found.detections) == found_on(shown)

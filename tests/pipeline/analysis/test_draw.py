@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nightday.engines.detection.detections import Detection
-from nightday.pipeline.analysis.draw import draw_detections, draw_mark
+from nightday.pipeline.analysis.draw import draw_mark
+from nightday.pipeline.analysis.draw_found import draw_detections
 
 SIZES = [(288, 352), (480, 640), (1080, 1920), (2160, 3840), (32, 32), (40, 2000), (2000, 40)]
 

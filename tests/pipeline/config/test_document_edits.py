@@ -29,7 +29,9 @@ defaults:
   outputs: ["${FOLDER}/{name}/%H.mp4"]
 """
         a, b = load(text, PASSWORD="{name}", FOLDER="{out}").config.cameras
-        assert (a.url.reveal(), a.model, a.detect) == ("a.mp4", Path("model-a.pt"), Path("model-a.pt"))
+        assert (a.url.reveal(), a.model) == ("a.mp4", Path("model-a.pt"))
+        assert a.detect
+        assert a.detect.model == Path("model-a.pt")
         assert [output.to.reveal() for output in a.outputs] == ["{out}/a/%H.mp4"]
         assert b.model == Path("model-b.pt")
         assert b.url.reveal() == "rtsp://b:{x}{name}@h/b?{y}"

@@ -61,7 +61,7 @@ cameras:
   - url: device:one
     outputs: [clip.mp4/x.mp4]
 engine: {{backend: tensorflow, max_batch: 0}}
-mqtt: {{url: x}}
+mqttt: {{host: x}}
 """
     expected = {
         2: ['cameras[0].name: must be 1 to 64 letters, digits, - and _, not "gate 1"'],
@@ -94,7 +94,7 @@ mqtt: {{url: x}}
             'not "tensorflow"; did you mean "tensorrt"?',
             "engine.max_batch: must be at least 1, not 0",
         ],
-        24: ["mqtt: not built in this version; remove it"],
+        24: ['mqttt: unknown key; did you mean "mqtt"?'],
     }
     found = faults(text)
     wanted = [f"cameras.yaml:{line}: {start}" for line, starts in expected.items() for start in starts]
@@ -204,12 +204,14 @@ mqtt: {{url: x}}
             "cameras.yaml:6: defaults.name: each camera needs a name of its own",
         ),
         (one() + "defaults:\n  lop: 1\n", 'cameras.yaml:7: defaults.lop: unknown key; did you mean "loop"?'),
-        (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: not built in this version; remove it"),
-        (one() + "defaults: {track: true}\n", "cameras.yaml:6: defaults.track: not built in this version"),
-        (one() + "mqtt: {url: x}\n", "cameras.yaml:6: mqtt: not built in this version; remove it"),
+        (one(zones="[]"), "cameras.yaml:6: cameras[0].zones: unknown key here; it belongs below `detect:`"),
+        (
+            one() + "defaults: {track: true}\n",
+            "cameras.yaml:6: defaults.track: unknown key here; it belongs below `detect:`",
+        ),
         (
             one() + "color: red\n",
-            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, http, defaults",
+            "cameras.yaml:6: color: unknown key; known keys: cameras, engine, learning, http, events, webhooks",
         ),
         (
             one() + "engine: {reuse: on}\n",
@@ -228,6 +230,22 @@ mqtt: {{url: x}}
             "cameras.yaml:6: engine.max_batch: must be a whole number, not 2.5",
         ),
         (one() + "engine: fast\n", 'cameras.yaml:6: engine: must be a mapping (key: value), not "fast"'),
+        (
+            one() + "    learn: true\n",
+            "cameras.yaml:6: cameras[0].learn: true: trains a model of its own in place",
+        ),
+        (
+            "cameras:\n  - {name: gate, url: clip.mp4, translate: never, learn: true}\n",
+            "cameras.yaml:2: cameras[0].learn: true: trains what translates, and `translate: never`",
+        ),
+        (
+            one() + "learning: {threads: 0}\n",
+            "cameras.yaml:6: learning.threads: must be at least 1, not 0",
+        ),
+        (
+            one() + "learning: {device: gpu}\n",
+            'cameras.yaml:6: learning.device: must be auto, cpu or cuda, not "gpu"',
+        ),
         (one() + f"? rtsp://u:{SECRET}@h/s\n: 1\n", "cameras.yaml:6: rtsp://***@h/s: unknown key"),
     ],
 )

@@ -135,6 +135,10 @@ def test_json_is_yaml(load: Load) -> None:
             "6: cameras[0].every_s: 2 is for a JPEG at an http:// or https:// address; leave it out for a source "
             "that sends a video, and put that of background or collect below it",
         ),
+        (
+            one(decoder="gstreamer"),
+            '6: cameras[0].decoder: "gstreamer" is for cameras at an rtsp:// or rtsps:// address; leave decoder out',
+        ),
         (one(gigabytes="2"), "6: cameras[0].gigabytes: unknown key here; it belongs below `retention:`"),
     ],
 )

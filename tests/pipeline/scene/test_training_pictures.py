@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nightday.engines.detection.detections import Detection
+from nightday.pipeline.config.detection import DetectConfig
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
@@ -316,14 +317,16 @@ def test_a_camera_that_only_collects_and_one_that_is_translated(
             "collect": {"folder": "training/gate", "every_s": 30},
         },
     )
+    Path("d.pt").touch()
+    cars = DetectConfig(model=Path("d.pt"))
     gate = settings.cameras[1].model_copy(
-        update={"translate": "always", "model": Path("m.pt"), "detect": Path("d.pt")}
+        update={"translate": "always", "model": Path("m.pt"), "detect": cars}
     )
     settings = settings.model_copy(update={"cameras": (settings.cameras[0], gate)})
     outcome = play(
         settings,
         engines={Path("m.pt"): EngineStub(lambda frames: 255 - frames)},
-        detectors={Path("d.pt"): lambda frames: [[Detection("car", 0.9, (4, 20, 30, 40))] for _ in frames]},
+        detectors={cars.detector: lambda frames: [[Detection("car", 0.9, (4, 20, 30, 40))] for _ in frames]},
         until=lambda cameras: all(collected(camera) >= 3 for camera in cameras.values()),
     )
     assert (outcome.problems, outcome.clean) == ((), True)

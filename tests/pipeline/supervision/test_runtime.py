@@ -25,6 +25,7 @@ from nightday.engines.detection.detections import Detection
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
+from nightday.pipeline.config.detection import DetectConfig
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
@@ -291,10 +292,11 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
 
     Path("cars.pt").write_bytes(b"")
     settings = config({"name": "gate", "url": "night.mp4", "outputs": ["out.mp4"]})
+    cars = DetectConfig(model=Path("cars.pt"))
     settings = settings.model_copy(
-        update={"cameras": (settings.cameras[0].model_copy(update={"detect": Path("cars.pt")}),)}
+        update={"cameras": (settings.cameras[0].model_copy(update={"detect": cars}),)}
     )
-    outcome = play(settings, Engine(), detectors={Path("cars.pt"): DetectorStub(detect)})
+    outcome = play(settings, Engine(), detectors={cars.detector: DetectorStub(detect)})
     stats = camera(outcome).stats
     assert (stats.translated, stats.detections) == (FRAMES, {"car": 2 * (FRAMES - 1)})
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
@@ -302,6 +304,44 @@ def test_detections_are_drawn_counted_and_never_the_end_of_a_picture(
     ]
     shown = last_frame(Path("out.mp4")).astype(int)
     assert np.abs(shown[40, 6:28] - shown[30, 17]).max() > 60  # the box's lower edge against the scene
+
+
+def test_what_is_seen_on_either_view_is_followed_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """On the night a car that drives to the right, on the day view (which is bright) a dog that stands."""
+    caplog.set_level("DEBUG", logger="nightday")
+    batches: list[int] = []
+
+    def detect(frames: Pixels) -> list[list[Detection]]:
+        batches.append(len(frames))
+        x = len(batches) + 10
+        car, dog = Detection("car", 0.9, (x, 10, x + 12, 30)), Detection("dog", 0.8, (0, 20, 12, 44))
+        return [[dog] if frame.mean() > 150 else [car] for frame in frames]
+
+    Path("cars.pt").write_bytes(b"")
+    section = {
+        "model": "cars.pt",
+        "on": "both",
+        "zones": {"right": {"points": [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]}},
+        "lines": {"middle": {"from": [0.5, 0], "to": [0.5, 1]}},
+    }
+    settings = config({"name": "gate", "url": "night.mp4", "detect": section})
+    detect_config = settings.cameras[0].detect
+    assert detect_config
+    outcome = play(settings, Engine(), detectors={detect_config.detector: DetectorStub(detect)})
+    assert (outcome.problems, batches) == ((), [2] * FRAMES)
+    stats = camera(outcome).stats
+    assert stats.detections == {"car": FRAMES, "dog": FRAMES}
+    assert stats.found.tracks == {"car": 1, "dog": 1}
+    assert stats.found.now == {None: {"car": 1, "dog": 1}, "right": {"car": 1}}
+    assert stats.found.crossings == {("middle", "in", "car"): 1}
+    told = [getattr(record, "event", "") for record in caplog.records]
+    for event, count in {
+        "object_appeared": 2,
+        "zone_entered": 1,
+        "line_crossed": 1,
+        "object_gone": 0,
+    }.items():
+        assert told.count(event) == count
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nightday.engines.detection.detector import read_model
+from nightday.engines.detection.model_file import read_model
 from nightday.engines.detection.quiet_ultralytics import import_ultralytics
 from nightday.engines.errors import DetectorError
 from nightday.engines.model.settings import GeneratorSettings

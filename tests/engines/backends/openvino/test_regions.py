@@ -90,7 +90,7 @@ def camera(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Any, NightToDay, Pixels, Pixels]:
     """An engine of a small model, the model, and a camera's backgrounds by day and by night."""
-    monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda: 1)
+    monkeypatch.setattr("nightday.engines.cores.processors", lambda: 1)
     model = model_of(replace(LIGHT, blocks=1, width=8, backgrounds=True))
     model.side = 256
     day, night = synthetic_backgrounds(SIZE)
@@ -161,7 +161,7 @@ def test_frames_of_a_batch_tell_where_each_ran(
     rng: np.random.Generator, camera: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, model, day, night = camera
-    monkeypatch.setattr("nightday.engines.cache.machine.cores", lambda: 2)
+    monkeypatch.setattr("nightday.engines.cores.processors", lambda: 2)
     engine = OpenVinoEngine(copy.deepcopy(model), name="small.pt", precision="fp32")
     frames = np.stack([night, something(rng, night, (120, 150)), night])
     ran = engine.translate(frames, day[None], night[None]).ran

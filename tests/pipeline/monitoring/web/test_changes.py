@@ -70,7 +70,7 @@ def test_what_is_no_change_is_refused(start: Start, body: bytes) -> None:
 
 def test_where_it_cannot_be_a_sentence_says_why(start: Start) -> None:
     body = b'{"translate": "never"}'
-    run = FakeRun(stats={"gate": CameraStats()}, without_model=["gate"])
+    run = FakeRun(stats={"gate": CameraStats()}, without_model={"gate"})
     answer = change(start, body, run)
     assert (answer.status, answer.text) == (409, "gate runs without a model\n")
     assert change(start, body, path="/api/cameras/barn/translate").status == 404

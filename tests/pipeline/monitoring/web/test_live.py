@@ -35,7 +35,7 @@ from nightday.pipeline.outputs.shared_encoder import CameraEncoders
 from tests.support.media_helpers import Events, picture
 from tests.support.watched import FakeRun
 
-WAIT = 20.0  # seconds until a test gives up
+WAIT = 60.0  # seconds until a test gives up
 FRAME = 512  # ticks of 1/12800 s between pictures: 25 fps by their PTS
 PATH = "/live/gate.ts"
 MP4 = "/live/gate.mp4"

@@ -1,0 +1,1 @@
+"""Events, states and pictures to an MQTT broker, and commands from it. Needs paho-mqtt."""

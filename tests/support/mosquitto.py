@@ -1,0 +1,127 @@
+"""A real MQTT broker on a free port of loopback, which can be stopped and killed, and who listens to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from tests.support.rtsp_server import WAIT
+
+MOSQUITTO = "/usr/sbin/mosquitto"
+
+
+class Mosquitto:
+    """A broker.
+
+    Args:
+        folder: for its files.
+        settings: lines of its configuration besides the port.
+    """
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._config = folder / "mosquitto.conf"
+        self.settings = list(settings) or ["allow_anonymous true"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", *self.settings]
+        self._config.write_text("\n".join(lines) + "\n")
+        self._process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + WAIT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, "mosquitto does not run"
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self._process is not None:
+            if kill:
+                self._process.kill()
+            else:
+                self._process.terminate()
+            self._process.wait(WAIT)
+            self._process = None
+
+
+class Listener:
+    """Another client of a broker: keeps all that it is told, and publishes.
+
+    Args:
+        broker: the broker.
+        topics: what to listen to.
+        login: its own.
+    """
+
+    def __init__(self, broker: Mosquitto, *topics: str, login: tuple[str, str] | None = None) -> None:
+        self._changed = threading.Condition()
+        self.messages: list[tuple[str, bytes, bool]] = []
+        """Topic, payload, and whether it was retained."""
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311, clean_session=True
+        )
+        if login is not None:
+            self._client.username_pw_set(*login)
+        self._client.reconnect_delay_set(1, 1)
+        self._topics = topics or ("#",)
+        self._ready = threading.Event()
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+        assert self._ready.wait(WAIT)
+
+    def _on_connect(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe([(topic, 1) for topic in self._topics])
+
+    def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
+        with self._changed:
+            self.messages.append((message.topic, bytes(message.payload), message.retain))
+            self._changed.notify_all()
+
+    def publish(self, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT)
+
+    def wait_for(self, holds: Callable[[list[tuple[str, bytes, bool]]], object]) -> None:
+        with self._changed:
+            came = self._changed.wait_for(lambda: holds(self.messages), WAIT)
+        assert came, [(topic, payload[:200], retained) for topic, payload, retained in self.messages[-20:]]
+
+    def last(self, topic: str) -> bytes | None:
+        with self._changed:
+            return next((payload for at, payload, _ in reversed(self.messages) if at == topic), None)
+
+    def wait_for_last(self, topic: str, holds: Callable[[bytes], object]) -> bytes:
+        """Wait until the newest value of a topic is such; it."""
+        self.wait_for(lambda _: (last := self.last(topic)) is not None and holds(last))
+        found = self.last(topic)
+        assert found is not None
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """What came at topics of events."""
+        with self._changed:
+            return [
+                json.loads(payload) for topic, payload, _ in self.messages if topic.split("/")[-1] == "event"
+            ]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
