@@ -21,7 +21,7 @@ from ..spool import Spool
 from .camera_state import state_payload
 from .discovery import discovery_payload
 from .retained import RetainedTopics
-from .topics import Topics
+from .topics import DEVICE_END, Topics
 
 # Seconds between two looks at all cameras, for what no event tells: numbers above all.
 LOOK_EVERY = 10.0
@@ -81,11 +81,6 @@ class CameraTopics:
         self._fps: dict[str, float] = {}
         self._recall_places()
 
-    @property
-    def kept(self) -> set[str]:
-        """All topics of the present cameras."""
-        return self._topics.kept([camera.name for camera in self._run.cameras()])
-
     def restart(self) -> None:
         """There is a new connection: all is to be put again, as the broker may have forgotten it."""
         self._next_look = float("-inf")
@@ -128,7 +123,11 @@ class CameraTopics:
             self._counted.pop(name, None)
             self._fps.pop(name, None)
         self._facts.keep(set(cameras))
-        retained.clear_all_but({*self._topics.kept(list(cameras)), self._topics.status})
+        gone = retained.topics - self._topics.kept(list(cameras)) - {self._topics.status}
+        # Home Assistant takes a moment to forget a device, and would make errors of an empty state until then.
+        devices = {topic for topic in gone if topic.endswith(DEVICE_END)}
+        for topic in devices or gone:
+            retained.put(topic, b"")
 
     def _put_state(self, camera: CameraStatus, retained: RetainedTopics, now: float, *, count: bool) -> None:
         name, told = camera.name, self._of(camera.name)

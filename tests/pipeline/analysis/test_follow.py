@@ -256,6 +256,16 @@ def test_who_stands_on_the_border_of_a_zone_does_not_come_and_go() -> None:
     assert played.steps() == ["appeared", "entered", "left"]
 
 
+def test_a_zone_of_one_class_never_counts_another_when_an_object_turns_out_to_be_that() -> None:
+    played = Played(zones={"people": YARD}, classes={"people": frozenset({"person"})})
+    for number in range(3 * FPS):
+        played.show(at(320, 200, "person" if number < 4 else "car"))
+    assert played.steps() == ["appeared", "entered", "left"]
+    assert played.counts.snapshot().now == {None: {"person": 0, "car": 1}, "people": {"person": 0}}
+    told = [event.counts for event in played.events if isinstance(event, CountsChanged) and event.zone]
+    assert all(set(counts) <= {"person"} for counts in told)
+
+
 Path = Callable[[float], Point]
 STRAIGHT: dict[str, tuple[Path, list[tuple[str, str]]]] = {
     "through, to the right": (lambda t: (200 + 240 * t, 180), [("gate", "in")]),

@@ -232,6 +232,10 @@ def test_what_was_kept_of_a_camera_that_is_gone_is_cleared(
         del home.run.stats["yard"], home.run.pictures["yard"]
     for topic in yard:
         listener.wait_for_last(topic, lambda payload: payload == b"")
+    # First the device: Home Assistant would read an empty state otherwise.
+    cleared = [topic for topic, payload, _ in listener.messages if payload == b""]
+    assert cleared[0] == DEVICE.replace("gate", "yard")
+    assert set(cleared) == yard
     for topic in (DEVICE, STATE, PICTURE):
         assert listener.last(topic)  # also where the new run has no picture yet
     later = Listener(broker)
