@@ -152,11 +152,24 @@ function detections(camera) {
         "tr",
         {},
         Object.assign(make("th", { textContent: label }), { scope: "row" }),
+        make("td", { textContent: String(camera.objects?.[label] ?? 0) }),
         make("td", { textContent: count.toLocaleString("en") }),
         make("td", { textContent: seen.get(label).at }),
       ),
     ),
   );
+}
+
+function counted(counts) {
+  return Object.entries(counts).map(([label, count]) => `${count} ${label}`).join(", ") || "nothing";
+}
+
+function zones(camera) {
+  const inside = Object.entries(camera.zones ?? {}).map(([zone, counts]) => `${zone}: ${counted(counts)} now`);
+  const crossed = Object.entries(camera.lines ?? {}).map(
+    ([line, sides]) => `${line}: in ${counted(sides.in)}, out ${counted(sides.out)}`,
+  );
+  list(by("zones"), [...inside, ...crossed]);
 }
 
 function outputs(camera) {
@@ -217,6 +230,7 @@ async function refresh() {
   facts(camera, fps);
   learning(camera);
   detections(camera);
+  zones(camera);
   outputs(camera);
   switches(camera);
   const seconds = before ? (now.at - before.at) / 1000 : 1;
