@@ -26,9 +26,9 @@ def picture(grey: int, at: float, size: tuple[int, int] = (48, 64)) -> NewestPic
 
 
 class Home:
-    """A run with a camera ``gate``, which delivers pictures and has a zone ``yard``, told to a broker.
+    """A run with a camera ``gate``, told to a broker. What it says of itself is in ``told``.
 
-    What it says of itself is in ``told``.
+    The camera delivers pictures and has a zone ``yard``.
     """
 
     def __init__(self, broker: Mosquitto, **mqtt: Any) -> None:
