@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import socket
 import subprocess
@@ -35,6 +36,7 @@ class Mosquitto:
         self.persistent = False
         """Whether it keeps what it has over a stop."""
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop, kill=True)  # a test that fails leaves none behind
 
     def start(self) -> None:
         lines = [f"listener {self.port} 127.0.0.1", "user root", *self.settings]
