@@ -12,11 +12,11 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import cv2
@@ -270,6 +270,31 @@ def test_no_frame_crosses_between_decoding_and_encoding(gpu: Gpu) -> None:
     assert run.channel.stats.snapshot().detections == {"car": FRAMES}
     assert run.channel.stats.snapshot().translated == FRAMES
     assert all(shown.translated and isinstance(shown.rgb, OnGpu) for shown in run.output.pictures)
+
+
+def test_no_frame_crosses_where_both_views_are_looked_at_and_all_is_drawn(gpu: Gpu) -> None:
+    """Zones, a line, ways and masks are drawn where the picture lies."""
+
+    class Segmenting(Detector):
+        batches: ClassVar[list[int]] = []
+
+        def __call__(self, pictures: Any) -> list[list[Detection]]:
+            self.batches.append(len(pictures))
+            corners = ((40.0, 90.0), (120.0, 90.0), (80.0, 150.0))
+            return [[replace(one, outline=corners) for one in found] for found in super().__call__(pictures)]
+
+    section = {
+        "model": "own:find",
+        "on": "both",
+        "zones": {"yard": {"points": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]}},
+        "lines": {"drive": {"from": [0.5, 0.1], "to": [0.5, 0.9]}},
+    }
+    run = gpu.run(detect=Segmenting(DEVICE), config={"detect": section})
+    assert run.crossed == {}
+    assert run.counted == {}
+    assert Segmenting.batches == [2] * FRAMES
+    found = run.channel.stats.snapshot().found
+    assert (found.tracks, found.now) == ({"car": 1}, {None: {"car": 1}, "yard": {"car": 1}})
 
 
 def test_what_comes_out_is_what_the_host_makes(gpu: Gpu) -> None:

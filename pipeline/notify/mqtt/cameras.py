@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -136,7 +137,7 @@ class CameraTopics:
             self._counted[name] = now, camera.pictures
             if before is not None and now > before[0]:
                 self._fps[name] = max(0, camera.pictures - before[1]) / (now - before[0])
-        counts = self._facts.counts(name)
+        counts = _in_sight(camera, self._facts.counts(name))
         told.state_at = now
         told.places = tuple(sorted(counts))
         device = self._topics.device(name)
@@ -181,6 +182,16 @@ class CameraTopics:
         if places != self._remembered:
             self._remembered = places
             self._spool.remember(_PLACES, json.dumps(places))
+
+
+def _in_sight(camera: CameraStatus, counts: Mapping[Place, int]) -> dict[Place, int]:
+    """The counts of the zones that there are now; none of them sees anything while there are no pictures."""
+    zones = camera.stats.found.now
+    return {
+        place: count if camera.stats.up else 0
+        for place, count in counts.items()
+        if (place[0] or None) in zones
+    }
 
 
 def _jpeg(newest: NewestPicture) -> bytes:
