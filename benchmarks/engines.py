@@ -277,7 +277,7 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
                 "name": f"camera{number}",
                 "url": str(CLIP),
                 "pace": "fast",
-                "translate": "never",
+                "translate": "always",
             }  # needs no model
         )
         stats = CameraStats()
