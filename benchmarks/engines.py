@@ -278,7 +278,7 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
                 "url": str(CLIP),
                 "pace": "fast",
                 "translate": "always",
-            }  # needs no model
+            }
         )
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
