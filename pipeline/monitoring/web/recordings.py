@@ -49,9 +49,7 @@ def recording_routes(watched: Watched) -> list[BaseRoute]:
         finally:
             looking.release()
         found.sort(key=lambda item: item[1].changed, reverse=True)
-        return JSONResponse(
-            {"recordings": [_entry(name, templates, *item) for item in found[:LISTED]]}
-        )
+        return JSONResponse({"recordings": [_entry(name, templates, *item) for item in found[:LISTED]]})
 
     def show_file(request: Request) -> Response:
         output = int(request.path_params["output"])
