@@ -19,6 +19,8 @@ from .template import render, write_whole
 
 # Widest picture, pixels.
 WIDEST = 900
+# In less of a night much that is not there all night stands still.
+LEAST_MINUTES = 60.0
 # Colours of boxes: found on both views, on one alone but in the evidence, and neither.
 BOTH, ALONE, UNFOUNDED = (90, 200, 250), (255, 225, 80), (255, 70, 60)
 
@@ -61,8 +63,8 @@ def summary(night: Examined) -> str:
         share = sum(thing.shown for thing in night.things) / len(night.things)
         large = sum(thing.share >= LARGE and not thing.shown for thing in night.things)
         shown = (
-            f"Of {_many(len(night.things), 'thing')} in the night's evidence the day view shows {share:.0%}; "
-            f"{_many(large, 'large one')} {'is' if large == 1 else 'are'} not shown."
+            f"Of {_many(len(night.things), 'thing')} in the night's evidence the day view shows {share:.0%} with the "
+            f"night's detail; {_many(large, 'large one')} {'is' if large == 1 else 'are'} not shown."
         )
     found = next((one for one in night.answers if one.method == DAY), None)
     return shown if found is None else f"{sentence(night.answers)} {shown}"
@@ -107,10 +109,23 @@ def _night(night: Examined) -> dict[str, Any]:
         "title": night.night.title,
         "about": ", ".join(filter(None, [span(night), f"{night.moments} moments", source])),
         "summary": summary(night),
+        "short": _short(night),
         "x_ref": night.x_ref,
         "rows": rows,
         "shots": [_shot(shot) for shot in night.shots],
     }
+
+
+def _short(night: Examined) -> str:
+    """What to know of a night that was looked at for a short time only; "" for others."""
+    times = [moment.at for moment in night.night.moments if moment.at is not None]
+    minutes = (max(times) - min(times)) / 60 if times else LEAST_MINUTES
+    if minutes >= LEAST_MINUTES:
+        return ""
+    return (
+        f"These moments are from {minutes:.0f} minutes. Whatever stands through half of that, such as waiting "
+        "traffic, is in the night's background and not in its evidence: more of the night tells more."
+    )
 
 
 def _shot(shot: Shot) -> dict[str, Picture | str]:
