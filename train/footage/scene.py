@@ -263,7 +263,7 @@ def _picture_frames(
 
     def read() -> tuple[Path, Image] | None:
         try:
-            return path, keep(_read_picture(path))
+            return path, keep(read_picture(path))
         except SceneError as error:
             faults[path] = str(error)
             return None
@@ -292,12 +292,13 @@ def read_frames(path: Path) -> list[Image]:
 def read_background(path: Path) -> Image:
     """A background.png. Raises SceneError where it cannot be read."""
     try:
-        return _read_picture(path)
+        return read_picture(path)
     except SceneError as error:
         raise SceneError(f"{error}; without it the median of the day is taken") from None
 
 
-def _read_picture(path: Path) -> Image:
+def read_picture(path: Path) -> Image:
+    """A picture file, uint8 RGB (H, W, 3). Raises SceneError where it cannot be read."""
     try:
         data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):  # OpenCV's for an empty file, or one that would be huge

@@ -7,7 +7,6 @@ model follows from the measured rules of ``verdict``, which the page states.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,6 +34,7 @@ from ..scores.scorer import IDENTICAL
 from ..scores.things import NightsShown, boxes_of, nights_shown
 from .charts import charts, number
 from .pictures import Picture, picture
+from .template import render, write_whole
 from .verdict import NOTHING, REAL_NIGHTS, Measured, Rule, assess
 
 # Moments of the training shown.
@@ -58,13 +57,6 @@ _ADVICE = {
     "Done learning": "Train anew with more --steps, in another --out.",
 }
 _MARKS = {True: ("ok", "✓", "passed"), False: ("bad", "✗", "failed"), None: ("open", "?", "open")}
-
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-)
 
 
 def write_report(
@@ -107,7 +99,8 @@ def write_report(
     # The scored picture with most in it that moves is shown.
     shown = int(np.argmax([mask.sum() for mask in moving]))
     night, day, output = validator.nights[shown], validator.days[shown], outputs[shown]
-    page = _templates.get_template("report.html.jinja").render(
+    page = render(
+        "report.html.jinja",
         camera=trainer.scene.name,
         verdict=_verdict(*assess(measured)),
         checkpoint=str(folder / file),
@@ -122,9 +115,7 @@ def write_report(
         settings={name: str(value) for name, value in _flat(asdict(trainer.settings)).items()},
     )
     path = folder / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(page, "utf-8")
-    os.replace(part, path)
+    write_whole(path, page)
     return path
 
 

@@ -186,7 +186,7 @@ def match_all(
         found = detect(picture[np.newaxis])[0]
         for one, matched in zip(found, match([one.box for one in found], truth), strict=True):
             if matched is None:
-                if zone is None or not _mostly_in(zone, one.box):
+                if zone is None or not mostly_in(zone, one.box):
                     matches.append(Found(one.confidence, None))
             elif counted[matched]:
                 matches.append(Found(one.confidence, float(size[matched])))
@@ -203,7 +203,7 @@ def false_positives(detect: Detector, pictures: Sequence[Image], keep: NDArray[n
         keep: bool (H, W); detections that lie outside with more than half their area do not count.
     """
     count = sum(
-        one.confidence > SURE and not _mostly_in(~keep, one.box)
+        one.confidence > SURE and not mostly_in(~keep, one.box)
         for picture in pictures
         for one in detect(picture[np.newaxis])[0]
     )
@@ -241,7 +241,8 @@ def _overlaps(box: NDArray[np.float64], boxes: Boxes) -> NDArray[np.float64]:
     return np.asarray(both / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - both))
 
 
-def _mostly_in(zone: NDArray[np.bool_], box: tuple[float, float, float, float]) -> bool:
+def mostly_in(zone: NDArray[np.bool_], box: tuple[float, float, float, float]) -> bool:
+    """Whether more than half of the box (x1, y1, x2, y2 in pixels) lies in ``zone``, bool (H, W)."""
     x1, y1, x2, y2 = (round(edge) for edge in box)
     covered = zone[y1:y2, x1:x2]
     return bool(covered.size and covered.mean() > 0.5)

@@ -15,7 +15,7 @@ from .arguments import PROGRAM, Arguments
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Score checkpoints on a folder of test pictures; exit 0 when done, 2 when an argument is wrong."""
+    """Score checkpoints, or look at a camera's nights; exit 0 when done, 2 when an argument is wrong."""
     arguments = tyro.cli(Arguments, prog=PROGRAM, args=argv, config=(DisallowNone,))
     if arguments.version:
         print(f"{PROGRAM} {program_version()}")
@@ -26,11 +26,14 @@ def main(argv: list[str] | None = None) -> int:
         raise SystemExit(2)
     count = threads.set_up(arguments.threads)
     # PyTorch comes in with this, which takes seconds; --help must not wait for it.
-    from .evaluation import evaluate
+    if arguments.week is not None:
+        from .week.run import run_week as run
+    else:
+        from .evaluation import evaluate as run
 
     threads.apply(count)
     try:
-        evaluate(arguments)
+        run(arguments)
     except (NightdayError, ImportError, ValueError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
