@@ -34,6 +34,15 @@ events { worker_connections 256; }
 http {
   # nginx has no way to write a dollar, but a variable may hold one.
   geo $dollar { default "$"; }
+  # A page of Home Assistant's own counts as ours, and so may change something; every other one is named as it is.
+  map "$http_origin|$http_x_forwarded_host" $own_origin {
+    default $http_origin;
+    "~^https?://([^|]+)[|]\\1$" "http://$http_host";
+  }
+  map $http_upgrade $own_connection {
+    default upgrade;
+    "" "";
+  }
   access_log off;
   client_body_temp_path /tmp/nginx-body;
   proxy_temp_path /tmp/nginx-proxy;
@@ -47,8 +56,10 @@ http {
       proxy_buffering off;
       proxy_read_timeout 1h;
       proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $own_connection;
       proxy_set_header Authorization "Bearer TOKEN";
-      proxy_set_header Origin "";
+      proxy_set_header Origin $own_origin;
       proxy_set_header Accept-Encoding "";
       proxy_hide_header Content-Security-Policy;
       add_header Content-Security-Policy "POLICY";

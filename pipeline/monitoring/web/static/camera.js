@@ -1,7 +1,7 @@
 // The page of one camera.
 
 import { Plot } from "./plot.js";
-import { getJson, make, postJson, repeat, say } from "./server.js";
+import { getJson, make, postJson, repeat, root, say } from "./server.js";
 import { showSnippets } from "./snippets.js";
 import { Stage } from "./stage.js";
 import { bytes, dropped, inWords, pictures, rate } from "./words.js";
@@ -12,7 +12,7 @@ const SLOW = 20;
 
 const by = (id) => document.getElementById(id);
 const name = by("camera").dataset.camera;
-const api = `/api/cameras/${name}`;
+const api = `${root}api/cameras/${name}`;
 
 const stage = new Stage(name, (live) => {
   by("veil").hidden = live;
@@ -41,7 +41,7 @@ function show() {
     by(id).hidden = view !== "pair";
   }
   by("frame").className = `frame ${view}`;
-  by("snapshot").href = `/snapshot/${name}.jpg?view=${view}`;
+  by("snapshot").href = `${root}snapshot/${name}.jpg?view=${view}`;
   by("snapshot").download = `${name}-${view}.jpg`;
   stage.show(view);
 }
@@ -204,7 +204,7 @@ function switches(camera) {
 async function refresh() {
   let camera;
   try {
-    ({ cameras: [camera] } = await getJson(`/api/cameras?name=${name}`));
+    ({ cameras: [camera] } = await getJson(`${root}api/cameras?name=${name}`));
   } catch (error) {
     say(by("state"), "No answer. Is the program running?");
     by("state").className = "bad";
@@ -244,6 +244,7 @@ const look = repeat(LOOK, refresh);
 
 async function recordings() {
   const found = await getJson(`${api}/recordings`);
+  found.recordings.forEach((one) => (one.url = root + one.url.slice(1)));
   const place = by("recordings");
   by("no-recordings").hidden = found.recordings.length > 0;
   say(by("no-recordings"), "None. An output such as out/NAME/%Y%m%d-%H%M%S.mp4 records.");

@@ -1,7 +1,7 @@
 // All cameras: live where they are in sight, as far as a browser can, and a picture now and then elsewhere.
 
 import { LiveStream } from "./live.js";
-import { getJson, make, repeat, say } from "./server.js";
+import { getJson, make, repeat, root, say } from "./server.js";
 import { inWords, pictures, rate, troubled } from "./words.js";
 
 // Cameras that are live at once; the others in sight are renewed every so many seconds.
@@ -25,7 +25,7 @@ class Tile {
     this.words = make("p", { className: "words" });
     this.remark = make("p", { className: "remark", hidden: true });
     this.picture = make("div", { className: "frame" }, this.still, this.badge);
-    const link = make("a", { href: `/camera/${name}` }, this.picture, make("h2", { textContent: name }), this.words);
+    const link = make("a", { href: `${root}camera/${name}` }, this.picture, make("h2", { textContent: name }), this.words);
     this.element = make("li", { className: "tile" }, link, this.remark);
     this.element.tile = this;
   }
@@ -46,7 +46,7 @@ class Tile {
       this.loading = false;
       this.element.classList.add("blank");
     };
-    picture.src = `/snapshot/${this.name}.jpg?view=${view}&width=640&at=${Date.now()}`;
+    picture.src = `${root}snapshot/${this.name}.jpg?view=${view}&width=640&at=${Date.now()}`;
   }
 
   start() {
@@ -125,7 +125,7 @@ function filter() {
 async function look() {
   let cameras;
   try {
-    ({ cameras } = await getJson("/api/cameras"));
+    ({ cameras } = await getJson(`${root}api/cameras`));
   } catch (error) {
     say(summary, "No answer. Is the program running?");
     summary.className = "bad";

@@ -1,5 +1,7 @@
 // A camera's live stream: fragmented MP4 over a WebSocket into Media Source, or else JPEGs.
 
+import { root } from "./server.js";
+
 // Seconds of pictures that are kept behind what is shown.
 const KEPT = 4;
 // Seconds that the picture may be behind the newest one; further behind, it is played faster, and then skipped to.
@@ -68,7 +70,7 @@ export class LiveStream {
       this.showJpegs();
       return;
     }
-    const path = `/live/${this.camera}?view=${this.view}`;
+    const path = `${root}live/${this.camera}?view=${this.view}`;
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
     socket.binaryType = "arraybuffer";
     socket.onmessage = (message) => {
@@ -194,7 +196,7 @@ export class LiveStream {
     };
     this.element = image;
     this.onElement(image);
-    image.src = `/live/${this.camera}.mjpeg?view=${this.view}`;
+    image.src = `${root}live/${this.camera}.mjpeg?view=${this.view}`;
   }
 }
 

@@ -1,5 +1,8 @@
 // Asking the server, and only while somebody can see the answer.
 
+/** The path below which everything here is. A proxy such as Home Assistant's Ingress puts one of its own before it. */
+export const root = new URL("../", import.meta.url).pathname;
+
 // A token in the address is in a cookie by now, and nobody need read it over a shoulder.
 if (new URLSearchParams(location.search).has("token")) {
   history.replaceState(null, "", location.pathname);
@@ -8,8 +11,8 @@ if (new URLSearchParams(location.search).has("token")) {
 const logout = document.getElementById("logout");
 logout?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  await fetch("/logout", { method: "POST", redirect: "manual" });
-  location.assign("/");
+  await fetch(`${root}logout`, { method: "POST", redirect: "manual" });
+  location.assign(root);
 });
 
 /** What is at `path`, as JSON. Throws with the server's sentence. */

@@ -1,6 +1,6 @@
 // Adding a camera: an address is tried, and what came of it is shown, with the lines to paste.
 
-import { make, postJson, say } from "./server.js";
+import { make, postJson, root, say } from "./server.js";
 
 /** The address with its password left out, which belongs into the environment. */
 export function withoutPassword(url) {
@@ -34,7 +34,7 @@ form?.addEventListener("submit", async (event) => {
   say(said, "Trying it …");
   shown.hidden = paste.hidden = true;
   try {
-    const result = await postJson("/api/try", { url });
+    const result = await postJson(`${root}api/try`, { url });
     if (result.ok) {
       say(said, `It shows ${result.width}×${result.height} after ${result.seconds} s. Add these lines below cameras: and reload (SIGHUP).`);
       const data = Uint8Array.from(atob(result.jpeg), (letter) => letter.charCodeAt(0));
