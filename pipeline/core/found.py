@@ -125,15 +125,20 @@ class FoundCounts:
             self._now, self._tracks_now = {}, None
 
     def set_now(self, zone: str | None, counts: Mapping[str, int]) -> None:
-        """Say what is in sight in a zone, or (None) in the whole picture. Classes seen before are counted as 0."""
+        """Say what is in sight in a zone, or (None) in the whole picture. Classes seen before are counted as 0.
+
+        What is said of other zones than those that ``begin`` named comes from the settings before.
+        """
         with self._lock:
-            known = self._now.get(zone, {})
-            self._now[zone] = dict.fromkeys(known, 0) | dict(counts)
+            known = self._now.get(zone)
+            if known is not None:
+                self._now[zone] = dict.fromkeys(known, 0) | dict(counts)
 
     def set_tracks(self, count: int) -> None:
         """Say how many objects are followed."""
         with self._lock:
-            self._tracks_now = count
+            if self._tracks_now is not None:
+                self._tracks_now = count
 
     def count_track(self, label: str) -> None:
         """Count one object that came into sight."""

@@ -66,7 +66,8 @@ def verify(folder: Path, *, public_key: str | None = None) -> Report:
     signed = {one.recording for one in records}
     unsigned = [path for path in sorted(folder.rglob("*.mp4")) if path not in signed]
     report.notes += [
-        f"{_short(folder, path)}: not signed; it is being written, was when the program was killed, or was put there"
+        f"{_short(folder, path)}: not signed; it is being written, was when the program was killed, was recorded "
+        "without `provenance`, or was put there"
         for path in unsigned
     ]
     if not records and not ends:

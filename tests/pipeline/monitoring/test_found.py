@@ -68,8 +68,10 @@ def test_a_camera_that_is_away_sees_nothing_and_one_that_looks_for_nothing_tells
     assert (samples(run)["objects", "", "car", "gate"], samples(run)["objects_followed", "gate"]) == (2, 2)
     stats.set_up(False)
     assert (samples(run)["objects", "", "car", "gate"], samples(run)["objects_followed", "gate"]) == (0, 0)
-    # A reload by which it looks for nothing any more.
+    # A reload by which it looks for nothing any more, while the last picture is on its way as it was before.
     follower_of(config.model_copy(update={"detect": False}), stats.found, lambda event: None)
+    stats.found.set_now(None, {"car": 2})
+    stats.found.set_tracks(2)
     stats.set_up(True)
     (camera,) = run.cameras()
     assert (camera_json(camera)["objects"], camera_json(camera)["tracks"]) == (None, None)

@@ -248,7 +248,7 @@ def test_a_kill_between_a_record_and_the_end_of_its_chain_is_no_fault(signed: Pa
     report = verify(signed)
     assert report.faults == []
     assert any("does not name it yet" in note for note in report.notes)
-    assert any("120007.mp4: not signed" in note for note in report.notes)
+    assert any("120007.mp4: not signed; it is being written, " in note for note in report.notes)
 
 
 def test_what_retention_deletes_is_no_fault_and_the_chain_goes_on_after_a_restart(
