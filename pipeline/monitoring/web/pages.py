@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .guard import Session
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_PAGE = re.compile(r"/(table|camera/[A-Za-z0-9_-]{1,64})?")
+_PAGE = re.compile(r"/(table|report|camera/[A-Za-z0-9_-]{1,64})?")
 
 
 class _File:
