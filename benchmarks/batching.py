@@ -101,7 +101,7 @@ def run(kind: str, cameras: int, *, window: bool, seconds: float, seed: int) -> 
     sink = Clocked(began + WARM_UP)
     lines = {}
     for number in range(cameras):
-        config = CameraConfig.model_validate({"name": f"c{number}", "url": str(CLIP), "translate": "never"})
+        config = CameraConfig.model_validate({"name": f"c{number}", "url": str(CLIP), "translate": "always"})
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)
         lines[config.name] = Channel(config=config, stats=stats, slot=slot, engine=engine)

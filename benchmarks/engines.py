@@ -277,8 +277,8 @@ def _through_loop(engine: Engine, videos: Sequence[av.VideoFrame]) -> None:
                 "name": f"camera{number}",
                 "url": str(CLIP),
                 "pace": "fast",
-                "translate": "never",
-            }  # needs no model
+                "translate": "always",
+            }
         )
         stats = CameraStats()
         slot = LatestSlot(ready=ready, stats=stats)

@@ -239,7 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for name in arguments.case or CASES:
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = CASES[name](arguments, Path(folder))
+            busy = round(os.getloadavg()[0], 1)
+            results[name] = {"load_average_before": busy} | CASES[name](arguments, Path(folder))
         print(json.dumps({name: results[name]}, indent=1), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(results, indent=1) + "\n")

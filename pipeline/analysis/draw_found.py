@@ -30,30 +30,27 @@ ARROW = 0.03
 
 
 def draw_detections(rgb: Pixels, detections: Sequence[Detection]) -> None:
-    """Draw boxes with label, number and confidence, and masks, on ``rgb`` (H, W, 3), in place, cut at its edges."""
-    height, width = rgb.shape[:2]
-    for found in detections:
-        if not all(math.isfinite(edge) for edge in found.box):
-            continue
+    """Draw boxes with class and number or confidence, and masks, on ``rgb`` (H, W, 3), in place, cut at its edges.
+
+    Where objects have numbers confidences are left out, since labels hide what lies under them.
+    """
+    size = height, width = rgb.shape[0], rgb.shape[1]
+    shown = [one for one in detections if all(math.isfinite(edge) for edge in one.box)]
+    labels = []
+    for found in shown:
         x1, y1, x2, y2 = (
             int(min(max(round(edge), 0), limit - 1))
             for edge, limit in zip(found.box, (width, height) * 2, strict=True)
         )
         colour = colour_of(found.label)
         if len(found.outline) > 2:
-            size = height, width
             paint(rgb, filled(found.outline, size=size), colour, quarters=MASK)
             paint(rgb, stroke(found.outline, size=size, closed=True), colour)
         _outline(rgb, (x1, y1, x2, y2), colour, line_width(height))
-        number = "" if found.track is None else f" {found.track}"
-        draw_label(
-            rgb,
-            f"{found.label}{number} {found.confidence:.2f}",
-            left=x1,
-            above=y1,
-            below=y1,
-            colour=colour,
-        )
+        about = f"{found.confidence:.2f}" if found.track is None else f"{found.track}"
+        labels.append((f"{found.label} {about}", x1, y1, colour))
+    for text, left, top, colour in labels:  # last, so that no box runs through them
+        draw_label(rgb, text, left=left, above=top, below=top, colour=colour)
 
 
 def draw_followed(rgb: Pixels, followed: Followed) -> None:

@@ -118,10 +118,13 @@ class Follower:
         at = np.array(boxes, np.float64).reshape(-1, 4)
         inside = {}
         for name, zone in self._zones.items():
-            classes = self._areas.classes.get(name)
-            counts = np.array([not classes or label in classes for label in labels], bool)
+            counts = np.array([self._counts_in(name, label) for label in labels], bool)
             inside[name] = zone.holds(at, size=self._size) & counts
         return inside
+
+    def _counts_in(self, zone: str, label: str) -> bool:
+        classes = self._areas.classes.get(zone)
+        return not classes or label in classes
 
     def _in_zones(self, tracks: Sequence[Track], frame: Frame, now: float) -> dict[str, NDArray[np.bool_]]:
         """By zone, which objects are in it; those that go in or out are told."""
@@ -133,7 +136,8 @@ class Follower:
                         self._tell("entered", track, frame, zone=name)
                     track.zones[name] = now
                 elif name in track.zones:
-                    if now - track.zones[name] < OUTSIDE_FOR:
+                    # One whose class turned out to be another is not on the border: it never counted here.
+                    if self._counts_in(name, track.label) and now - track.zones[name] < OUTSIDE_FOR:
                         which[place] = True
                     else:
                         del track.zones[name]

@@ -54,7 +54,8 @@ def paint(rgb: Pixels, places: Places, colour: Colour, *, quarters: int = 4) -> 
     """Give pixels a colour, of which so many quarters show, in place."""
     rows, columns = places
     if isinstance(rgb, Tensor):
-        where = torch.from_numpy(np.stack((rows, columns))).to(rgb.device)
+        # Four bytes of a pixel go up; no picture is as large as 16 bits tell.
+        where = torch.from_numpy(np.stack((rows, columns)).astype(np.int16)).to(rgb.device).long()
         ink = torch.tensor(colour, dtype=torch.int16).to(rgb.device)
         there = rgb[where[0], where[1]].to(torch.int16)
         rgb[where[0], where[1]] = ((there * (4 - quarters) + ink * quarters) // 4).to(torch.uint8)

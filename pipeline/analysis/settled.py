@@ -13,12 +13,13 @@ WINDOW, PICTURES = 1.0, 100
 class SettledCounts:
     """Tells of a change of counts once their median has changed: what is missed on a picture makes no news.
 
+    The first counts are told at once, also that there is nothing: who listens may know others, of an earlier run.
     Time is the camera's, and rises.
     """
 
     def __init__(self) -> None:
         self._lately: deque[tuple[float, Mapping[str, int]]] = deque(maxlen=PICTURES)
-        self._told: dict[str, int] = {}
+        self._told: dict[str, int] | None = None
 
     def update(self, counts: Mapping[str, int], *, now: float) -> Mapping[str, int] | None:
         """The counts, if they are news at ``now`` in seconds; else None. Classes that count 0 are left out."""

@@ -30,6 +30,7 @@ class Track:
 
     Attributes:
         number: its own among those of its camera.
+        label: its class: the most frequent of late, the newer of two that are as frequent.
         box: x1, y1, x2, y2 in pixels, where it was found last.
         confidence: the highest with which it was found.
         view: where it was found.
@@ -41,6 +42,7 @@ class Track:
     """
 
     number: int
+    label: str
     box: tuple[float, float, float, float]
     confidence: float
     view: View
@@ -49,11 +51,6 @@ class Track:
     votes: deque[str] = field(default_factory=lambda: deque(maxlen=VOTES))
     tail: deque[tuple[float, float, float]] = field(default_factory=deque)
     zones: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """Its class: the most frequent of late, the newer of two that are as frequent."""
-        return Counter(reversed(self.votes)).most_common(1)[0][0]
 
     @property
     def way(self) -> tuple[Point, ...]:
@@ -67,6 +64,7 @@ class Track:
         if detection.view != self.view:
             self.view = "both"
         self.votes.append(detection.label)
+        self.label = Counter(reversed(self.votes)).most_common(1)[0][0]
         x1, _, x2, y2 = detection.box
         if not self.tail or now - self.tail[-1][0] >= TAIL_STEP:
             self.tail.append((now, (x1 + x2) / 2, y2))
@@ -128,7 +126,9 @@ class Tracks:
             number, detection = int(given) + 1 + self._given, everything[place]
             track = self.tracks.get(number)
             if track is None:
-                track = Track(number, detection.box, detection.confidence, detection.view, now, now)
+                track = Track(
+                    number, detection.label, detection.box, detection.confidence, detection.view, now, now
+                )
                 self.tracks[number] = track
                 self._most = max(self._most, number)
                 new.append(track)

@@ -26,6 +26,7 @@ from nightday.engines.choices import Reuse
 from nightday.engines.distribution import INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
+from ..core.state_folder import SIGNING_KEY, state_folder
 from ..outputs.registry import output_fault, output_folder
 from ..sources.registry import source_fault
 
@@ -132,6 +133,10 @@ def _reuse(value: object) -> object:
 def _signing(value: bool) -> bool:
     if value and importlib.util.find_spec("cryptography") is None:
         fail(f"needs cryptography; install it with: {INSTALL_PROVENANCE}")
+    if value and not (state_folder() / SIGNING_KEY).exists():
+        fault = folder_fault(state_folder())
+        if fault is not None:
+            fail(f"needs a key, for which there is no place: {fault}; set STATE_DIRECTORY to another folder")
     return value
 
 
@@ -153,7 +158,14 @@ def _token(value: object) -> SecretStr:
 
 
 def check_folder(folder: Path) -> None:
-    """Fail unless files can be written to ``folder``; a missing one is made for the test and removed again.
+    """Fail unless files can be written to ``folder``."""
+    fault = folder_fault(folder)
+    if fault is not None:
+        fail(fault)
+
+
+def folder_fault(folder: Path) -> str | None:
+    """Why no files can be written to ``folder``, if so; a missing one is made for the test and removed again.
 
     Names of folders may hold strftime codes: then only the part above the first code can be tried.
     """
@@ -170,7 +182,8 @@ def check_folder(folder: Path) -> None:
             for level in reversed(made):
                 level.rmdir()
     except (OSError, ValueError) as error:
-        fail(f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}")
+        return f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}"
+    return None
 
 
 def _first_code(folder: Path) -> int:

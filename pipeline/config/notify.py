@@ -8,12 +8,22 @@ import difflib
 import importlib.util
 import ipaddress
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from nightday.engines.distribution import INSTALL_MQTT
 
@@ -29,6 +39,7 @@ SHORTEST_SECRET = 16
 _SECRET_PATH = 12
 # Parts of a topic; Home Assistant takes no other signs in the name of a device.
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_BROKER_SCHEMES = ("mqtt", "mqtts")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -62,6 +73,39 @@ def _host(value: object) -> str:
             return host
         fail("is no host; give its name or address alone, such as 10.0.0.2, and the port below it as `port:`")
     return host
+
+
+def _broker_address(value: object) -> CameraUrl:
+    url = (
+        value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="the broker's address"))
+    )
+    if url.scheme not in _BROKER_SCHEMES:
+        fail("must begin with mqtt://, or mqtts:// for TLS")
+    try:
+        parts = urlsplit(url.reveal())
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host:
+        fail("has no host; write mqtt://10.0.0.2:1883")
+    if not url.port_is_usable:
+        fail(PORT_FAULT)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        fail("holds more than host, port and login; what topics begin with is `topic_prefix`")
+    return url
+
+
+def _of_broker_address(url: CameraUrl) -> dict[str, Any]:
+    """The keys that an address stands for."""
+    parts = urlsplit(url.reveal())
+    found: dict[str, Any] = {"host": parts.hostname, "tls": url.scheme == "mqtts"}
+    if parts.port is not None:
+        found["port"] = parts.port
+    if parts.username:
+        found["username"] = unquote(parts.username)
+    if parts.password:
+        found["password"] = unquote(parts.password)
+    return found
 
 
 def _topic(value: object) -> str:
@@ -136,6 +180,7 @@ def _written_file(value: object) -> Path:
 
 
 EventPattern = Annotated[str, PlainValidator(_event)]
+BrokerAddress = Annotated[CameraUrl, PlainValidator(_broker_address)]
 Host = Annotated[str, PlainValidator(_host)]
 Topic = Annotated[str, PlainValidator(_topic)]
 Text = Annotated[str, PlainValidator(_text)]
@@ -186,6 +231,7 @@ class MqttConfig(Section):
     """``mqtt``: the broker that is told what happens and how the cameras are.
 
     Attributes:
+        url: the broker, its port and the login in one; in place of the five keys that follow.
         host: the broker.
         port: 1883, or 8883 with TLS, where none is given.
         tls: whether the connection is encrypted.
@@ -198,7 +244,8 @@ class MqttConfig(Section):
         events: names of events, ``*`` stands for any characters.
     """
 
-    host: Host
+    url: BrokerAddress | None = None
+    host: Host | None = None
     tls: bool = False
     port: Annotated[Count, Field(ge=1, le=65535)] | None = None
     ca: Certificate | None = None
@@ -210,14 +257,36 @@ class MqttConfig(Section):
     picture_every_s: Annotated[Seconds, Field(ge=1)] = 10.0
     events: EventPatterns = ALL_EVENTS
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_address(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("url") is None:
+            return data
+        try:
+            url = _broker_address(data["url"])
+        except PydanticCustomError:  # which is told once more, of the key itself
+            return data
+        found = _of_broker_address(url)
+        twice = [key for key in ("host", "port", "tls", "username", "password") if key in data]
+        if twice and any(data[key] != found.get(key) for key in twice):
+            fail(f"has `url` and `{twice[0]}`, and an address says both; leave one of them out")
+        return {**data, **found, "url": url}
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
+        assert self.host is not None
         return self.host, self.port or (8883 if self.tls else 1883)
+
+    @model_validator(mode="after")
+    def _has_a_broker(self) -> MqttConfig:
+        if self.host is None:
+            fail('has no broker; add `url: "mqtt://10.0.0.2:1883"`, or `host`')
+        return self
 
     @field_validator("host")
     @classmethod
-    def _can_be_reached(cls, value: str) -> str:
+    def _can_be_reached(cls, value: str | None) -> str | None:
         if importlib.util.find_spec("paho") is None:
             fail(f"needs paho-mqtt; install it with: {INSTALL_MQTT}")
         return value

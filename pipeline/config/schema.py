@@ -328,9 +328,12 @@ def _plain(value: object) -> object:
     if isinstance(value, OutputConfig) and value.is_plain:
         return str(value.to)
     if isinstance(value, BaseModel):
-        return {
+        plain = {
             field.alias or key: _plain(getattr(value, key)) for key, field in type(value).model_fields.items()
         }
+        if isinstance(value, OutputConfig) and value.size is not None and not value.size[0]:
+            plain["size"] = value.size[1]
+        return plain
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

@@ -32,6 +32,9 @@ def layout_fault(error: yaml.MarkedYAMLError) -> str | None:
     if "'\\t'" in problem:
         where = "a tab stands in this line" if before.strip() else "this line is indented with a tab"
         return f"{where}; YAML takes blanks only, two for each level"
+    unquoted = problem.startswith("expected ',' or") or "cannot start any token" in problem
+    if unquoted and re.search(r"\$(\{\w*\})?$", before):
+        return 'within { } or [ ] what holds ${…} stands in quotes: "rtsp://viewer:${GATE_PASSWORD}@10.0.0.5/stream1"'
     above = next((other for other in reversed(lines) if other.split("#")[0].strip()), "")
     misplaced = problem in _MISPLACED or problem.startswith("expected '<document start>', but found '<block")
     if problem == "mapping values are not allowed here" and re.fullmatch(r"\s*(- +)?[\w-]+", before):

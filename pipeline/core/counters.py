@@ -264,6 +264,7 @@ class CameraStats:
 
     def snapshot(self) -> StatsSnapshot:
         """A consistent copy of every counter, except that ``latency`` may be a frame ahead."""
+        found = self.found.snapshot()
         with self._lock:
             recent = list(self._latency)
             counted = StatsSnapshot(
@@ -284,7 +285,7 @@ class CameraStats:
                 collected=dict(self._collected),
                 latency_p50=None,
                 latency_p95=None,
-                found=self.found.snapshot(),
+                found=found if self._up else found.out_of_sight(),
                 latency={stage: histogram.snapshot() for stage, histogram in self._stages.items()},
             )
         if not recent:

@@ -24,6 +24,7 @@ from .events import (
     OutputChanged,
     OutputState,
     OwnModelChanged,
+    OwnModelStep,
     SourceChanged,
     SourceState,
     TrackChanged,
@@ -51,6 +52,7 @@ EVENT_NAMES: frozenset[str] = frozenset(
         *("object_appeared", "object_gone", "zone_entered", "zone_left"),
         *(f"background_{step}" for step in ("restored", "dropped", "refused", "learnt", "unsettled")),
         *(f"engine_{step}" for step in ("offered", "swapped", "kept", "rolled_back")),
+        *(f"own_model_{step}" for step in get_args(OwnModelStep)),
         *get_args(NoticeName),
     )
 )

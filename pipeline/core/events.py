@@ -225,6 +225,9 @@ class EngineChanged(Event):
     reason: str | None = None
 
 
+OwnModelStep = Literal["training", "won", "lost", "failed", "rolled_back", "dropped"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnModelChanged(Event):
     """A step of a camera's own model.
@@ -237,7 +240,7 @@ class OwnModelChanged(Event):
     """
 
     camera: str
-    step: Literal["training", "won", "lost", "failed", "rolled_back", "dropped"]
+    step: OwnModelStep
     detail: str
 
 

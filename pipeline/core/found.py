@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nightday.engines.detection.detections import View
 
@@ -98,6 +98,11 @@ class FoundSnapshot:
     tracks: Mapping[str, int] = field(default_factory=dict)
     crossings: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
+    def out_of_sight(self) -> FoundSnapshot:
+        """The same with nothing in sight: the camera delivers no pictures."""
+        now = {zone: dict.fromkeys(counts, 0) for zone, counts in self.now.items()}
+        return replace(self, now=now, tracks_now=None if self.tracks_now is None else 0)
+
 
 class FoundCounts:
     """Thread-safe counters of what a camera finds."""
@@ -113,6 +118,11 @@ class FoundCounts:
         """Looking begins anew, in these zones, with objects followed or not: what was in sight is forgotten."""
         with self._lock:
             self._now, self._tracks_now = {zone: {} for zone in (None, *zones)}, 0 if tracks else None
+
+    def end(self) -> None:
+        """Nothing is looked for any more."""
+        with self._lock:
+            self._now, self._tracks_now = {}, None
 
     def set_now(self, zone: str | None, counts: Mapping[str, int]) -> None:
         """Say what is in sight in a zone, or (None) in the whole picture. Classes seen before are counted as 0."""

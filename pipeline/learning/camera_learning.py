@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ..config.schema import LearningConfig
 from ..core.camera_url import redact
 from ..core.clock import Clock
-from ..core.events import OwnModelChanged, Publish
+from ..core.events import OwnModelChanged, OwnModelStep, Publish
 from ..core.faults import detail_of
 from ..core.status import OwnModelStatus
 from . import rounds
@@ -243,7 +243,5 @@ class CameraLearning:
         self._folder.end_round()
         self._tell("failed", f"round {own.next_number} of its own model failed: {why}")
 
-    def _tell(
-        self, step: Literal["training", "won", "lost", "failed", "rolled_back", "dropped"], text: str
-    ) -> None:
+    def _tell(self, step: OwnModelStep, text: str) -> None:
         self._publish(OwnModelChanged(camera=self.camera.name, step=step, detail=text))

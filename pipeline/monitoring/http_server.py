@@ -34,12 +34,13 @@ from .api import camera_json, readiness_json
 from .prometheus import PrometheusMetrics
 from .web.changes import change_routes
 from .web.connections import connection_types
-from .web.guard import LARGEST_HEAD, Guard, Session, bracketed
+from .web.guard import LARGEST_HEAD, Guard, bracketed
 from .web.live import live_routes
 from .web.pages import page_routes
 from .web.pictures import Endpoint, picture_endpoints
 from .web.recordings import recording_routes
 from .web.reports import report_routes
+from .web.session import Session
 from .web.trial import trial_routes
 
 # Seconds from a connection's opening until it is closed, whatever it is doing.

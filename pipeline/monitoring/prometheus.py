@@ -99,7 +99,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
         labels=("camera",),
     )
     generator = GaugeMetricFamily(
-        "nightday_generator_share",
+        "nightday_pixels_run_ratio",
         "Mean share of the pictures translated lately on which the generator ran.",
         labels=("camera",),
     )

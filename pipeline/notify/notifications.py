@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -104,11 +104,12 @@ class Notifications:
         if not wanted:
             return
         if self._spool is None:
-            self._spool = self._opened(_place(config.events))
+            self._spool = self._opened(_place(config.events), wanted.keys())
             self._outbox = Outbox(self._spool, told=self._wake, publish=self._publish, clock=self._clock)
             self._outbox.start()
-        with suppress(sqlite3.Error):  # the sinks say so
-            self._spool.keep_readers(wanted.keys())
+        else:
+            with suppress(sqlite3.Error):  # the sinks say so
+                self._spool.keep_readers(wanted.keys())
         for event in early or ():
             self.note(event)
         around = Surroundings(self._spool, self._publish, self._clock, self._rng)
@@ -151,11 +152,11 @@ class Notifications:
             wanted[reader_of(webhook)] = Wanted(webhook, partial(WebhookSink, webhook))
         return wanted
 
-    def _opened(self, path: Path) -> Spool:
-        """The spool at ``path``; in memory where that cannot be had."""
+    def _opened(self, path: Path, readers: Collection[str]) -> Spool:
+        """The spool at ``path``, with its readers; in memory where that cannot be had."""
         try:
             try:
-                return Spool(path)
+                return _with_readers(Spool(path), readers)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):  # the disk, not what is in the file
                     raise
@@ -166,13 +167,13 @@ class Notifications:
                 self._tell(
                     f"{path} was damaged ({error}) and is put aside as {aside.name}; what waited in it is lost"
                 )
-                return Spool(path)
+                return _with_readers(Spool(path), readers)
         except SpoolInUseError as error:
             way_out = "give one of the two another `spool:` below `events:`"
             self._tell(f"{error}, so events that wait are lost at the end; {way_out}")
         except (OSError, sqlite3.Error) as error:
             self._tell(f"{path} cannot be used ({error}), so events that wait are lost at the end")
-        return Spool(None, most_messages=MOST_IN_MEMORY)
+        return _with_readers(Spool(None, most_messages=MOST_IN_MEMORY), readers)
 
     def _tell(self, detail: str) -> None:
         self._publish(Notice(name="events_not_kept", detail=detail, level="warning"))
@@ -195,6 +196,15 @@ class Notifications:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+def _with_readers(spool: Spool, readers: Collection[str]) -> Spool:
+    try:
+        spool.keep_readers(readers)
+    except sqlite3.Error:
+        spool.close()
+        raise
+    return spool
 
 
 def _place(settings: EventsConfig) -> Path:

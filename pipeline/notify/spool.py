@@ -174,13 +174,13 @@ class Spool:
         return [stored(self.id, row[0], Message(*row[1:])) for row in rows]
 
     def acknowledged(self, reader: str) -> int:
-        """The number up to which a reader has all messages. KeyError if it is none of those kept."""
+        """The number up to which a reader has all messages. sqlite3.Error also if it is none of those kept."""
         with self._lock:
             row = self._database.execute(
                 "SELECT acknowledged FROM readers WHERE name = ?", (reader,)
             ).fetchone()
         if row is None:
-            raise KeyError(reader)
+            raise sqlite3.OperationalError(f"{reader} is not among those that read {self.path or 'it'}")
         return int(row[0])
 
     def acknowledge(self, reader: str, number: int) -> None:

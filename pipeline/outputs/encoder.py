@@ -23,9 +23,10 @@ from ..media import gpu_video, nv12
 KEYFRAME_SECONDS = 2.0
 # Frames a second that only the encoder's rate control looks at. ``sps`` takes it out of what is encoded.
 NOMINAL_RATE = 25
-# Pictures by which the rate is judged that a bit rate counts on, and by what factor it may be wrong.
-RATE_PICTURES = 25
-RATE_OFF = 1.25
+# Pictures by which the rate is judged that a bit rate counts on, and what share of that it may be. Where it is lower,
+# the bit rate only is, too.
+RATE_PICTURES = 50
+RATE_SHARES = 0.5, 1.2
 # What an output's metadata says where generated pictures may come.
 GENERATED_COMMENT = f"nightday-stream: pictures marked '{MARK}' are generated"
 
@@ -60,6 +61,7 @@ class Encoder:
         nvenc: whether NVENC encodes, which takes only pictures on a GPU.
         bitrate: bits a second at the most, on average over a second; None: what the quality takes.
         rate: pictures a second that the bit rate counts on, since the encoder counts pictures and no time.
+        level: H.264's, times 10; None: what rate and size take.
 
     Raises what PyAV raises.
     """
@@ -72,6 +74,7 @@ class Encoder:
         nvenc: bool = False,
         bitrate: int | None = None,
         rate: float | None = None,
+        level: int | None = None,
     ) -> None:
         self.nvenc = nvenc
         self.size = even_size(picture)
@@ -84,6 +87,8 @@ class Encoder:
         # a thread for every core, for every output of every camera.
         x264 = {"preset": preset, "tune": "zerolatency", "forced-idr": "1", "crf": "23", "threads": "1"}
         limit = {} if bitrate is None else {"maxrate": str(bitrate), "bufsize": str(bitrate)}
+        if level is not None:
+            x264["level"] = str(level)
         self._limited, self._rate = bitrate is not None, rate or float(NOMINAL_RATE)
         self._intervals: deque[float] = deque(maxlen=RATE_PICTURES)
         self._last_pts: int | None = None
@@ -109,15 +114,12 @@ class Encoder:
         self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / self.time_base))
 
     def accepts(self, picture: Picture) -> bool:
-        """Whether ``picture`` has size, look and time base of the first one, and is on the same device.
-
-        Where a bit rate is to be kept, the camera's rate must also be about the one that it counts on.
-        """
+        """Whether ``picture`` has size, look and time base of the first one, and is on the same device."""
         device = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         same_place = (even_size(picture), device) == (self.size, self._gpu)
         same_look = (picture.pixel_aspect, _colour(picture)) == (self.pixel_aspect, self._colour)
         same_time = picture.frame.time_base == self.time_base
-        return same_place and same_look and same_time and not self._rate_is_off
+        return same_place and same_look and same_time
 
     @property
     def measured_rate(self) -> float | None:
@@ -127,9 +129,11 @@ class Encoder:
         return 1 / max(statistics.median(self._intervals), 1e-3)
 
     @property
-    def _rate_is_off(self) -> bool:
+    def rate_is_off(self) -> bool:
+        """Whether a bit rate is to be kept, and the camera's rate is not about the one that it counts on."""
         rate = self.measured_rate if self._limited else None
-        return rate is not None and not 1 / RATE_OFF < rate / self._rate < RATE_OFF
+        least, most = RATE_SHARES
+        return rate is not None and not least < rate / self._rate < most
 
     def encode(self, picture: Picture, *, key: bool = False) -> list[av.Packet[VideoStream]]:
         """The packets of one picture, at its frame's PTS; a key frame if ``key``."""

@@ -33,8 +33,10 @@ _MODULES = {
     "rtmps": ".rtmp",
     "rtsp": ".rtsp",
     "udp": ".udp",
+    "whip": ".whip",
+    "whips": ".whip",
 }
-_PLANNED = ("srt", "http", "https", "whip")
+_PLANNED = ("srt", "http", "https")
 
 
 def output_fault(output: CameraUrl | str) -> str | None:

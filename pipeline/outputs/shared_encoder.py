@@ -28,7 +28,7 @@ from .encoding.mark import mark_of, with_mark
 from .encoding.settings import AS_IT_COMES, Encoding
 from .encoding.thinning import Thinning
 from .encoding.views import picture_of
-from .sps import without_rate
+from .sps import level_of, parameter_sets, without_rate
 from .writer import PictureSkipped
 
 # Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
@@ -45,8 +45,7 @@ class EncodedPicture:
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size, look or time base, when time goes back, and
-            where a bit rate is to be kept when the camera's rate changes.
+        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
@@ -126,6 +125,7 @@ class SharedEncoder:
         self._number = self._stream = 0
         self._key_wanted = False
         self._generated: bool | None = None  # whether the last picture was
+        self._sets: tuple[int, list[bytes]] | None = None  # parameter sets of the stream, and its number
 
     def wants(self, picture: Picture) -> bool:
         """Whether ``picture`` is one of those to be encoded. For the thread that has the camera's pictures."""
@@ -149,11 +149,15 @@ class SharedEncoder:
             encoder = self._encoder
             if back or encoder is None or not encoder.accepts(picture):
                 encoder = self._begin(picture)
+            elif encoder.rate_is_off:
+                encoder = self._begin(picture, stream=self._stream)
             # Marks stand before key frames alone, so what they tell may change there alone.
             changed, self._generated = picture.translated != self._generated, picture.translated
             packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
             self._number += 1
+            if packet.is_keyframe:
+                self._note_sets(bytes(packet))
             encoded = EncodedPicture(
                 data=finished(bytes(packet), picture, self.encoding.view)
                 if packet.is_keyframe
@@ -176,8 +180,18 @@ class SharedEncoder:
         encoder = self._encoder
         return None if encoder is None else "nvenc" if encoder.nvenc else "x264"
 
-    def _begin(self, picture: Picture) -> Encoder:
-        """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before."""
+    def _note_sets(self, key_frame: bytes) -> None:
+        """Begin another stream where an encoder that was to go on with one needs other parameter sets."""
+        sets = parameter_sets(without_rate(key_frame))
+        if self._sets is not None and sets != self._sets[1] and self._sets[0] == self._stream:
+            self._stream += 1
+        self._sets = self._stream, sets
+
+    def _begin(self, picture: Picture, *, stream: int | None = None) -> Encoder:
+        """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before.
+
+        With ``stream``, another encoder for that one, if its parameter sets come out the same.
+        """
         even_size(picture)  # raises here what would not be NVENC's fault
         before, encoder = self._encoder, None
         make = partial(
@@ -186,6 +200,7 @@ class SharedEncoder:
             preset=self._preset,
             bitrate=self.encoding.bitrate,
             rate=(None if before is None else before.measured_rate) or self.encoding.fps,
+            level=None if stream is None or self._sets is None else level_of(self._sets[1]),
         )
         if self._nvenc and isinstance(picture.rgb, Tensor):
             try:
@@ -193,7 +208,7 @@ class SharedEncoder:
             except Exception as error:  # an FFmpeg built without it, for instance
                 self._give_up_nvenc(error)
         self._encoder = encoder or make()
-        self._stream += 1
+        self._stream = self._stream + 1 if stream is None else stream
         return self._encoder
 
     def _packet(

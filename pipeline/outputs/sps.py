@@ -25,6 +25,17 @@ def without_rate(packet: bytes) -> bytes:
     return _SPS.sub(lambda unit: unit[1] + _without_rate(unit[2]), packet)
 
 
+def parameter_sets(packet: bytes) -> list[bytes]:
+    """The SPS and PPS among the units of an Annex B packet."""
+    units = (unit.rstrip(b"\0") for unit in re.split(b"\0\0\1", packet))
+    return [unit for unit in units if unit and unit[0] & 31 in (7, 8)]
+
+
+def level_of(sets: list[bytes]) -> int | None:
+    """The level, times 10, that a sequence parameter set tells; None if there is none among ``sets``."""
+    return next((unit[3] for unit in sets if unit[0] & 31 == 7 and len(unit) > 3), None)
+
+
 def _without_rate(body: bytes) -> bytes:
     bits = "".join(f"{byte:08b}" for byte in body.replace(b"\0\0\3", b"\0\0"))
     at = _timing_at(_Bits(bits))

@@ -15,6 +15,7 @@ from typing import Any
 from nightday.engines.distribution import program_version
 
 from ..core.atomic_file import write_atomically
+from ..core.camera_url import redact
 from ..core.events import Notice, Publish
 from ..core.faults import detail_of
 from .facts import Facts, utc
@@ -110,7 +111,8 @@ class Ledger:
     def _tell(self, error: Exception) -> None:
         if not self._failing:
             self._failing = True
-            text = f"recordings in {self._folder} cannot be signed: {detail_of(error)}"
+            at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+            text = f"recordings in {self._folder} cannot be signed: {detail_of(error)}{redact(at)}"
             self._publish(Notice(camera=self._camera, name="signing_failed", detail=text, level="warning"))
 
     def _said(self, facts: Facts) -> Record:

@@ -27,6 +27,7 @@ class _Counted:
     shown: int
     translated: int
     lost: int
+    looks: bool  # whether objects are looked for
 
     @classmethod
     def of(cls, stats: StatsSnapshot) -> _Counted:
@@ -36,6 +37,7 @@ class _Counted:
             shown=stats.translated + stats.passed + stats.brightened,
             translated=stats.translated,
             lost=sum(dropped.get(reason, 0) for reason in TOO_SLOW),
+            looks=bool(stats.found.now),
         )
 
     def since(self, before: _Counted) -> _Counted:
@@ -44,6 +46,7 @@ class _Counted:
             self.shown - before.shown,
             self.translated - before.translated,
             self.lost - before.lost,
+            self.looks,
         )
 
 
@@ -109,11 +112,15 @@ def _detail(slow: Sequence[tuple[str, _Counted]], seconds: float, frame_seconds:
     ]
     if len(slow) > NAMED:
         rates.append(f"{len(slow) - NAMED} more cameras lose frames")
+    looks = any(count.looks for _, count in slow)
     taken = [frame_seconds[name] for name, count in slow if count.translated and name in frame_seconds]
     if taken:
         cause = f"translating a frame takes {max(taken) * 1000:.0f} ms"
         way_out = "a smaller stream of the camera, fewer frames a second, or a lighter model"
     else:
-        cause = "decoding and encoding take all of the processor"
+        work = "decoding, detection and encoding" if looks else "decoding and encoding"
+        cause = f"{work} take all of the processor"
         way_out = "smaller streams of the cameras, fewer frames a second, or fewer cameras"
+    if looks:
+        way_out = f"`detect: {{every: 3}}`, {way_out}"
     return f"this machine is too slow for its cameras: {', '.join(rates)}; {cause}. What helps: {way_out}"

@@ -20,6 +20,7 @@ def follower_of(config: CameraConfig, counts: FoundCounts, publish: Publish) -> 
     """What follows a camera's objects; None where nothing is looked for."""
     detect = config.detect
     if not detect:
+        counts.end()  # they are those of the settings before, too
         return None
     return make_follower(
         camera=config.name,

@@ -12,11 +12,11 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import cv2
@@ -156,7 +156,7 @@ class Gpu:
         shared = SharedEncoder(camera="gate")
         output = Output(shared)
         channel_config = CameraConfig.model_validate(
-            {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", **(config or {})}
+            {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "always", **(config or {})}
         )
         channel = Channel(
             config=channel_config,
@@ -270,6 +270,31 @@ def test_no_frame_crosses_between_decoding_and_encoding(gpu: Gpu) -> None:
     assert run.channel.stats.snapshot().detections == {"car": FRAMES}
     assert run.channel.stats.snapshot().translated == FRAMES
     assert all(shown.translated and isinstance(shown.rgb, OnGpu) for shown in run.output.pictures)
+
+
+def test_no_frame_crosses_where_both_views_are_looked_at_and_all_is_drawn(gpu: Gpu) -> None:
+    """Zones, a line, ways and masks are drawn where the picture lies."""
+
+    class Segmenting(Detector):
+        batches: ClassVar[list[int]] = []
+
+        def __call__(self, pictures: Any) -> list[list[Detection]]:
+            self.batches.append(len(pictures))
+            corners = ((40.0, 90.0), (120.0, 90.0), (80.0, 150.0))
+            return [[replace(one, outline=corners) for one in found] for found in super().__call__(pictures)]
+
+    section = {
+        "model": "own:find",
+        "on": "both",
+        "zones": {"yard": {"points": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]}},
+        "lines": {"drive": {"from": [0.5, 0.1], "to": [0.5, 0.9]}},
+    }
+    run = gpu.run(detect=Segmenting(DEVICE), config={"detect": section})
+    assert run.crossed == {}
+    assert run.counted == {}
+    assert Segmenting.batches == [2] * FRAMES
+    found = run.channel.stats.snapshot().found
+    assert (found.tracks, found.now) == ({"car": 1}, {None: {"car": 1}, "yard": {"car": 1}})
 
 
 def test_what_comes_out_is_what_the_host_makes(gpu: Gpu) -> None:
@@ -490,7 +515,7 @@ def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: Any, frames: str
 ) -> None:
     config = CameraConfig.model_validate(
-        {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never", "frames": frames}
+        {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "always", "frames": frames}
     )
 
     def made() -> camera_module.Camera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import socket
 import subprocess
@@ -32,10 +33,16 @@ class Mosquitto:
             self.port: int = free.getsockname()[1]
         self._config = folder / "mosquitto.conf"
         self.settings = list(settings) or ["allow_anonymous true"]
+        self.persistent = False
+        """Whether it keeps what it has over a stop."""
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop, kill=True)  # a test that fails leaves none behind
 
     def start(self) -> None:
-        lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", *self.settings]
+        lines = [f"listener {self.port} 127.0.0.1", "user root", *self.settings]
+        lines.append(f"persistence {str(self.persistent).lower()}")
+        if self.persistent:
+            lines.append(f"persistence_location {self._config.parent}/")
         self._config.write_text("\n".join(lines) + "\n")
         self._process = subprocess.Popen(
             [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

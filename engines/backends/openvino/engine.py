@@ -145,10 +145,10 @@ class OpenVinoEngine(CheckedEngine):
                 f"precision {precision}: openvino runs {', '.join(GENERATOR_TYPES)} on a CPU",
                 setting="precision",
             )
-        for type_, name in (("bf16", "bfloat16"), ("int8", "int8")):
+        for type_, spoken in (("bf16", "bfloat16"), ("int8", "int8")):
             if precision == type_ and not computes_in(type_.upper()):
                 raise EngineError(
-                    f"precision {precision}: this CPU does not compute in {name}; use fp32 or auto",
+                    f"precision {precision}: this CPU does not compute in {spoken}; use fp32 or auto",
                     setting="precision",
                 )
         count = cores.processors()

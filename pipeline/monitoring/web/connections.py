@@ -17,6 +17,10 @@ SOCKETS = "/live/"
 """What the path of a WebSocket begins with. Elsewhere the wish for one is passed over, as HTTP has it."""
 
 
+# Bytes that the kernel keeps for a WebSocket's client; it takes twice as many.
+SEND_BUFFER = 256 * 1024
+
+
 class LongConnection(Protocol):
     """A connection that may outlast the time limit of the others."""
 
@@ -63,6 +67,8 @@ def connection_types(time_limit: float, most: int) -> tuple[type[asyncio.Protoco
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            # What waits in the kernel makes a slow viewer's picture old, and cannot be skipped.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             before = transport.get_protocol()
             assert isinstance(before, Connection)
             self._before = before

@@ -8,8 +8,6 @@ or the cookie that a browser was given for it.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 
 from starlette.requests import HTTPConnection
@@ -18,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...config.schema import HttpConfig, is_loopback
 from .pages import is_page, login_html
+from .session import Session
 
 # Bytes of request line and headers, and of what is sent to change something.
 LARGEST_HEAD = 16 * 1024
@@ -29,37 +28,6 @@ _OPEN_BELOW = "/static/"
 _CHANGES = re.compile(r"/login|/logout|/api/try|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
-
-
-class Session:
-    """The cookie that stands for a token. It is derived from the token, so it is void once that changes."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
-        self._value = hmac.new(self._token, b"nightday-stream, page", "sha256").hexdigest()
-        # Browsers keep cookies by host, not by port, and another run may have another token.
-        self._name = "nightday-" + hashlib.sha256(self._value.encode()).hexdigest()[:8]
-
-    def is_token(self, text: str) -> bool:
-        """Whether it is the token. It takes the same time however much of it is right."""
-        return hmac.compare_digest(text.encode("utf-8", "surrogatepass"), self._token)
-
-    def cookie(self, asked: HTTPConnection, *, lasts: bool = True) -> str:
-        """The header that has a browser keep the cookie until it is closed, or forget it."""
-        secure = "; Secure" if asked.headers.get("origin", "").startswith("https://") else ""
-        value = self._value if lasts else "; Max-Age=0"
-        return f"{self._name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
-
-    def shown_by(self, asked: HTTPConnection) -> str | None:
-        """What shows that ``asked`` may see everything: ``header``, ``query`` or ``cookie``; None if nothing does."""
-        scheme, _, credentials = asked.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            shown = hmac.compare_digest(credentials.strip().encode("latin-1"), self._token)
-            return "header" if shown else None
-        if "token" in asked.query_params:
-            return "query" if self.is_token(asked.query_params["token"]) else None
-        cookie = asked.cookies.get(self._name, "").encode("utf-8", "surrogatepass")
-        return "cookie" if hmac.compare_digest(cookie, self._value.encode()) else None
 
 
 class Guard:

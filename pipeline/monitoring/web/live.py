@@ -100,12 +100,14 @@ def _silent(asked: HTTPConnection) -> Response:
     return refusal(503, f"no picture of {asked.path_params['name']} comes at the moment")
 
 
-async def _until_gone(work: Awaitable[None], gone: Awaitable[None]) -> None:
-    """Do ``work`` until it is done or the other end has gone."""
+async def _until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: _Pieces) -> None:
+    """Do ``work``, which takes ``pieces``, until it is done or the other end has gone."""
     tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        # First: `wait_for` of Python 3.11 and before may swallow that it is cancelled; then the work ends by this.
+        pieces.leave()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,7 +143,7 @@ class _Stream(Response):
             return await pieces(scope, receive, send)
         self._present.add(self)
         try:
-            await _until_gone(self._send(pieces, scope, receive, send), _disconnected(receive))
+            await _until_gone(self._send(pieces, scope, receive, send), _disconnected(receive), pieces)
         finally:
             self._present.discard(self)
             pieces.leave()
@@ -186,7 +188,7 @@ async def _show_on(websocket: WebSocket, watched: Watched, present: set[object])
     present.add(pieces)
     try:
         await websocket.receive()  # the request itself
-        await _until_gone(_send_on(websocket, pieces), _disconnected(websocket.receive))
+        await _until_gone(_send_on(websocket, pieces), _disconnected(websocket.receive), pieces)
     finally:
         present.discard(pieces)
         pieces.leave()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -14,11 +13,9 @@ from starlette.routing import BaseRoute, Route
 
 from ...core.status import Watched
 from .pictures import UNKNOWN, refusal
+from .session import Session
 from .table import Page
 from .templates import environment
-
-if TYPE_CHECKING:
-    from .guard import Session
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = re.compile(r"/(table|report|camera/[A-Za-z0-9_-]{1,64})?")

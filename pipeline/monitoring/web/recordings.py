@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -48,7 +49,7 @@ def recording_routes(watched: Watched) -> list[BaseRoute]:
         finally:
             looking.release()
         found.sort(key=lambda item: item[1].changed, reverse=True)
-        return JSONResponse({"recordings": [_entry(name, *item) for item in found[:LISTED]]})
+        return JSONResponse({"recordings": [_entry(name, templates, *item) for item in found[:LISTED]]})
 
     def show_file(request: Request) -> Response:
         output = int(request.path_params["output"])
@@ -73,9 +74,10 @@ def recording_routes(watched: Watched) -> list[BaseRoute]:
     ]
 
 
-def _entry(camera: str, output: int, found: Recording) -> dict[str, object]:
+def _entry(camera: str, templates: Sequence[Path], output: int, found: Recording) -> dict[str, object]:
     return {
         "name": found.name,
+        "output": str(templates[output]),
         "url": f"/api/cameras/{camera}/recordings/{output}/{quote(found.name)}",
         "bytes": found.size,
         "changed": round(found.changed, 3),

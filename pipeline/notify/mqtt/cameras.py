@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from ..spool import Spool
 from .camera_state import state_payload
 from .discovery import discovery_payload
 from .retained import RetainedTopics
-from .topics import Topics
+from .topics import DEVICE_END, Topics
 
 # Seconds between two looks at all cameras, for what no event tells: numbers above all.
 LOOK_EVERY = 10.0
@@ -81,11 +82,6 @@ class CameraTopics:
         self._fps: dict[str, float] = {}
         self._recall_places()
 
-    @property
-    def kept(self) -> set[str]:
-        """All topics of the present cameras."""
-        return self._topics.kept([camera.name for camera in self._run.cameras()])
-
     def restart(self) -> None:
         """There is a new connection: all is to be put again, as the broker may have forgotten it."""
         self._next_look = float("-inf")
@@ -128,7 +124,11 @@ class CameraTopics:
             self._counted.pop(name, None)
             self._fps.pop(name, None)
         self._facts.keep(set(cameras))
-        retained.clear_all_but({*self._topics.kept(list(cameras)), self._topics.status})
+        gone = retained.topics - self._topics.kept(list(cameras)) - {self._topics.status}
+        # Home Assistant takes a moment to forget a device, and would make errors of an empty state until then.
+        devices = {topic for topic in gone if topic.endswith(DEVICE_END)}
+        for topic in devices or gone:
+            retained.put(topic, b"")
 
     def _put_state(self, camera: CameraStatus, retained: RetainedTopics, now: float, *, count: bool) -> None:
         name, told = camera.name, self._of(camera.name)
@@ -137,7 +137,7 @@ class CameraTopics:
             self._counted[name] = now, camera.pictures
             if before is not None and now > before[0]:
                 self._fps[name] = max(0, camera.pictures - before[1]) / (now - before[0])
-        counts = self._facts.counts(name)
+        counts = _in_sight(camera, self._facts.counts(name))
         told.state_at = now
         told.places = tuple(sorted(counts))
         device = self._topics.device(name)
@@ -182,6 +182,16 @@ class CameraTopics:
         if places != self._remembered:
             self._remembered = places
             self._spool.remember(_PLACES, json.dumps(places))
+
+
+def _in_sight(camera: CameraStatus, counts: Mapping[Place, int]) -> dict[Place, int]:
+    """The counts of the zones that there are now; none of them sees anything while there are no pictures."""
+    zones = camera.stats.found.now
+    return {
+        place: count if camera.stats.up else 0
+        for place, count in counts.items()
+        if (place[0] or None) in zones
+    }
 
 
 def _jpeg(newest: NewestPicture) -> bytes:

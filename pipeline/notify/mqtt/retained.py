@@ -16,19 +16,25 @@ class RetainedTopics:
     """Values by topic, over one connection. One thread uses it.
 
     Args:
-        before: topics that an earlier run has set and this one has not; they are cleared.
+        before: topics that an earlier run has set and this one has not yet.
         remember: given all topics that may have a value at the broker, before another one is set.
     """
 
     def __init__(
         self, before: Iterable[str] = (), *, remember: Callable[[set[str]], None] = lambda _: None
     ) -> None:
-        self._wanted: dict[str, bytes] = dict.fromkeys(before, b"")
+        self._wanted: dict[str, bytes] = {}
+        self._before = set(before)
         self._remember = remember
         self._remembered: set[str] | None = None
         self._sent: dict[str, bytes] = {}
         self._under_way: dict[int, str] = {}
-        self._dirty: dict[str, None] = dict.fromkeys(self._wanted)
+        self._dirty: dict[str, None] = {}
+
+    @property
+    def topics(self) -> set[str]:
+        """All that may have a value at the broker and are not being cleared."""
+        return self._before | {topic for topic, payload in self._wanted.items() if payload}
 
     @property
     def busy(self) -> int:
@@ -43,20 +49,15 @@ class RetainedTopics:
     def put(self, topic: str, payload: bytes) -> None:
         """From now on this is the topic's value; b"" clears it."""
         self._wanted[topic] = payload
+        self._before.discard(topic)
         if self._sent.get(topic) == payload:
             self._dirty.pop(topic, None)
         else:
             self._dirty[topic] = None
 
-    def clear_all_but(self, topics: Iterable[str]) -> None:
-        """Clear every topic that is not among these."""
-        for topic in set(self._wanted) - set(topics):
-            if self._wanted[topic]:
-                self.put(topic, b"")
-
     def send(self, send: Send, most: int) -> None:
         """Send what is new, until ``most`` are on their way."""
-        topics = set(self._wanted)
+        topics = self._before | set(self._wanted)
         if topics != self._remembered:
             self._remembered = topics
             self._remember(topics)

@@ -173,16 +173,13 @@ class MqttSink(Sink):
         return feed.send(send, WINDOW - max(retained.busy, _FOR_VALUES))
 
     def _retained(self) -> RetainedTopics:
-        """What is to be kept at the broker; what an earlier run had there and this one has not is cleared."""
+        """What is to be kept at the broker, and what an earlier connection or run has set there."""
         here = f"{self._config.host}:{self._config.address[1]}"
         with suppress(ValueError, TypeError, KeyError):
             before = json.loads(self._spool.recall(_TOPICS) or "{}")
             if before.get("broker") == here:
-                known = self._cameras.kept | {self._topics.status}
-                return RetainedTopics(
-                    {str(topic) for topic in before["topics"]} - known,
-                    remember=lambda topics: self._remember(here, topics),
-                )
+                topics = {str(topic) for topic in before["topics"]}
+                return RetainedTopics(topics, remember=lambda topics: self._remember(here, topics))
         return RetainedTopics(remember=lambda topics: self._remember(here, topics))
 
     def _remember(self, broker: str, topics: set[str]) -> None:

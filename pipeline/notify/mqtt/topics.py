@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEVICE_END = "/config"
+"""How the topics end at which Home Assistant is told of devices; no other does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -49,7 +52,7 @@ class Topics:
 
     def device(self, camera: str) -> str | None:
         """Where Home Assistant is told of a camera."""
-        return None if self.discovery is None else f"{self.discovery}/device/{self.node(camera)}/config"
+        return None if self.discovery is None else f"{self.discovery}/device/{self.node(camera)}{DEVICE_END}"
 
     def kept(self, cameras: list[str]) -> set[str]:
         """All topics of cameras at which the broker keeps a value."""

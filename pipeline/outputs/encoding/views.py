@@ -19,8 +19,8 @@ from ...core.frame import Picture
 from ...core.live import View
 from .settings import Encoding
 
-# Columns of either half of a pair at most: decoders in hardware take pictures 4096 wide.
-WIDEST_HALF = 1920
+# Columns of either half of a pair at most: a pair of 1080p costs no more to encode and decode than one picture of it.
+WIDEST_HALF = 1280
 # A pixel's aspect that differs by less from the camera's is that: the size was rounded to whole pixels.
 _SAME_ASPECT = 0.02
 # Numerator and denominator of an aspect are 16 bits in H.264.
@@ -29,17 +29,22 @@ _FINEST_ASPECT = 65_535
 
 def picture_of(picture: Picture, encoding: Encoding) -> Picture:
     """``picture`` as ``encoding`` shows it; itself where nothing is to be done. Its pixels are not written to."""
-    return resized(view_of(picture, encoding.view), encoding.size)
+    # A size that was asked for is made of all the pixels there are.
+    widest = WIDEST_HALF if encoding.size is None else None
+    return resized(view_of(picture, encoding.view, widest=widest), encoding.size)
 
 
-def view_of(picture: Picture, view: View) -> Picture:
-    """The picture as ``view`` shows it. Both halves of a pair are equally wide, and of one frame."""
+def view_of(picture: Picture, view: View, *, widest: int | None = WIDEST_HALF) -> Picture:
+    """The picture as ``view`` shows it. Both halves of a pair are equally wide, and of one frame.
+
+    Halves with more than ``widest`` columns are made smaller.
+    """
     seen = picture.rgb if picture.seen is None else picture.seen
     if view == "day" or (view == "night" and seen is picture.rgb):
         return picture
     if view == "night":
         return replace(picture, rgb=seen, translated=False, trust=None, made_by=None)
-    return replace(picture, rgb=_side_by_side(_half(seen), _half(picture.rgb)), trust=None)
+    return replace(picture, rgb=_side_by_side(_half(seen, widest), _half(picture.rgb, widest)), trust=None)
 
 
 def resized(picture: Picture, size: tuple[int, int] | None) -> Picture:
@@ -69,12 +74,12 @@ def _side_by_side(left: Pixels, right: Pixels) -> Pixels:
     return np.hstack([on_host(left, "encode"), on_host(right, "encode")])
 
 
-def _half(rgb: Pixels) -> Pixels:
+def _half(rgb: Pixels, widest: int | None) -> Pixels:
     """A picture (H, W, 3) of an even width, made smaller where it is too wide."""
     height, width = rgb.shape[:2]
-    if width <= WIDEST_HALF:
+    if widest is None or width <= widest:
         return rgb[:, : max(width & ~1, 1)]
-    return _resized(rgb, WIDEST_HALF, max(1, round(height * WIDEST_HALF / width)))
+    return _resized(rgb, widest, max(1, round(height * widest / width)))
 
 
 def _resized(rgb: Pixels, width: int, height: int) -> Pixels:

@@ -134,7 +134,8 @@ class LiveViewers:
             writer,
             camera=self._camera,
             output="live" if key == ("day", "h264") else f"live ({view}, {codec})",
-            stats=self._stats,
+            # What is encoded for viewers alone, and comes late or not at all, is nothing that the camera lost.
+            stats=self._stats if key == ("day", "h264") else CameraStats(),
             publish=self._publish,
             clock=self._clock,
         )

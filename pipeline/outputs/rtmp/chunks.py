@@ -98,7 +98,7 @@ class ChunkReader:
                 return None
             number = 64 + int.from_bytes(got[1:at], "little")
         head = at + _HEADER[form]
-        if len(got) < head + 4 and (len(got) < head or form != 3):
+        if len(got) < head:
             return None
         before = self._channels.get(number)
         if before is None:

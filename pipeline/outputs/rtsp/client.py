@@ -231,12 +231,6 @@ def describe(*, title: str, parameter_sets: list[bytes]) -> str:
     )
 
 
-def parameter_sets(packet: bytes) -> list[bytes]:
-    """The SPS and PPS among the units of an Annex B packet."""
-    units = (unit.rstrip(b"\0") for unit in re.split(b"\0\0\1", packet))
-    return [unit for unit in units if unit and unit[0] & 31 in (7, 8)]
-
-
 def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:
     """Scheme and parameters of a WWW-Authenticate header; None if it cannot be answered."""
     scheme, _, rest = header.partition(" ")

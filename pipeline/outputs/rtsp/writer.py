@@ -11,7 +11,8 @@ from ...core.clock import Clock
 from ..encoder import title_of
 from ..restream.writer import IO_TIMEOUT, Restreamer
 from ..shared_encoder import EncodedPicture, SharedEncoder
-from .client import RtspRecording, describe, interleaved, parameter_sets
+from ..sps import parameter_sets
+from .client import RtspRecording, describe, interleaved
 
 # Bytes of an RTP packet: small enough for a server to pass it on over UDP.
 PACKET = 1400

@@ -52,7 +52,11 @@ def test_openvino_agrees_with_eager(
             load_engine(MODEL, backend="openvino", precision="bf16")
         return
     engine = load_engine(MODEL, backend="openvino", precision=precision)  # type: ignore[arg-type]
-    assert (engine.info.backend, engine.info.precision) == ("openvino", precision)
+    assert (engine.info.backend, engine.info.precision, engine.info.model) == (
+        "openvino",
+        precision,
+        MODEL.name,
+    )
     day = engine(frames)
     assert day.dtype == np.uint8
     assert day.shape == frames.shape

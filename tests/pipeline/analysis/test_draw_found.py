@@ -66,11 +66,24 @@ def test_a_mask_tints_what_it_covers_and_nothing_else() -> None:
     assert (rgb[150, 105] == 100).all()  # within the box, beside the triangle
 
 
-def test_a_number_stands_in_the_label() -> None:
+def test_a_number_stands_in_the_label_in_place_of_the_confidence() -> None:
+    """Fewer letters hide less."""
     with_number, without = grey((288, 352)), grey((288, 352))
     draw_detections(without, [Detection("car", 0.87, (100, 120, 180, 160))])
     draw_detections(with_number, [Detection("car", 0.87, (100, 120, 180, 160), track=12)])
-    assert (with_number != 100).sum() > (without != 100).sum()
+    plates = [(rgb[105:119] != 100).any(axis=2).any(axis=0).sum() for rgb in (with_number, without)]
+    assert 10 < plates[0] < plates[1]
+
+
+def test_no_box_runs_through_a_label() -> None:
+    first, second = Detection("car", 0.87, (100, 120, 180, 160)), Detection("bus", 0.5, (110, 100, 200, 150))
+    together, alone = grey((288, 352)), grey((288, 352))
+    draw_detections(together, [first, second])
+    draw_detections(alone, [first])
+    label = slice(108, 119), slice(101, 109)  # left of the second's own label
+    np.testing.assert_array_equal(together[label], alone[label])
+    box_edge = together[112:118, 110]  # the second's left edge, under the first's label
+    np.testing.assert_array_equal(box_edge, alone[112:118, 110])
 
 
 @pytest.mark.parametrize("size", SIZES)

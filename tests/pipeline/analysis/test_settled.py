@@ -13,8 +13,8 @@ def test_a_change_is_told_once_it_has_lasted() -> None:
         news = counts.update({"car": 1} if 25 <= number < 75 else {}, now=number / 25)
         if news is not None:
             told.append((number, news))
-    (came, first), (went, second) = told
-    assert (first, second) == ({"car": 1}, {})
+    (began, nothing), (came, first), (went, second) = told
+    assert (began, nothing, first, second) == (0, {}, {"car": 1}, {})
     assert 10 <= came - 25 <= 14
     assert 10 <= went - 75 <= 14
 
@@ -34,7 +34,7 @@ def test_slow_cameras_tell_at_once() -> None:
 
 def test_what_is_told_is_the_median(rng: np.random.Generator) -> None:
     counts, now = SettledCounts(), 0.0
-    told: dict[str, int] = {}
+    told: dict[str, int] | None = None
     history: list[tuple[float, dict[str, int]]] = []
     for _ in range(500):
         now += float(rng.uniform(0.02, 0.3))
@@ -45,7 +45,7 @@ def test_what_is_told_is_the_median(rng: np.random.Generator) -> None:
         }
         history.append((now, newest))
         news = counts.update(newest, now=now)
-        expected = {}
+        expected: dict[str, int] = {}
         for label in ("car", "cat"):
             lately = sorted(seen.get(label, 0) for at, seen in history if at > now - WINDOW)
             if lately[len(lately) // 2]:

@@ -80,8 +80,11 @@ def test_hosts(load: Load, host: str) -> None:
     ("text", "fault"),
     [
         ("mqtt: 10.0.0.2", '6: mqtt: must be a mapping (key: value), not "10.0.0.2"'),
-        ("mqtt: {port: 1883}", "6: mqtt.host: missing"),
-        ("mqtt: {url: x}", "6: mqtt.host: missing|6: mqtt.url: unknown key"),
+        (
+            "mqtt: {port: 1883}",
+            '6: mqtt: a mapping has no broker; add `url: "mqtt://10.0.0.2:1883"`, or `host`',
+        ),
+        ("mqtt: {url: x}", '6: mqtt.url: "x" must begin with mqtt://, or mqtts:// for TLS'),
         (
             "mqtt: {host: 'mqtt://10.0.0.2:1883'}",
             '6: mqtt.host: "mqtt://10.0.0.2:1883" is no host; give its name or address alone, such as 10.0.0.2',
@@ -189,3 +192,50 @@ def test_reading_it_does_not_import_the_library(load: Load) -> None:
     before = set(sys.modules)
     load(one() + "mqtt: {host: a}\n")
     assert not any(name.startswith("paho") for name in set(sys.modules) - before)
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "tls", "login"),
+    [
+        ("mqtt://127.0.0.1:1883", ("127.0.0.1", 1883), False, (None, None)),
+        ("mqtt://broker.lan", ("broker.lan", 1883), False, (None, None)),
+        ("mqtts://broker.lan", ("broker.lan", 8883), True, (None, None)),
+        ("mqtts://home:p%40ss%3Aw@[::1]:1", ("::1", 1), True, ("home", "p@ss:w")),
+    ],
+)
+def test_a_broker_may_be_one_address(
+    load: Load, url: str, address: tuple[str, int], tls: bool, login: tuple[str | None, str | None]
+) -> None:
+    mqtt = load(f'{one()}mqtt: {{url: "{url}", topic_prefix: home}}\n').config.mqtt
+    assert mqtt is not None
+    assert (mqtt.address, mqtt.tls, mqtt.topic_prefix) == (address, tls, "home")
+    password = None if mqtt.password is None else mqtt.password.get_secret_value()
+    assert (mqtt.username, password) == login
+    assert "p%40ss" not in str(mqtt.url)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        (
+            "url: http://broker",
+            'cameras.yaml:6: mqtt.url: "http://broker" must begin with mqtt://, or mqtts:// for TLS',
+        ),
+        (
+            "url: mqtt://broker/topic",
+            'cameras.yaml:6: mqtt.url: "mqtt://broker/topic" holds more than host, port and login',
+        ),
+        (
+            'url: "mqtt://:1883"',
+            'cameras.yaml:6: mqtt.url: "mqtt://:1883" has no host; write mqtt://10.0.0.2:1883',
+        ),
+        ("url: mqtt://broker, port: 1", "cameras.yaml:6: mqtt: a mapping has `url` and `port`"),
+        (
+            "topic_prefix: home",
+            'cameras.yaml:6: mqtt: a mapping has no broker; add `url: "mqtt://10.0.0.2:1883"`',
+        ),
+    ],
+)
+def test_an_address_of_a_broker_that_is_wrong(faults: Faults, keys: str, fault: str) -> None:
+    (found,) = faults(f"{one()}mqtt: {{{keys}}}\n")
+    assert found.startswith(fault)

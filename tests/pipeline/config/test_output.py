@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from nightday.pipeline.outputs.encoding.settings import Encoding
 from tests.pipeline.config.documents import SECRET, Faults, Load, one
@@ -41,6 +42,14 @@ def test_what_check_prints_is_as_short_as_what_was_written(load: Load) -> None:
     assert dumped[1]["to"] == "out/b.mp4"
     assert dumped[1]["view"] == "night"
     assert dumped[2] == "out/c.mp4"
+
+
+def test_what_check_prints_can_be_read_again(load: Load) -> None:
+    entries = "[{to: out/a.mp4, size: 480, bitrate: 800k}, {to: out/b.mp4, size: [640, 360], fps: 10}]"
+    config = load(one(outputs=entries)).config
+    printed = yaml.safe_dump(config.dump(), sort_keys=False)
+    assert load(printed).config == config
+    assert [output["size"] for output in config.dump()["cameras"][0]["outputs"]] == [480, [640, 360]]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from nightday.engines.bundled import bundled_weights
 from nightday.pipeline.config.load import load_config
 from nightday.pipeline.core.camera_url import redact
+from nightday.pipeline.core.state_folder import SIGNING_KEY
 from nightday.pipeline.outputs.mp4.limits import Limits
 from tests.pipeline.config.documents import SECRET, Faults, Load, one
 
@@ -132,6 +133,24 @@ def test_signing_needs_a_library(load: Load, faults: Faults, monkeypatch: pytest
         "cameras.yaml:6: cameras[0].provenance: true needs cryptography; install it with: pip install"
     )
     assert "[provenance]" in fault
+
+
+def test_signing_needs_a_place_for_its_key_unless_there_is_one(
+    load: Load, faults: Faults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    state = tmp_path / "file" / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    (fault,) = faults(one(provenance="true"))
+    assert fault == (
+        "cameras.yaml:6: cameras[0].provenance: true needs a key, for which there is no place: cannot write to "
+        f"{state}: Not a directory; set STATE_DIRECTORY to another folder"
+    )
+    # A key that is there already need not be written again.
+    (tmp_path / SIGNING_KEY).touch()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("nightday.pipeline.config.fields.folder_fault", lambda folder: "cannot write to it")
+    assert load(one(provenance="true")).config.cameras[0].provenance is True
 
 
 @pytest.mark.parametrize("off", ["off", "Off", "OFF", '"off"', "no", "false", '"${REUSE}"'])

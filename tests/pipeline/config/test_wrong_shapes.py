@@ -9,6 +9,7 @@ import pytest
 from nightday.pipeline.config.errors import EXAMPLE, ConfigError
 from tests.pipeline.config.documents import Load, one
 
+QUOTES = "not YAML: within { } or [ ] what holds ${…} stands in quotes: "
 TAB = "not YAML: this line is indented with a tab; YAML takes blanks only, two for each level"
 KEYS = (
     "not YAML: this line's indentation fits no line above it; keys that belong together begin in one column"
@@ -54,6 +55,14 @@ MEDIAMTX = "logLevel: info\npaths:\n  gate: {source: rtsp://10.0.0.5/s}\n"
         ("  cameras:\n  - name: gate\nengine: {}\n", f"3: {KEYS}"),
         ("cameras:\n - name: gate\n- name: yard\n", f"3: {DASHES}"),
         ("cameras:\n  - name: gate\n    url: clip.mp4\n - name: yard\n", f"4: {DASHES}"),
+        *(
+            (f"cameras:\n  - name: gate\n    outputs: {entry}\n", f"3: {QUOTES}")
+            for entry in (
+                "[rtmp://h/app/${KEY}]",
+                "[{to: rtsp://viewer:${KEY}@h/x, view: pair}]",
+                "[{view: pair, to: ${KEY}}]",
+            )
+        ),
         (
             "cameras:\n  -name: gate\n   url: a\n",
             "3: not YAML: the line above lacks a blank after its dash; write",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from nightday.pipeline.config.schema import CameraConfig
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.monitoring.api import camera_json
 from nightday.pipeline.monitoring.prometheus import PrometheusMetrics
+from nightday.pipeline.translation.looking import follower_of
 from tests.support.watched import FakeRun
 
 
@@ -25,6 +27,7 @@ def samples(run: FakeRun) -> dict[tuple[str, ...], float]:
 
 def test_what_is_in_sight_and_what_has_crossed() -> None:
     stats = CameraStats()
+    stats.set_up(True)
     stats.found.begin(("yard",), tracks=True)
     stats.found.set_now(None, {"car": 2, "person": 1})
     stats.found.set_now("yard", {"car": 1})
@@ -51,6 +54,26 @@ def test_what_is_in_sight_and_what_has_crossed() -> None:
     assert values["tracks_total", "car", "gate"] == 2
     assert values["line_crossings_total", "car", "gate", "gate", "in"] == 2
     assert values["line_crossings_total", "gate", "gate", "out", "person"] == 1
+
+
+def test_a_camera_that_is_away_sees_nothing_and_one_that_looks_for_nothing_tells_nothing() -> None:
+    stats = CameraStats()
+    detect = {"model": "tests.support.tiny_detectors:predict", "track": True}
+    config = CameraConfig.model_validate({"name": "gate", "url": "rtsp://h/s", "detect": detect})
+    follower_of(config, stats.found, lambda event: None)
+    stats.set_up(True)
+    stats.found.set_now(None, {"car": 2})
+    stats.found.set_tracks(2)
+    run = run_with(stats)
+    assert (samples(run)["objects", "", "car", "gate"], samples(run)["objects_followed", "gate"]) == (2, 2)
+    stats.set_up(False)
+    assert (samples(run)["objects", "", "car", "gate"], samples(run)["objects_followed", "gate"]) == (0, 0)
+    # A reload by which it looks for nothing any more.
+    follower_of(config.model_copy(update={"detect": False}), stats.found, lambda event: None)
+    stats.set_up(True)
+    (camera,) = run.cameras()
+    assert (camera_json(camera)["objects"], camera_json(camera)["tracks"]) == (None, None)
+    assert not any(name.startswith("objects") for name, *_ in samples(run))
 
 
 def test_what_is_gone_counts_none() -> None:

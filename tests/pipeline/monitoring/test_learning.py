@@ -102,14 +102,14 @@ def test_how_much_the_generator_ran_is_told_on_the_page_as_json_and_as_metrics()
     assert entry["generator_share"] == pytest.approx(mean, abs=5e-4)
     assert entry["generator_ran"] == {"whole": 1, "parts": 2, "none": 2}
     samples = samples_of(camera)
-    assert samples["nightday_generator_share", "gate"] == pytest.approx(mean)
+    assert samples["nightday_pixels_run_ratio", "gate"] == pytest.approx(mean)
     frames = {how: samples["nightday_generator_frames_total", "gate", how] for how in entry["generator_ran"]}
     assert frames == entry["generator_ran"]
     assert "The generator runs on 50 % of the picture; the rest is as in the empty scene." in Page(run).html()
     stats.count_ran(None)  # an engine that does not tell has taken over
     (camera,) = run.cameras()
     assert camera_json(camera)["generator_share"] is None
-    assert ("nightday_generator_share", "gate") not in samples_of(camera)
+    assert ("nightday_pixels_run_ratio", "gate") not in samples_of(camera)
     assert samples_of(camera)["nightday_generator_frames_total", "gate", "parts"] == 2
     assert "generator" not in Page(run).html()
 
@@ -139,4 +139,4 @@ def test_a_camera_that_learns_nothing_has_no_such_numbers() -> None:
     names = {sample.name for family in _camera_metrics([camera]) for sample in family.samples}
     assert not names & {"nightday_remembered_share", "nightday_unclear_share", "nightday_scene_learnt"}
     assert (entry["generator_share"], entry["generator_ran"]) == (None, None)
-    assert not names & {"nightday_generator_share", "nightday_generator_frames_total"}
+    assert not names & {"nightday_pixels_run_ratio", "nightday_generator_frames_total"}

@@ -64,7 +64,7 @@ def test_a_new_reader_begins_with_what_comes_and_an_old_one_where_it_was(tmp_pat
     assert (second.acknowledged("old"), second.acknowledged("new")) == (1, 3)
     second.add(messages(1, first=3))
     assert bodies(second, second.acknowledged("new")) == [3]
-    with pytest.raises(KeyError):
+    with pytest.raises(sqlite3.OperationalError, match="unknown is not among those that read"):
         second.acknowledged("unknown")
     second.close()
 

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from nightday.pipeline.core.faults import DiskReason, FaultReason, OutputError, OutputReason
-from nightday.pipeline.outputs import hls, mp4, registry, rtmp, rtsp, udp
+from nightday.pipeline.outputs import hls, mp4, registry, rtmp, rtsp, udp, whip
 from nightday.pipeline.outputs.module import OutputModule
 from nightday.pipeline.outputs.reasons import output_reason
 from nightday.pipeline.outputs.registry import advice, output_fault
@@ -24,6 +24,8 @@ MODULES: dict[str, OutputModule] = {
     "rtmps": rtmp,
     "rtsp": rtsp,
     "udp": udp,
+    "whip": whip,
+    "whips": whip,
 }
 GOOD = {
     "file": "out/%H.mp4",
@@ -32,6 +34,8 @@ GOOD = {
     "rtmps": "rtmps://h/a/k",
     "rtsp": "rtsp://h/day",
     "udp": "udp://239.0.0.1:1234?ttl=4",
+    "whip": "whip://h/gate",
+    "whips": "whips://h/gate?token=t",
 }
 
 

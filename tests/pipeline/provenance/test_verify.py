@@ -304,6 +304,7 @@ def test_a_disk_that_is_full_is_told_once_and_all_is_signed_later(tmp_path: Path
     (notice,) = events
     assert isinstance(notice, Notice)
     assert (notice.name, notice.level) == ("signing_failed", "warning")
+    assert notice.detail.endswith(f"({state})")
     state.unlink()
     record(one, folder / "2020" / "3.mp4", b"more")
     report = verify(folder)

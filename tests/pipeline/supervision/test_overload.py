@@ -84,6 +84,17 @@ def test_where_nothing_is_translated_the_processor_is_the_cause() -> None:
     assert "2 more cameras lose frames; decoding and encoding take all of the processor" in notice.detail
 
 
+@pytest.mark.parametrize("translated", [True, False])
+def test_detection_is_named_where_there_is_any(translated: bool) -> None:
+    machine = Machine("gate", "yard")
+    machine.run.stats["gate"].found.begin([], tracks=False)
+    machine.frame_seconds = {"gate": 0.03}
+    machine.window(translated=translated, gate=0.5)
+    (notice,) = machine.told
+    assert ("decoding, detection and encoding take all" in notice.detail) is not translated
+    assert "What helps: `detect: {every: 3}`, " in notice.detail
+
+
 @pytest.mark.parametrize("reason", ["backlog", "output_slow", "decode_error"])
 def test_other_losses_are_no_overload(reason: str) -> None:
     machine = Machine("gate")

@@ -56,7 +56,9 @@ class Yard:
 
     def _line(self, name: str) -> Channel:
         stats = CameraStats()
-        config = CameraConfig.model_validate({"name": name, "url": "rtsp://10.0.0.5/s", "translate": "never"})
+        config = CameraConfig.model_validate(
+            {"name": name, "url": "rtsp://10.0.0.5/s", "translate": "always"}
+        )
         return Channel(config=config, stats=stats, slot=LatestSlot(ready=self.ready, stats=stats))
 
     def put(self, camera: str, at: float, width: int = 64) -> None:

@@ -152,11 +152,24 @@ function detections(camera) {
         "tr",
         {},
         Object.assign(make("th", { textContent: label }), { scope: "row" }),
+        make("td", { textContent: String(camera.objects?.[label] ?? 0) }),
         make("td", { textContent: count.toLocaleString("en") }),
         make("td", { textContent: seen.get(label).at }),
       ),
     ),
   );
+}
+
+function counted(counts) {
+  return Object.entries(counts).map(([label, count]) => `${count} ${label}`).join(", ") || "nothing";
+}
+
+function zones(camera) {
+  const inside = Object.entries(camera.zones ?? {}).map(([zone, counts]) => `${zone}: ${counted(counts)} now`);
+  const crossed = Object.entries(camera.lines ?? {}).map(
+    ([line, sides]) => `${line}: in ${counted(sides.in)}, out ${counted(sides.out)}`,
+  );
+  list(by("zones"), [...inside, ...crossed]);
 }
 
 function outputs(camera) {
@@ -217,6 +230,7 @@ async function refresh() {
   facts(camera, fps);
   learning(camera);
   detections(camera);
+  zones(camera);
   outputs(camera);
   switches(camera);
   const seconds = before ? (now.at - before.at) / 1000 : 1;
@@ -240,6 +254,8 @@ async function recordings() {
   }
   place.dataset.key = key;
   const focused = document.activeElement?.dataset?.url;
+  // Files of different outputs often have the same names.
+  const several = new Set(found.recordings.map((one) => one.output)).size > 1;
   place.replaceChildren(
     ...found.recordings.map((one) => {
       const button = make("button", { type: "button", className: "plain", textContent: one.name });
@@ -247,9 +263,10 @@ async function recordings() {
       button.setAttribute("aria-current", String(by("player").getAttribute("src") === one.url));
       button.addEventListener("click", () => play(one.url));
       const until = new Date(one.changed * 1000).toLocaleString();
+      const about = `until ${until}, ${bytes(one.bytes)}${several ? `, ${one.output}` : ""}`;
       const get = make("a", { href: one.url, download: "", textContent: "Download" });
-      get.setAttribute("aria-label", `Download ${one.name}`);
-      return make("li", {}, button, make("span", { className: "dim", textContent: `until ${until}, ${bytes(one.bytes)}` }), get);
+      get.setAttribute("aria-label", `Download ${one.name}${several ? ` of ${one.output}` : ""}`);
+      return make("li", {}, button, make("span", { className: "dim", textContent: about }), get);
     }),
   );
   if (focused && shown.includes(focused)) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import json
@@ -11,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -282,9 +284,9 @@ def test_it_outlasts_the_limits_of_other_connections(serve: Serve) -> None:
     crowd = [
         socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) for _ in range(8)
     ]
-    end = time.monotonic() + 1.0
+    end, shown = time.monotonic() + 1.0, camera.shown
     read = bytearray()
-    read_until(viewer, read, lambda: time.monotonic() > end)
+    read_until(viewer, read, lambda: time.monotonic() > end and camera.shown > shown + 50)
     camera.stop()
     read += viewer.read()
     assert len(frames_of(bytes(read))) > 40
@@ -422,3 +424,28 @@ def test_an_unknown_view_is_refused(serve: Serve) -> None:
     for path in (PATH, MP4, "/live/gate.mjpeg"):
         answer = ask(server, f"{path}?view=dusk")
         assert (answer.status, answer.read()) == (400, b"view is one of day, night, pair\n")
+
+
+def test_a_viewer_leaves_also_where_its_work_overhears_that_it_is_cancelled() -> None:
+    """As ``asyncio.wait_for`` does in Python 3.11 and before, when both come at once."""
+
+    class Pieces:
+        left = False
+
+        def leave(self) -> None:
+            self.left = True
+
+    async def run() -> None:
+        pieces: Any = Pieces()
+
+        async def work() -> None:
+            while not pieces.left:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+        async def gone() -> None:
+            await asyncio.sleep(0)
+
+        await asyncio.wait_for(over_http._until_gone(work(), gone(), pieces), WAIT)
+
+    asyncio.run(run())

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.web import live as over_http
-from nightday.pipeline.monitoring.web.guard import Session
+from nightday.pipeline.monitoring.web.session import Session
 from tests.pipeline.monitoring.web.test_live import (
     FRAME,
     WAIT,

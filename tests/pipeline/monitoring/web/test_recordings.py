@@ -41,6 +41,7 @@ def test_the_newest_come_first(start: Start, run: FakeRun) -> None:
         ("2026-11-30/235900.mp4", 198_000),
     ]
     assert found[0]["changed"] == 1_700_000_000
+    assert [Path(one["output"]).name for one in found] == ["gate.mp4", "%H%M%S.mp4", "%H%M%S.mp4"]
     assert [one["url"] for one in found] == [
         f"{API}/1/gate.mp4",
         f"{API}/0/2026-11-30/235930-1.mp4",

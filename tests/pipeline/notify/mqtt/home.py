@@ -26,11 +26,17 @@ def picture(grey: int, at: float, size: tuple[int, int] = (48, 64)) -> NewestPic
 
 
 class Home:
-    """A run with a camera ``gate``, told to a broker. What it says of itself is in ``told``."""
+    """A run with a camera ``gate``, told to a broker. What it says of itself is in ``told``.
+
+    The camera delivers pictures and has a zone ``yard``.
+    """
 
     def __init__(self, broker: Mosquitto, **mqtt: Any) -> None:
         self.told = Events()
         self.run = FakeRun(pictures={"gate": None})
+        stats = self.run.stats["gate"]
+        stats.set_up(True)
+        stats.found.begin(["yard"], tracks=False)
         self.run.states["gate"] = {"translate": "night", "engine": "ready", "night": True, "light": "dark"}
         self.bus = EventBus(self.told)
         self.settings = {"host": "127.0.0.1", "port": broker.port} | mqtt

@@ -19,7 +19,13 @@ import pytest
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.control import Translate
 from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.core.events import BackgroundChanged, CountsChanged, NightChanged, TranslateChanged
+from nightday.pipeline.core.events import (
+    BackgroundChanged,
+    CountsChanged,
+    NightChanged,
+    SourceChanged,
+    TranslateChanged,
+)
 from nightday.pipeline.core.status import NewestPicture
 from nightday.pipeline.notify.mqtt import broker as broker_module
 from nightday.pipeline.notify.mqtt import cameras
@@ -84,7 +90,7 @@ def test_a_camera_is_a_device_by_home_assistants_rules(home: Home, listener: Lis
         if "value_template" in one
     }
     assert shown == {
-        "connected": "False",
+        "connected": "True",
         "night": "True",
         "light": "dark",
         "translate": "night",
@@ -184,6 +190,31 @@ def test_counts_have_entities_which_stay_over_a_restart(
     again.close()
 
 
+def test_nothing_is_counted_where_nothing_is_seen_or_looked_for(home: Home, listener: Listener) -> None:
+    home.serve()
+    seen = CountsChanged(camera="gate", zone="yard", counts={"car": 2}, at=0.0)
+    home.publish(CountsChanged(camera="gate", zone=None, counts={"car": 3}, at=0.0))
+    home.publish(seen)
+    state_when(listener, counts={"picture": {"car": 3}, "yard": {"car": 2}})
+    stats = home.run.stats["gate"]
+    stats.set_up(False)
+    home.publish(SourceChanged(camera="gate", state="retrying", reason="stall"))
+    state_when(listener, connected=False, counts={"picture": {"car": 0}, "yard": {"car": 0}})
+    stats.set_up(True)
+    home.publish(SourceChanged(camera="gate", state="playing"))
+    state_when(listener, connected=True, counts={"picture": {"car": 3}, "yard": {"car": 2}})
+    # A reload with another zone: what is not there any more is told by nobody.
+    home.publish(SourceChanged(camera="gate", state="stopped"))
+    stats.found.begin(["drive"], tracks=False)
+    home.publish(SourceChanged(camera="gate", state="playing"))
+    state_when(listener, counts={"picture": {"car": 0}})
+    listener.wait_for_last(DEVICE, lambda payload: b"in yard" not in payload)
+    # Another one without detection.
+    stats.found.end()
+    home.publish(SourceChanged(camera="gate", state="playing"))
+    state_when(listener, counts={})
+
+
 def test_pictures_are_jpegs_no_larger_than_needed_and_only_new_ones(home: Home, listener: Listener) -> None:
     home.run.pictures["gate"] = picture(90, 1.0, (1080, 1920))
     home.serve(picture_every_s=1)
@@ -232,6 +263,10 @@ def test_what_was_kept_of_a_camera_that_is_gone_is_cleared(
         del home.run.stats["yard"], home.run.pictures["yard"]
     for topic in yard:
         listener.wait_for_last(topic, lambda payload: payload == b"")
+    # First the device: Home Assistant would read an empty state otherwise.
+    cleared = [topic for topic, payload, _ in listener.messages if payload == b""]
+    assert cleared[0] == DEVICE.replace("gate", "yard")
+    assert set(cleared) == yard
     for topic in (DEVICE, STATE, PICTURE):
         assert listener.last(topic)  # also where the new run has no picture yet
     later = Listener(broker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import cv2
@@ -13,11 +14,12 @@ import torch
 
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.core.live import View
+from nightday.pipeline.outputs.encoder import RATE_PICTURES
 from nightday.pipeline.outputs.encoding.settings import Encoding
 from nightday.pipeline.outputs.encoding.thinning import Thinning
 from nightday.pipeline.outputs.encoding.views import picture_of, resized
 from nightday.pipeline.outputs.shared_encoder import CameraEncoders, SharedEncoder
-from tests.support.media_helpers import picture
+from tests.support.media_helpers import ffmpeg_complaints, ffprobe, picture
 
 DAY, NIGHT = 200, 40
 
@@ -95,6 +97,14 @@ def test_a_small_picture_that_the_model_made_still_bears_a_legible_mark() -> Non
     assert np.all(np.asarray(untouched.rgb) == DAY)
 
 
+def test_a_pair_of_a_size_that_was_asked_for_is_made_of_all_pixels(rng: np.random.Generator) -> None:
+    day, night = (rng.integers(0, 256, (16, 1920, 3), np.uint8) for _ in range(2))
+    given = Picture(picture(0).frame, day, False, seen=night)
+    pair = picture_of(given, Encoding(view="pair", size=(3840, 16)))
+    assert np.array_equal(np.asarray(pair.rgb), np.hstack([night, day]))
+    assert np.asarray(picture_of(given, Encoding(view="pair")).rgb).shape[1] == 2560
+
+
 def test_what_is_encoded_is_the_view_at_its_size() -> None:
     shared = SharedEncoder(encoding=Encoding(view="pair", size=(128, 48)))
     first = shared.encode(both(width=320, height=240), key=True)
@@ -150,18 +160,25 @@ def test_time_that_goes_back_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("rate", [10, 50])
-def test_a_bit_rate_holds_at_any_rate_of_pictures(rng: np.random.Generator, rate: int) -> None:
+def test_a_bit_rate_holds_at_any_rate_of_pictures(
+    tmp_path: Path, rng: np.random.Generator, rate: int
+) -> None:
     wanted, seconds = 400_000, 3
     shared, sizes, streams = SharedEncoder(encoding=Encoding(bitrate=wanted)), [], set()
-    begun = 3 * rate  # until it knows the rate
+    begun = RATE_PICTURES + 10  # until it knows the rate
+    path = tmp_path / "all.h264"
     for number in range(begun + rate * seconds):
         rgb = rng.integers(0, 256, (96, 128, 3), np.uint8)
         encoded = shared.encode(picture(round(number * 12_800 / rate), rgb=rgb), key=False)
         assert encoded is not None
         sizes.append(len(encoded.data))
         streams.add(encoded.stream)
+        with path.open("ab") as file:
+            file.write(encoded.data)
     assert 0.7 * wanted < sum(sizes[begun:]) * 8 / seconds < 1.3 * wanted
-    assert len(streams) == 2
+    assert len(streams) == 1  # what is recorded goes on
+    assert ffmpeg_complaints(path) == ""
+    assert len(ffprobe(path, "frame=pict_type")["frames"]) == len(sizes)
 
 
 def test_equal_wishes_share_an_encoder_and_others_have_one_of_their_own() -> None:

@@ -20,8 +20,8 @@ from nightday.pipeline.outputs.rtsp.client import (
     RtspRecording,
     describe,
     interleaved,
-    parameter_sets,
 )
+from nightday.pipeline.outputs.sps import parameter_sets
 from tests.support.media_helpers import picture
 from tests.support.rtsp_server import WAIT
 
