@@ -113,7 +113,12 @@ def looked_at(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for width, height in SIZES:
             for dark in (False, True):
                 browser.look(width=width, height=height, dark=dark, mobile=width < 500)
-                for name, path in (("grid", "/"), ("camera", "/camera/a1_barnet"), ("table", "/table")):
+                for name, path in (
+                    ("grid", "/"),
+                    ("camera", "/camera/a1_barnet"),
+                    ("report", "/report"),
+                    ("table", "/table"),
+                ):
                     browser.open(address + path)
                     browser.pump(3.0)
                     wide = browser.run("document.documentElement.scrollWidth")

@@ -244,6 +244,10 @@ class Watched(Protocol):
         """The strftime templates of the files that a camera's outputs record. KeyError if there is no such camera."""
         ...
 
+    def report_folder(self, name: str) -> Path:
+        """Where the reports of a camera's nights are, if there are any. KeyError if there is no such camera."""
+        ...
+
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
         ...

@@ -39,6 +39,7 @@ from .web.live import live_routes
 from .web.pages import page_routes
 from .web.pictures import Endpoint, picture_endpoints
 from .web.recordings import recording_routes
+from .web.reports import report_routes
 from .web.session import Session
 from .web.trial import trial_routes
 
@@ -165,7 +166,7 @@ def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = 
     }
     routes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
     routes += [*live_routes(watched), *recording_routes(watched), *page_routes(watched, session)]
-    routes += trial_routes()
+    routes += [*trial_routes(), *report_routes(watched, login=session is not None)]
     routes += change_routes(controls) if controls is not None else []
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # it would redirect to the host that the request names

@@ -12,6 +12,7 @@ from nightday.engines.backends.base import Engine, EngineInfo
 from ..core.control import Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.live import LiveForm, View, Viewer
+from ..core.state_folder import name_of, state_folder
 from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
 from ..learning.learner import Learner
 from ..translation.pending_engine import PendingEngine
@@ -70,6 +71,11 @@ class RunView:
         """The templates of the files that a camera records. KeyError if there is no such camera."""
         outputs = self._cameras[name].config.outputs
         return tuple(one.to.path for one in outputs if one.to.is_file and one.to.path.suffix == ".mp4")
+
+    def report_folder(self, name: str) -> Path:
+        """Where the reports of a camera's nights are. KeyError if there is no such camera."""
+        config = self._cameras[name].config
+        return state_folder() / "reports" / name_of(config.name, str(config.url))
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""

@@ -21,6 +21,7 @@ from ..core.status import CameraStatus
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError
+from ..monitoring.night_reports import NightReports
 from ..notify.notifications import Notifications
 from ..serving.setup import Setup
 from ..translation.worker_pool import WorkerPool
@@ -121,7 +122,8 @@ class Runtime(RunView):
         learner = Learner(renew=lambda: commands.put("renew"), publish=publish, clock=clock)
         self._notifications = Notifications(self, publish=publish, clock=clock)
         # Before there are cameras, which publish while they are made.
-        for subscriber in (events.count, learner.note, self._notifications.note):
+        reports = NightReports(self, clock=clock, publish=publish)
+        for subscriber in (events.count, learner.note, self._notifications.note, reports.note):
             self._bus.subscribe(subscriber)
         super().__init__(
             Cameras(setup, ready=self._ready, commands=commands, publish=publish, clock=clock),
@@ -130,7 +132,7 @@ class Runtime(RunView):
             events,
         )
         self._endpoint = HttpEndpoint(self, self, publish)
-        self._saver = PictureSaver()
+        self._saver = PictureSaver(reports)
         self._overload = OverloadWatch(publish)
         self._reload = Reload(
             reload,

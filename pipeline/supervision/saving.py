@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.events import Event, FileBegun
+from ..monitoring.night_reports import NightReports
 from .camera import Camera
 
 
@@ -27,9 +28,12 @@ class RecordedFiles:
 
 
 class PictureSaver:
-    """Has cameras write their pictures, in a thread of its own each time, since a disk may hang."""
+    """Has cameras write their pictures, and the reports of their nights, in a thread of its own each time, since a
+    disk may hang.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, reports: NightReports) -> None:
+        self._reports = reports
         self._files: set[Path] = set()
         # One at a time, so that no old background takes the place of a new one.
         self._saving = threading.Lock()
@@ -52,6 +56,7 @@ class PictureSaver:
             with self._saving:
                 for one in pictures:
                     self._files.update(one.save(final=final))
+                self._reports.look(final=final)
 
         thread = threading.Thread(target=work, name="save", daemon=True)
         thread.start()

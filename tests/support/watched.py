@@ -26,6 +26,7 @@ class FakeRun:
     pictures: dict[str, NewestPicture | None] = field(default_factory=dict)
     backgrounds: dict[tuple[str, bool], Background | None] = field(default_factory=dict)
     files: dict[str, Sequence[Path]] = field(default_factory=dict)
+    reports: dict[str, Path] = field(default_factory=dict)
     live: dict[str, LiveViewers] = field(default_factory=dict)
     without_model: set[str] = field(default_factory=set)
     ready: bool = True
@@ -51,6 +52,9 @@ class FakeRun:
 
     def recordings(self, name: str) -> Sequence[Path]:
         return self.files[name]
+
+    def report_folder(self, name: str) -> Path:
+        return self.reports[name]
 
     def set_translate(self, camera: str, when: Translate) -> None:
         if camera not in self.stats:

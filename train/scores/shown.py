@@ -110,7 +110,7 @@ def is_shown(off: Mask, seen: Plane, made: Plane) -> bool:
 
 def still_background(night: Image, n_ref: Image) -> Mask:
     """bool (H, W): where nothing is by the evidence, with a margin."""
-    return _margin(things(night, n_ref))
+    return clear_of(things(night, n_ref))
 
 
 def outside_boxes(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
@@ -118,10 +118,11 @@ def outside_boxes(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
     inside = np.zeros(shape[:2], bool)
     for x1, y1, x2, y2 in boxes:
         inside[max(0, int(y1)) : int(np.ceil(y2)), max(0, int(x1)) : int(np.ceil(x2))] = True
-    return _margin(inside)
+    return clear_of(inside)
 
 
-def _margin(mask: Mask) -> Mask:
+def clear_of(mask: Mask) -> Mask:
+    """bool (H, W): what lies at least ``MARGIN`` pixels outside ``mask``."""
     side = 2 * MARGIN + 1
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) == 0)
 

@@ -13,7 +13,7 @@ from ..footage.evidence import things
 from ..footage.scene import Image
 from .image_distances import Mask
 from .scorer import decibel
-from .shown import LEAST_AREA, OFF, high_pass, is_shown, outside_boxes, still_background, whole_boxes
+from .shown import LEAST_AREA, OFF, clear_of, high_pass, is_shown, outside_boxes, whole_boxes
 
 # Share of the picture from which on a thing is large: a car in the middle distance.
 LARGE = 0.001
@@ -95,9 +95,10 @@ def nights_shown(
     off, count = 0, 0
     for number, (night, output) in enumerate(zip(nights, outputs, strict=True)):
         given = boxes[number] if boxes else np.zeros((0, 4))
-        regions = _labelled(given, x_ref.shape) if boxes else _evident(night, n_ref, everywhere)
+        evident = things(night, n_ref)
+        regions = _labelled(given, x_ref.shape) if boxes else _regions(evident & everywhere)
         found += _sought(number, night, output, x_ref, regions)
-        still = everywhere & still_background(night, n_ref) & outside_boxes(given, x_ref.shape)
+        still = everywhere & clear_of(evident) & outside_boxes(given, x_ref.shape)
         for picture, values in zip((night, output), levels, strict=True):
             apart = picture.astype(np.int16) - x_ref
             squared = (apart.astype(np.float64) ** 2)[still]
@@ -136,10 +137,9 @@ def _labelled(boxes: Boxes, shape: tuple[int, ...]) -> list[Region]:
     return [(box, np.ones((box[3] - box[1], box[2] - box[0]), bool)) for box in whole_boxes(boxes, shape)]
 
 
-def _evident(night: Image, n_ref: Image, keep: Mask) -> list[Region]:
+def _regions(mask: Mask) -> list[Region]:
     """Connected regions of evidence with structure, each as its box and its mask within it."""
-    mask = (things(night, n_ref) & keep).astype(np.uint8)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask)
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     found: list[Region] = []
     for i in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[i])

@@ -18,7 +18,7 @@ from .table import Page
 from .templates import environment
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_PAGE = re.compile(r"/(table|camera/[A-Za-z0-9_-]{1,64})?")
+_PAGE = re.compile(r"/(table|report|camera/[A-Za-z0-9_-]{1,64})?")
 
 
 class _File:

@@ -58,7 +58,7 @@ class Shot:
         moment: it.
         why: why this one is shown.
         night, day: the pictures, uint8 RGB (H, W, 3).
-        on_night, on_day: what was found on them.
+        on_night, on_day: what was found on them; ``by_night`` tells of both whether it is on the other, too.
     """
 
     moment: Moment
@@ -95,6 +95,12 @@ class _Seen:
     moment: Moment
     share: float
     found: dict[str, list[Found]]
+
+    @property
+    def boxes(self) -> tuple[list[Found], list[Found]]:
+        """What was found on the night and on the day view; ``by_night`` tells of both whether it is on the other."""
+        on_night, on_day = self.found.get(NIGHT, []), self.found.get(DAY, [])
+        return _again(on_night, on_day), on_day
 
     @property
     def doubtful(self) -> int:
@@ -157,7 +163,7 @@ def examine(
         x_ref=views.x_ref_is,
         answers=_answers(seen) if detector is not None else [],
         shots=[
-            Shot(one.moment, why, dark, day, one.found.get(NIGHT, []), one.found.get(DAY, []))
+            Shot(one.moment, why, dark, day, *one.boxes)
             for one, why in _shown(seen)
             for _, dark, day in views.moments([one.moment])
         ],
@@ -229,21 +235,16 @@ def _answers(seen: Sequence[_Seen]) -> list[Answer]:
     names = list(seen[0].found)
     answers = []
     for name in names:
-        # What is found on the night, told apart by whether it is on these pictures, too.
-        kept = [
-            [
-                replace(one, by_night=again)
-                for one, again in zip(
-                    each.found[NIGHT],
-                    found_again([f.box for f in each.found[NIGHT]], [f.box for f in each.found[name]]),
-                    strict=True,
-                )
-            ]
-            for each in seen
-        ]
+        kept = [_again(each.found[NIGHT], each.found[name]) for each in seen]
         missed = sum(one.by_night == 0 for one in objects_of(kept))
         answers.append(Answer(name, count(objects_of([each.found[name] for each in seen])), missed))
     return answers
+
+
+def _again(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """What was found on the night, with ``by_night`` telling whether it is among ``others``, too."""
+    again = found_again([one.box for one in found], [one.box for one in others])
+    return [replace(one, by_night=there) for one, there in zip(found, again, strict=True)]
 
 
 def _shown(seen: Sequence[_Seen]) -> list[tuple[_Seen, str]]:

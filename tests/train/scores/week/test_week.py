@@ -23,8 +23,11 @@ from nightday.pipeline.outputs.encoding.settings import Encoding
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from nightday.train.footage.scene import write_picture
+from nightday.train.report.week import ALONE, BOTH, UNFOUNDED, _drawn
 from nightday.train.scores.evaluate import main
-from nightday.train.scores.week.footage import find_week
+from nightday.train.scores.week.footage import Moment, find_week
+from nightday.train.scores.week.night import DAY, NIGHT, _Seen
+from nightday.train.scores.week.objects import Found
 from tests.support.media_helpers import picture
 
 Image = NDArray[np.uint8]
@@ -233,3 +236,24 @@ def test_a_recording_of_one_view_is_named(rng: np.random.Generator, tmp_path: Pa
     writer.close()
     with pytest.raises(ValueError, match=r"one\.mp4: has view: day; recordings with view: pair are needed"):
         find_week(tmp_path, most=10)
+
+
+def test_boxes_tell_what_both_views_have_alone_and_what_nothing_bears_out() -> None:
+    """In the page's three colours, on the night and on the day view."""
+    places: list[tuple[float, float, float, float]] = [(10, 10, 40, 40), (60, 10, 90, 40), (10, 60, 40, 90)]
+    both, alone, unfounded = (
+        Found(box, "car", evident, False) for box, evident in zip(places, (True, True, False), strict=True)
+    )
+    seen = _Seen(
+        Moment(Path("a.jpg"), None),
+        0.1,
+        {NIGHT: [both, alone], DAY: [replace(both, by_night=True), unfounded]},
+    )
+    on_night, on_day = seen.boxes
+    empty = np.zeros((96, 128, 3), np.uint8)
+    night, day = _drawn(empty, on_night), _drawn(empty, on_day)
+    assert tuple(night[10, 20]) == tuple(day[10, 20]) == BOTH
+    assert tuple(night[10, 70]) == ALONE
+    assert tuple(day[60, 20]) == UNFOUNDED
+    assert day[75, 25].any()  # crossed out
+    assert not night[25, 25].any()
