@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .shared_encoder import EncodedPicture, EncoderClient
     from .writer import Writer
 
-address_form = "udp://host:port"
+address_form = "udp://host:1234"
 advice: Mapping[OutputReason, str] = {
     "timeout": "This machine's network does not take the pictures: look at its connection.",
     "stall": "This machine's network does not take the pictures: look at its connection.",

@@ -52,16 +52,13 @@ def recording_routes(watched: Watched) -> list[BaseRoute]:
         return JSONResponse({"recordings": [_entry(name, templates, *item) for item in found[:LISTED]]})
 
     def show_file(request: Request) -> Response:
-        output = int(request.path_params["output"])
         try:
             templates = watched.recordings(request.path_params["name"])
         except KeyError:
             return refusal(404, UNKNOWN)
-        found = (
-            find_recording(templates[output], request.path_params["file"])
-            if output < len(templates)
-            else None
-        )
+        numbers = {str(number): template for number, template in enumerate(templates)}
+        template = numbers.get(request.path_params["output"])
+        found = None if template is None else find_recording(template, request.path_params["file"])
         if found is None:
             return refusal(404, "no such recording; /api/cameras/NAME/recordings lists them")
         if len(sent) >= MOST_SENT:
@@ -70,7 +67,7 @@ def recording_routes(watched: Watched) -> list[BaseRoute]:
 
     return [
         Route("/api/cameras/{name}/recordings", show_list),
-        Route("/api/cameras/{name}/recordings/{output:int}/{file:path}", show_file),
+        Route("/api/cameras/{name}/recordings/{output}/{file:path}", show_file),
     ]
 
 

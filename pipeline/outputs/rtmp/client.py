@@ -68,7 +68,7 @@ class Target:
     @staticmethod
     def of(url: CameraUrl) -> Target:
         """What an address says. Raises ValueError with what is wrong with it and the way out, without the address."""
-        form = "use rtmp://host/app/key or rtmps://host/app/key"
+        form = "use rtmp(s)://host/app/key"  # of an address, everything behind app/ would be masked
         try:
             parts = urlsplit(url.reveal())
             host, port = parts.hostname, parts.port

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from nightday.pipeline.core.camera_url import redact
 from nightday.pipeline.core.faults import DiskReason, FaultReason, OutputError, OutputReason
 from nightday.pipeline.outputs import hls, mp4, registry, rtmp, rtsp, udp, whip
 from nightday.pipeline.outputs.module import OutputModule
@@ -37,6 +38,15 @@ GOOD = {
     "whip": "whip://h/gate",
     "whips": "whips://h/gate?token=t",
 }
+
+
+@pytest.mark.parametrize("scheme", MODULES)
+def test_how_an_address_is_written_is_not_taken_for_a_secret(scheme: str) -> None:
+    """Messages are masked as a whole, and a way out with *** in it is none."""
+    fault = output_fault(f"{scheme}://" if scheme != "file" else "x.avi")
+    assert fault is not None
+    assert "***" not in redact(fault)
+    assert redact(MODULES[scheme].address_form) == MODULES[scheme].address_form
 
 
 def test_checking_an_address_of_every_kind_and_asking_for_advice_loads_nothing_heavy() -> None:

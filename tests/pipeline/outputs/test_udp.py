@@ -335,8 +335,8 @@ def test_addresses_that_are_right(address: str, target: Target) -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("udp://", "no host; use udp://host:port"),
-        ("udp://:1234", "no host; use udp://host:port"),
+        ("udp://", "no host; use udp://host:1234"),
+        ("udp://:1234", "no host; use udp://host:1234"),
         ("udp://10.0.0.5", "has no usable port after the host; give a number from 1 to 65535"),
         ("udp://10.0.0.5:", "has no usable port after the host"),
         ("udp://10.0.0.5:0", "has no usable port after the host"),

@@ -89,7 +89,7 @@ def test_each_is_sent_whole_and_in_parts(start: Start, run: FakeRun, tmp_path: P
 )
 def test_nothing_else_is(start: Start, run: FakeRun, name: str) -> None:
     server = start(run)
-    for output in ("0", "1", "2", "99999999999999999999", "-1", "x"):
+    for output in ("0", "1", "2", "99999999999999999999", "9" * 5000, "-1", "00", "x"):
         answer = ask(server, f"{API}/{output}/{name}")
         assert answer.status == 404
         assert b"secret" not in answer.body

@@ -432,7 +432,7 @@ def test_values_come_back_as_they_were(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("rtmp://host", "no application or no key; use rtmp://host/app/key"),
+        ("rtmp://host", "no application or no key; use rtmp(s)://host/app/key"),
         ("rtmp://host/live", "no application or no key"),
         ("rtmp://host/live/", "no application or no key"),
         ("rtmp:///live/key", "no host"),
