@@ -54,11 +54,13 @@ _NO_SRT = (
     "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
     "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
 )
+# A login that is followed by no host: its variable was empty.
+_ONLY_LOGIN = re.compile(r"[^:]+://[^/?#]*@(?=[/?#:]|$)(?!.*@)")
 
 
 def fault(url: CameraUrl) -> str | None:
     """What is wrong with the address, to be read after it; None if nothing is."""
-    if not re.match(r"[^:]+://[^/?#]", url.reveal()):
+    if not re.match(r"[^:]+://[^/?#]", url.reveal()) or _ONLY_LOGIN.match(url.reveal()):
         return f"has no host; {WAYS}"
     if not url.port_is_usable:
         return f"has {PORT_FAULT}"

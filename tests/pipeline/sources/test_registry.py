@@ -35,6 +35,10 @@ def settings() -> ConnectionSettings:
         ("device:0", None),
         (str(CLIP), None),
         ("rtsp:///stream1", f"has no host; {WAYS}"),
+        ("rtsp://viewer:Zk9q7Wx2@", f"has no host; {WAYS}"),
+        ("rtsp://viewer:Zk9q7Wx2@/stream1", f"has no host; {WAYS}"),
+        ("rtsp://viewer:Zk9q7Wx2@:554/stream1", f"has no host; {WAYS}"),
+        ("rtsp://viewer:a@/b@10.0.0.5/stream1", None),
         (
             "rtmp://10.0.0.5:99999/live/key",
             "has no usable port after the host; give a number from 1 to 65535, or leave it out with its colon",
