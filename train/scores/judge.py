@@ -123,18 +123,17 @@ def decide(standings: Sequence[Standing], *, models: int) -> Judgement:
     won = ahead >= GAIN
     if not won:
         why += f"; {GAIN:g} dB more are asked for"
-    faults = [
-        fault for at, other in enumerate(others) if (fault := _worse_by_night(new, other, at < models - 1))
-    ]
+    # The relit paste is no measure by night: it is the night wherever there is evidence and x_ref elsewhere, so by
+    # definition it hides nothing and is perfectly clean.
+    faults = [fault for other in others[: models - 1] if (fault := _worse_by_night(new, other))]
     if won and faults:
         won, why = False, faults[0]
     return Judgement(won, why, (new, *others))
 
 
-def _worse_by_night(new: Standing, other: Standing, is_model: bool) -> str:
+def _worse_by_night(new: Standing, other: Standing) -> str:
     """What of the real night the first does worse than the second, in a sentence; "" if nothing."""
-    # The relit paste is the night itself wherever something is, so it hides nothing.
-    if is_model and new.shown < other.shown - LESS_SHOWN:
+    if new.shown < other.shown - LESS_SHOWN:
         return (
             f"of what is there in a night that was kept back it shows {new.shown:.0%}, "
             f"and {other.name} {other.shown:.0%}"
