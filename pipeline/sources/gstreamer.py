@@ -6,9 +6,10 @@ the camera (time stamps, stalls, lost packets, bursts) is the same.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import Any
 
@@ -47,6 +48,17 @@ def open_decoder(stream: VideoStream, time_base: Fraction) -> Iterator[GStreamer
         decoder.close()
 
 
+def _keep_unwinding() -> None:
+    """Have C++ exceptions go on being unwound by libgcc.
+
+    GStreamer brings libunwind, whose functions have the names of libgcc's, and the bindings load it for everybody.
+    OpenVINO's conversion then crashed at its first exception, by Debian 12's GStreamer 1.22. What was loaded for
+    everybody before is found first.
+    """
+    with suppress(OSError):  # not there where GStreamer comes without libunwind, as on musl
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
+
+
 class GStreamerDecoder:
     """Decodes H.264 and H.265 in whole pictures, by ``ELEMENTS``; see ``open_decoder``.
 
@@ -56,6 +68,7 @@ class GStreamerDecoder:
     """
 
     def __init__(self, stream: VideoStream, time_base: Fraction) -> None:
+        _keep_unwinding()
         import gi
 
         for name in ("Gst", "GstApp", "GstVideo"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,6 +137,38 @@ def test_key_frames_alone_are_decoded_where_no_more_are_wanted() -> None:
         frames += decoder.rest()
     assert 0 < keys < len(packets)
     assert len(frames) == keys
+
+
+# In a process of its own, which the fault it is about would take down.
+CONVERTS = """
+import sys
+sys.path.append(sys.argv[1])
+from pathlib import Path
+import numpy as np
+from nightday.engines import load_engine
+from nightday.engines.bundled import bundled_weights
+from nightday.pipeline.sources import gstreamer
+from tests.pipeline.sources.test_gstreamer import CLIP, STAND_IN, opened
+gstreamer.ELEMENTS = STAND_IN
+with opened(Path(CLIP)) as (decoder, packets):
+    decoder.decode(packets[0], "all")
+engine = load_engine(bundled_weights("a1_barnet.pt"), "openvino", "fp32")
+print(engine(np.zeros((1, 96, 128, 3), np.uint8)).shape)
+"""
+
+
+@pytest.mark.slow
+def test_engines_are_converted_beside_it() -> None:
+    """GStreamer brings its own unwinding of C++ exceptions, which must not become that of other libraries."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERTS, DEBIAN],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path != DEBIAN)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(1, 96, 128, 3)"
 
 
 @pytest.mark.usefixtures("stand_in")
