@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -121,6 +122,20 @@ def ffmpeg_is_silent() -> None:
     """FFmpeg's log is the process's: a test that turned it on would fill the next one's."""
     if (ffmpeg_log := sys.modules.get("av.logging")) is not None:
         ffmpeg_log.set_level(None)
+
+
+@pytest.fixture(autouse=True)
+def log_levels_are_as_before() -> Iterator[None]:
+    """A test that runs the whole command sets up logging; the next one would have records that it did not ask for."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("", *list(logging.Logger.manager.loggerDict))
+        if not name or name.startswith("nightday")
+    ]
+    before = [(logger, logger.level) for logger in loggers]
+    yield
+    for logger, level in before:
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

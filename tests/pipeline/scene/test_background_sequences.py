@@ -229,7 +229,7 @@ def test_arrays_are_read_only_and_change_only_with_their_content(rng: np.random.
         seen.setdefault(id(night), (night, night.copy()))
     for array, value in seen.values():
         np.testing.assert_array_equal(array, value)
-    assert len(seen) <= 3  # in steady light hardly ever
+    assert len(seen) <= 6  # in steady light hardly ever: 20 minutes have 200 pictures
 
 
 def test_dense_traffic_is_told_from_an_empty_road(rng: np.random.Generator) -> None:

@@ -332,7 +332,10 @@ def test_what_is_seen_on_either_view_is_followed_counted_and_told(caplog: pytest
     stats = camera(outcome).stats
     assert stats.detections == {"car": FRAMES, "dog": FRAMES}
     assert stats.found.tracks == {"car": 1, "dog": 1}
-    assert stats.found.now == {None: {"car": 1, "dog": 1}, "right": {"car": 1}}
+    # Nothing is in sight of a camera that has ended.
+    assert stats.found.now == {None: {"car": 0, "dog": 0}, "right": {"car": 0}}
+    texts = [record.getMessage() for record in caplog.records]
+    assert "gate: 1 car, 1 dog in the picture" in texts
     assert stats.found.crossings == {("middle", "in", "car"): 1}
     told = [getattr(record, "event", "") for record in caplog.records]
     for event, count in {
