@@ -52,6 +52,8 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current directory, with a small checkpoint; logging is put back as it was."""
     monkeypatch.chdir(tmp_path)
+    # What is not written within a second ends the process at once, and on a busy machine that would be the tests'.
+    monkeypatch.setattr(Screen.flush, "__defaults__", (STARTING,))
     torch.manual_seed(0)
     save_checkpoint(
         "gate.pt",
