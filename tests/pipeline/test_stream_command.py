@@ -501,7 +501,7 @@ class Terminal:
 
 
 def test_log_lines_stand_above_the_status_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((20, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((20, 24)))
     terminal = Terminal(is_terminal=True)
     screen = Screen(terminal)  # type: ignore[arg-type]
     screen.status("00:01 gate 25.0 fps and more")
