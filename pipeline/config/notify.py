@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -75,21 +75,29 @@ def _host(value: object) -> str:
     return host
 
 
-def _broker_address(value: object) -> CameraUrl:
-    url = (
-        value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="the broker's address"))
-    )
-    if url.scheme not in _BROKER_SCHEMES:
-        fail("must begin with mqtt://, or mqtts:// for TLS")
+def _address(value: object, *, what: str) -> CameraUrl:
+    return value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what=what))
+
+
+def _parts_of(url: CameraUrl) -> SplitResult:
+    """The parts of an address, which has a host and, if any, a usable port."""
     try:
         parts = urlsplit(url.reveal())
         host = parts.hostname
     except ValueError:
         host = None
     if not host:
-        fail("has no host; write mqtt://10.0.0.2:1883")
+        fail("has no host")
     if not url.port_is_usable:
-        fail(PORT_FAULT)
+        fail(f"has {PORT_FAULT}")
+    return parts
+
+
+def _broker_address(value: object) -> CameraUrl:
+    url = _address(value, what="the broker's address")
+    if url.scheme not in _BROKER_SCHEMES:
+        fail("must begin with mqtt://, or mqtts:// for TLS")
+    parts = _parts_of(url)
     if parts.path.strip("/") or parts.query or parts.fragment:
         fail("holds more than host, port and login; what topics begin with is `topic_prefix`")
     return url
@@ -142,18 +150,10 @@ def _secret(value: object) -> SecretStr:
 
 
 def _web_address(value: object) -> CameraUrl:
-    url = value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="a web address"))
+    url = _address(value, what="a web address")
     if url.scheme not in ("http", "https"):
         fail("must be a web address, such as https://example.org/events")
-    try:
-        parts = urlsplit(url.reveal())
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host:
-        fail("has no host")
-    if not url.port_is_usable:
-        fail(f"has {PORT_FAULT}")
+    parts = _parts_of(url)
     if len(parts.path) > _SECRET_PATH:
         register_secret(parts.path.strip("/"))
     return url

@@ -61,7 +61,7 @@ class Learner:
 
     def note(self, event: Event) -> None:
         """Subscribe with this: what happens to cameras decides about their models. Returns at once."""
-        if isinstance(event, (BackgroundChanged, EngineChanged, Notice)):
+        if self._wanted[0] and _concerns_models(event):
             self._events.put(event)
 
     def status(self, name: str) -> OwnModelStatus | None:
@@ -122,6 +122,7 @@ class Learner:
             self._learning[name].settings = settings
 
     def _take_events(self) -> None:
+        unheard = []
         with suppress(queue.Empty):
             while True:
                 event = self._events.get_nowait()
@@ -130,10 +131,18 @@ class Learner:
                         _hear(learning, event)
                     except OSError as error:
                         self._fault(name, error)
+                        unheard.append(event)
+        # On a full disk what must not serve any more would go on serving: it is heard again the next time.
+        for event in unheard:
+            self._events.put(event)
 
     def _fault(self, name: str, error: OSError) -> None:
         text = f"its own model cannot be looked after: {detail_of(error)}"
         self._faults[name].begin("own model", "own_model_failed", text)
+
+
+def _concerns_models(event: Event) -> bool:
+    return _is_other_scene(event) or (isinstance(event, EngineChanged) and event.step == "rolled_back")
 
 
 def _hear(learning: CameraLearning, event: Event) -> None:

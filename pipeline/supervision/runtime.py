@@ -170,9 +170,9 @@ class Runtime(RunView):
         self._beat_at = started
         self._pool.start()
         self._running = True
+        self._learn()  # it wants to hear what happens to cameras from the first on
         self._cameras.start()
         self._first.start(self._cameras)
-        self._learn()
         self._notifier.ready()
         cause = self._watch(started, duration, report, report_every)
         self._notifier.stopping()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -272,6 +273,34 @@ def test_events_lead_to_it(place: Place) -> None:
     status = learner.status("gate")
     assert status is not None
     assert status.stage == "collecting"
+
+
+def test_another_scene_is_not_forgotten_while_the_disk_is_full(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.pass_days(4)
+    learner = Learner(renew=place._renew, publish=place.events.append, clock=place.clock, start=place._start)
+    learner.note(Notice(camera="gate", name="collection_restarted", detail=""))  # nobody learns yet
+    assert learner._events.empty()
+    learner._wanted = ((LearningCamera("gate", place.folder.pictures, place.folder),), LearningConfig())
+    learner.look()
+    learner.look()
+    place.trainings[-1].finish(won=True)
+    learner.look()
+    assert place.folder.serving() is not None
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OwnFolder, "write", full)
+        learner.note(Notice(camera="gate", name="collection_restarted", detail=""))
+        learner.look()
+        learner.look()
+        assert place.folder.serving() is not None
+    learner.look()
+    assert place.folder.serving() is None
+    assert learner._events.empty()
 
 
 def test_a_folder_that_cannot_be_written_is_told_once_and_hurts_no_other_camera(
