@@ -15,6 +15,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
 
 MOSQUITTO = "/usr/sbin/mosquitto"
@@ -29,8 +30,7 @@ class Mosquitto:
     """
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = lasting_port()
         self._config = folder / "mosquitto.conf"
         self.settings = list(settings) or ["allow_anonymous true"]
         self.persistent = False

@@ -15,6 +15,8 @@ from typing import Any
 
 import av
 
+from tests.support.ports import lasting_port
+
 SCRIPT = Path(__file__).with_name("gst_rtsp.py")
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
 WAIT = 20.0  # seconds until a server that says nothing fails the test
@@ -46,7 +48,7 @@ class RtspServer:
         transport: str = "",
         loss: float = 0.0,
     ) -> None:
-        self.port = port
+        self.port = port or lasting_port()
         self._arguments = ["--codec", _codec(clip), "--clip", str(clip)]
         self._arguments += ["--record", str(record / "day"), "--loops", str(loops)]
         self._arguments += ["--transport", transport, "--loss", str(loss)]

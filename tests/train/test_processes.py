@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nightday.train.objectives.loss_settings import LossSettings
 from nightday.train.run.settings import TrainSettings
 from nightday.train.run.state import ResumeError
 from nightday.train.run.trainer import Trainer
+from tests.support.ports import lasting_port
 
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "day_tfl_09731_a1_barnet.mp4"
 SETTINGS = TrainSettings(
@@ -90,23 +90,13 @@ def work(rank: int, folder: Path, ports: list[int]) -> None:
     (folder / f"code{rank}").write_text(str(code))
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 def test_two_processes_hold_one_model_and_go_on_with_it(tmp_path: Path) -> None:
     scene = small_scene()
     for name, images in (("day", scene.day), ("night", scene.night)):
         for i, image in enumerate(images):
             write_picture(tmp_path / "gate" / name / f"{i:03d}.png", image)
     spawn: Any = torch.multiprocessing.spawn  # type: ignore[attr-defined]
-    spawn(work, args=(tmp_path, free_ports(2)), nprocs=2)
+    spawn(work, args=(tmp_path, [lasting_port(), lasting_port()]), nprocs=2)
     one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for left in (one, two):
         assert left["gradient"].tolist() == [[1.5, 15.0]]

@@ -26,6 +26,7 @@ from nightday.pipeline.notify.webhook import WebhookSink, reader_of
 from tests.pipeline.notify.spooled import around, messages, until
 from tests.support.http_receiver import Post, Receiver
 from tests.support.media_helpers import Events, FakeClock
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
 
 SECRET = "correct horse battery staple"
@@ -167,8 +168,7 @@ def test_a_server_that_asks_for_time_gets_it_within_bounds(
 
 
 def test_a_server_that_is_away_is_waited_for(spool: Spool, told: Events) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = lasting_port()
     sink = sink_of(spool, told, url=f"http://127.0.0.1:{port}/a")
     sink.start()
     spool.add(messages(2))

@@ -29,6 +29,7 @@ from nightday.pipeline.sources.reader import GOOD_RUN, UNAUTHORISED_BACKOFF
 from nightday.pipeline.sources.steady_size import SIZE_FRAMES, SIZE_SECONDS, SteadySize
 from tests.faults import camera
 from tests.support.media_helpers import FakeClock, KeepingSlot, clip_pts
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 
 PASSWORD = "Tr0ub4dor"
@@ -62,9 +63,7 @@ def silent() -> Iterator[socket.socket]:
 @pytest.fixture
 def dead_port() -> int:
     """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    return lasting_port()
 
 
 def rising(frames: list[Frame]) -> bool:

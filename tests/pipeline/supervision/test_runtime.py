@@ -44,6 +44,7 @@ from nightday.pipeline.translation.worker import Worker
 from tests.support.clips import make_clip
 from tests.support.engines import DetectorStub, EngineStub
 from tests.support.media_helpers import camera_pts, clip_pts, ffmpeg_complaints, ffprobe, packet_pts
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT, RtspServer
 
 Pixels = NDArray[np.uint8]
@@ -725,8 +726,7 @@ def test_duration_ends_a_camera_that_never_does() -> None:
 
 
 def test_a_camera_without_outputs_is_seen_over_http_and_encodes_only_meanwhile() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = lasting_port()
     entry = {"name": "gate", "url": "night.mp4", "loop": True, "pace": "realtime"}
     settings = config(entry).model_copy(update={"http": HttpConfig(port=port)})
     commands = CommandQueue()

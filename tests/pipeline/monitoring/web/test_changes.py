@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.monitoring.http_server import WebServer
-from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, place_of, start
+from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, connect, place_of, start
 from tests.support.watched import FakeRun
 
 __all__ = ["start"]  # a fixture
@@ -113,6 +114,20 @@ def test_a_large_body_is_not_read(start: Start) -> None:
     run = FakeRun()
     assert change(start, b'{"translate": "never"' + b" " * 5000 + b"}", run).status == 413
     assert run.states == {}
+
+
+@pytest.mark.parametrize(("length", "status"), [("60000", b"413"), ("9" * 30, b"400")])
+def test_who_still_sends_is_told_why_all_the_same(start: Start, length: str, status: bytes) -> None:
+    server = start(FakeRun(), limits={"controls": FakeRun()})
+    with connect(server) as client:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {server.address}\r\n"
+        client.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+        assert client.recv(1, socket.MSG_PEEK)  # it has answered
+        for _ in range(60):
+            client.sendall(b" " * 1000)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.split(b" ")[1] == status
 
 
 def test_where_nothing_can_be_changed_there_is_no_such_path() -> None:

@@ -19,6 +19,7 @@ from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.web import trial
 from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, place_of, start
 from tests.support.http_streams import http_camera, multipart_jpeg
+from tests.support.ports import lasting_port
 
 __all__ = ["start"]  # a fixture
 SECRET = "Zk9q7Wx2"
@@ -63,8 +64,7 @@ def test_the_first_picture_is_shown(start: Start) -> None:
 def test_what_is_wrong_is_told_with_the_way_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "LIMIT", 0.7)
     server = start()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = lasting_port()
     result = tried(server, f"rtsp://viewer:{SECRET}@127.0.0.1:{port}/stream1")
     assert (result["ok"], result["reason"]) == (False, "refused")
     assert result["advice"].startswith("Nothing accepts connections there.")

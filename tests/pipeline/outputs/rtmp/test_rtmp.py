@@ -31,6 +31,7 @@ from nightday.pipeline.outputs.rtmp.connection import RtmpConnection
 from tests.faults.feeding import heartbeat
 from tests.pipeline.outputs.hls.test_hls_writer import shown
 from tests.support.media_helpers import OutputEvents, ffmpeg_complaints, ffprobe
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
 
 KEY = "Zk9q7Wx2"
@@ -41,9 +42,7 @@ HELD = 0.4  # seconds another thread may have to wait on a busy machine
 @contextmanager
 def ffmpeg_server(path: Path) -> Iterator[int]:
     """ffmpeg, which takes one stream and records it; its port. It ends with the stream, and is waited for."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = lasting_port()
     listen = ["-listen", "1", "-timeout", "20", "-i", f"rtmp://127.0.0.1:{port}/live/{KEY}"]
     command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *listen, "-c", "copy", "-copyts", str(path)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
