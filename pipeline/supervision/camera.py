@@ -18,11 +18,11 @@ from ..core.stages import Detector
 from ..core.state_folder import SIGNING_KEY, state_folder
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
+from ..outputs.encoding.shared_encoder import CameraEncoders
 from ..outputs.live.viewers import LiveViewers
 from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
-from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import TIMES_OF_DAY, NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot

@@ -35,9 +35,9 @@ from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
 from nightday.pipeline.core.event_log import to_log
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
-from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.encoder import NVENC_OPTIONS
-from nightday.pipeline.outputs.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
+from nightday.pipeline.outputs.encoding import encoder
+from nightday.pipeline.outputs.encoding.encoder import NVENC_OPTIONS
+from nightday.pipeline.outputs.encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from nightday.pipeline.scene.background import Background
 from nightday.pipeline.scene.light import Light, measure
 from nightday.pipeline.scene.night_gate import NightGate
