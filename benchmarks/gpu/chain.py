@@ -26,7 +26,7 @@ from nightday.pipeline.core.backgrounds import UNKNOWN
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.translation.engine_call import call_engine, translate
 
 

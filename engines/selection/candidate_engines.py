@@ -62,6 +62,11 @@ def _always() -> bool:
     return True
 
 
+def _go_on(goes_on: Callable[[], bool]) -> None:
+    if not goes_on():
+        raise _TimeIsUpError
+
+
 def module_of(backend: Backend) -> BackendModule:
     """The module of a backend. Raises EngineError where it or what it depends on is not installed."""
     if backend not in MODULES:
@@ -201,7 +206,7 @@ class CandidateEngines:
 
         One log line says that it is measured, another one what came of it and how long that took.
         """
-        self._go_on(goes_on)
+        _go_on(goes_on)
         wanted, eager_ms = self._reference
         if candidate == REFERENCE:
             same = (qualify.MAX_PSNR,) * len(wanted)
@@ -229,12 +234,12 @@ class CandidateEngines:
         try:
             engine = self.make(candidate)
             for height, width in {frame.shape[:2] for frame in self.frames}:
-                self._go_on(goes_on)
+                _go_on(goes_on)
                 engine.prepare(height, width)
 
             @functools.wraps(engine.translate)
             def translate(*given: RgbImage) -> Translation[RgbImage]:
-                self._go_on(goes_on)
+                _go_on(goes_on)
                 return engine.translate(*given)
 
             return qualify.qualify(
@@ -253,11 +258,6 @@ class CandidateEngines:
             return Qualification(
                 precision=precision, fault=f"cannot be run: {type(error).__name__}: {reason}"
             )
-
-    @staticmethod
-    def _go_on(goes_on: Callable[[], bool]) -> None:
-        if not goes_on():
-            raise _TimeIsUpError
 
     @functools.cached_property
     def _digest(self) -> str:

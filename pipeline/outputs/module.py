@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..core.clock import Clock
     from ..core.events import Publish
     from ..core.faults import OutputReason
+    from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
-    from .shared_encoder import SharedEncoder
     from .writer import Writer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av
 
-from .shared_encoder import EncodedPicture
+from .encoding.shared_encoder import EncodedPicture
 
 # Microseconds that the stream's clock is behind the pictures' PTS, so that receivers get a picture before it is due.
 CLOCK_DELAY = 100_000

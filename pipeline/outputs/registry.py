@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ..core.counters import CameraStats
     from ..core.events import Publish
     from ..core.faults import OutputReason
+    from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
     from .output import Output
-    from .shared_encoder import SharedEncoder
 
 _MODULES = {
     "file": ".mp4",
@@ -105,8 +105,8 @@ def open_output(
     """
     from ..core.clock import SystemClock
     from ..core.event_log import to_log
+    from .encoding.shared_encoder import SharedEncoder
     from .output import Output
-    from .shared_encoder import SharedEncoder
 
     url = CameraUrl(output) if isinstance(output, str) else output
     fault, module = output_fault(url), _module(url.scheme)

@@ -22,7 +22,7 @@ from .module import OutputSettings
 if TYPE_CHECKING:
     from ..core.faults import OutputReason
     from ..core.frame import Picture
-    from .shared_encoder import EncodedPicture, EncoderClient
+    from .encoding.shared_encoder import EncodedPicture, EncoderClient
     from .writer import Writer
 
 address_form = "udp://host:1234"
@@ -75,8 +75,8 @@ def folder(url: CameraUrl) -> None:
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that sends to ``url``."""
-    from .encoder import title_of
-    from .shared_encoder import EncoderClient
+    from .encoding.encoder import title_of
+    from .encoding.shared_encoder import EncoderClient
 
     title = title_of(generated=settings.generated)
     return UdpWriter(target=target_of(url), encoder=EncoderClient(settings.encoder), title=title)

@@ -1,4 +1,4 @@
-"""The picture of its own scene that a checkpoint holds."""
+"""The picture of its own scene that a checkpoint holds, and whether a camera shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nightday.engines.device_copies import Pixels, on_host
 from nightday.engines.errors import CheckpointError
+
+from ..core.fault_log import FaultLog
+from ..core.frame import Frame
+from ..core.status import OTHER_SCENE
+from .model_fit import ModelFit
+from .night_gate import NightGate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,3 +59,36 @@ def scene_of(model: Path) -> ModelScene | None:
         return ModelScene(np.median(np.stack(same), axis=0).astype(np.uint8), by_day=False)
     except (CheckpointError, OSError, KeyError, AttributeError):
         return None
+
+
+class SceneWatch:
+    """Compares a camera's pictures with the scene of its model, now and then. One thread at a time calls ``look``.
+
+    Args:
+        scene: of the model; None where it holds none.
+        faults: told while the camera shows another scene.
+    """
+
+    def __init__(self, scene: ModelScene | None, faults: FaultLog) -> None:
+        self._scene = scene
+        self._faults = faults
+        self._fit = ModelFit(None if scene is None else scene.rgb)
+        faults.end("model")
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the camera shows its model's scene; None while that is not known."""
+        return self._fit.fits
+
+    def look(self, frame: Frame, seen: Pixels, gate: NightGate | None) -> None:
+        """Compare a frame as the camera saw it, (H, W, 3), if that is due; ``gate`` is told a day that fits."""
+        scene, seconds = self._scene, float(frame.pts * frame.time_base)
+        if scene is None or not self._fit.due(seconds):
+            return
+        fits = self._fit.look(on_host(seen, "model"), seconds=seconds)
+        if fits is False:
+            self._faults.begin("model", "model_other_scene", OTHER_SCENE)
+        elif fits:
+            self._faults.end("model")
+            if scene.by_day and gate is not None:
+                gate.know_day(scene.rgb)

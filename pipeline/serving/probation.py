@@ -52,6 +52,55 @@ class ProbationResult:
     figures: str
 
 
+class _Comparison:
+    """Whether an engine is slower than the one before it, by their times for batches of each size. Used under a lock.
+
+    Args:
+        usual: seconds the one before takes for batches of each size.
+        doubts: whether any size may come into doubt.
+    """
+
+    def __init__(self, usual: Mapping[BatchSize, float], *, doubts: bool) -> None:
+        self._usual = dict(usual)
+        self._doubts = doubts
+        self._times: dict[BatchSize, deque[float]] = {}
+        self._pairs: dict[BatchSize, list[tuple[float, float]]] = {}  # of sizes in doubt: seconds of both
+
+    def doubtful(self, size: BatchSize) -> bool:
+        """Whether batches of this size are to be run by both."""
+        return size in self._pairs
+
+    def add(self, size: BatchSize, took: float) -> None:
+        """The new one took so long for a batch of a size that is not in doubt, which it may be from now on."""
+        times = self._times.setdefault(size, deque(maxlen=RECENT))
+        times.append(took)
+        usual = self._usual.get(size)
+        if self._doubts and enough(times, FEWEST) and (usual is None or _slower(median(times), usual)):
+            self._pairs[size] = []
+
+    def add_pair(self, size: BatchSize, new: float, old: float) -> float | None:
+        """Both have run a batch; how many times slower the new one is if that is certain now, else None."""
+        if (pairs := self._pairs.get(size)) is None:  # another thread had the last of them
+            return None
+        pairs.append((new, old))
+        if not enough([mine for mine, _ in pairs], PAIRS):
+            return None
+        new, old = (median(times) for times in zip(*pairs, strict=True))
+        faster = sum(mine <= theirs for mine, theirs in pairs)
+        self._usual[size], self._times[size] = old, deque([new], maxlen=RECENT)
+        del self._pairs[size]
+        return new / max(old, 1e-6) if faster <= len(pairs) // PAIRS and _slower(new, old) else None
+
+    def figures(self) -> str:
+        """What the size took that was run most often, to be read after a comma; "" before the first."""
+        if not self._times:
+            return ""
+        size = max(self._times, key=lambda size: len(self._times[size]))
+        frames, height, width = size
+        text = f", {median(self._times[size]) * 1e3:.1f} ms for {frames} of {width}x{height}"
+        return text + (f" (before {self._usual[size] * 1e3:.1f} ms)" if size in self._usual else "")
+
+
 class Probation:
     """Serves with ``engine``, and with ``before`` whenever that fails where ``before`` does not.
 
@@ -92,15 +141,12 @@ class Probation:
         self.engine, self.before, self.model = engine, before, model
         self.result: ProbationResult | None = None
         """How it ended; None as long as it goes on."""
-        self._usual = dict(usual)
-        self._may_be_slower = may_be_slower
         self._clock = clock
         self._on_end = on_end
         self._lock = threading.Lock()  # over what follows; never held while an engine runs
         self._began: float | None = None
         self._batches = self._failures = 0
-        self._times: dict[BatchSize, deque[float]] = {}
-        self._pairs: dict[BatchSize, list[tuple[float, float]]] = {}  # of sizes in doubt: seconds of both
+        self._comparison = _Comparison(usual, doubts=not may_be_slower)
 
     @property
     def serving(self) -> Engine:
@@ -219,23 +265,18 @@ class Probation:
         return result
 
     def _ran(self, frames: Pixels, beside: Beside, took: float) -> None:
-        shape = size_of(frames)
+        size = size_of(frames)
         with self._lock:
-            doubtful = shape in self._pairs
+            doubtful = self._comparison.doubtful(size)
             if not doubtful:
-                times = self._times.setdefault(shape, deque(maxlen=RECENT))
-                times.append(took)
-                usual = self._usual.get(shape)
-                doubts = not self._may_be_slower and enough(times, FEWEST)
-                if doubts and (usual is None or _slower(median(times), usual)):
-                    self._pairs[shape] = []
+                self._comparison.add(size, took)
         if doubtful:
             self._pair(frames, beside, took)
 
     def _pair(self, frames: Pixels, beside: Beside, took: float) -> None:
         """Have the one before run a batch of a size in doubt, too, and compare once that was done often enough."""
-        shape = size_of(frames)
-        if not self.before.prepared(*shape[1:]):
+        size = size_of(frames)
+        if not self.before.prepared(*size[1:]):
             return
         began = self._clock.monotonic()
         try:
@@ -243,19 +284,9 @@ class Probation:
         except Exception:  # the new one has made these pictures
             return
         with self._lock:
-            if (pairs := self._pairs.get(shape)) is None:  # another thread had the last of them
-                return
-            pairs.append((took, self._clock.monotonic() - began))
-            if not enough([new for new, _ in pairs], PAIRS):
-                return
-            new, old = (median(times) for times in zip(*pairs, strict=True))
-            faster = sum(mine <= theirs for mine, theirs in pairs)
-            self._usual[shape], self._times[shape] = old, deque([new], maxlen=RECENT)
-            del self._pairs[shape]
-            if faster <= len(pairs) // PAIRS and _slower(new, old):
-                self._end(
-                    kept=False, reason=f"it is slower than the one before by {new / max(old, 1e-6):.1f} times"
-                )
+            slower = self._comparison.add_pair(size, took, self._clock.monotonic() - began)
+            if slower is not None:
+                self._end(kept=False, reason=f"it is slower than the one before by {slower:.1f} times")
 
     def _end(self, *, kept: bool, reason: str = "") -> None:
         """End it, unless another thread has; under the lock."""
@@ -263,12 +294,7 @@ class Probation:
             return
         seconds = self._clock.monotonic() - (self._began or 0.0)
         figures = f"{max(self._batches, 1)} batches in {seconds:.0f} s, {self._failures} failed"
-        if self._times:
-            shape = max(self._times, key=lambda shape: len(self._times[shape]))
-            frames, height, width = shape
-            figures += f", {median(self._times[shape]) * 1e3:.1f} ms for {frames} of {width}x{height}"
-            if shape in self._usual:
-                figures += f" (before {self._usual[shape] * 1e3:.1f} ms)"
+        figures += self._comparison.figures()
         self.result = ProbationResult(kept, reason, figures)
         self._on_end()
 

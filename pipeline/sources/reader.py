@@ -52,6 +52,40 @@ class _End:
     clip_ended: bool = False
 
 
+class _Decoding:
+    """What decodes one camera's pictures: what was asked for until that fails, from then on the CPU.
+
+    Args:
+        camera: its name.
+        faults: told once that the CPU decodes in place of what was asked for.
+        nvdec, gstreamer: see ``Reader``.
+    """
+
+    def __init__(self, camera: str, faults: FaultLog, *, nvdec: bool, gstreamer: bool) -> None:
+        self._camera = camera
+        self._faults = faults
+        self.nvdec = nvdec
+        self.gstreamer = gstreamer
+        self.name: DecoderName | None = None
+        """What decoded the last frame; None before the first."""
+
+    def see(self, video: av.VideoFrame) -> None:
+        """Note what decoded a frame."""
+        self.name = "nvdec" if gpu_video.on_gpu(video) else "software"
+        if self.gstreamer:
+            self.name = "gstreamer"
+        if self.nvdec and self.name == "software":
+            self._say(f"it does not take {video.format.name} of this codec")
+
+    def give_up(self, why: str) -> None:
+        """Decode on the CPU from now on."""
+        self.nvdec = self.gstreamer = False
+        self._say(why)
+
+    def _say(self, why: str) -> None:
+        self._faults.begin("nvdec", "nvdec_missing", nvdec_missing(self._camera, why).detail)
+
+
 class Reader(threading.Thread):
     """Reads one camera for as long as it lives, and puts its frames into its slot.
 
@@ -136,18 +170,16 @@ class Reader(threading.Thread):
             clock=self._clock,
         )
         self._playing_since = 0.0
-        self._nvdec = nvdec
-        self._gstreamer = gstreamer
         self._faults = FaultLog(camera, publish)
+        self._decoding = _Decoding(camera, self._faults, nvdec=nvdec, gstreamer=gstreamer)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
-        self._decoder: DecoderName | None = None
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
     @property
     def decoder(self) -> DecoderName | None:
         """What decoded the last frame; None before the first."""
-        return self._decoder
+        return self._decoding.name
 
     @property
     def event(self) -> SourceChanged:
@@ -168,8 +200,7 @@ class Reader(threading.Thread):
             if self._stopping.is_set():
                 break
             if end.without_nvdec:
-                self._nvdec = self._gstreamer = False
-                self._say_nvdec(end.detail)
+                self._decoding.give_up(end.detail)
                 continue
             if self._kind == "file" or end.clip_ended:
                 if end.reason == "end_of_stream" and end.frames:
@@ -197,14 +228,14 @@ class Reader(threading.Thread):
         settings = ConnectionSettings(
             open_timeout=self._open_timeout,
             stall_timeout=self._stall_timeout,
-            nvdec=self._nvdec,
+            nvdec=self._decoding.nvdec,
             stop=self._stopping,
             stats=self._stats,
             skipping=skipping,
             clock=self._clock,
             transport=self._transport,
             every_s=self._every_s,
-            gstreamer=self._gstreamer,
+            gstreamer=self._decoding.gstreamer,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),
@@ -213,7 +244,7 @@ class Reader(threading.Thread):
             with open_source(self._source, settings) as connection:
                 self._delivery.begin(connection, skipping)
                 for decoded in connection.frames():
-                    self._see_decoder(decoded.video)
+                    self._decoding.see(decoded.video)
                     if not self._delivery.deliver(decoded):
                         break
                     self._see_clock(connection.clock_watch)
@@ -226,16 +257,10 @@ class Reader(threading.Thread):
             return _End(lost.reason, lost.detail, frames, lost.nvdec)
         except Exception as error:  # a fault in one source, whatever it is, must not end its camera
             return _End("failed", detail_of(error), frames)
-        clip = connection.clock_watch is None and self._kind != "pipe"  # somebody else may write into a pipe
-        return _End("end_of_stream", "the source ended it", frames, self._nvdec and clip and not frames, clip)
-
-    def _see_decoder(self, video: av.VideoFrame) -> None:
-        """Note what decoded a frame."""
-        self._decoder = "nvdec" if gpu_video.on_gpu(video) else "software"
-        if self._gstreamer:
-            self._decoder = "gstreamer"
-        if self._nvdec and self._decoder == "software":
-            self._say_nvdec(f"it does not take {video.format.name} of this codec")
+        # Somebody else may write into a pipe.
+        clip = connection.clock_watch is None and self._kind != "pipe"
+        without_nvdec = self._decoding.nvdec and clip and not frames
+        return _End("end_of_stream", "the source ended it", frames, without_nvdec, clip)
 
     def _see_clock(self, watch: ClockWatch | None) -> None:
         """Note whether a live camera's clock is believed, and say once that it is not."""
@@ -244,10 +269,6 @@ class Reader(threading.Thread):
             detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
             self._faults.begin("clock", "clock_not_believed", detail)
         self.clock_fault = fault
-
-    def _say_nvdec(self, why: str) -> None:
-        """Say once that the CPU decodes in place of NVDEC."""
-        self._faults.begin("nvdec", "nvdec_missing", nvdec_missing(self._camera, why).detail)
 
     def _change(
         self,

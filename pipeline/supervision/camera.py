@@ -15,14 +15,11 @@ from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
-from ..core.state_folder import SIGNING_KEY, state_folder
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
+from ..outputs.encoding.shared_encoder import CameraEncoders
 from ..outputs.live.viewers import LiveViewers
-from ..outputs.module import WINDOW
 from ..outputs.output import Output
-from ..outputs.registry import open_output
-from ..outputs.shared_encoder import CameraEncoders
 from ..scene.model_scene import ModelScene, scene_of
 from ..scene.night_gate import TIMES_OF_DAY, NightGate, doubt_text
 from ..sources.latest_slot import LatestSlot
@@ -30,7 +27,7 @@ from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from ..translation.pending_engine import PendingEngine
-from .camera_parts import OutputTroubles, nvdec_works, pictures_of, wants_backgrounds
+from .camera_parts import OutputTroubles, output_of, pictures_of, reader_of, wants_backgrounds
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -209,39 +206,19 @@ class Camera:
         return True
 
     def _output(self, output: OutputConfig) -> Output:
-        return open_output(
-            output.to,
-            camera=self.name,
-            stats=self.channel.stats,
-            segment_seconds=self.config.segment_seconds,
-            window=output.window or WINDOW,
-            generated=self.channel.engine is not None and output.view != "night",
-            retention=self.config.retention.limits if self.config.retention else None,
-            signing_key=state_folder() / SIGNING_KEY if self.config.provenance else None,
-            encoder=self._encoders.get(output.encoding),
-            publish=self._publish,
-            clock=self._clock,
+        encoder = self._encoders.get(output.encoding)
+        return output_of(
+            self.config, output, self.channel, encoder=encoder, publish=self._publish, clock=self._clock
         )
 
     def _reader(self) -> Reader:
-        channel = self.channel
-        on_gpu = channel.stays_on_gpu and channel.engine is not None and channel.engine.device is not None
-        return Reader(
-            camera=self.name,
-            source=self.config.url,
-            slot=self.channel.slot,
-            stats=self.channel.stats,
+        return reader_of(
+            self.config,
+            self.channel,
             stop=self._stop,
-            pace=self.config.pace,
-            loop=self.config.loop,
-            stall_timeout=self.config.stall_timeout,
+            timeline=self._timeline,
             publish=self._publish,
             clock=self._clock,
-            timeline=self._timeline,
-            nvdec=on_gpu and self.config.decoder == "auto" and nvdec_works(self.name, self._publish),
-            gstreamer=self.config.decoder == "gstreamer",
-            transport=self.config.transport,
-            every_s=self.config.every_s,
         )
 
 
@@ -265,7 +242,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         clock_fault=camera.reader.clock_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
-        model_fits=channel.model_fits,
+        model_fits=channel.scene_watch.fits,
         learnt_day=channel.learnt("day"),
         learnt_night=channel.learnt("night"),
         backgrounds=tuple(time for time in TIMES_OF_DAY if channel.pictures.background_of(time) is not None),

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from nightday.engines.backends.base import Engine
 
 from ..config.fields import AUTO
+from ..config.output import OutputConfig
 from ..config.schema import CameraConfig
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
-from ..core.state_folder import name_of, state_folder
+from ..core.state_folder import SIGNING_KEY, name_of, state_folder
 from ..media import gpu_video
+from ..media.timeline import Timeline
+from ..outputs.encoding.shared_encoder import SharedEncoder
+from ..outputs.module import WINDOW
+from ..outputs.output import Output
+from ..outputs.registry import open_output
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
 from ..sources.connection import nvdec_missing
+from ..sources.reader import Reader
 from ..translation.camera_pictures import CameraPictures
+from ..translation.channel import Channel
 from ..translation.own_backgrounds import needs_backgrounds
 
 # Samples of a short median, and seconds between them, of a camera that says nothing of them: it covers a minute, and
@@ -92,6 +101,79 @@ def pictures_of(
     )
 
 
+def output_of(
+    config: CameraConfig,
+    output: OutputConfig,
+    channel: Channel,
+    *,
+    encoder: SharedEncoder,
+    publish: Publish,
+    clock: Clock,
+) -> Output:
+    """One output of a camera.
+
+    Args:
+        config: the camera.
+        output: the entry of its ``outputs``.
+        channel: the camera's.
+        encoder: encodes its pictures as ``output`` wants them.
+        publish: told what happens to it.
+        clock: time.
+    """
+    return open_output(
+        output.to,
+        camera=config.name,
+        stats=channel.stats,
+        segment_seconds=config.segment_seconds,
+        window=output.window or WINDOW,
+        generated=channel.engine is not None and output.view != "night",
+        retention=config.retention.limits if config.retention else None,
+        signing_key=state_folder() / SIGNING_KEY if config.provenance else None,
+        encoder=encoder,
+        publish=publish,
+        clock=clock,
+    )
+
+
+def reader_of(
+    config: CameraConfig,
+    channel: Channel,
+    *,
+    stop: threading.Event,
+    timeline: Timeline,
+    publish: Publish,
+    clock: Clock,
+) -> Reader:
+    """What reads a camera.
+
+    Args:
+        config: the camera.
+        channel: the camera's, whose slot gets the frames.
+        stop: ends it.
+        timeline: that of the reader before it, which died, or a new one.
+        publish: told what happens to the source.
+        clock: time.
+    """
+    on_gpu = channel.stays_on_gpu and channel.engine is not None and channel.engine.device is not None
+    return Reader(
+        camera=config.name,
+        source=config.url,
+        slot=channel.slot,
+        stats=channel.stats,
+        stop=stop,
+        pace=config.pace,
+        loop=config.loop,
+        stall_timeout=config.stall_timeout,
+        publish=publish,
+        clock=clock,
+        timeline=timeline,
+        nvdec=on_gpu and config.decoder == "auto" and _nvdec_works(config.name, publish),
+        gstreamer=config.decoder == "gstreamer",
+        transport=config.transport,
+        every_s=config.every_s,
+    )
+
+
 def wants_backgrounds(config: CameraConfig, engine: Engine | None) -> bool:
     """Whether a camera's nights are translated with its own backgrounds."""
     return engine is not None and (config.model == AUTO or needs_backgrounds(engine))
@@ -124,7 +206,7 @@ def state_file(config: CameraConfig) -> Path:
     return state_folder() / "backgrounds" / f"{name_of(config.name, str(config.url))}.state"
 
 
-def nvdec_works(camera: str, publish: Publish) -> bool:
+def _nvdec_works(camera: str, publish: Publish) -> bool:
     """Whether the GPU can decode here; if not, that is published."""
     why = gpu_video.fault()
     if why:

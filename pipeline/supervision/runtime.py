@@ -25,7 +25,6 @@ from ..monitoring.night_reports import NightReports
 from ..notify.notifications import Notifications
 from ..serving.setup import Setup
 from ..translation.worker_pool import WorkerPool
-from .camera import Camera
 from .cameras import CHANGE_WITHIN, Cameras
 from .commands import CommandQueue
 from .endpoint import HttpEndpoint
@@ -51,6 +50,23 @@ NOTIFY_WITHIN = 1.0
 BEAT = 0.5
 # Seconds a batch may take before the program counts as hanging.
 STUCK = 30.0
+
+
+class _Timer:
+    """Says every ``every`` seconds that something is due, from ``now`` on (monotonic seconds)."""
+
+    def __init__(self, every: float, now: float) -> None:
+        self._every = every
+        self.at = now + every
+        """When it is due next."""
+
+    def due(self, now: float) -> bool:
+        """Whether it is due; what was missed is not made up for."""
+        if now < self.at:
+            return False
+        self.at = max(self.at + self._every, now)
+        return True
+
 
 Report = Callable[[Sequence[CameraStatus], float], None]
 
@@ -147,9 +163,8 @@ class Runtime(RunView):
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""
         now = self._clock.monotonic()
-        if not self._running:  # the workers start in a moment
-            return now - self._beat_at < STUCK
-        return self._pool.is_alive() and now - self._pool.beat_at < STUCK and now - self._beat_at < STUCK
+        workers = not self._running or (self._pool.is_alive() and now - self._pool.beat_at < STUCK)
+        return workers and now - self._beat_at < STUCK
 
     def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
         """See the function ``run``."""
@@ -182,8 +197,6 @@ class Runtime(RunView):
             report(final, self._clock.monotonic() - started)
         if cause in ("finished", "duration"):  # before a signal a camera may not have had time
             problems += without_pictures(self._cameras)
-            if not any(camera.pictures for camera in final):
-                problems.append("no camera delivered a single picture")
         files = (*self._recorded.present(), *sorted(self._saver.files))
         return Outcome(cause, tuple(problems), files, final, clean)
 
@@ -199,12 +212,8 @@ class Runtime(RunView):
             publish=self._bus.publish,
             clock=self._clock,
         )
-        clean = (
-            clean
-            and self._reload.thread_ended
-            and self._first.thread_ended
-            and self._learner.join(LEARNER_WITHIN)
-        )
+        ended = self._reload.thread_ended and self._first.thread_ended
+        clean = clean and ended and self._learner.join(LEARNER_WITHIN)
         if not self._pool.is_alive():
             self._cameras.finish_pictures()
         if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
@@ -221,9 +230,9 @@ class Runtime(RunView):
         limit = float("inf") if duration is None else duration
         end = float("inf") if any(camera.waits for camera in self._cameras) else started + limit
         beat_every = min(BEAT, self._notifier.watchdog_every or BEAT)
-        next_report, next_save, next_beat = started + report_every, started + SAVE_EVERY, started + beat_every
+        reports, saves, beats = (_Timer(every, started) for every in (report_every, SAVE_EVERY, beat_every))
         while True:
-            command = self._commands.get(min(next_report, next_save, next_beat, end) - now)
+            command = self._commands.get(min(reports.at, saves.at, beats.at, end) - now)
             now = self._clock.monotonic()
             if command == "stop":
                 return "signal"
@@ -245,16 +254,11 @@ class Runtime(RunView):
                 return "finished"
             if now >= end:
                 return "duration"
-            if now >= next_report:
-                next_report = max(next_report + report_every, now)
-                if report is not None:
-                    report(self.cameras(), now - started)
-            if now >= next_save:
-                if not self._saver.busy:
-                    self._saver.save(self._cameras)
-                next_save = now + SAVE_EVERY
-            if now >= next_beat:
-                next_beat = now + beat_every
+            if reports.due(now) and report is not None:
+                report(self.cameras(), now - started)
+            if saves.due(now) and not self._saver.busy:
+                self._saver.save(self._cameras)
+            if beats.due(now):
                 self._beat_at = now
                 if self.beating():
                     self._notifier.alive()
@@ -300,8 +304,5 @@ class Runtime(RunView):
         self._config = setup.config
         self._learn()
         self._notifications.serve(setup.config)
-
-        def save(gone: Sequence[Camera]) -> None:
-            self._saver.save(gone, final=True, within=CHANGE_WITHIN)
-
+        save = partial(self._saver.save, final=True, within=CHANGE_WITHIN)
         return str(self._cameras.change(setup, self._pool, save))

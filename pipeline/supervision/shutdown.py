@@ -82,7 +82,7 @@ def failure_of(pool: WorkerPool) -> str:
 
 
 def without_pictures(cameras: Cameras) -> list[str]:
-    """A line for each camera from which nothing came to see, but for those that ended as failed."""
+    """A line for each camera from which nothing came to see, but for those that failed; one more if that is all."""
     problems = []
     for camera in cameras:
         status, event = camera.status(), camera.reader.event
@@ -94,6 +94,8 @@ def without_pictures(cameras: Cameras) -> list[str]:
         elif camera.channel.lost:
             text = f"none of its {status.stats.decoded} frames came through ({camera.channel.lost})"
             problems.append(f"{camera.name}: {text}")
+    if not any(camera.status().pictures for camera in cameras):
+        problems.append("no camera delivered a single picture")
     return problems
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from nightday.engines.backends.base import Engine
 from nightday.engines.detection.detections import Detection
-from nightday.engines.device_copies import Pixels, on_host
 
 from ..config.schema import CameraConfig
 from ..core.backgrounds import Backgrounds
@@ -20,11 +19,10 @@ from ..core.events import NightChanged, NoticeName, Publish, TranslateChanged
 from ..core.fault_log import FaultLog
 from ..core.frame import Frame, Picture
 from ..core.stages import BatchItem, Detector
-from ..core.status import OTHER_SCENE, NewestPicture, TrustMap
+from ..core.status import NewestPicture, TrustMap
 from ..outputs.live.viewers import LiveViewers
 from ..outputs.output import Output
-from ..scene.model_fit import ModelFit
-from ..scene.model_scene import ModelScene
+from ..scene.model_scene import ModelScene, SceneWatch
 from ..scene.night_gate import NightGate, TimeOfDay
 from ..sources.latest_slot import LatestSlot
 from ..sources.registry import is_file
@@ -120,29 +118,9 @@ class Channel:
 
     def use_scene(self, scene: ModelScene | None) -> None:
         """From now on pictures are compared with this scene of the model; None where it holds none."""
-        self._scene = scene
-        self._fit = ModelFit(None if scene is None else scene.rgb)
-        self.faults.end("model")
+        self.scene_watch = SceneWatch(scene, self.faults)
         if self.gate is not None:
             self.gate.know_day(None)
-
-    @property
-    def model_fits(self) -> bool | None:
-        """Whether the camera shows its model's scene; None while that is not known."""
-        return self._fit.fits
-
-    def compare_scene(self, frame: Frame, seen: Pixels) -> None:
-        """Now and then compare a frame as the camera saw it, (H, W, 3), with the scene of its model."""
-        fit, scene, seconds = self._fit, self._scene, float(frame.pts * frame.time_base)
-        if scene is None or not fit.due(seconds):
-            return
-        fits = fit.look(on_host(seen, "model"), seconds=seconds)
-        if fits is False:
-            self.faults.begin("model", "model_other_scene", OTHER_SCENE)
-        elif fits:
-            self.faults.end("model")
-            if scene.by_day and self.gate is not None:
-                self.gate.know_day(scene.rgb)
 
     def set_translate(self, when: Translate) -> None:
         """Translate its frames ``when`` from the next one on. ValueError where it has no model."""

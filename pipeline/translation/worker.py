@@ -113,7 +113,7 @@ class Worker:
                 channel.lose("decode_error", "colour", "frame_failed", message)
                 continue
             channel.faults.end("colour")
-            channel.compare_scene(frame, rgb)
+            channel.scene_watch.look(frame, rgb, channel.gate)
             channel.pictures.collect(frame, rgb)
             item = BatchItem(
                 channel, frame, seen=rgb, day=rgb, backgrounds=backgrounds, brightened=brightened

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.output import QUEUE, RECOVERY_SECONDS, STALLED, Output
 from nightday.pipeline.outputs.registry import open_output
 from nightday.pipeline.outputs.rtsp import client
 from nightday.pipeline.outputs.rtsp import writer as writer_module
 from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from tests.faults.feeding import FRAME, RATE, Camera, heartbeat, states
 from tests.support.media_helpers import (
     FakeClock,

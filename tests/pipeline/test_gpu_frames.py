@@ -35,9 +35,9 @@ from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
 from nightday.pipeline.core.event_log import to_log
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
-from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.encoder import NVENC_OPTIONS
-from nightday.pipeline.outputs.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
+from nightday.pipeline.outputs.encoding import encoder
+from nightday.pipeline.outputs.encoding.encoder import NVENC_OPTIONS
+from nightday.pipeline.outputs.encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from nightday.pipeline.scene.background import Background
 from nightday.pipeline.scene.light import Light, measure
 from nightday.pipeline.scene.night_gate import NightGate
@@ -531,11 +531,11 @@ def test_nvdec_is_for_cameras_whose_frames_stay_on_the_gpu(
 
     wanted = device is not None and frames == "auto"
     monkeypatch.setattr(gpu_video, "fault", lambda: None)
-    assert made().reader._nvdec is wanted
+    assert made().reader._decoding.nvdec is wanted
     assert not warned(caplog)
     monkeypatch.setattr(gpu_video, "fault", lambda: "FFmpeg cannot open the GPU: Unknown error occurred")
     camera = made()
-    assert camera.reader._nvdec is False
+    assert camera.reader._decoding.nvdec is False
     assert len(warned(caplog)) == wanted
     assert all("gate: NVDEC does not decode here (FFmpeg cannot" in text for text in warned(caplog))
     assert (camera.status().decoder, camera.status().encoder) == (None, None)

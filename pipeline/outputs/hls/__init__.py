@@ -46,7 +46,7 @@ def folder(url: CameraUrl) -> Path:
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer of the playlist ``url`` and the segments beside it."""
-    from ..shared_encoder import EncoderClient
+    from ..encoding.shared_encoder import EncoderClient
     from .writer import HlsWriter
 
     return HlsWriter(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import av
 
+from ..encoding.shared_encoder import EncodedPicture
 from ..mp4.segment_file import FINEST, MICROSECONDS
 from ..mpeg_ts import CollectedBytes
-from ..shared_encoder import EncodedPicture
 
 # One fragment each, which tells its own time. What follows the fragments in a file is of no use here.
 _MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+cmaf"

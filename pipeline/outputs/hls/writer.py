@@ -11,9 +11,9 @@ from ...core.atomic_file import write_atomically
 from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
-from ..encoder import NOMINAL_RATE, title_of
+from ..encoding.encoder import NOMINAL_RATE, title_of
+from ..encoding.shared_encoder import EncodedPicture, EncoderClient
 from ..mp4.retention import NO_SPACE
-from ..shared_encoder import EncodedPicture, EncoderClient
 from .playlist import Playlist, Segment, utc
 from .segment import segment_of
 

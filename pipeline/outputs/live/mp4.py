@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import av
 
+from ..encoding.shared_encoder import EncodedPicture
 from ..mp4.segment_file import FINEST, MICROSECONDS
 from ..mpeg_ts import CollectedBytes
-from ..shared_encoder import EncodedPicture
 
 # Each picture is a fragment, which tells its own time, also after a gap.
 _MOVFLAGS = "empty_moov+default_base_moof+frag_every_frame+frag_discont"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ..shared_encoder import EncodedPicture
+from ..encoding.shared_encoder import EncodedPicture
 
 # What may wait for a viewer to take it, in pictures (3 s at 25 fps) and in bytes. A viewer that is further behind
 # loses all of it, and goes on with the next key frame.

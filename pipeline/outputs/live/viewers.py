@@ -16,12 +16,12 @@ from ...core.frame import Picture
 from ...core.jpeg import jpeg_of
 from ...core.live import LiveForm, View, Viewer
 from ...core.png import with_square_pixels
-from ..encoder import GENERATED_COMMENT
+from ..encoding.encoder import GENERATED_COMMENT
 from ..encoding.settings import Encoding
+from ..encoding.shared_encoder import CameraEncoders, EncoderClient
 from ..encoding.views import view_of
 from ..mpeg_ts import TsMuxer
 from ..output import Output
-from ..shared_encoder import CameraEncoders, EncoderClient
 from ..writer import Writer
 from .mp4 import Mp4Muxer
 from .viewer import JpegViewer, LiveViewer

@@ -13,8 +13,8 @@ import av
 from av.container import OutputContainer
 
 from ...core.frame import Picture
-from ..encoder import GENERATED_COMMENT, NOMINAL_RATE
-from ..shared_encoder import EncodedPicture
+from ..encoding.encoder import GENERATED_COMMENT, NOMINAL_RATE
+from ..encoding.shared_encoder import EncodedPicture
 from .fsync_thread import FLUSH_SECONDS, FsyncThread
 from .header import DurationField, duration_field
 

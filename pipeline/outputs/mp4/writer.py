@@ -12,7 +12,7 @@ from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
 from ...provenance.facts import Facts
-from ..shared_encoder import EncoderClient, SharedEncoder
+from ..encoding.shared_encoder import EncoderClient, SharedEncoder
 from .fsync_thread import FsyncThread
 from .retention import Retention
 from .segment_file import SegmentFile

@@ -13,8 +13,8 @@ from nightday.engines.video.look import without_pixels
 from ...analysis.draw import draw_absence
 from ...core.frame import Frame, Picture
 from ...core.live import View
-from ..encoder import Encoder
-from ..shared_encoder import EncodedPicture, finished
+from ..encoding.encoder import Encoder
+from ..encoding.shared_encoder import EncodedPicture, finished
 
 # Seconds by which a stand-in stays behind the time that has passed. The next picture's PTS lies after it then,
 # although that picture waited until it was written.

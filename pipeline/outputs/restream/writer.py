@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ...core.clock import Clock, SystemClock
 from ...core.frame import Picture
-from ..shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
+from ..encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from .stand_in import StandIn, stand_in_for
 
 # Seconds to connect, for one answer, and for the server to take one picture.

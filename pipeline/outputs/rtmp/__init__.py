@@ -46,7 +46,7 @@ def folder(url: CameraUrl) -> None:
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that publishes to ``url``."""
-    from ..encoder import title_of
+    from ..encoding.encoder import title_of
     from ..restream.writer import Restreamer
     from .connection import RtmpConnection
 

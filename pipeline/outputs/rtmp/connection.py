@@ -5,8 +5,8 @@ from __future__ import annotations
 import av
 
 from ...core.camera_url import CameraUrl
+from ..encoding.shared_encoder import EncodedPicture
 from ..mpeg_ts import CollectedBytes
-from ..shared_encoder import EncodedPicture
 from .amf import encoded as amf
 from .chunks import DATA, Message
 from .client import RtmpPublication, Target

@@ -8,10 +8,10 @@ from av.video.stream import VideoStream
 
 from ...core.camera_url import CameraUrl
 from ...core.clock import Clock
-from ..encoder import title_of
+from ..encoding.encoder import title_of
+from ..encoding.shared_encoder import EncodedPicture, SharedEncoder
+from ..encoding.sps import parameter_sets
 from ..restream.writer import IO_TIMEOUT, Restreamer
-from ..shared_encoder import EncodedPicture, SharedEncoder
-from ..sps import parameter_sets
 from .client import RtspRecording, describe, interleaved
 
 # Bytes of an RTP packet: small enough for a server to pass it on over UDP.

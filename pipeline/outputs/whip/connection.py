@@ -20,7 +20,7 @@ from aiortc import (
 
 from ...core.camera_url import CameraUrl
 from ...core.faults import OutputError
-from ..shared_encoder import EncodedPicture
+from ..encoding.shared_encoder import EncodedPicture
 from .session import Target, WhipSession
 
 # Seconds for the server's answer, and until the first packet goes through.

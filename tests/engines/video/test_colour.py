@@ -14,7 +14,7 @@ from nightday.engines.video import colour
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
-from nightday.pipeline.outputs.encoder import Encoder
+from nightday.pipeline.outputs.encoding.encoder import Encoder
 from tests.support import colour_patches as cp
 
 # (matrix, primaries, transfer) as a stream names them; 2 is nothing named.

@@ -22,10 +22,10 @@ from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import udp
-from nightday.pipeline.outputs.encoder import KEYFRAME_SECONDS, Encoder
+from nightday.pipeline.outputs.encoding.encoder import KEYFRAME_SECONDS, Encoder
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.output import Output
 from nightday.pipeline.outputs.registry import open_output, output_fault
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.udp import DATAGRAM, TS_PACKET, Target, target_of
 from tests.faults.feeding import FRAME, RATE, Camera, states
 from tests.support.media_helpers import (

@@ -48,7 +48,8 @@ def watch(model: Path, clip: str) -> Channel:
     video, rgb = frame_of(clip)
     for number in range(20):
         pts = round(EVERY * number)
-        channel.compare_scene(Frame("gate", video, pts, Fraction(1), decoded_at=0.0, wall_time=0.0), rgb)
+        frame = Frame("gate", video, pts, Fraction(1), decoded_at=0.0, wall_time=0.0)
+        channel.scene_watch.look(frame, rgb, channel.gate)
     return channel
 
 
@@ -67,22 +68,23 @@ def status(fits: bool | None, doubt: str | None = None) -> CameraStatus:
 
 def test_a_model_of_another_scene_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     channel = watch(of_another_street(tmp_path / "street.pt"), "night_a1_barnet_simulated.mp4")
-    assert channel.model_fits is False
+    assert channel.scene_watch.fits is False
     assert [record.__dict__["event"] for record in caplog.records] == ["model_other_scene"]
     channel.use_scene(scene_of(Path("weights/a1_barnet.pt")))  # another model takes over
-    assert channel.model_fits is None
+    assert channel.scene_watch.fits is None
 
 
 def test_a_model_that_fits_brings_the_gate_its_day_if_it_holds_one(caplog: pytest.LogCaptureFixture) -> None:
     channel = watch(Path("weights/a1_barnet.pt"), "night_a1_barnet_simulated.mp4")
-    assert channel.model_fits is True
+    assert channel.scene_watch.fits is True
     assert channel.gate is not None
     told_by: list[str] = [channel.gate.told_by]
     scene = scene_of(Path("weights/a1_barnet.pt"))
     assert scene is not None
     channel.use_scene(replace(scene, by_day=True))
     video, rgb = frame_of("night_a1_barnet_simulated.mp4")
-    channel.compare_scene(Frame("gate", video, 0, Fraction(1), decoded_at=0.0, wall_time=0.0), rgb)
+    frame = Frame("gate", video, 0, Fraction(1), decoded_at=0.0, wall_time=0.0)
+    channel.scene_watch.look(frame, rgb, channel.gate)
     told_by.append(channel.gate.told_by)
     assert told_by == ["light", "own day"]  # the model itself holds nights only
     assert caplog.records == []

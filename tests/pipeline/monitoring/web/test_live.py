@@ -30,10 +30,10 @@ from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.core.jpeg import jpeg_of
 from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.web import live as over_http
-from nightday.pipeline.outputs import encoder
+from nightday.pipeline.outputs.encoding import encoder
+from nightday.pipeline.outputs.encoding.shared_encoder import CameraEncoders
 from nightday.pipeline.outputs.live.viewer import LiveViewer
 from nightday.pipeline.outputs.live.viewers import LiveViewers
-from nightday.pipeline.outputs.shared_encoder import CameraEncoders
 from tests.support.media_helpers import Events, picture
 from tests.support.watched import FakeRun
 
@@ -112,7 +112,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
             self.seen.append(shown.frame.pts)
             return super().encode(shown, key=key)
 
-    monkeypatch.setattr("nightday.pipeline.outputs.shared_encoder.Encoder", Counted)
+    monkeypatch.setattr("nightday.pipeline.outputs.encoding.shared_encoder.Encoder", Counted)
     return begun
 
 

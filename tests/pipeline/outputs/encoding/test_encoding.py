@@ -14,11 +14,11 @@ import torch
 
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.core.live import View
-from nightday.pipeline.outputs.encoder import RATE_PICTURES
+from nightday.pipeline.outputs.encoding.encoder import RATE_PICTURES
 from nightday.pipeline.outputs.encoding.settings import Encoding
+from nightday.pipeline.outputs.encoding.shared_encoder import CameraEncoders, SharedEncoder
 from nightday.pipeline.outputs.encoding.thinning import Thinning
 from nightday.pipeline.outputs.encoding.views import picture_of, resized
-from nightday.pipeline.outputs.shared_encoder import CameraEncoders, SharedEncoder
 from tests.support.media_helpers import ffmpeg_complaints, ffprobe, picture
 
 DAY, NIGHT = 200, 40

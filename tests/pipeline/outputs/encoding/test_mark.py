@@ -14,8 +14,8 @@ from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.encoding.mark import MARK_ID, marks_in, with_mark
 from nightday.pipeline.outputs.encoding.settings import Encoding
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from tests.pipeline.outputs.hls.test_hls_writer import shown
 from tests.support.media_helpers import ffmpeg_complaints
 

@@ -19,11 +19,11 @@ from nightday.pipeline.core.atomic_file import write_atomically
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import Event, FileBegun, FileFinished
 from nightday.pipeline.core.frame import Picture
+from nightday.pipeline.outputs.encoding.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.hls import writer as writer_module
 from nightday.pipeline.outputs.hls.playlist import Playlist
 from nightday.pipeline.outputs.hls.writer import HlsWriter
 from nightday.pipeline.outputs.registry import open_output, output_fault
-from nightday.pipeline.outputs.shared_encoder import EncoderClient, SharedEncoder
 from tests.support.media_helpers import OutputEvents, WatchedStats, ffmpeg_complaints, ffprobe, picture
 from tests.support.rtsp_server import WAIT
 

@@ -11,11 +11,11 @@ from itertools import pairwise
 import av
 import numpy as np
 
+from nightday.pipeline.outputs.encoding.shared_encoder import EncodedPicture, SharedEncoder
 from nightday.pipeline.outputs.live import viewer as live
 from nightday.pipeline.outputs.live.mp4 import Mp4Muxer
 from nightday.pipeline.outputs.live.viewer import LiveViewer
 from nightday.pipeline.outputs.mpeg_ts import TsMuxer
-from nightday.pipeline.outputs.shared_encoder import EncodedPicture, SharedEncoder
 from tests.support.media_helpers import picture
 
 FRAME = 512  # ticks of 1/12800 s

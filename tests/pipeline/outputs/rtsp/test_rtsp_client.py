@@ -13,7 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.faults import OutputError
-from nightday.pipeline.outputs.encoder import Encoder
+from nightday.pipeline.outputs.encoding.encoder import Encoder
+from nightday.pipeline.outputs.encoding.sps import parameter_sets
 from nightday.pipeline.outputs.rtsp import client
 from nightday.pipeline.outputs.rtsp.client import (
     RtspError,
@@ -21,7 +22,6 @@ from nightday.pipeline.outputs.rtsp.client import (
     describe,
     interleaved,
 )
-from nightday.pipeline.outputs.sps import parameter_sets
 from tests.support.media_helpers import picture
 from tests.support.rtsp_server import WAIT
 

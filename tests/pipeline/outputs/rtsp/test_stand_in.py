@@ -20,12 +20,12 @@ from nightday.pipeline.analysis.draw import draw_absence
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs import output
-from nightday.pipeline.outputs.encoder import Encoder
+from nightday.pipeline.outputs.encoding.encoder import Encoder
+from nightday.pipeline.outputs.encoding.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.restream import writer
 from nightday.pipeline.outputs.restream.stand_in import LAG, stand_in_for
 from nightday.pipeline.outputs.restream.writer import STAND_IN_EVERY
 from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
-from nightday.pipeline.outputs.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.writer import PictureSkipped
 from tests.pipeline.outputs.rtsp.test_rtsp_writer import Restream
 from tests.support.media_helpers import FakeClock, picture

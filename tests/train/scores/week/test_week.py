@@ -20,8 +20,8 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.outputs.encoding.settings import Encoding
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
 from nightday.train.footage.scene import write_picture
 from nightday.train.report.week import ALONE, BOTH, UNFOUNDED, _drawn
 from nightday.train.scores.evaluate import main

@@ -18,18 +18,18 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from ..core.event_log import to_log
-from ..core.events import Notice, Publish
-from ..core.faults import detail_of
-from ..core.frame import Frame, Picture
-from ..core.live import View
+from ...core.event_log import to_log
+from ...core.events import Notice, Publish
+from ...core.faults import detail_of
+from ...core.frame import Frame, Picture
+from ...core.live import View
+from ..writer import PictureSkipped
 from .encoder import Encoder, even_size
-from .encoding.mark import mark_of, with_mark
-from .encoding.settings import AS_IT_COMES, Encoding
-from .encoding.thinning import Thinning
-from .encoding.views import picture_of
+from .mark import mark_of, with_mark
+from .settings import AS_IT_COMES, Encoding
 from .sps import level_of, parameter_sets, without_rate
-from .writer import PictureSkipped
+from .thinning import Thinning
+from .views import picture_of
 
 # Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
 HISTORY = 8

@@ -15,9 +15,9 @@ from torch import Tensor
 from nightday.engines import device_copies
 from nightday.engines.video import colour, look
 
-from ..analysis.draw import MARK
-from ..core.frame import Picture
-from ..media import gpu_video, nv12
+from ...analysis.draw import MARK
+from ...core.frame import Picture
+from ...media import gpu_video, nv12
 
 # A viewer who joins waits for at most this long, in seconds, until the picture appears.
 KEYFRAME_SECONDS = 2.0

@@ -15,9 +15,14 @@ from av.video.stream import VideoStream
 
 from nightday.engines.video.look import Look
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.outputs import encoder
-from nightday.pipeline.outputs.encoder import Encoder
-from nightday.pipeline.outputs.shared_encoder import HISTORY, EncodedPicture, EncoderClient, SharedEncoder
+from nightday.pipeline.outputs.encoding import encoder
+from nightday.pipeline.outputs.encoding.encoder import Encoder
+from nightday.pipeline.outputs.encoding.shared_encoder import (
+    HISTORY,
+    EncodedPicture,
+    EncoderClient,
+    SharedEncoder,
+)
 from nightday.pipeline.outputs.writer import PictureSkipped
 from tests.support.media_helpers import picture
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import pytest
 
-from nightday.pipeline.outputs.encoder import Encoder
-from nightday.pipeline.outputs.shared_encoder import SharedEncoder
-from nightday.pipeline.outputs.sps import without_rate
+from nightday.pipeline.outputs.encoding.encoder import Encoder
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
+from nightday.pipeline.outputs.encoding.sps import without_rate
 from tests.support.media_helpers import ffmpeg_complaints, picture
 
 RATE = ("timing_info_present_flag", "num_units_in_tick", "time_scale", "fixed_frame_rate_flag")
