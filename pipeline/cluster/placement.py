@@ -57,7 +57,9 @@ class CameraDemand:
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost < math.inf:
-            raise PlacementError(f"camera {self.name}: a cost of {self.cost} is no share of a core from 0 upwards")
+            raise PlacementError(
+                f"camera {self.name}: a cost of {self.cost} is no share of a core from 0 upwards"
+            )
 
 
 @dataclass(frozen=True)

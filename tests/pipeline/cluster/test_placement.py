@@ -95,9 +95,7 @@ def test_the_load_is_even_to_within_one_camera(rng: np.random.Generator) -> None
     load = loads(placement, cameras, nodes)
     for camera in cameras:
         home = next(node for node in nodes if node.name == placement.assigned[camera.name])
-        if any(
-            other.cost < camera.cost and placement.assigned[other.name] == home.name for other in cameras
-        ):
+        if any(other.cost < camera.cost and placement.assigned[other.name] == home.name for other in cameras):
             continue  # the smallest of a node came last
         for node in nodes:
             there = load[node.name] + camera.cost * (node is not home)
