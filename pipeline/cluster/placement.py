@@ -214,7 +214,8 @@ class _Nodes:
     def _move_out(self, at: int, *, room: float, below: float = math.inf) -> list[tuple[CameraDemand, int]]:
         """Move cameras elsewhere until there is ``room``; returns them and where they went.
 
-        Only those that cost less than ``below`` move. Each time the smallest that suffices alone goes, else the largest of those that fit elsewhere.
+        Only those that cost less than ``below`` move. Each time the smallest that suffices alone goes, else the
+        largest of those that fit elsewhere.
         """
         cameras = sorted(
             (camera for camera in self.held[at].values() if camera.cost < below),

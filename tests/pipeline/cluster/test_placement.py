@@ -107,8 +107,8 @@ def test_the_order_of_arguments_makes_no_difference(rng: np.random.Generator) ->
     once = place(cameras, nodes)
     current = dict(itertools.islice(once.assigned.items(), 150))
     again = place(cameras, nodes[1:], current)
-    rng.shuffle(cameras)  # type: ignore[arg-type]
-    rng.shuffle(nodes)  # type: ignore[arg-type]
+    rng.shuffle(cameras)
+    rng.shuffle(nodes)
     assert place(cameras, nodes) == once
     without_first = [node for node in nodes if node.name != "node0"]
     shuffled = dict(rng.permutation([*current.items()]).tolist())
