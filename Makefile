@@ -80,7 +80,7 @@ $(VENV)/run: $(VENV)/bin/pip setup.cfg setup.py requirements.lock $(wildcard eng
 # Of what mypy does the first time, half is to read libraries: here, once for each installation.
 LIBRARIES := av, jinja2, numpy, paho.mqtt.client, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
 $(VENV)/dev: $(VENV)/run
-	$(BIN)/pip install -q -c requirements.lock -e '.[detect,mqtt,onnx,provenance,track,train,webrtc,dev]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[c2pa,detect,mqtt,onnx,provenance,track,train,webrtc,dev]'
 	@mkdir -p build && echo "import $(LIBRARIES)" > build/libraries.py
 	$(BIN)/mypy build/libraries.py
 	@touch $@

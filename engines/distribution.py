@@ -12,6 +12,7 @@ INSTALL_DETECT = INSTALL.replace("-e .", "-e '.[detect]'")
 INSTALL_TRACK = INSTALL.replace("-e .", "-e '.[detect,track]'")
 INSTALL_MQTT = INSTALL.replace("-e .", "-e '.[mqtt]'")
 INSTALL_PROVENANCE = INSTALL.replace("-e .", "-e '.[provenance]'")
+INSTALL_C2PA = INSTALL.replace("-e .", "-e '.[c2pa]'")
 INSTALL_WEBRTC = INSTALL.replace("-e .", "-e '.[webrtc]'")
 
 

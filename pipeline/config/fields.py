@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -23,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nightday.engines.choices import Reuse
-from nightday.engines.distribution import INSTALL_PROVENANCE
+from nightday.engines.distribution import INSTALL_C2PA, INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..core.state_folder import SIGNING_KEY, state_folder
@@ -37,6 +36,7 @@ AUTO: Literal["auto"] = "auto"
 """In place of a checkpoint: the general model, which comes with the package, with the camera's own backgrounds."""
 SHORTEST_TOKEN = 8  # characters
 _FALSE = ("false", "no", "off")
+_TRUE = ("true", "yes", "on")
 
 
 def fail(message: str) -> NoReturn:
@@ -130,9 +130,15 @@ def _reuse(value: object) -> object:
     return "off" if is_off(value) else value
 
 
-def _signing(value: bool) -> bool:
+def _signing(given: object) -> bool | Literal["c2pa"]:
+    said = given.lower() if isinstance(given, str) else given
+    if said not in (True, False, "c2pa", *_TRUE, *_FALSE):
+        fail("must be true, false or c2pa")
+    value: bool | Literal["c2pa"] = "c2pa" if said == "c2pa" else not is_off(given)
     if value and importlib.util.find_spec("cryptography") is None:
         fail(f"needs cryptography; install it with: {INSTALL_PROVENANCE}")
+    if value == "c2pa" and importlib.util.find_spec("c2pa") is None:
+        fail(f"needs c2pa-python; install it with: {INSTALL_C2PA}")
     if value and not (state_folder() / SIGNING_KEY).exists():
         fault = folder_fault(state_folder())
         if fault is not None:
@@ -195,7 +201,7 @@ OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
-Signing = Annotated[bool, AfterValidator(_signing)]
+Signing = Annotated[bool | Literal["c2pa"], PlainValidator(_signing)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]
 Number = Annotated[float, BeforeValidator(require_number)]

@@ -134,7 +134,8 @@ class CameraConfig(Section):
         stall_timeout: seconds without a picture after which the connection is closed and opened anew.
         segment_seconds: length of each file of a file output.
         retention: when the oldest files are deleted.
-        provenance: sign recordings, so that ``nightday-verify`` can tell what was altered.
+        provenance: sign recordings, so that ``nightday-verify`` can tell what was altered; ``c2pa``: also with a
+            manifest within them that other programs read.
         background: what the camera sees when nothing passes, kept as a picture.
         snapshot: a PNG, night left and day right, written every few seconds and at the end.
         collect: the pictures kept for training. In a file, ``collect: FOLDER`` is short for a section with only

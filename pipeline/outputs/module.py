@@ -34,6 +34,7 @@ class OutputSettings:
         retention: how long files stay; None keeps them for ever.
         encoder: the output's encoder, shared with those that want the same.
         signing_key: the file of the key that recordings are signed with; None: they are not signed.
+        content_credentials: whether signed recordings also get a manifest of C2PA.
         publish: told what happens.
         clock: time.
     """
@@ -44,6 +45,7 @@ class OutputSettings:
     generated: bool
     retention: Limits | None
     signing_key: Path | None
+    content_credentials: bool
     encoder: SharedEncoder
     publish: Publish
     clock: Clock

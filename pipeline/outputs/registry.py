@@ -77,6 +77,7 @@ def open_output(
     generated: bool = True,
     retention: Limits | None = None,
     signing_key: Path | None = None,
+    content_credentials: bool = False,
     encoder: SharedEncoder | None = None,
     publish: Publish | None = None,
     backoff: Backoff | None = None,
@@ -97,6 +98,7 @@ def open_output(
         generated: whether generated pictures may come, which the output then notes in its metadata.
         retention: how long files stay; None keeps them for ever.
         signing_key: the file of the key that recordings are signed with; None: they are not signed.
+        content_credentials: whether signed recordings also get a manifest of C2PA.
         encoder: outputs of one camera that are given the same one encode once.
         publish: told what happens; by default it is logged.
         backoff: waiting times between tries; by default those of the kind of output.
@@ -121,6 +123,7 @@ def open_output(
         generated=generated,
         retention=retention,
         signing_key=signing_key,
+        content_credentials=content_credentials,
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
         publish=publish,
         clock=clock,

@@ -24,6 +24,8 @@ from .records import Record, digest, digest_of, read, record_path, signed
 
 # Recordings that may wait to be signed, on a disk that is full or away. The oldest beyond stay unsigned.
 MOST_WAITING = 1000
+Embed = Callable[[Path, Record], None]
+"""Puts what is said of a recording into it. Raises OSError, FileNotFoundError if it is gone."""
 # Others than the owner may check.
 _READABLE = 0o644
 
@@ -41,13 +43,24 @@ class Ledger:
         view: what the recordings show.
         key: the file of the key.
         publish: told what cannot be signed.
+        content_credentials: whether recordings also get a manifest within them; see ``ContentCredentials``.
     """
 
-    def __init__(self, *, template: Path, camera: str, view: str, key: Path, publish: Publish) -> None:
+    def __init__(
+        self,
+        *,
+        template: Path,
+        camera: str,
+        view: str,
+        key: Path,
+        publish: Publish,
+        content_credentials: bool = False,
+    ) -> None:
         self._folder = next(level for level in template.parents if "%" not in str(level))
         self._camera = camera
         self._view = view
         self._key_file = key
+        self._content_credentials = content_credentials
         self._publish = publish
         # Two outputs may share a folder.
         self._name = hashlib.sha256(f"{camera} {template.name}".encode()).hexdigest()[:8]
@@ -120,20 +133,32 @@ class Ledger:
 
     def _opened(self) -> _Chain:
         if self._chain is None:
-            self._chain = _Chain.opened(self._folder, self._name, self._key_file)
+            embed = self._embed() if self._content_credentials else _nothing
+            self._chain = _Chain.opened(self._folder, self._name, self._key_file, embed)
         return self._chain
+
+    def _embed(self) -> Embed:
+        from .content_credentials import CERTIFICATES, ContentCredentials
+
+        key = own_key(self._key_file)
+        return ContentCredentials(key, self._key_file.with_name(CERTIFICATES)).embed
+
+
+def _nothing(recording: Path, said: Record) -> None:
+    """Puts no manifest into a recording."""
 
 
 class _Chain:
     """A chain of records, and the file that tells where it ends."""
 
-    def __init__(self, path: Path, key: Any, *, end: Record) -> None:
+    def __init__(self, path: Path, key: Any, embed: Embed, *, end: Record) -> None:
         self._path = path
         self._key = key
+        self._embed = embed
         self._end = end
 
     @staticmethod
-    def opened(folder: Path, name: str, key_file: Path) -> _Chain:
+    def opened(folder: Path, name: str, key_file: Path, embed: Embed) -> _Chain:
         """The chain of this name in ``folder``; a new one where there is none, or none that is whole and ours."""
         folder.mkdir(parents=True, exist_ok=True)
         key = own_key(key_file)
@@ -141,17 +166,18 @@ class _Chain:
             path = folder / f"provenance-{name}{f'-{number}' if number else ''}.json"
             if not path.exists():
                 end = {"chain": secrets.token_hex(8), "first": 0, "next": 0, "deleted": [], "last": ""}
-                return _Chain(path, key, end=end)
+                return _Chain(path, key, embed, end=end)
             known = read(path.read_bytes())
             ours = known is not None and known["public_key"] == key.public_key().public_bytes_raw().hex()
             if known is not None and ours and "next" in known:
                 wanted = ("chain", "first", "next", "deleted", "last")
-                return _Chain(path, key, end={name: known[name] for name in wanted})
+                return _Chain(path, key, embed, end={name: known[name] for name in wanted})
         raise AssertionError("count does not end")
 
     def add(self, recording: Path, said: Record) -> None:
         """Sign one recording more. Raises OSError; one that is gone is passed over."""
         try:
+            self._embed(recording, said)
             sha256, size = digest_of(recording)
         except FileNotFoundError:  # retention was faster
             return

@@ -129,6 +129,7 @@ def output_of(
         generated=channel.engine is not None and output.view != "night",
         retention=config.retention.limits if config.retention else None,
         signing_key=state_folder() / SIGNING_KEY if config.provenance else None,
+        content_credentials=config.provenance == "c2pa",
         encoder=encoder,
         publish=publish,
         clock=clock,

@@ -57,6 +57,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
             camera=settings.camera,
             view=settings.encoder.encoding.view,
             key=settings.signing_key,
+            content_credentials=settings.content_credentials,
             publish=settings.publish,
         )
     retention = None

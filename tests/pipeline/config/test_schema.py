@@ -133,6 +133,36 @@ def test_signing_needs_a_library(load: Load, faults: Faults, monkeypatch: pytest
         "cameras.yaml:6: cameras[0].provenance: true needs cryptography; install it with: pip install"
     )
     assert "[provenance]" in fault
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "c2pa" else real(name, *rest)
+    )
+    (fault,) = faults(one(provenance="c2pa"))
+    assert fault.startswith(
+        'cameras.yaml:6: cameras[0].provenance: "c2pa" needs c2pa-python; install it with: pip install'
+    )
+    assert "[c2pa]" in fault
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("true", True),
+        ("yes", True),
+        ('"on"', True),
+        ("off", False),
+        ('"false"', False),
+        ("c2pa", "c2pa"),
+        ("C2PA", "c2pa"),
+    ],
+)
+def test_how_recordings_are_signed(load: Load, given: str, meant: object) -> None:
+    assert load(one(provenance=given)).config.cameras[0].provenance == meant
+
+
+@pytest.mark.parametrize("given", ["maybe", "2", "[c2pa]", "{c2pa: true}", '""'])
+def test_what_is_no_way_to_sign(faults: Faults, given: str) -> None:
+    (fault,) = faults(one(provenance=given))
+    assert fault.startswith("cameras.yaml:6: cameras[0].provenance: must be true, false or c2pa")
 
 
 def test_signing_needs_a_place_for_its_key_unless_there_is_one(
