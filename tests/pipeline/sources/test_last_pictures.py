@@ -20,8 +20,8 @@ from nightday.pipeline.sources.delivery import FrameDelivery
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.sources.packets import Arrival
+from tests.support.clips import ffmpeg
 from tests.support.connections import connection_settings
-from tests.support.made_clips import ffmpeg
 
 FRAMES = 20
 
