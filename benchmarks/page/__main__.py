@@ -51,6 +51,19 @@ _LATENCY = f"""(() => {{
 }})()"""
 
 
+# The ways in which pictures come to the page, and what a browser must lack besides to take each.
+FORMS = {
+    "WebRTC": """
+        window.peers = [];
+        const Peer = window.RTCPeerConnection;
+        window.RTCPeerConnection = class extends Peer {
+            constructor() { super(); window.peers.push(this); }
+        };""",
+    "WebSocket": "delete window.RTCPeerConnection;",
+    "MJPEG": "delete window.MediaSource; delete window.ManagedMediaSource;",
+}
+
+
 @contextmanager
 def program(cameras: list[dict[str, Any]], folder: Path, **defaults: Any) -> Iterator[tuple[str, int]]:
     """The program with these cameras; its address and its process."""
@@ -144,16 +157,13 @@ def axe(browser: Browser, script: Path) -> list[str]:
 
 
 def latencies(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Milliseconds from a picture's making until it is on the canvas, over WebSocket and as JPEGs."""
+    """Milliseconds from a picture's making until it is on the canvas, over WebRTC, over WebSocket and as JPEGs."""
     figures: dict[str, Any] = {}
     with stamping_camera(25.0) as camera:
         cameras = [{"name": "gate", "url": f"{camera}/video", "translate": "never"}]
-        with program(cameras, folder) as (address, _), Browser() as browser:
+        with program(cameras, folder) as (address, pid), Browser() as browser:
             wait_for_cameras(address, 1)
-            for form in ("WebSocket", "MJPEG"):
-                hide = (
-                    "delete window.MediaSource; delete window.ManagedMediaSource;" if form == "MJPEG" else ""
-                )
+            for form, hide in FORMS.items():
                 browser.call("Page.addScriptToEvaluateOnNewDocument", source=hide)
                 for view in ("day", "pair"):
                     browser.open(f"{address}/camera/gate")
@@ -163,7 +173,11 @@ def latencies(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
                     if view == "pair":
                         browser.run("document.getElementById('split').value = 0, 1")
                     browser.run(_LATENCY)
+                    before, at = cpu_seconds(pid), time.monotonic()
                     browser.pump(arguments.seconds)
+                    cost = (cpu_seconds(pid) - before) / (time.monotonic() - at)
+                    states = browser.run("(window.peers ?? []).map((peer) => peer.connectionState)")
+                    assert ("connected" in states) == (form == "WebRTC"), (form, states)
                     ages = browser.run("window.ages")
                     p50, p95, worst = (round(float(q)) for q in np.percentile(ages, (50, 95, 100)))
                     figures[f"{form}, {view}"] = {
@@ -171,6 +185,8 @@ def latencies(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
                         "p50": p50,
                         "p95": p95,
                         "worst": worst,
+                        "percent_of_a_core": round(100 * cost),
+                        "load_average": round(os.getloadavg()[0], 1),
                     }
     return figures
 

@@ -54,6 +54,7 @@ def load_engine(
     max_batch: int = 8,
     translate_size: int | None = None,
     reuse: bool = True,
+    measure_for: float = MEASURED_S,
     cache: EngineCache | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
@@ -61,8 +62,8 @@ def load_engine(
 
     What ``auto`` leaves open is decided by measurement: every candidate of this machine is compared with eager fp32
     on the checkpoint's qualification frames, and the fastest whose picture matches is taken. That takes
-    20 seconds at most, unless none matches by then, and once: the results are kept in the cache. What was not
-    measured in that time is measured at the next start.
+    ``measure_for`` seconds at most, unless none matches by then, and once: the results are kept in the cache. What
+    was not measured in that time is measured at the next start.
 
     Args:
         checkpoint: a file written by ``nightday-train``.
@@ -74,6 +75,8 @@ def load_engine(
             translates them as they are. See ``lift``.
         reuse: leave the generator out where a picture does not differ from its camera's backgrounds, on backends that
             can. The picture is the same there.
+        measure_for: seconds for which ``auto`` measures what it has not measured before. With 0 it does so only
+            where nothing that was measured matches.
         cache: of compiled engines and qualifications; by default the user's.
         clock: gives seconds.
 
@@ -96,7 +99,7 @@ def load_engine(
         return engines.make(REFERENCE)
     if len(found) == 1 and precision != "auto":
         engines.make(found[0])  # before anything is measured: it may not be there
-    results = _measured(engines, found, clock)
+    results = _measured(engines, found, measure_for, clock)
     if fastest(results) is None:  # what could not be run before, for want of memory for example, may run now
         results |= {one: engines.remeasure(one) for one in found if results[one].fault}
     best = fastest(results)
@@ -155,7 +158,7 @@ def candidates(backend: Backend = "auto", precision: Precision = "auto") -> list
 
 
 def _measured(
-    engines: CandidateEngines, found: Sequence[Candidate], clock: Callable[[], float]
+    engines: CandidateEngines, found: Sequence[Candidate], seconds: float, clock: Callable[[], float]
 ) -> dict[Candidate, Qualification]:
     """How candidates do on this machine: all of them, or those that were measured before the time was up.
 
@@ -165,7 +168,7 @@ def _measured(
     results: dict[Candidate, Qualification] = {}
 
     def goes_on() -> bool:
-        return clock() - began < MEASURED_S or fastest(results) is None
+        return clock() - began < seconds or fastest(results) is None
 
     for candidate in found:
         if candidate == REFERENCE:  # it has run already, to measure the others
@@ -194,7 +197,7 @@ def _log_choice(
     more = f"; not used: {others}" if others else ""
     if unmeasured:
         left = ", ".join(map(str, unmeasured))
-        more += f"; not measured within {MEASURED_S:g} s, but at the next start: {left}"
+        more += f"; not measured in the time for it, but at the next start: {left}"
     chosen, reference = results[best], f"the same picture as {REFERENCE}"
     log.info(
         "%s: using %s, %.1f ms a frame, %s (%.1f dB)%s",

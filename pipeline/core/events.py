@@ -217,12 +217,14 @@ class EngineChanged(Event):
         cameras: those it is for.
         detail: a sentence.
         reason: why it was rolled back.
+        model: the file of the model that was rolled back with it; None where the engine before has the same model.
     """
 
     step: Literal["offered", "swapped", "kept", "rolled_back"]
     cameras: tuple[str, ...]
     detail: str
     reason: str | None = None
+    model: Path | None = None
 
 
 OwnModelStep = Literal["training", "won", "lost", "failed", "rolled_back", "dropped"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, get_args
 
-LiveForm = Literal["ts", "mp4", "jpeg"]
-"""H.264 in MPEG-TS or in fragmented MP4; or single JPEG pictures, each of which is a piece."""
+LiveForm = Literal["ts", "mp4", "timed", "jpeg"]
+"""H.264 in MPEG-TS, in fragmented MP4, or as pictures apart, each a piece with its time; or JPEGs, a piece each."""
 
 View = Literal["day", "night", "pair"]
 """A camera's picture as its outputs show it, as the camera sees it, or both: the night left, the day right."""
@@ -18,6 +18,10 @@ class Viewer(Protocol):
 
     def take(self) -> bytes | None:
         """The next piece of its stream; empty while there is none, None once none will come."""
+        ...
+
+    def want_key(self) -> None:
+        """Ask for a key frame, since something was lost. It comes a second after the last one at the earliest."""
         ...
 
     def leave(self) -> None:

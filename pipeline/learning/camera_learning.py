@@ -134,10 +134,10 @@ class CameraLearning:
             self._fail(own, f"its pictures cannot be kept: {detail_of(error)}")
         return OwnModelStatus(own.serves, "waiting", "a round waits for its turn")
 
-    def take_back(self, detail: str) -> None:
-        """The engine of the model that serves did not pass its probation, as ``detail`` says."""
+    def take_back(self, model: Path, detail: str) -> None:
+        """The engine of ``model`` did not pass its probation, as ``detail`` says."""
         own = self._folder.read()
-        if own.serves is None or own.rounds[-1].number != own.serves:
+        if own.serves is None or model != self._folder.model(own.serves):
             return
         self._folder.write(own.without("rolled back", detail))
         self._tell("rolled_back", f"its own model of round {own.serves} does not serve: {detail}")

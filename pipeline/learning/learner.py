@@ -148,8 +148,8 @@ def _concerns_models(event: Event) -> bool:
 def _hear(learning: CameraLearning, event: Event) -> None:
     name = learning.camera.name
     if isinstance(event, EngineChanged):
-        if event.step == "rolled_back" and name in event.cameras:
-            learning.take_back(event.detail)
+        if event.step == "rolled_back" and name in event.cameras and event.model is not None:
+            learning.take_back(event.model, event.detail)
     elif event.camera == name and _is_other_scene(event):
         learning.drop()
 

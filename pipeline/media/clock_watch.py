@@ -10,21 +10,25 @@ from typing import Literal
 Verdict = Literal["believed", "doubted", "started"]
 
 # How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: in
-# seconds, in seconds for streams that come in pieces, and in usual steps.
-AHEAD, PIECES_AHEAD, AHEAD_STEPS = 0.09, 1.0, 0.33
+# seconds, or, if that is more, in steps; and in steps of the first ``FIRST`` waits, where the first picture was old.
+AHEAD, AHEAD_STEPS, FIRST_AHEAD_STEPS, FIRST = 0.09, 0.65, 1.05, 2
+# The same for streams that come in pieces, in seconds: one step, within these limits.
+PIECES_AHEAD = 1.0, 10.0
 # Stamps in a row that must agree with the first doubted one until the clock counts as set rather than wrong.
 CONFIRM = 3
 # Times within ``SPAN`` seconds that a clock may be set; the next time it is not believed any more.
 JUMPS, SPAN = 2, 60.0
+# Usual steps over which the pace is compared, where that is longer than ``SPAN``: a step is then 0.3 % of it.
+SPAN_STEPS = 300
 # Stamps in a row, and seconds, that agree with nothing until the clock is not believed any more.
 ODD_STAMPS, ODD_SECONDS = 3, 2.0
-# How far the stamps' pace may be from ours: seconds (one step, if that is more), and a share of the time passed. Over
-# ``SPAN`` that is 2 %.
-PACE_SLACK, PACE_SHARE = 0.2, 0.015
+# How far the stamps may move against our clock: seconds and a share of the time passed, which over ``SPAN`` is 2 %;
+# or, if that is more, most of a step.
+PACE_SLACK, PACE_SHARE, PACE_STEPS = 0.2, 0.015, 0.85
 # Seconds over which the best lead is taken, for streams that come picture by picture and for those in pieces.
 BUCKET, PIECES_BUCKET = 1.0, 10.0
 # Seconds that the stamps may gain on our clock, picture by picture, before their pace is known.
-GAIN, PIECES_GAIN = 1.0, 30.0
+GAIN, PIECES_GAIN = 1.05, 30.0
 # Pictures came together, as in a burst, if the last came so many seconds after the one before, or if the last five
 # came within so many seconds, which is faster than a camera films.
 TOGETHER, FIVE_TOGETHER = 0.004, 0.05
@@ -48,7 +52,8 @@ class ClockWatch:
     Pictures may be late, never early. So the largest lead of a stamp over its arrival is steady for a clock that
     keeps pace, whatever the network does: bursts, a stall that is made up for, what a server sends at once at the
     start. It is taken over three buckets and compared with that of ``SPAN`` seconds before, or of the start. Once it
-    has moved by more than ``PACE_SLACK`` and ``PACE_SHARE`` of the time between, the clock is not believed any more.
+    has moved by more than ``PACE_SLACK`` and ``PACE_SHARE`` of the time between, or by most of a step where pictures
+    are seconds apart, the clock is not believed any more.
 
     A single stamp that goes back, stands still, or lies ahead of all recent ones is doubted. When ``CONFIRM`` more go
     on from it, the clock was set, and a new comparison starts from there. Where stamps agree with nothing for
@@ -61,11 +66,12 @@ class ClockWatch:
 
     def __init__(self, *, stamped: bool = True, pieces: bool = False) -> None:
         self._bucket, self._gain = (PIECES_BUCKET, PIECES_GAIN) if pieces else (BUCKET, GAIN)
-        self._ahead = PIECES_AHEAD if pieces else AHEAD
+        self._pieces = pieces
         self._why = None if stamped else "it sends no time stamps"
         self._jumps: deque[float] = deque(maxlen=JUMPS)
         self._backlog = 0.0
         self._seen: deque[float] = deque(maxlen=4)  # when the last pictures came
+        self._waits: deque[float] = deque(maxlen=9)  # seconds from one arrival to the next
         self._last: tuple[float, float] | None = None  # the last believed stamp, and when it came
         self._restart()
 
@@ -113,13 +119,13 @@ class ClockWatch:
         lead = stamp - arrived
         gain = lead - max(bucket.lead for bucket in self._recent())
         in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
-        if step <= 0 or (gain > self._ahead_most() and not in_burst):
+        if step <= 0 or (gain > self._ahead_most(step) and not in_burst):
             return self._doubt(stamp, arrived, together)
         self._odd, self._odd_count = None, 0
         self._last = stamp, arrived
         self._steps.append(step)
         if gain > 0:
-            self._allow(gain, in_burst)
+            self._allow(gain, lead, in_burst)
         if on_time:
             self._note(lead, arrived)
             self._check_pace(stamp, arrived)
@@ -135,27 +141,44 @@ class ClockWatch:
         usual = self.usual_step
         return BURST_STEP if usual is None else BURST_STEPS * usual
 
-    def _ahead_most(self) -> float:
-        return max(self._ahead, AHEAD_STEPS * (self.usual_step or 0.0))
+    def _ahead_most(self, step: float | None = None) -> float:
+        """How far a stamp may lie ahead. ``step`` is what it says itself, which counts while no other is known."""
+        if self._pieces:
+            least, most = PIECES_AHEAD
+            return max(least, min(most, self.usual_step or step or 0.0))
+        steps = AHEAD_STEPS if len(self._waits) > FIRST else FIRST_AHEAD_STEPS
+        return max(AHEAD, steps * self._apart(step))
+
+    def _apart(self, step: float | None = None) -> float:
+        """Seconds between pictures, by their stamps or by their arrivals, whichever is less.
+
+        So neither a clock that is far too fast nor a burst allows itself more.
+        """
+        by_stamps = self.usual_step or step
+        if by_stamps is None or not self._waits:
+            return 0.0
+        return min(by_stamps, max(self._waits))
 
     def _together(self, arrived: float) -> bool:
         """Whether the picture that came ``arrived`` came together with the one before."""
         seen = self._seen
         pair = bool(seen) and arrived - seen[-1] < TOGETHER
         five = len(seen) == 4 and arrived - seen[0] < FIVE_TOGETHER
+        if seen:
+            self._waits.append(arrived - seen[-1])
         seen.append(arrived)
         return pair or five
 
     def _recent(self) -> list[_Bucket]:
         return list(self._leads)[-3:]
 
-    def _allow(self, gain: float, in_burst: bool) -> None:
-        """Take a gain in a burst for a delay that has ended, so that the lead was larger all the time before."""
+    def _allow(self, gain: float, lead: float, in_burst: bool) -> None:
+        """Take a gain in a burst for a delay that has ended, so that the lead was as large as ``lead`` before it."""
         if in_burst and self._backlog + gain <= BACKLOG:
             self._backlog += gain
-            self._base += gain
+            self._base = max(self._base, min(self._base + gain, lead))
             for bucket in self._leads:
-                bucket.lead += gain
+                bucket.lead = max(bucket.lead, min(bucket.lead + gain, lead))
         else:
             self._gained += gain
 
@@ -163,7 +186,8 @@ class ClockWatch:
         if arrived - self._leads[-1].began >= self._bucket:
             self._leads.append(_Bucket(arrived, lead))
         self._leads[-1].lead = max(self._leads[-1].lead, lead)
-        while len(self._leads) > 6 and self._leads[1].began < arrived - SPAN:
+        span = max(SPAN, SPAN_STEPS * self._apart())
+        while len(self._leads) > 6 and self._leads[1].began < arrived - span:
             self._leads.popleft()
             self._base = self._oldest()
 
@@ -172,11 +196,11 @@ class ClockWatch:
 
     def _check_pace(self, stamp: float, arrived: float) -> None:
         if len(self._leads) < 4:  # the pace is not known yet
-            wrong = self._gained > self._gain
+            wrong = self._gained > max(self._gain, PACE_STEPS * self._apart())
         else:
             passed = self._leads[-3].began - self._leads[0].began
             moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
-            wrong = abs(moved) > max(PACE_SLACK, self.usual_step or 0.0) + PACE_SHARE * passed
+            wrong = abs(moved) > max(PACE_SLACK + PACE_SHARE * passed, PACE_STEPS * self._apart())
         if wrong:
             self._disbelieve(stamp, arrived)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .clock_watch import ClockWatch
+from .clock_watch import PACE_SHARE, ClockWatch
 
 # Seconds by which a PTS may differ from where it is expected. A file's that lies further behind is a jump rather than
 # a frame out of order.
@@ -18,7 +18,8 @@ class Timeline:
 
     The first connection keeps its PTS as they are (moved up to 0 if they begin below). Every later one goes
     on after the last frame: by the time that passed on our clock if the source is live, by one frame's
-    duration if it is a file.
+    duration if it is a file. What a live one's clock had by then gained or lost on ours, at more than ``PACE_SHARE``,
+    is made up for: it was too short to be noticed.
 
     The PTS of a live source are kept as long as its ``ClockWatch`` believes them. A doubted one is placed by its
     arrival, and those after it where their own PTS say. A clock that was set goes on from its arrival. Once the
@@ -43,6 +44,7 @@ class Timeline:
         # The last frame that was placed by its own PTS: its place, when it came, and how many were not since.
         self._anchor: tuple[int, float] | None = None
         self._doubted = 0
+        self._connecting, self._began_at = True, 0.0  # whether its first frame is to come, and when that came
         self._line: int | None = (
             None  # what our clock in ticks is short of the timeline, once frames go by arrival
         )
@@ -63,12 +65,12 @@ class Timeline:
         if self._time_base is None:
             self._time_base, self._tick = time_base, float(time_base)
         self._ratio = time_base / self._time_base
-        self._watch = watch
+        self._anchor = None if self._last is None else (self._last - self._wrong_by(), self._last_at)
+        self._watch, self._connecting = watch, True
         self._frame_ticks = max(1, round(frame_seconds / self._time_base))
         self._keep_own = self._last is None
         self._offset = self._last_own = self._line = None
         self._lead, self._doubted = 0.0, 0
-        self._anchor = None if self._last is None else (self._last, self._last_at)
 
     def place(self, pts: int | None, *, now: float, on_time: bool = True) -> int | None:
         """The PTS on the timeline of a frame that came ``now`` (monotonic seconds); None if it is out of order.
@@ -86,8 +88,20 @@ class Timeline:
             placed = in_file
         # A time base finer than the camera's first one can round two frames to one tick.
         placed = placed if self._last is None else max(placed, self._last + 1)
+        if self._connecting:
+            self._connecting, self._began_at = False, now
         self._last, self._last_at = placed, now
         return placed
+
+    def _wrong_by(self) -> int:
+        """Ticks by which the clock of the connection that ended made the timeline too long."""
+        if self._line is not None:
+            return round(self._lead / self._tick)
+        if self._watch is None or self._offset is None or self._last is None:
+            return 0
+        wrong = self._last - self._line_of(self._watch, self._offset) - round(self._last_at / self._tick)
+        passed = self._last_at - self._began_at
+        return wrong if abs(wrong) * self._tick > PACE_SHARE * passed else 0
 
     def _place_in_file(self, pts: int) -> int | None:
         own = round(pts * self._ratio)
@@ -145,11 +159,15 @@ class Timeline:
             if self._offset is None or self._last is None:
                 self._line = self._since_anchor(now) - ticks
             else:
-                self._line = self._offset + round(watch.base / self._tick)
+                self._line = self._line_of(watch, self._offset)
                 reached = self._line + round(self._last_at / self._tick)
                 self._lead = max(0.0, (self._last - reached) * self._tick)
         self._lead = max(0.0, self._lead - SLEW * (now - self._last_at))
         return self._line + ticks + round(self._lead / self._tick)
+
+    def _line_of(self, watch: ClockWatch, offset: int) -> int:
+        """What our clock in ticks is short of the timeline, as of the pictures whose PTS ``offset`` moves."""
+        return offset + round(watch.base / self._tick)
 
     def _after_last(self) -> int:
         return 0 if self._last is None else self._last + self._frame_ticks

@@ -42,6 +42,7 @@ from .web.recordings import recording_routes
 from .web.reports import report_routes
 from .web.session import Session
 from .web.trial import trial_routes
+from .web.whep import whep_routes
 
 # Seconds from a connection's opening until it is closed, whatever it is doing.
 TIME_LIMIT = 10.0
@@ -165,7 +166,9 @@ def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = 
         **picture_endpoints(watched),
     }
     routes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
-    routes += [*live_routes(watched), *recording_routes(watched), *page_routes(watched, session)]
+    present: set[object] = set()
+    routes += [*live_routes(watched, present), *whep_routes(watched, present)]
+    routes += [*recording_routes(watched), *page_routes(watched, session)]
     routes += [*trial_routes(), *report_routes(watched, login=session is not None)]
     routes += change_routes(controls) if controls is not None else []
     app = Starlette(routes=routes)

@@ -16,7 +16,7 @@ from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine
 from nightday.engines.errors import CheckpointError, DetectorError, EngineError
 from nightday.engines.model.checkpoint import read_checkpoint
-from nightday.engines.selection.load import check_engine
+from nightday.engines.selection.load import MEASURED_S, check_engine
 
 from ..config.detection import DetectorChoice
 from ..config.errors import ConfigError
@@ -107,13 +107,17 @@ class ModelLoader:
             )
             engine = self._engines.get(version)
             if engine is None:
-                prebuild_engine(model, sizes, settings)
+                built = prebuild_engine(model, sizes, settings)
+                if built and not is_measured(model, settings):  # the time for it was up
+                    built = prebuild_engine(model, sizes, settings)
                 engine = load_engine(
                     model,
                     settings.backend,
                     settings.precision,
                     max_batch=settings.max_batch,
                     reuse=settings.reuse == "auto",
+                    # What was measured in this process would keep hundreds of megabytes in it.
+                    measure_for=0.0 if built else MEASURED_S,
                 )
                 self._engines[version] = engine
             return engine

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 from ..core.camera_url import CameraUrl
 from ..media.clock_watch import ClockWatch
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .connection import open_connection
+from .packets import stalled
 
 TIME_BASE = Fraction(1, 90_000)
 _NO_JPEG = "what it answers is no JPEG; every_s wants the address of a single picture"
-# Tries that may fail one after the other, after pictures that came, until the camera is away. A lost request now and
-# then is nothing.
+# Tries that may fail one after the other, after pictures that came, until the camera is away, all of them within
+# ``stall_timeout``. A lost request now and then is nothing.
 TRIES = 3
+# Seconds that even the last of them has.
+LEAST = 0.1
 
 
 @contextmanager
@@ -50,36 +54,49 @@ class SnapshotConnection:
         self.frame_seconds = settings.every_s
         self.clock_watch = ClockWatch(stamped=True)
         self._began = settings.clock.monotonic()
-        self._first = self._fetch()
+        self._first = self._fetch(settings.open_timeout)
 
     def frames(self) -> Iterator[Decoded]:
         """The pictures, until ``settings.stop`` is set. Raises SourceLostError."""
         clock, stop = self._settings.clock, self._settings.stop
         yield self._first
-        due, failed = self._began, 0
+        due = self._began
         while True:
             # Counted from the first, so that the time a fetch takes does not add up; what was missed is left out.
             due = max(due + self.frame_seconds, clock.monotonic())
             if clock.wait(stop, due - clock.monotonic()):
                 return
-            try:
-                picture = self._fetch()
-            except SourceLostError as lost:
-                failed += 1
-                if failed >= TRIES or lost.reason == "unauthorised":
-                    raise
-                continue
-            failed = 0
+            picture = self._due_at(due)
+            if picture is None:
+                return
             yield picture
 
-    def _fetch(self) -> Decoded:
+    def _due_at(self, due: float) -> Decoded | None:
+        """The picture that is due, after several tries if need be; None if ``settings.stop`` was set meanwhile."""
+        clock, patience = self._settings.clock, self._settings.stall_timeout
+        until, pause = due + patience, min(self.frame_seconds, patience / TRIES)
+        for left in reversed(range(TRIES)):
+            asked = clock.monotonic()
+            try:
+                return self._fetch(max(until - asked, LEAST))
+            except SourceLostError as lost:
+                if clock.monotonic() >= until:
+                    raise stalled(patience) from None
+                if not left or lost.reason == "unauthorised":
+                    raise
+            if clock.wait(self._settings.stop, min(asked + pause, until) - clock.monotonic()):
+                break
+        return None
+
+    def _fetch(self, within: float) -> Decoded:
+        """The next picture. Raises SourceLostError, after ``within`` seconds at the latest."""
         at = self._settings.clock.monotonic()
         opening = open_connection(
             self._url.reveal(),
             container_format="jpeg_pipe",
             options=self._options,
             live=False,  # one picture, which comes as fast as it can
-            settings=self._settings,
+            settings=replace(self._settings, open_timeout=within, stall_timeout=within),
         )
         with opening as connection:
             decoded = next(connection.frames(), None)

@@ -187,7 +187,12 @@ def end_probations(cameras: Iterable[Camera], pool: WorkerPool, publish: Publish
             publish(EngineChanged(step="kept", cameras=names, detail=f"{new} stays: {result.figures}"))
         else:
             detail = f"{new} is out, {before} serves again: {result.reason}; {result.figures}"
-            publish(EngineChanged(step="rolled_back", cameras=names, detail=detail, reason=result.reason))
+            model = its_cameras[0].config.checkpoint if probation.model is None else None
+            publish(
+                EngineChanged(
+                    step="rolled_back", cameras=names, detail=detail, reason=result.reason, model=model
+                )
+            )
 
 
 def _name(engine: Engine) -> str:

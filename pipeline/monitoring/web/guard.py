@@ -21,11 +21,16 @@ from .session import Session
 # Bytes of request line and headers, and of what is sent to change something.
 LARGEST_HEAD = 16 * 1024
 LARGEST_BODY = 4096
+# Bytes of an offer to watch over WebRTC. That of Chromium has 7,000.
+LARGEST_OFFER = 32 * 1024
 
 # Answered without a token, to what watches the process and to browsers that have to log in. They name no camera.
 _OPEN = ("/healthz", "/readyz", "/login")
 _OPEN_BELOW = "/static/"
 _CHANGES = re.compile(r"/login|/logout|/api/try|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
+_OFFERS = re.compile(r"/live/[A-Za-z0-9_-]{1,64}/whep")
+_SESSIONS = re.compile(r"/live/[A-Za-z0-9_-]{1,64}/whep/[A-Za-z0-9_-]{1,64}")
+_LIVE = "/live/"
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 
@@ -64,27 +69,31 @@ class Guard:
         # Not asked.url.path: that is made from the Host header.
         path: str = scope["path"]
         method = scope.get("method", "GET")  # a WebSocket's
-        changes = method == "POST" and _CHANGES.fullmatch(path) is not None
-        if method not in ("GET", "HEAD") and not changes:
-            return PlainTextResponse("only GET and HEAD\n", 405, {"allow": "GET, HEAD"})
+        allowed = _allowed(path)
+        if method not in allowed:
+            text = " and ".join(allowed)
+            return PlainTextResponse(f"only {text}\n", 405, {"allow": ", ".join(allowed)})
         raw: list[tuple[bytes, bytes]] = scope["headers"]
         head = len(scope["raw_path"]) + len(scope["query_string"])
         if head + sum(len(name) + len(value) for name, value in raw) > LARGEST_HEAD:
             return PlainTextResponse("too much in the head of the request\n", 431)
         length = asked.headers.get("content-length", "0")
-        most = LARGEST_BODY if changes else 0
+        most = allowed[method]
         if "transfer-encoding" in asked.headers or not _is_number(length) or int(length) > most:
-            text = f"a body has {most} bytes at most, and says how many" if changes else "no body is taken"
+            text = f"a body has {most} bytes at most, and says how many" if most else "no body is taken"
             return PlainTextResponse(f"{text}\n", 413)
         host = asked.headers.get("host", "")
         if self._names is not None and _name(host) not in self._names:
             return PlainTextResponse(f"not served under this name; use {' or '.join(_LOOPBACK)}\n", 403)
         ours = (f"http://{host}", f"https://{host}")
         origins = asked.headers.getlist("origin")
-        if any(origin not in ours for origin in origins) or (changes and not origins):
+        # Players send no Origin. A page cannot do without, or send an offer's type to us without asking first.
+        watches = path.startswith(_LIVE) and shown != "cookie"
+        needs_origin = method not in ("GET", "HEAD") and not watches
+        if any(origin not in ours for origin in origins) or (needs_origin and not origins):
             text = (
                 "not for other pages; say where it comes from with Origin"
-                if changes
+                if needs_origin
                 else "not for other pages"
             )
             return PlainTextResponse(f"{text}\n", 403)
@@ -100,6 +109,16 @@ class Guard:
             return HTMLResponse(login_html(path), 401, {**challenge, "referrer-policy": "same-origin"})
         message = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
         return PlainTextResponse(message, 401, challenge)
+
+
+def _allowed(path: str) -> dict[str, int]:
+    """The methods that a path takes, and how many bytes of a body with each."""
+    if _OFFERS.fullmatch(path):
+        return {"POST": LARGEST_OFFER}
+    if _SESSIONS.fullmatch(path):
+        return {"DELETE": 0}
+    looks = {"GET": 0, "HEAD": 0}
+    return {**looks, "POST": LARGEST_BODY} if _CHANGES.fullmatch(path) else looks
 
 
 def _is_number(text: str) -> bool:

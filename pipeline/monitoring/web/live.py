@@ -37,9 +37,8 @@ _FORMS: dict[str, tuple[LiveForm, str]] = {
 }
 
 
-def live_routes(watched: Watched) -> list[BaseRoute]:
-    """What answers for the live streams of ``watched``."""
-    present: set[object] = set()
+def live_routes(watched: Watched, present: set[object]) -> list[BaseRoute]:
+    """What answers for the live streams of ``watched``; ``present`` are those who watch, by whatever way."""
 
     async def show(ending: str, request: Request) -> Response:
         return _Stream(watched, request, *_FORMS[ending], present)
@@ -51,7 +50,7 @@ def live_routes(watched: Watched) -> list[BaseRoute]:
     return [*routes, WebSocketRoute("/live/{name}", socket)]
 
 
-class _Pieces:
+class Pieces:
     """The pieces of one viewer's stream, as they come."""
 
     def __init__(self, watched: Watched, name: str, form: LiveForm, view: View) -> None:
@@ -76,22 +75,34 @@ class _Pieces:
             except asyncio.TimeoutError:
                 return None
 
+    def want_key(self) -> None:
+        """Ask for a key frame."""
+        self._viewer.want_key()
+
     def leave(self) -> None:
         """Want no more."""
         self._viewer.leave()
 
 
-def _pieces(
-    watched: Watched, asked: HTTPConnection, form: LiveForm, present: set[object]
-) -> _Pieces | Response:
-    """What ``asked`` is to be shown, or why not."""
+def view_for(asked: HTTPConnection, present: set[object]) -> View | Response:
+    """The view that is asked for, or why nobody more can watch."""
     view = asked.query_params.get("view", VIEWS[0])
     if view not in VIEWS:
         return refusal(400, f"view is one of {', '.join(VIEWS)}")
     if len(present) >= MOST_VIEWERS:
         return refusal(503, f"{MOST_VIEWERS} watch already")
+    return view
+
+
+def _pieces(
+    watched: Watched, asked: HTTPConnection, form: LiveForm, present: set[object]
+) -> Pieces | Response:
+    """What ``asked`` is to be shown, or why not."""
+    view = view_for(asked, present)
+    if isinstance(view, Response):
+        return view
     try:
-        return _Pieces(watched, asked.path_params["name"], form, view)
+        return Pieces(watched, asked.path_params["name"], form, view)
     except KeyError:
         return refusal(404, UNKNOWN)
 
@@ -100,7 +111,7 @@ def _silent(asked: HTTPConnection) -> Response:
     return refusal(503, f"no picture of {asked.path_params['name']} comes at the moment")
 
 
-async def _until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: _Pieces) -> None:
+async def _until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: Pieces) -> None:
     """Do ``work``, which takes ``pieces``, until it is done or the other end has gone."""
     tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone)]
     try:
@@ -148,7 +159,7 @@ class _Stream(Response):
             self._present.discard(self)
             pieces.leave()
 
-    async def _send(self, pieces: _Pieces, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send(self, pieces: Pieces, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what comes, until nothing more will or nobody takes it."""
         connection = cast(LongConnection, scope[CONNECTION])
         piece = await pieces.next(within=FIRST_WITHIN)
@@ -194,7 +205,7 @@ async def _show_on(websocket: WebSocket, watched: Watched, present: set[object])
         pieces.leave()
 
 
-async def _send_on(websocket: WebSocket, pieces: _Pieces) -> None:
+async def _send_on(websocket: WebSocket, pieces: Pieces) -> None:
     connection = cast(LongConnection, websocket.scope[CONNECTION])
     piece = await pieces.next(within=FIRST_WITHIN)
     if piece is None:

@@ -16,6 +16,7 @@ from .pictures import UNKNOWN, refusal
 from .session import Session
 from .table import Page
 from .templates import environment
+from .whep import webrtc_is_there
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = re.compile(r"/(table|report|camera/[A-Za-z0-9_-]{1,64})?")
@@ -61,7 +62,9 @@ def page_routes(watched: Watched, session: Session | None) -> list[BaseRoute]:
         name = request.path_params["name"]
         if not any(one.name == name for one in watched.cameras()):
             return refusal(404, UNKNOWN)
-        return HTMLResponse(camera_page.render(here="camera", login=login, name=name))
+        return HTMLResponse(
+            camera_page.render(here="camera", login=login, name=name, webrtc=webrtc_is_there())
+        )
 
     async def table(request: Request) -> Response:
         return HTMLResponse(page.html())

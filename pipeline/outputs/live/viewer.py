@@ -57,6 +57,8 @@ class LiveViewer:
         self._behind = self._taken = self._ended = False
         self.begun = False
         """Whether it has had its first key frame."""
+        self.wants_key = False
+        """Whether it has asked for a key frame since its last one."""
         self.times_behind = 0
         """How often it was so far behind that it lost what waited."""
 
@@ -85,6 +87,7 @@ class LiveViewer:
                     self._pieces.append(piece)
                     self._bytes += len(piece)
             self.begun = True
+            self.wants_key = self.wants_key and not encoded.key
         self._wake()
 
     def take(self) -> bytes | None:
@@ -96,6 +99,10 @@ class LiveViewer:
                 self._taken = True
                 return piece
             return None if self._ended else b""
+
+    def want_key(self) -> None:
+        """Ask for a key frame. See ``Viewer``."""
+        self.wants_key = True
 
     def end(self) -> None:
         """Nothing more will come than what waits."""
@@ -142,6 +149,9 @@ class JpegViewer:
         with self._lock:
             newest, self._newest = self._newest, b""
             return newest or (None if self._ended else b"")
+
+    def want_key(self) -> None:
+        """Each JPEG is whole by itself."""
 
     def end(self) -> None:
         """Nothing more will come than what waits."""

@@ -23,14 +23,21 @@ from ..mpeg_ts import TsMuxer
 from ..output import Output
 from ..writer import Writer
 from .mp4 import Mp4Muxer
+from .timed import TimedPictures
 from .viewer import JpegViewer, LiveViewer
 
 # Seconds between two JPEGs of a stream of them; a little less than 0.1, or a camera of 10 fps would lose half.
 JPEG_EVERY = 0.095
+# Seconds between key frames that viewers ask for: all who share the encoder get them, recordings too.
+KEY_EVERY = 1.0
 
 # What a stream says of itself in which nothing is generated.
 _TITLE = "nightday-stream"
-_MUXERS: dict[LiveForm, type[TsMuxer] | type[Mp4Muxer]] = {"ts": TsMuxer, "mp4": Mp4Muxer}
+_MUXERS: dict[LiveForm, type[TsMuxer] | type[Mp4Muxer] | type[TimedPictures]] = {
+    "ts": TsMuxer,
+    "mp4": Mp4Muxer,
+    "timed": TimedPictures,
+}
 _Codec = Literal["h264", "jpeg"]
 
 
@@ -189,12 +196,16 @@ class _LiveWriter:
     ) -> None:
         self._encoder = encoder
         self._viewers = viewers
+        self._key_at = float("-inf")
 
     def write(self, picture: Picture) -> None:
         """Hand out one picture. Raises PictureSkipped before the first key frame, and PyAV's errors."""
         viewers = [viewer for viewer in self._viewers() if isinstance(viewer, LiveViewer)]
-        key = not all(viewer.begun for viewer in viewers)
+        due = picture.frame.decoded_at - self._key_at >= KEY_EVERY
+        key = any(not viewer.begun or (viewer.wants_key and due) for viewer in viewers)
         encoded = self._encoder.encode(picture, key=key)
+        if encoded.key:
+            self._key_at = encoded.decoded_at
         for viewer in viewers:
             viewer.put(encoded)
 

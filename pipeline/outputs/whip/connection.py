@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
 import av
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from ...core.camera_url import CameraUrl
 from ...core.faults import OutputError
 from ..encoding.shared_encoder import EncodedPicture
+from ..webrtc import sending_peer
 from .session import Target, WhipSession
 
 # Seconds for the server's answer, and until the first packet goes through.
@@ -28,9 +22,6 @@ IO_TIMEOUT = 5.0
 # Pictures that may wait to be sent: what is sent over UDP does not wait for the server.
 MOST_WAITING = 50
 ResultT = TypeVar("ResultT")
-# They tell of each pair of addresses that they try.
-for _library in ("aioice", "aiortc"):
-    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 class WhipConnection:
@@ -119,11 +110,8 @@ class PacketTrack(MediaStreamTrack):
 
 
 async def _offer() -> tuple[RTCPeerConnection, PacketTrack, str]:
-    # No STUN server: nothing but the server that was named is asked.
-    peer, track = RTCPeerConnection(RTCConfiguration(iceServers=[])), PacketTrack()
-    transceiver = peer.addTransceiver(track, direction="sendonly")
-    capabilities = RTCRtpSender.getCapabilities("video").codecs
-    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType == "video/H264"])
+    track = PacketTrack()
+    peer, _ = sending_peer(track)
     await peer.setLocalDescription(await peer.createOffer())
     return peer, track, peer.localDescription.sdp
 

@@ -102,7 +102,7 @@ def test_it_measures_for_twenty_seconds_and_goes_on_at_the_next_start(
         said[2],
     )
     assert said[-1].endswith(
-        "not used: eager fp32: 50.0 ms a frame, 100.0 dB; not measured within 20 s, but at the next start: "
+        "not used: eager fp32: 50.0 ms a frame, 100.0 dB; not measured in the time for it, but at the next start: "
         "openvino fp16, openvino bf16, openvino fp32. nightday-engine qualify measures again"
     )
 
@@ -115,6 +115,19 @@ def test_it_measures_for_twenty_seconds_and_goes_on_at_the_next_start(
         assert loaded() == "openvino fp16"
         assert {*backends.measured} == measured  # and what is known from before is not
         assert backends.now == seconds  # 2.0 for fp16 each time: measured, then because it serves
+
+
+def test_it_measures_no_longer_than_told(
+    backends: Backends, loaded: Callable[..., str], tmp_path: Path
+) -> None:
+    backends.have = {"int8": (1, 20.0), "fp32": (0, 10.0)}
+    backends.seconds = {"int8": 19.0, "fp32": 19.9}
+    cache = EngineCache(tmp_path / "engines")
+    for expected in ({"int8", "eager"}, set()):  # the first because nothing was measured yet
+        backends.measured.clear()
+        assert load_engine(tmp_path / "tiny.pt", cache=cache, measure_for=0.0).info.precision == "int8"
+        assert {*backends.measured} == expected
+    assert loaded() == "openvino fp32"
 
 
 def test_it_measures_for_as_long_as_nothing_matches(backends: Backends, loaded: Callable[..., str]) -> None:

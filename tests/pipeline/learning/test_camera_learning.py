@@ -156,7 +156,10 @@ def test_a_winner_serves_and_what_it_replaced_can_be_had_again(place: Place) -> 
     assert f"--running={serving}" in place.trainings[-1].words, "the one that serves is a rival"
     place.trainings[-1].finish(won=True, model=b"second")
     assert learning.look(may_train=True).serves == 2
-    learning.take_back("it was slower")
+    learning.take_back(Path("weights/general.pt"), "another model that was tried meanwhile")
+    learning.take_back(place.folder.model(1), "one of the past")
+    assert place.folder.serving() == place.folder.model(2)
+    learning.take_back(place.folder.model(2), "it was slower")
     serving = place.folder.serving()
     assert serving is not None
     assert serving.read_bytes() == b"first"
@@ -260,11 +263,15 @@ def test_events_lead_to_it(place: Place) -> None:
     # None of these concerns it.
     learner.note(BackgroundChanged(camera="gate", step="dropped", detail="", reason="refocused"))
     learner.note(BackgroundChanged(camera="yard", step="dropped", detail="", reason="moved"))
-    learner.note(EngineChanged(step="rolled_back", cameras=("yard",), detail=""))
+    learner.note(EngineChanged(step="rolled_back", cameras=("yard",), detail="", model=place.folder.model(1)))
+    learner.note(EngineChanged(step="rolled_back", cameras=("gate",), detail="its precision"))
     learner.note(Notice(camera="gate", name="collection_thinned", detail=""))
     learner.look()
     assert place.folder.serving() is not None
-    learner.note(EngineChanged(step="rolled_back", cameras=("yard", "gate"), detail="it failed"))
+    failed = place.folder.model(1)
+    learner.note(
+        EngineChanged(step="rolled_back", cameras=("yard", "gate"), detail="it failed", model=failed)
+    )
     learner.look()
     assert place.folder.serving() is None
     assert place.folder.read().rounds[-1].outcome == "rolled back"

@@ -22,7 +22,7 @@ Clock = Callable[[float, int], float | None]
 WRONG: dict[str, Clock] = {
     **{
         f"x{pace:g}": (lambda t, _, pace=pace: t * pace)  # type: ignore[misc]
-        for pace in (0.01, 0.1, 0.5, 0.8, 1.2, 1.5, 2.0, 3.6, 10.0, 25.0, 90.0)
+        for pace in (0.01, 0.1, 0.5, 0.8, 0.9, 0.96, 1.04, 1.1, 1.2, 1.5, 2.0, 3.6, 10.0, 25.0, 90.0)
     },
     "stands still": lambda t, n: 7.0,
     "stands still after 5 s": lambda t, n: min(t, 5.0),
@@ -32,11 +32,13 @@ WRONG: dict[str, Clock] = {
     "twice as fast after 10 s": lambda t, n: t + max(0.0, t - 10.0),
     "half as fast after 10 s": lambda t, n: t - max(0.0, t - 10.0) / 2,
 }
+SLIGHTLY = {"x0.9", "x0.96", "x1.04", "x1.1"}
 HONEST: dict[str, Clock] = {
     "in step": lambda t, n: t,
     "1 % slow": lambda t, n: t * 0.99,
     "1 % fast": lambda t, n: t * 1.01,
 }
+RATES = [0.2, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 25.0, 60.0]
 STRAY = (0.1, 0.3, 0.9, 1.5, 5.0, 60.0, 3600.0, 36_000.0)
 
 
@@ -74,20 +76,59 @@ def off(places: list[int], sent: Pictures) -> float:
     return abs((places[-1] - places[0]) / TICKS - (sent[-1][1] - sent[0][1]))
 
 
-@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0, 60.0])
+@pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("mode", WRONG)
 def test_a_wrong_clock_is_noticed_and_the_recording_is_as_long_as_it_took(
     mode: str, rate: float, rng: random.Random
 ) -> None:
-    for seconds in (24.0, 60.0):
+    for seconds in (24.0, 60.0 if rate >= 5 else 300.0):
         sent = pictures(WRONG[mode], steady(rate, seconds, rng), rate=rate)
         places, watch = placed(sent)
-        assert watch.reason is not None
-        assert off(places, sent) <= max(0.02 * seconds, 1 / rate)
+        # A frame may be on its way for 10 ms.
+        assert off(places, sent) <= max(0.02 * seconds, 1 / rate) + 0.01
+        # What is wrong by less than that is not noticed yet.
+        if off([pts or 0 for pts, _ in sent], sent) > max(0.025 * seconds, 2.5 / rate):
+            assert watch.reason is not None
 
 
-@pytest.mark.parametrize("mode", [mode for mode in WRONG if "after" not in mode])
-def test_a_wrong_clock_is_noticed_in_seconds(mode: str, rng: random.Random) -> None:
+def clocks(rng: random.Random, rate: float, count: int) -> dict[str, Clock]:
+    """Every way in which a clock may go, the honest ones included."""
+    times, size = rng.randrange(2, 5), rng.choice(STRAY) * rng.choice((1, -1))
+    stray = set(range(rng.randrange(2, 8), count - 1, rng.randrange(5, 20)))
+    return {
+        **WRONG,
+        **HONEST,
+        "the same stamp several times": lambda t, n: n // times * times / rate,
+        f"a stamp astray by {size:g} s now and then": lambda t, n: t + size * (n in stray),
+    }
+
+
+@pytest.mark.parametrize("rate", [*RATES[:7], None])
+def test_whatever_a_clock_says_from_one_connection_to_the_next_the_recording_is_as_long_as_it_took(
+    rate: float | None, rng: random.Random
+) -> None:
+    rate = rng.uniform(0.2, 5.0) if rate is None else rate
+    length = max(24.0, 5 / rate) * rng.uniform(1.0, 4.0)
+    count = round(length * rate)
+    for mode, clock in clocks(rng, rate, count).items():
+        timeline, came, places, later = Timeline(), list[float](), list[int](), 0.0
+        for _ in range(rng.randrange(1, 5)):
+            timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=1 / rate, watch=ClockWatch())
+            begun_anew = rng.randrange(10**9)
+            for pts, at in pictures(clock, steady(rate, length, rng), rate=rate):
+                place = timeline.place(None if pts is None else pts + begun_anew, now=at + later)
+                assert place is not None
+                came.append(at + later)
+                places.append(place)
+            later = came[-1] - 1000 + rng.uniform(0.5, 8.0)
+        assert all(after > before for before, after in pairwise(places))
+        seconds = came[-1] - came[0]
+        wrong = abs((places[-1] - places[0]) / TICKS - seconds)
+        assert wrong <= max(0.02 * seconds, 1 / rate) + 0.02, mode
+
+
+@pytest.mark.parametrize("mode", [mode for mode in WRONG if "after" not in mode and mode not in SLIGHTLY])
+def test_a_clock_that_is_very_wrong_is_noticed_in_seconds(mode: str, rng: random.Random) -> None:
     sent = pictures(WRONG[mode], steady(10.0, 20.0, rng), rate=10.0)
     timeline, watch = Timeline(), ClockWatch()
     timeline.begin(time_base=Fraction(1, TICKS), frame_seconds=0.1, watch=watch)
@@ -98,15 +139,15 @@ def test_a_wrong_clock_is_noticed_in_seconds(mode: str, rng: random.Random) -> N
     assert at - sent[0][1] < 7.0
 
 
-@pytest.mark.parametrize("rate", [1.0, 5.0, 25.0])
+@pytest.mark.parametrize("rate", [0.2, 1.0, 5.0, 25.0])
 @pytest.mark.parametrize("size", STRAY)
 def test_single_stray_stamps_add_nothing(size: float, rate: float, rng: random.Random) -> None:
     for sign in (1, -1):
-        count = round(60 * rate)
+        count = round(max(60.0, 40 / rate) * rate)
         stray = set(range(rng.randrange(3, 10), count - 2, 17))
         sent = pictures(
             lambda t, n, stray=stray, sign=sign: t + sign * size * (n in stray),  # type: ignore[misc]
-            steady(rate, 60.0, rng, jitter=0.005),
+            steady(rate, count / rate, rng, jitter=0.005),
             rate=rate,
         )
         places, watch = placed(sent)
@@ -131,7 +172,7 @@ def bursts(rate: float, every: float, rng: random.Random) -> list[float]:
     phase = rng.random() * every
     return [
         math.ceil((number / rate + phase) / every) * every + number % 100 * 2e-4
-        for number in range(round(60 * rate))
+        for number in range(round(max(60.0, 40 / rate) * rate))
     ]
 
 
@@ -145,8 +186,8 @@ def in_order(times: Iterator[float], gap: float = 5e-4) -> list[float]:
 
 def networks(rate: float, rng: random.Random) -> Iterator[tuple[str, list[float], bool]]:
     """Ways in which the pictures of an honest camera arrive."""
-    numbers = range(round(60 * rate))
-    yield "steady", steady(rate, 60.0, rng), False
+    numbers = range(round(max(60.0, 40 / rate) * rate))
+    yield "steady", steady(rate, len(numbers) / rate, rng), False
     for every in (0.3, 1.0, 2.0, 2.4):
         yield f"bursts of {every} s", bursts(rate, every, rng), False
     for jitter in (0.02, 0.05):
@@ -161,16 +202,21 @@ def networks(rate: float, rng: random.Random) -> Iterator[tuple[str, list[float]
         yield f"HLS at {speed}", in_order(pieces, 1 / rate / speed), True
 
 
-@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0, 60.0])
+@pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("mode", HONEST)
 def test_an_honest_clock_is_believed_to_the_tick_however_its_pictures_arrive(
     mode: str, rate: float, rng: random.Random
 ) -> None:
     for network, arrivals, pieces in networks(rate, rng):
         sent = pictures(HONEST[mode], arrivals, rate=rate)
+        if rate < 5 and mode != "in step" and network == "bursts of 2.4 s":
+            continue  # that late and that far off at once, it cannot be told from a clock that is wrong
         places, watch = placed(sent, pieces=pieces)
         assert watch.reason is None, network
-        assert places == [pts for pts, _ in sent], network
+        # Of pictures 5 s apart, one that comes 1 s after the first may as well be one of a clock five times too fast.
+        doubted = {1} if rate == 0.2 and network == "4.0 s stored" else set()
+        sure = [number for number in range(len(sent)) if number not in doubted]
+        assert [places[number] for number in sure] == [sent[number][0] for number in sure], network
 
 
 def test_what_waited_for_us_does_not_speak_against_the_camera() -> None:

@@ -136,6 +136,31 @@ def test_what_has_to_be_measured_is_built_ahead_for_what_the_cameras_send(
     assert built == [{(48, 64), (288, 352)}, Path("gate.pt")]
 
 
+@pytest.mark.parametrize("measured_at_once", [True, False])
+def test_what_was_built_in_a_process_of_its_own_is_not_measured_in_this_one(
+    built: list[Any], monkeypatch: pytest.MonkeyPatch, measured_at_once: bool
+) -> None:
+    sizes = {(48, 64)}
+    built_beside: list[set[tuple[int, int]]] = []
+    measured_for: list[float] = []
+    module = "nightday.pipeline.serving.model_loader"
+
+    def prebuild_engine(_: Path, given: set[tuple[int, int]], __: object) -> bool:
+        built_beside.append(given)
+        return True
+
+    def load_engine(*_: object, measure_for: float, **__: object) -> EngineStub:
+        measured_for.append(measure_for)
+        return EngineStub()
+
+    monkeypatch.setattr(f"{module}.is_measured", lambda *_: measured_at_once and bool(built_beside))
+    monkeypatch.setattr(f"{module}.prebuild_engine", prebuild_engine)
+    monkeypatch.setattr(f"{module}.load_engine", load_engine)
+    Start().pending().build(lambda: sizes)
+    assert built_beside == [sizes] * (1 if measured_at_once else 2)
+    assert measured_for == [0.0]
+
+
 def test_what_can_be_told_at_once_is_told_before_a_camera_opens(built: list[Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         Start(backend="tensorrt").pending()

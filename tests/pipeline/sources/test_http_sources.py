@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import itertools
 import random
 import subprocess
@@ -98,6 +99,35 @@ def test_a_lost_snapshot_now_and_then_is_nothing_and_several_are() -> None:
     states = [event.state for event in camera.events]
     assert states[:3] == ["playing", "retrying", "playing"]
     assert snapshots.TRIES == 3
+
+
+@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.parametrize("every", [0.1, 1.0])
+def test_a_snapshot_that_does_not_come_is_noticed_within_the_time_for_that(
+    every: float, silent: bool
+) -> None:
+    """After the first, the camera takes each request and never answers it, or refuses it."""
+    numbers, over, asked = itertools.count(), threading.Event(), list[float]()
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(time.monotonic())
+        if not next(numbers):
+            whole(jpeg(100), "image/jpeg")(request)
+        elif silent:
+            over.wait(20)
+        else:
+            request.send_error(503)
+
+    with HttpCamera({"/s": answer}) as server:
+        with Camera(server.url("/s"), every_s=every, stall_timeout=0.6, open_timeout=20.0) as camera:
+            event = camera.events.wait_for(lambda event: event.state == "retrying")
+            noticed = time.monotonic()
+        over.set()
+    assert [event.state for event in camera.events][:2] == ["playing", "retrying"]
+    if silent:
+        assert (event.reason, event.detail) == ("stall", "no data for 0.6 s")
+    # Not one try after the other with 20 s each; two seconds are for a machine with other work.
+    assert noticed - asked[1] < 0.6 + 1.0 + 2.0
 
 
 def test_what_is_no_jpeg_is_told() -> None:

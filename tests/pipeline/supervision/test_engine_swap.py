@@ -33,6 +33,7 @@ from nightday.pipeline.config.load import load_config
 from nightday.pipeline.config.schema import CameraConfig, Config
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.events import EngineChanged, Event
 from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.serving import model_loader, probation
 from nightday.pipeline.serving.model_loader import ModelLoader
@@ -438,6 +439,28 @@ def test_an_engine_that_runs_on_all_of_the_picture_may_take_longer(
     assert (status.stats.translated, status.stats.dropped) == (FRAMES, {})
     assert [len(heard.of(event)) for event in ("engine_kept", "engine_rolled_back")] == [kept, not kept]
     assert run.channel().engine is (new if kept else old)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", [False, True])
+def test_a_rollback_tells_which_model_it_takes_out(heard: Heard, other: bool) -> None:
+    make_clip(Path("night.mp4"), 30)
+    save(Path("other.pt"), 2)
+    entry = {"name": "gate", "loop": True, "pace": "realtime"}
+
+    def fail(_: Pixels) -> None:
+        raise RuntimeError("bad")
+
+    after = config(entry | {"model": "other.pt"}) if other else config(entry)
+    swapped = Setup(after, {Path("other.pt") if other else MODEL: Engine(NEW, fail)})
+    told: list[Event] = []
+    with Run(Setup(config(entry), {MODEL: Engine(OLD)}), swapped) as run:
+        run.runtime._bus.subscribe(told.append)
+        run.wait_for_pictures(2)
+        run.reload()
+        heard.wait_for("engine_rolled_back")
+    (one,) = (event for event in told if isinstance(event, EngineChanged) and event.step == "rolled_back")
+    assert one.model == (Path("other.pt") if other else None)
 
 
 def test_a_new_engine_is_prepared_for_what_the_cameras_send_before_it_serves(heard: Heard) -> None:

@@ -14,9 +14,13 @@ const by = (id) => document.getElementById(id);
 const name = by("camera").dataset.camera;
 const api = `${root}api/cameras/${name}`;
 
-const stage = new Stage(name, (live) => {
-  by("veil").hidden = live;
-});
+const stage = new Stage(
+  name,
+  (live) => {
+    by("veil").hidden = live;
+  },
+  Boolean(by("camera").dataset.webrtc),
+);
 const plot = new Plot(by("plot"));
 let before = null;
 let playing = false;

@@ -1,4 +1,5 @@
-// A camera's live stream: fragmented MP4 over a WebSocket into Media Source, or else JPEGs.
+// A camera's live stream: over WebRTC where that is wanted and works, else as fragmented MP4 over a WebSocket into Media
+// Source, or else as JPEGs.
 
 import { root } from "./server.js";
 
@@ -10,6 +11,8 @@ const BEHIND = 0.18;
 const LOST = 1.5;
 // Seconds between two skips: each takes decoding everything since the last key frame, which a slow machine feels.
 const SKIP = 4;
+// Seconds within which the first picture must come over WebRTC; where UDP does not come through, none ever does.
+const PEER = 4;
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
 
@@ -19,14 +22,16 @@ export class LiveStream {
    * @param {string} view day, night or pair
    * @param {(element: HTMLVideoElement | HTMLImageElement) => void} onElement called with what shows it, anew each time
    * @param {(live: boolean) => void} onLive called when pictures come, and when they no longer do
+   * @param {boolean} peer whether to try WebRTC
    */
-  constructor(camera, view, onElement, onLive = () => {}) {
+  constructor(camera, view, onElement, onLive = () => {}, peer = false) {
     this.camera = camera;
     this.view = view;
     this.onElement = onElement;
     this.onLive = onLive;
     this.failures = 0;
     this.form = Source ? "socket" : "jpeg";
+    this.peerFirst = peer && Boolean(window.RTCPeerConnection);
     this.stopped = false;
     this.connect();
   }
@@ -40,6 +45,8 @@ export class LiveStream {
   close() {
     this.socket?.close();
     this.socket = null;
+    this.peer?.close();
+    this.peer = null;
     this.buffer = null;
     this.queue = [];
     this.setLive(false);
@@ -47,6 +54,7 @@ export class LiveStream {
     this.element = null;
     if (element) {
       element.removeAttribute("src");
+      element.srcObject = null;
       if (element instanceof HTMLVideoElement) {
         element.load(); // lets go of the decoder
       }
@@ -66,6 +74,10 @@ export class LiveStream {
 
   connect() {
     this.close();
+    if (this.peerFirst) {
+      this.connectPeer();
+      return;
+    }
     if (this.form === "jpeg") {
       this.showJpegs();
       return;
@@ -91,6 +103,79 @@ export class LiveStream {
     this.socket = socket;
   }
 
+  /** Watch over WebRTC (WHEP); in another way from then on where no picture comes. */
+  async connectPeer() {
+    const peer = new RTCPeerConnection();
+    this.peer = peer;
+    const giveUp = () => {
+      if (this.peer === peer) {
+        this.peerFirst = false;
+        this.connect();
+      }
+    };
+    this.timer = setTimeout(giveUp, PEER * 1000);
+    peer.ontrack = ({ receiver, track }) => {
+      receiver.jitterBufferTarget = 0; // milliseconds: a camera's picture is to be new rather than smooth
+      const video = this.makeVideo(() => {
+        clearTimeout(this.timer);
+        this.failures = 0;
+      });
+      video.srcObject = new MediaStream([track]);
+      video.play().catch((error) => console.debug(error));
+      this.onElement(video);
+      receiver.transport.onstatechange = () => {
+        if (this.peer === peer && receiver.transport.state === "closed") {
+          this.again(); // the server ended it
+        }
+      };
+    };
+    peer.onconnectionstatechange = () => {
+      if (this.peer === peer && this.live && ["disconnected", "failed"].includes(peer.connectionState)) {
+        this.again();
+      }
+    };
+    try {
+      peer.addTransceiver("video", { direction: "recvonly" });
+      await peer.setLocalDescription();
+      const answer = await fetch(`${root}live/${this.camera}/whep?view=${this.view}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/sdp" },
+        body: peer.localDescription.sdp,
+      });
+      if (!answer.ok) {
+        throw new Error(await answer.text());
+      }
+      await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    } catch (error) {
+      console.debug(error);
+      giveUp();
+    }
+  }
+
+  makeVideo(onFirst = () => {}) {
+    const video = document.createElement("video");
+    video.muted = true;
+    video.playsInline = true;
+    video.disableRemotePlayback = true;
+    video.addEventListener("error", () => {
+      if (this.element === video) {
+        this.again();
+      }
+    });
+    video.addEventListener(
+      "timeupdate",
+      () => {
+        if (this.element === video) {
+          onFirst();
+          this.setLive(true);
+        }
+      },
+      { once: true },
+    );
+    this.element = video;
+    return video;
+  }
+
   /** Connect anew, the later the more often it failed. */
   again() {
     if (this.stopped) {
@@ -109,10 +194,7 @@ export class LiveStream {
       this.connect();
       return;
     }
-    const video = document.createElement("video");
-    video.muted = true;
-    video.playsInline = true;
-    video.disableRemotePlayback = true;
+    const video = this.makeVideo();
     const source = new Source();
     source.addEventListener("sourceopen", () => {
       if (this.element !== video) {
@@ -122,13 +204,6 @@ export class LiveStream {
       this.buffer.addEventListener("updateend", () => this.feed());
       this.feed();
     });
-    video.addEventListener("error", () => {
-      if (this.element === video) {
-        this.again();
-      }
-    });
-    video.addEventListener("timeupdate", () => this.setLive(true), { once: true });
-    this.element = video;
     this.queue = [];
     this.address = URL.createObjectURL(source);
     video.src = this.address;

@@ -2,9 +2,10 @@
 
 import { make, say } from "./server.js";
 
-function texts(name, token) {
+function texts(name, token, webrtc) {
   const key = token ? "?token=TOKEN" : "";
   const and = token ? "&token=TOKEN" : "";
+  const place = `${location.host}/live/${name}/whep${key}`;
   const live = `${location.origin}/live/${name}.ts${key}`;
   const still = `${location.origin}/snapshot/${name}.jpg?view=day${and}`;
   return {
@@ -26,12 +27,23 @@ Still image URL:    ${still}
 Stream source URL:  ${live}`,
     "ffplay, VLC": `ffplay -fflags nobuffer "${live}"
 vlc "${live}"`,
+    ...(webrtc && {
+      "WebRTC (WHEP)": `# For players that speak WHEP; UDP has to come through to them.
+${location.protocol}//${place}
+# go2rtc
+streams:
+  ${name}: "webrtc:${location.protocol}//${place}"
+# MediaMTX
+paths:
+  ${name}:
+    source: "${location.protocol === "https:" ? "wheps" : "whep"}://${place}"`,
+    }),
   };
 }
 
 /** Fill `place` with one piece of text for each program, to be copied. */
 export function showSnippets(place, name) {
-  for (const [program, text] of Object.entries(texts(name, place.dataset.token))) {
+  for (const [program, text] of Object.entries(texts(name, place.dataset.token, place.dataset.webrtc))) {
     const copy = make("button", { type: "button", textContent: "Copy" });
     copy.setAttribute("aria-label", `Copy for ${program}`);
     const done = make("span", { className: "dim" });

@@ -6,9 +6,11 @@ export class Stage {
   /**
    * @param {string} camera its name
    * @param {(live: boolean) => void} onLive
+   * @param {boolean} peer whether to try WebRTC
    */
-  constructor(camera, onLive) {
+  constructor(camera, onLive, peer) {
     this.camera = camera;
+    this.peer = peer;
     this.onLive = onLive;
     this.canvas = document.getElementById("picture");
     this.context = this.canvas.getContext("2d", { alpha: false });
@@ -59,6 +61,7 @@ export class Stage {
         this.follow(element);
       },
       (live) => this.onLive(live),
+      this.peer,
     );
   }
 

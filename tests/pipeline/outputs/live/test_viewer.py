@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ import numpy as np
 from nightday.pipeline.outputs.encoding.shared_encoder import EncodedPicture, SharedEncoder
 from nightday.pipeline.outputs.live import viewer as live
 from nightday.pipeline.outputs.live.mp4 import Mp4Muxer
+from nightday.pipeline.outputs.live.timed import TICKS, TimedPictures, picture_of
 from nightday.pipeline.outputs.live.viewer import LiveViewer
 from nightday.pipeline.outputs.mpeg_ts import TsMuxer
 from tests.support.media_helpers import picture
@@ -22,7 +24,9 @@ FRAME = 512  # ticks of 1/12800 s
 SIZE, OTHER = (64, 48), (96, 64)
 
 
-def viewer(muxer: type[TsMuxer] | type[Mp4Muxer], wake: Callable[[], None] = lambda: None) -> LiveViewer:
+def viewer(
+    muxer: type[TsMuxer] | type[Mp4Muxer] | type[TimedPictures], wake: Callable[[], None] = lambda: None
+) -> LiveViewer:
     return LiveViewer(begin=partial(muxer, title="nightday-stream"), wake=wake, leave=lambda _: None)
 
 
@@ -79,6 +83,40 @@ def test_another_size_goes_on_as_ts_and_ends_mp4() -> None:
     with av.open(io.BytesIO(stream), format="mpegts") as container:
         widths = [frame.width for packet in container.demux(video=0) for frame in packet.decode()]
     assert widths[-10:] == [OTHER[0]] * 10
+
+
+def test_pictures_apart_have_times_that_go_on_over_gaps_and_other_streams() -> None:
+    shared, one = SharedEncoder(), viewer(TimedPictures)
+    begin = random.randrange(10**6)
+    print(f"begin {begin}")
+    shown_at: list[float] = []
+    pieces: list[tuple[int, bytes]] = []
+    for number in [*range(10), *range(50, 60), *range(10)]:
+        again = len(shown_at) >= 20  # the camera's clock was put back
+        shot = picture((begin + number) * FRAME, rgb=np.full((48, 64, 3), number, np.uint8))
+        at = (10_000 if again else 0) + number / 25
+        encoded = shared.encode(
+            replace(shot, frame=replace(shot.frame, decoded_at=at)), key=number in (0, 50)
+        )
+        assert encoded is not None
+        one.put(encoded)
+        shown_at.append(at)
+        pieces.append(picture_of(one.take() or b""))
+    assert [ticks for ticks, _ in pieces] == [round(at * TICKS) for at in shown_at]
+    decoder = av.CodecContext.create("h264", "r")
+    frames = [frame for _, data in pieces for frame in decoder.decode(av.Packet(data))]
+    assert len(frames) + len(decoder.decode(None)) == len(pieces)
+
+
+def test_a_key_frame_that_is_asked_for_stays_wanted_until_it_comes() -> None:
+    shared, one = SharedEncoder(), viewer(TimedPictures)
+    wanted = []
+    for number in range(6):
+        if number == 2:
+            one.want_key()
+        one.put(encode(shared, number * FRAME, key=number == 4))
+        wanted.append(one.wants_key)
+    assert wanted == [False, False, True, True, False, False]
 
 
 def test_one_that_never_took_anything_gets_a_beginning_all_the_same() -> None:
