@@ -18,7 +18,7 @@ from torch import Tensor
 from nightday.engines import device_copies
 from nightday.engines.device_copies import Pixels
 
-from ..core.png import png_of, with_square_pixels
+from ..core.picture_files import png_of, with_square_pixels
 from ..core.stages import BatchItem, each
 from ..core.status import TrustMap
 from .draw import MARK_HEIGHT, MARK_LEAST

@@ -22,7 +22,7 @@ from ..core.backgrounds import UNKNOWN, Backgrounds
 from ..core.clock import Clock, SystemClock
 from ..core.event_log import to_log
 from ..core.events import Publish
-from ..core.png import save_png
+from ..core.picture_files import save_png
 from .background_checkpoint import Checkpoint
 from .background_events import BackgroundEvents
 from .background_file import BackgroundRefusedError, SavedBackground

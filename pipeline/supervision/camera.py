@@ -9,11 +9,11 @@ from nightday.engines.backends.base import Engine
 from ..config.fields import AUTO
 from ..config.output import OutputConfig
 from ..config.schema import CameraConfig
+from ..core.backoff import RestartBudget
 from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
-from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline

@@ -11,11 +11,11 @@ from nightday.engines.backends.base import Engine
 
 from ..config.detection import DetectorChoice
 from ..config.schema import Config
+from ..core.backoff import RestartBudget
 from ..core.clock import Clock, SystemClock
 from ..core.counters import EventCounter
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice
-from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..learning.learner import Learner

@@ -17,7 +17,7 @@ from ..core.events import NoticeName
 from ..core.fault_log import FaultLog
 from ..core.faults import detail_of
 from ..core.frame import Frame
-from ..core.png import save_png, with_square_pixels
+from ..core.picture_files import save_png, with_square_pixels
 from ..core.stages import BatchItem
 from ..scene.background import Background
 from ..scene.night_gate import TimeOfDay

@@ -36,7 +36,7 @@ class CountingSlot(KeepingSlot):
 
 
 class Camera:
-    """A reader that takes every frame; a context manager, which must end within a second."""
+    """A reader that takes every frame; a context manager, which must end at once."""
 
     def __init__(self, url: str, *, keep: bool = True, slot: Any = None, **options: Any) -> None:
         self.stats, self.events, self.stop = CameraStats(), Events(), threading.Event()

@@ -36,13 +36,14 @@ def test_the_proxy_alone_changes_nothing(tmp_path: Path) -> None:
     with RtspServer(record=tmp_path) as server, Proxy(server.port) as proxy:
         with Camera(proxy.url("/cam")) as camera:
             frames = camera.wait_more(15)
+            # What has come may still be on its way out.
+            camera.wait_until(lambda: proxy.received == sum(link.sent for link in proxy.links) > 15 * 500)
         bases = [line for head in proxy.messages for line in head.splitlines() if "rtsp://" in line]
     with av.open(str(CLIP)) as source:
         for frame, truth in zip(frames, source.decode(video=0), strict=False):
             np.testing.assert_array_equal(frame.video.to_ndarray(), truth.to_ndarray())
     assert bases
     assert all(f":{proxy.port}/" in line for line in bases)
-    assert proxy.received == sum(link.sent for link in proxy.links) > 15 * 500
 
 
 def test_reconnects_leave_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,6 +74,7 @@ def test_reconnects_leave_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptu
     assert said == ["camera_playing", "camera_retrying"] * RECONNECTS + ["camera_playing", "camera_stopped"]
 
 
+@pytest.mark.alone
 def test_after_an_outage_pictures_come_within_two_seconds_of_the_try_that_was_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,14 +119,14 @@ def test_a_stalled_connection_is_given_up_in_time_and_made_again(tmp_path: Path)
     with (
         RtspServer(record=tmp_path) as server,
         Proxy(server.port) as proxy,
-        Camera(proxy.url("/cam"), stall_timeout=0.8) as camera,
+        Camera(proxy.url("/cam"), stall_timeout=2.0) as camera,
     ):
         camera.wait_more(5)
         (link,) = proxy.open_links
         began = time.monotonic()
         proxy.set(Fault(stalled=True), link=link)
         camera.wait_state("retrying", reason="stall")
-        assert 0.5 < time.monotonic() - began < 0.8 + 1.0
+        assert 1.5 < time.monotonic() - began < 2.0 + 4.0  # far below the default of 10 s
         camera.wait_playing(2)
         camera.wait_more(5)
     assert camera.stats.snapshot().reconnects == {"stall": 1}
@@ -135,7 +137,7 @@ def test_a_trickle_is_a_stall_too(tmp_path: Path) -> None:
     with (
         RtspServer(record=tmp_path) as server,
         Proxy(server.port) as proxy,
-        Camera(proxy.url("/cam"), stall_timeout=0.5, open_timeout=0.5) as camera,
+        Camera(proxy.url("/cam"), stall_timeout=1.5, open_timeout=1.5) as camera,
     ):
         camera.wait_more(5)
         proxy.set(Fault(rate=50.0))

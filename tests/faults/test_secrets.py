@@ -98,7 +98,7 @@ def _read_until_all_failed(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def _get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             told: bytes = answer.read()
             return told.decode()
     except urllib.error.HTTPError as error:

@@ -40,6 +40,7 @@ from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
 from tests.support.media_helpers import camera_pts, ffmpeg_complaints, packet_pts
 from tests.support.models import of_another_street
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import CLIP, WAIT, RtspServer
 from tests.support.watched import FakeRun
 
@@ -260,8 +261,7 @@ class TestCheck:
         )
 
     def test_a_free_port_stays_free(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
+        port = lasting_port()
         write(gate(translate="never"), http={"port": port})
         assert main(["--cameras", "cameras.yaml", "--check"]) == 0
         socket.create_server(("127.0.0.1", port)).close()
@@ -376,8 +376,7 @@ def test_a_source_that_cannot_be_decoded_fails_with_status_1(capsys: pytest.Capt
 def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on_and_told_at_the_end(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, log_format: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = lasting_port()
     with RtspServer(record=tmp_path, login="viewer:rightpw1") as server:
         write(
             gate(pace="fast", loop=True),
@@ -385,7 +384,7 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on_and_told
             gate(name="locked", url=server.url("/cam", login=f"viewer:{SECRET}")),
             engine={"backend": "eager"},
         )
-        arguments = ["--cameras", "cameras.yaml", "--duration", "2", "--log-format", log_format, "--verbose"]
+        arguments = ["--cameras", "cameras.yaml", "--duration", "4", "--log-format", log_format, "--verbose"]
         assert main(arguments) == 1
     said = capsys.readouterr()
     assert SECRET not in said.out + said.err
@@ -414,6 +413,7 @@ def test_a_camera_that_is_away_or_refuses_is_retried_while_others_go_on_and_told
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_playable_files_within_5_s(folder: Path, number: signal.Signals) -> None:
     make_clip(Path("clip.mp4"), 30)

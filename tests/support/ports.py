@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 
 
-def lasting_port() -> int:
-    """A free port that stays so while nobody listens at it.
+def lasting_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A free port, of TCP unless ``kind`` is ``SOCK_DGRAM``, that stays so while nobody listens at it.
 
     The kernel gives clients ports of a range of its own. One that knocks at such a port again and again while its
     server is away is one day given that very port: it is connected to itself, and the server cannot come back.
@@ -17,7 +17,8 @@ def lasting_port() -> int:
     while True:
         port = secrets.randbelow(first - 10_000) + 10_000
         try:
-            socket.create_server(("127.0.0.1", port)).close()
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind(("127.0.0.1", port))
             return port
         except OSError:
             continue

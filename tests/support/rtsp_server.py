@@ -19,7 +19,7 @@ from tests.support.ports import lasting_port
 
 SCRIPT = Path(__file__).with_name("gst_rtsp.py")
 CLIP = Path(__file__).parents[2] / "benchmarks" / "clips" / "night_tfl_07450_piccadilly.mp4"
-WAIT = 20.0  # seconds until a server that says nothing fails the test
+WAIT = 60.0  # seconds until a server that says nothing fails the test
 
 
 class RtspServer:

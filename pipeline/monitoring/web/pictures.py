@@ -18,9 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from nightday.engines.device_copies import on_host
 
 from ...analysis.trust import trust_layer_png, trust_png
-from ...core.jpeg import LARGEST, jpeg_of
 from ...core.live import VIEWS, View
-from ...core.png import png_of, with_square_pixels
+from ...core.picture_files import LARGEST, jpeg_of, png_of, with_square_pixels
 from ...core.status import NewestPicture, Watched
 
 Endpoint = Callable[[Request], "Response | Awaitable[Response]"]

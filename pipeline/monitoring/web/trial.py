@@ -23,8 +23,7 @@ from ...core.camera_url import CameraUrl, redact
 from ...core.clock import SystemClock
 from ...core.counters import CameraStats
 from ...core.faults import detail_of
-from ...core.jpeg import jpeg_of
-from ...core.png import with_square_pixels
+from ...core.picture_files import jpeg_of, with_square_pixels
 from ...media.colour import to_rgb
 from ...sources.base import ConnectionSettings, SourceLostError
 from ...sources.frame_skipping import FrameSkipping

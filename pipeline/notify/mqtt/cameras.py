@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from nightday.engines.device_copies import on_host
 
 from ...core.clock import Clock
-from ...core.jpeg import jpeg_of
-from ...core.png import with_square_pixels
+from ...core.picture_files import jpeg_of, with_square_pixels
 from ...core.status import CameraStatus, NewestPicture, Watched
 from ..camera_facts import CameraFacts, Place
 from ..spool import Spool

@@ -13,9 +13,8 @@ from ...core.clock import Clock
 from ...core.counters import CameraStats
 from ...core.events import Publish
 from ...core.frame import Picture
-from ...core.jpeg import jpeg_of
 from ...core.live import LiveForm, View, Viewer
-from ...core.png import with_square_pixels
+from ...core.picture_files import jpeg_of, with_square_pixels
 from ..encoding.encoder import GENERATED_COMMENT
 from ..encoding.settings import Encoding
 from ..encoding.shared_encoder import CameraEncoders, EncoderClient

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from nightday.engines.video.deinterlace import Deinterlacer
-from tests.support.made_clips import H264, ffmpeg, pattern
+from tests.support.clips import H264, ffmpeg, pattern
 
 
 def decoded(path: Path) -> list[av.VideoFrame]:

@@ -13,7 +13,7 @@ import torch
 
 from nightday.engines.video.look import LookReader, aspect_of, size_of, upright
 from nightday.engines.video.streams import best_video, rgb_pictures
-from tests.support.made_clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
+from tests.support.clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
 
 # swscale's conversion here and ffmpeg's own differ by rounding; another orientation by far more.
 ROUNDING = 4

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from nightday.engines.video.streams import NoVideoError, best_video, rgb_pictures
-from tests.support.made_clips import H264, ffmpeg, pattern, turned
+from tests.support.clips import H264, ffmpeg, pattern, turned
 
 FILM = (64, 96, 3)
 

@@ -42,7 +42,7 @@ from tests.support.watched import FakeRun
 
 SECRET = "Zk9q7Wx2"
 TOKEN = "correct-horse-battery"
-WAIT = 20.0  # seconds until a test gives up on what should take milliseconds
+WAIT = 60.0  # seconds until a test gives up on what should take milliseconds
 PATHS = ("/", "/table", "/healthz", "/readyz", "/metrics", "/api/cameras")
 Start = Callable[..., WebServer]
 

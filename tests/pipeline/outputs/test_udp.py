@@ -37,6 +37,7 @@ from tests.support.media_helpers import (
     packet_pts,
     picture,
 )
+from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
@@ -113,10 +114,7 @@ class Receiver:
 @pytest.fixture
 def port() -> int:
     """A port that nobody listens to."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-    return number
+    return lasting_port(socket.SOCK_DGRAM)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 from nightday.pipeline.config.schema import Config
-from nightday.pipeline.core.png import save_png
+from nightday.pipeline.core.picture_files import save_png
 from nightday.pipeline.scene import background as background_module
 from nightday.pipeline.scene import background_checkpoint
 from nightday.pipeline.scene.background import Background

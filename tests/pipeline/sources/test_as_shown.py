@@ -16,8 +16,8 @@ from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
 from nightday.pipeline.sources import file, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
+from tests.support.clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
 from tests.support.connections import connection_settings
-from tests.support.made_clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
 
 SETTINGS = connection_settings()
 

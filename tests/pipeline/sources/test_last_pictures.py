@@ -20,8 +20,8 @@ from nightday.pipeline.sources.delivery import FrameDelivery
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.sources.packets import Arrival
+from tests.support.clips import ffmpeg
 from tests.support.connections import connection_settings
-from tests.support.made_clips import ffmpeg
 
 FRAMES = 20
 
@@ -103,7 +103,7 @@ def test_each_waits_until_the_one_before_was_taken() -> None:
             video = av.VideoFrame(64, 48, "yuv420p")
             video.pts = number
             assert delivery.deliver(Decoded(video, number / 10, on_time=False, held_back=True))
-        worker.join(10)
+        worker.join(60)
     finally:
         stop.set()
         worker.join()

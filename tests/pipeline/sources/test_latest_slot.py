@@ -11,7 +11,7 @@ from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.sources.latest_slot import LatestSlot
 
-WAIT = 10.0  # seconds until a test that hangs fails
+WAIT = 60.0  # seconds until a test that hangs fails
 
 
 def make_frame(pts: int, decoded_at: float = 0.0) -> Frame:

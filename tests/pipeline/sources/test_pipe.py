@@ -60,7 +60,7 @@ def test_nobody_writes(pipe: Path) -> None:
 
 
 def test_waiting_for_a_writer_ends_at_once_when_told_to(pipe: Path) -> None:
-    with Camera(str(pipe)) as camera:  # which must end within a second
+    with Camera(str(pipe)) as camera:  # which must end at once
         while camera.reader.event.state != "starting" or not camera.reader.is_alive():
             time.sleep(0.01)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -775,11 +774,9 @@ def test_no_picture_at_all_is_a_problem() -> None:
 
 @pytest.mark.parametrize("signalled", [False, True])
 def test_a_camera_that_never_came_is_a_problem_unless_a_signal_ended_the_run(signalled: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     settings = config(
         {"name": "gate", "url": "night.mp4", "loop": True},
-        {"name": "away", "url": f"rtsp://127.0.0.1:{port}/s"},
+        {"name": "away", "url": f"rtsp://127.0.0.1:{lasting_port()}/s"},
     )
     commands = CommandQueue()
 
@@ -790,7 +787,7 @@ def test_a_camera_that_never_came_is_a_problem_unless_a_signal_ended_the_run(sig
     outcome = play(
         settings,
         Engine(),
-        duration=None if signalled else 1.0,
+        duration=None if signalled else 3.0,
         commands=commands,
         report=report,
         report_every=0.1,

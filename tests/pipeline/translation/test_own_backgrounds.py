@@ -152,7 +152,7 @@ def test_while_the_engine_starts_nothing_is_dropped() -> None:
     picture, stats = shown(engine, Backgrounds(KNOWN, KNOWN))
     assert not picture.translated
     assert (stats.brightened, stats.dropped) == (1, {})
-    assert engine.preparing.wait(10)
+    assert engine.preparing.wait(60)
 
 
 def test_an_engine_without_inputs_for_backgrounds_is_never_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nightday.engines.model.qualification_frames import read_frames as read_for_engines
 from nightday.train.footage.scene import SceneError, load_scene, read_frames
-from tests.support.made_clips import ffmpeg, pattern, shown_by_ffmpeg, turned
+from tests.support.clips import ffmpeg, pattern, shown_by_ffmpeg, turned
 
 
 def test_a_turned_clip_with_a_cover_is_read_upright_without_its_cover(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.core.jpeg import jpeg_of
+from nightday.pipeline.core.picture_files import jpeg_of
 from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.web import live as over_http
 from nightday.pipeline.outputs.encoding import encoder

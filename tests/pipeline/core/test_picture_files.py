@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nightday.pipeline.core.png import with_square_pixels
+from nightday.pipeline.core.picture_files import with_square_pixels
 
 
 @pytest.mark.parametrize(
