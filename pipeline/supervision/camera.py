@@ -13,6 +13,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
+from ..core.packet_log import PacketLog
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.state_folder import SIGNING_KEY, state_folder
@@ -242,6 +243,7 @@ class Camera:
             gstreamer=self.config.decoder == "gstreamer",
             transport=self.config.transport,
             every_s=self.config.every_s,
+            packet_log=PacketLog() if self.config.provenance else None,
         )
 
 
