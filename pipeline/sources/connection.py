@@ -40,6 +40,8 @@ NO_TIME_STAMPS = 0x80
 IN_PIECES = ("hls", "dash")
 # Ticks in which frames count that have no time stamps.
 ARRIVAL_TIME_BASE = Fraction(1, 90_000)
+ONE_PICTURE = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
+"""What is said of an address that is to be fetched again and again."""
 # Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
 # gives a picture now and then; one whose codec has changed never does.
 BROKEN_RUN = 3.0
@@ -148,8 +150,7 @@ def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings) -> It
 def _is_live(container: InputContainer) -> bool:
     """Whether what was opened has no end. Raises SourceLostError for a single picture, which is neither."""
     if is_picture(container):
-        detail = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
-        raise SourceLostError("unsupported", detail)
+        raise SourceLostError("unsupported", ONE_PICTURE)
     return not has_end(container)
 
 

@@ -25,7 +25,7 @@ LARGEST_BODY = 4096
 # Answered without a token, to what watches the process and to browsers that have to log in. They name no camera.
 _OPEN = ("/healthz", "/readyz", "/login")
 _OPEN_BELOW = "/static/"
-_CHANGES = re.compile(r"/login|/logout|/api/try|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
+_CHANGES = re.compile(r"/login|/logout|/api/try|/api/add|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 
