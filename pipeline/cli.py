@@ -122,6 +122,7 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
+    from .config.add_camera import CameraAdder
     from .config.errors import ConfigError
     from .config.load import load_config
     from .learning.own_models import with_own_models
@@ -143,8 +144,8 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
     models = ModelLoader()
 
-    def read() -> LoadedConfig:
-        return load_config(file, overrides=overrides, check_model=checkpoint_fault)
+    def read(name: str = "") -> LoadedConfig:
+        return load_config(name or file, overrides=overrides, check_model=checkpoint_fault)
 
     def with_models(loaded: LoadedConfig) -> LoadedConfig:
         return replace(loaded, config=with_own_models(loaded.config))
@@ -174,6 +175,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
                     with_models(replace(loaded, config=config)), sizes=runtime.sizes()
                 ),
                 commands=commands,
+                adder=None if options.demo else CameraAdder(file, check=read),
             )
             del setup  # it would hold the engines of the start for ever, though they may be swapped out
             outcome = _stream(runtime, screen, duration=duration)

@@ -51,7 +51,12 @@ def _grid(browser: Browser, address: str, picture: str) -> list[str]:
     browser.call("Input.insertText", text=picture)
     browser.click("#try button")
     browser.until("document.getElementById('tried-picture').naturalWidth > 0")
-    assert "${CAMERA_PASSWORD}" in browser.run(_text("#tried-paste"))
+    browser.until("!document.getElementById('add').hidden")
+    browser.click("#add-name")
+    browser.call("Input.insertText", text="porch")
+    browser.click("#add button")
+    browser.until(f"{_text('#added')}.includes('porch was added to')")
+    browser.until(f"{_text('#summary')}.includes('of 4 up')")
     browser.click(".add summary")
     browser.click("#find")
     browser.call("Input.insertText", text="picc")
@@ -65,7 +70,7 @@ def _grid(browser: Browser, address: str, picture: str) -> list[str]:
         "grid: day and night",
         "grid: pause",
         "grid: find",
-        "an address tried, away and there",
+        "an address tried, away and there, and added",
         "grid: a camera by keyboard",
         "links",
     ]

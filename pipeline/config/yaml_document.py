@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ..core.camera_url import VARIABLE, with_variables
+from ..core.state_folder import secrets_folder
 from .wrong_shapes import layout_fault
 
 KeyPath = tuple[str | int, ...]
@@ -272,7 +273,8 @@ class _TooManyError(Exception):
 def look_up(name: str, environment: Mapping[str, str]) -> str:
     """Value of ``name`` in the environment, or else the text, less its last newline, of a file.
 
-    The file is the one ``NAME_FILE`` points at, or systemd's credential of that name (``LoadCredential=NAME:…``).
+    The file is the one ``NAME_FILE`` points at, or systemd's credential of that name (``LoadCredential=NAME:…``), or
+    what was kept of a camera that was added on the page.
 
     Raises LookupError with a one-line message that names what is missing.
     """
@@ -282,6 +284,8 @@ def look_up(name: str, environment: Mapping[str, str]) -> str:
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     if file is None and credentials and Path(credentials, name).exists():
         file, what = str(Path(credentials, name)), "its systemd credential"
+    if file is None and (secrets_folder() / name).is_file():
+        file, what = str(secrets_folder() / name), "its file"
     if file is None:
         raise LookupError(f"${{{name}}} is not set; set {name}, or {name}_FILE to a file that holds it")
     try:

@@ -154,6 +154,34 @@ class CameraUrl:
         raise AttributeError(f"a CameraUrl cannot change: {name}")
 
 
+def without_secrets(address: str, stem: str) -> tuple[str, dict[str, str]]:
+    """An address with ``${…}`` in place of its secrets, and what these are, by the names of the variables.
+
+    The names begin with ``stem``. Filled in again by ``with_variables`` it is the same address.
+    """
+    values: dict[str, str] = {}
+
+    def kept(value: str, what: str) -> str:
+        if not value or "${" in value:
+            return value
+        name = f"{stem}_{what}" if f"{stem}_{what}" not in values else f"{stem}_{what}_{len(values) + 1}"
+        values[name] = value
+        return f"${{{name}}}"
+
+    def pair(hit: re.Match[str]) -> str:
+        return hit[1] + hit[2] + kept(hit[3], "SECRET")
+
+    head, userinfo, rest = _split(address)
+    if userinfo:
+        user, colon, password = userinfo.partition(":")
+        # In a login, %41 stands for A; what a variable holds is taken as it is.
+        secret = kept(unquote(password if colon else user), "PASSWORD")
+        userinfo = f"{user}:{secret}@" if colon else f"{secret}@"
+    if head.lower() in ("rtmp://", "rtmps://"):
+        return head + userinfo + re.sub(r"(?<=/)[^/]+\Z", lambda hit: kept(hit[0], "KEY"), rest), values
+    return head + userinfo + _SECRET_PAIR.sub(pair, rest), values
+
+
 def with_variables(address: str, values: Sequence[str]) -> str:
     """An address with the variables' values in place of its ``VARIABLE`` characters, one after the other.
 

@@ -11,6 +11,8 @@ from nightday.engines.backends.base import EngineInfo
 from nightday.engines.device_copies import Pixels
 from nightday.engines.video import look
 
+from .packet_log import PacketMark
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -24,6 +26,7 @@ class Frame:
         time_base: seconds a tick.
         decoded_at: when decoding ended, in seconds on the pipeline's monotonic clock. Latency counts from here.
         wall_time: the same moment in Unix seconds.
+        packets: how far the camera's packets had been decoded; None where nobody logs them.
     """
 
     camera: str
@@ -32,6 +35,7 @@ class Frame:
     time_base: Fraction
     decoded_at: float
     wall_time: float
+    packets: PacketMark | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -26,6 +26,11 @@ def state_folder() -> Path:
         return Path(tempfile.gettempdir(), f"nightday-stream-{os.geteuid()}")
 
 
+def secrets_folder() -> Path:
+    """Where the passwords of cameras are that were added on the page, a file each."""
+    return state_folder() / "secrets"
+
+
 def name_of(camera: str, address: str) -> str:
     """How a camera's files there are called; cameras of one name in two configurations differ in their address."""
     return f"{camera}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"

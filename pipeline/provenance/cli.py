@@ -11,6 +11,9 @@ from pathlib import Path
 
 from nightday.engines.distribution import INSTALL_PROVENANCE, program_version
 
+from ..core.faults import detail_of
+from .original import OriginalFile
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if nothing was altered, 1 if something was, 2 for wrong arguments."""
@@ -20,6 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", nargs="?", type=Path, help="where the recordings are, as configured")
     parser.add_argument("--key", help="the public key that they must be signed with (64 hexadecimal digits)")
+    parser.add_argument(
+        "--original",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a copy of what the camera sent, such as a recorder's file: says which recordings were made from it",
+    )
     parser.add_argument("--public-key", action="store_true", help="print this machine's public key")
     parser.add_argument("--version", action="version", version=f"nightday-verify {program_version()}")
     given = parser.parse_args(arguments)
@@ -44,13 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key = given.key
     if key is None and key_file().is_file():
         key = public_text(own_key(key_file()))
-    return _told(given.folder, key)
+    originals = []
+    for path in given.original:
+        try:
+            originals.append(OriginalFile.read(path))
+        except Exception as error:  # whatever FFmpeg says of it
+            parser.error(f"{path}: {detail_of(error)}")
+    return _told(given.folder, key, originals)
 
 
-def _told(folder: Path, key: str | None) -> int:
+def _told(folder: Path, key: str | None, originals: Sequence[OriginalFile]) -> int:
     from .verify import verify
 
-    report = verify(folder, public_key=key)
+    report = verify(folder, public_key=key, originals=originals)
     for fault in report.faults:
         print(fault)
     for note in report.notes:

@@ -7,23 +7,33 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..core.frame import Picture
+from .original import Original
 
 
 @dataclass(slots=True)
 class Facts:
-    """What is told of a recording: when its pictures came, how many, how many a model made, and which models."""
+    """What is told of a recording: when its pictures came, how many, how many a model made, and which models.
+
+    ``original`` tells the packets that they were decoded from.
+    """
 
     begins: float = 0.0
     ends: float = 0.0
     pictures: int = 0
     generated: int = 0
     made_by: set[tuple[str, str, str]] = field(default_factory=set)
+    original: Original = field(default_factory=Original)
+
+    def following(self) -> Facts:
+        """Those of the next recording, whose packets go on from here."""
+        return Facts(original=Original(after=self.original.after))
 
     def add(self, picture: Picture, *, generated: bool) -> None:
         """One picture more; ``generated`` says whether what a model made of it is in the recording."""
         self.begins = self.begins if self.pictures else picture.frame.wall_time
         self.ends = picture.frame.wall_time
         self.pictures += 1
+        self.original.add(picture.frame.packets)
         if generated:
             self.generated += 1
             if picture.made_by is not None:
@@ -32,7 +42,8 @@ class Facts:
 
     def told(self) -> dict[str, Any]:
         """As a record has it."""
-        return {
+        original = self.original.told()
+        return ({} if original is None else {"original": original}) | {
             "begins": utc(self.begins),
             "ends": utc(self.ends),
             "pictures": self.pictures,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .original import OriginalFile
 from .records import CHAIN_FILES, RECORD_ENDING, Record, digest, digest_of, read
 
 
@@ -38,12 +39,13 @@ class _Signed:
         return self.path.with_name(self.path.name.removesuffix(RECORD_ENDING))
 
 
-def verify(folder: Path, *, public_key: str | None = None) -> Report:
+def verify(folder: Path, *, public_key: str | None = None, originals: Sequence[OriginalFile] = ()) -> Report:
     """Compare all recordings below ``folder`` with their records, and these with their chains. Raises OSError.
 
     Args:
         folder: where the recordings are, the ends of their chains included.
         public_key: in hexadecimal, whose records are believed; None: whoever's they are.
+        originals: what was recorded of the source itself; which recordings were made of it is told.
     """
     report = Report()
     ends = _read_all(folder, sorted(folder.rglob(CHAIN_FILES)), report, public_key)
@@ -62,6 +64,8 @@ def verify(folder: Path, *, public_key: str | None = None) -> Report:
         else:
             report.faults += _chain_faults(folder, end, found, report)
     report.faults += _file_faults(folder, records, known)
+    if originals:
+        report.faults += _original_faults(folder, records, originals, report)
     report.recordings = len(records)
     signed = {one.recording for one in records}
     unsigned = [path for path in sorted(folder.rglob("*.mp4")) if path not in signed]
@@ -143,6 +147,31 @@ def _file_faults(folder: Path, records: list[_Signed], ends: dict[str, _Signed])
         if sha256 != said["sha256"]:
             other = names.get(sha256)
             yield f"{name}: holds what was recorded as {other}" if other else f"{name}: was altered"
+
+
+def _original_faults(
+    folder: Path, records: list[_Signed], originals: Sequence[OriginalFile], report: Report
+) -> Iterator[str]:
+    """What the source's own recordings do not bear out, and as notes what they do."""
+    any_found = False
+    for one in records:
+        name, original = _short(folder, one.recording), one.content.get("original")
+        if original is None:
+            report.notes.append(f"{name}: its record tells nothing of its original")
+            continue
+        if not original["complete"]:
+            report.notes.append(f"{name}: its record does not tell all packets of its original")
+        whole = next((file for file in originals if file.holds(original)), None)
+        part = next((file for file in originals if file.begins(original)), None)
+        any_found = any_found or whole is not None or part is not None
+        if whole is not None:
+            report.notes.append(f"{name}: made from {original['packets']} packets that are in {whole.path}")
+        elif part is not None:
+            yield f"{name}: its original begins in {part.path}, but what follows there was altered or is missing"
+        else:
+            report.notes.append(f"{name}: its original is not in the files given")
+    if not any_found:
+        yield f"no recording here was made from {', '.join(str(file.path) for file in originals)}"
 
 
 def _short(folder: Path, path: Path) -> str:

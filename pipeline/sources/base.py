@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import av
 
     from ..core.counters import CameraStats
+    from ..core.packet_log import PacketLog, PacketMark
     from ..media.clock_watch import ClockWatch
     from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
@@ -47,6 +48,7 @@ class ConnectionSettings:
         damage: counts the pictures that packets were lost of; None where none can be lost.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
         warn: tells of something that the user should know, as a notice of the camera.
+        packet_log: where the packets' hashes are noted; None: they are not computed.
     """
 
     open_timeout: float
@@ -61,6 +63,7 @@ class ConnectionSettings:
     every_s: float | None = None
     gstreamer: bool = False
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
+    packet_log: PacketLog | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +75,14 @@ class Decoded:
         at: when the packet came with which it was complete, monotonic seconds.
         on_time: whether the frame was read and decoded as soon as it came, so that ``at`` tells of the camera's pace.
         held_back: whether the decoder gave it only because nothing came any more.
+        packets: how far the source's packets had been decoded then; None where nobody logs them.
     """
 
     video: av.VideoFrame
     at: float
     on_time: bool
     held_back: bool = False
+    packets: PacketMark | None = None
 
 
 class Connection(Protocol):

@@ -20,10 +20,12 @@ from nightday.engines.video.streams import NoVideoError, best_video
 
 from ..core.events import Notice
 from ..core.faults import detail_of
+from ..core.packet_log import PacketMark
 from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
 from ..media.ffmpeg import BinaryInput, has_end, is_picture, open_input, reason_of
 from ..media.interruptible import Watch, interruptible
+from ..provenance.original import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder
@@ -38,6 +40,8 @@ NO_TIME_STAMPS = 0x80
 IN_PIECES = ("hls", "dash")
 # Ticks in which frames count that have no time stamps.
 ARRIVAL_TIME_BASE = Fraction(1, 90_000)
+ONE_PICTURE = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
+"""What is said of an address that is to be fetched again and again."""
 # Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
 # gives a picture now and then; one whose codec has changed never does.
 BROKEN_RUN = 3.0
@@ -146,8 +150,7 @@ def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings) -> It
 def _is_live(container: InputContainer) -> bool:
     """Whether what was opened has no end. Raises SourceLostError for a single picture, which is neither."""
     if is_picture(container):
-        detail = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
-        raise SourceLostError("unsupported", detail)
+        raise SourceLostError("unsupported", ONE_PICTURE)
     return not has_end(container)
 
 
@@ -222,6 +225,7 @@ class FFmpegConnection:
         self._starved = False  # whether the last packet came so late that the source is lost as stalled
         self._broken_at: float | None = None
         self._key_at: float | None = None  # when the first key frame since the last picture came
+        self._packets: PacketMark | None = None  # the packets so far, where they are logged
 
     def frames(self) -> Iterator[Decoded]:
         """Decoded frames, until the source ends or ``settings.stop`` is set. Raises SourceLostError."""
@@ -251,20 +255,23 @@ class FFmpegConnection:
                 continue
             if self._live:
                 self._see_packet(arrival)
+            if self._settings.packet_log is not None:
+                self._packets = self._settings.packet_log.add(packet_digest(arrival.packet))
             for frame in self._decode(arrival.packet, number):
                 self._picture_at, self._broken_at, self._key_at = self._now, None, None
                 if self._is_good(frame):
                     self._good = True
                     for whole in self._fields.frames(frame):
                         # Of key frames alone, one may wait in the decoder until the next has come.
-                        yield Decoded(whole, arrival.at, arrival.on_time and self._level != "keys")
+                        on_time = arrival.on_time and self._level != "keys"
+                        yield Decoded(whole, arrival.at, on_time, packets=self._packets)
                 else:
                     self._settings.stats.count_dropped("decode_error")
             if self._live:
                 self._check_progress()
         now = self._settings.clock.monotonic()
         for whole in self._held_back():
-            yield Decoded(whole, now, on_time=False, held_back=True)
+            yield Decoded(whole, now, on_time=False, held_back=True, packets=self._packets)
         if lost is not None:
             raise lost
 

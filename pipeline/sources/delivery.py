@@ -84,6 +84,7 @@ class FrameDelivery:
             time_base=self._timeline.time_base,
             decoded_at=self._clock.monotonic(),
             wall_time=self._clock.time(),
+            packets=decoded.packets,
         )
         if (
             self._lossless or decoded.held_back

@@ -17,6 +17,7 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish, SourceChanged, SourceState
 from ..core.fault_log import FaultLog
 from ..core.faults import FaultReason, detail_of
+from ..core.packet_log import PacketLog
 from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
 from ..media.malloc_trim import malloc_trimmer
@@ -119,6 +120,7 @@ class Reader(threading.Thread):
         transport: how RTP is asked for.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
         gstreamer: whether an element of GStreamer decodes. If it cannot, FFmpeg does from then on, as with ``nvdec``.
+        packet_log: where the packets' hashes are noted; None: they are not computed.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Reader(threading.Thread):
         transport: TransportChoice = "auto",
         every_s: float | None = None,
         gstreamer: bool = False,
+        packet_log: PacketLog | None = None,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -170,6 +173,7 @@ class Reader(threading.Thread):
             clock=self._clock,
         )
         self._playing_since = 0.0
+        self._packet_log = packet_log
         self._faults = FaultLog(camera, publish)
         self._decoding = _Decoding(camera, self._faults, nvdec=nvdec, gstreamer=gstreamer)
         self.clock_fault: str | None = None
@@ -236,6 +240,7 @@ class Reader(threading.Thread):
             transport=self._transport,
             every_s=self._every_s,
             gstreamer=self._decoding.gstreamer,
+            packet_log=self._packet_log,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),

@@ -104,4 +104,4 @@ class SnapshotConnection:
             raise SourceLostError("decode", _NO_JPEG)
         picture = decoded.video
         picture.pts, picture.time_base = round((at - self._began) / TIME_BASE), TIME_BASE
-        return Decoded(picture, at, on_time=True)
+        return Decoded(picture, at, on_time=True, packets=decoded.packets)

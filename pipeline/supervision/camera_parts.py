@@ -14,6 +14,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
+from ..core.packet_log import PacketLog
 from ..core.state_folder import SIGNING_KEY, name_of, state_folder
 from ..media import gpu_video
 from ..media.timeline import Timeline
@@ -172,6 +173,7 @@ def reader_of(
         gstreamer=config.decoder == "gstreamer",
         transport=config.transport,
         every_s=config.every_s,
+        packet_log=PacketLog() if config.provenance else None,
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nightday.engines.backends.base import Engine, EngineInfo
 
-from ..core.control import Translate
+from ..config.add_camera import CameraAdder
+from ..core.control import Added, NewCamera, Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.live import LiveForm, View, Viewer
 from ..core.state_folder import name_of, state_folder
@@ -17,6 +18,7 @@ from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
 from ..learning.learner import Learner
 from ..translation.pending_engine import PendingEngine
 from .cameras import Cameras
+from .commands import CommandQueue
 from .first_engines import FirstEngines
 
 
@@ -28,9 +30,22 @@ class RunView:
         first: makes its first engines ready.
         learner: looks after its cameras' own models.
         events: counts what happens.
+        adder: adds cameras to the configuration's file; None where there is none.
+        commands: where reading that again is commanded.
     """
 
-    def __init__(self, cameras: Cameras, first: FirstEngines, learner: Learner, events: EventCounter) -> None:
+    def __init__(
+        self,
+        cameras: Cameras,
+        first: FirstEngines,
+        learner: Learner,
+        events: EventCounter,
+        *,
+        adder: CameraAdder | None,
+        commands: CommandQueue,
+    ) -> None:
+        self._adder = adder
+        self._wake = commands
         self._cameras = cameras
         self._first = first
         self._learner = learner
@@ -84,6 +99,20 @@ class RunView:
     def set_translate(self, camera: str, when: Translate) -> None:
         """See ``Controls``."""
         self._cameras[camera].channel.set_translate(when)
+
+    def adding_fault(self) -> str | None:
+        """See ``Controls``."""
+        if self._adder is None:
+            return "this run has no configuration file that could be changed"
+        return self._adder.fault()
+
+    def add_camera(self, camera: NewCamera) -> Added:
+        """See ``Controls``."""
+        if self._adder is None:
+            raise ValueError(self.adding_fault())
+        added = self._adder.add(camera)
+        self._wake.put("reload")
+        return added
 
     def engines(self) -> list[EngineInfo]:
         """The engines that serve."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nightday.engines.backends.base import Engine
 
+from ..config.add_camera import CameraAdder
 from ..config.detection import DetectorChoice
 from ..config.schema import Config
 from ..core.backoff import RestartBudget
@@ -110,7 +111,10 @@ def run(
 
 
 class Runtime(RunView):
-    """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``."""
+    """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``.
+
+    ``adder`` adds cameras to the configuration's file; without it none can be added.
+    """
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class Runtime(RunView):
         commands: CommandQueue | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
+        adder: CameraAdder | None = None,
     ) -> None:
         self._config = setup.config
         self._renew = renew
@@ -146,6 +151,8 @@ class Runtime(RunView):
             FirstEngines(stop=self._stop, commands=commands, publish=publish, clock=clock),
             learner,
             events,
+            adder=adder,
+            commands=commands,
         )
         self._endpoint = HttpEndpoint(self, self, publish)
         self._saver = PictureSaver(reports)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nightday.engines.backends.base import EngineInfo
-from nightday.pipeline.core.control import Translate
+from nightday.pipeline.core.control import Added, NewCamera, Translate
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
 from nightday.pipeline.core.live import LiveForm, View, Viewer
 from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, TrustMap
@@ -29,6 +29,8 @@ class FakeRun:
     reports: dict[str, Path] = field(default_factory=dict)
     live: dict[str, LiveViewers] = field(default_factory=dict)
     without_model: set[str] = field(default_factory=set)
+    cannot_add: str | None = None
+    added: list[NewCamera] = field(default_factory=list)
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -62,6 +64,15 @@ class FakeRun:
         if camera in self.without_model:
             raise ValueError(f"{camera} runs without a model")
         self.states.setdefault(camera, {})["translate"] = when
+
+    def adding_fault(self) -> str | None:
+        return self.cannot_add
+
+    def add_camera(self, camera: NewCamera) -> Added:
+        if self.cannot_add is not None:
+            raise ValueError(self.cannot_add)
+        self.added.append(camera)
+        return Added(Path("cameras.yaml"), Path("cameras.yaml.bak"), (Path("secrets/CAMERA_GATE"),))
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         return self.live[name].watch(form, wake, view=view)

@@ -27,7 +27,7 @@ LARGEST_OFFER = 32 * 1024
 # Answered without a token, to what watches the process and to browsers that have to log in. They name no camera.
 _OPEN = ("/healthz", "/readyz", "/login")
 _OPEN_BELOW = "/static/"
-_CHANGES = re.compile(r"/login|/logout|/api/try|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
+_CHANGES = re.compile(r"/login|/logout|/api/try|/api/add|/api/cameras/[A-Za-z0-9_-]{1,64}/[a-z]+")
 _OFFERS = re.compile(r"/live/[A-Za-z0-9_-]{1,64}/whep")
 _SESSIONS = re.compile(r"/live/[A-Za-z0-9_-]{1,64}/whep/[A-Za-z0-9_-]{1,64}")
 _LIVE = "/live/"

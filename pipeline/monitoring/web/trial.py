@@ -7,6 +7,7 @@ import base64
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ from ...core.faults import detail_of
 from ...core.picture_files import jpeg_of, with_square_pixels
 from ...media.colour import to_rgb
 from ...sources.base import ConnectionSettings, SourceLostError
+from ...sources.connection import ONE_PICTURE
 from ...sources.frame_skipping import FrameSkipping
 from ...sources.network import PROTOCOLS
 from ...sources.registry import advice, open_source, source_fault
@@ -35,6 +37,8 @@ from .pictures import refusal
 LIMIT = 5.0
 # Addresses that are tried at once.
 MOST = 2
+# Seconds between two pictures of an address that answers one.
+EVERY = 2.0
 # Columns of the picture at most.
 WIDEST = 960
 
@@ -115,30 +119,40 @@ def try_address(text: str, *, stop: threading.Event) -> dict[str, Any]:
         skipping=FrameSkipping(),
         clock=SystemClock(),
     )
-    began = time.monotonic()
     try:
-        with open_source(url, settings) as connection:
-            decoded = next(iter(connection.frames()), None)
-            if decoded is None:
-                return _fault("end_of_stream", "it ended before its first picture", text)
-            video, ends = decoded.video, connection.clock_watch is None
-            rgb = with_square_pixels(to_rgb(video, VideoReformatter()), look.aspect_of(video))
-        height, width = rgb.shape[:2]
-        if width > WIDEST:
-            size = WIDEST, max(1, round(height * WIDEST / width))
-            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return {
-            "ok": True,
-            "seconds": round(time.monotonic() - began, 1),
-            "width": width,
-            "height": height,
-            "ends": ends,
-            "jpeg": base64.b64encode(jpeg_of(rgb)).decode(),
-        }
+        try:
+            return _first_picture(url, settings, text)
+        except SourceLostError as lost:
+            if lost.detail != ONE_PICTURE:
+                raise
+        return _first_picture(url, replace(settings, every_s=EVERY), text)
     except SourceLostError as lost:
         return _fault(lost.reason, lost.detail, text)
     except Exception as error:  # whatever a strange peer sends
         return _fault("failed", detail_of(error), text)
+
+
+def _first_picture(url: CameraUrl, settings: ConnectionSettings, text: str) -> dict[str, Any]:
+    began = time.monotonic()
+    with open_source(url, settings) as connection:
+        decoded = next(iter(connection.frames()), None)
+        if decoded is None:
+            return _fault("end_of_stream", "it ended before its first picture", text)
+        video, ends = decoded.video, connection.clock_watch is None
+        rgb = with_square_pixels(to_rgb(video, VideoReformatter()), look.aspect_of(video))
+    height, width = rgb.shape[:2]
+    if width > WIDEST:
+        size = WIDEST, max(1, round(height * WIDEST / width))
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return {
+        "ok": True,
+        "seconds": round(time.monotonic() - began, 1),
+        "width": width,
+        "height": height,
+        "ends": ends,
+        "every_s": settings.every_s,
+        "jpeg": base64.b64encode(jpeg_of(rgb)).decode(),
+    }
 
 
 def _fault(reason: str, detail: str, text: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class SegmentWriter:
                 generated=self._generated,
                 fsync_thread=self._fsync_thread,
             )
-            self._facts = Facts()
+            self._facts = self._facts.following()
             self._publish(FileBegun(camera=self._camera, path=path))
         try:
             self._file.write(encoded)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nightday.pipeline.config.schema import HttpConfig
+from nightday.pipeline.core.control import NewCamera
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.monitoring.http_server import WebServer
 from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, connect, place_of, start
@@ -138,3 +139,85 @@ def test_where_nothing_can_be_changed_there_is_no_such_path() -> None:
         assert answer.status == 404
     finally:
         assert server.close(20.0)
+
+
+# Adding a camera -----------------------------------------------------------------------------------------------
+
+ADD = "/api/add"
+PORCH = b'{"name": "porch", "url": "rtsp://10.0.0.9/s", "every_s": 2, "record": true}'
+
+
+def test_a_camera_is_added(start: Start) -> None:
+    run = FakeRun()
+    answer = change(start, PORCH, run, path=ADD)
+    assert answer.status == 201
+    assert answer.json() == {
+        "added": "porch",
+        "file": "cameras.yaml",
+        "backup": "cameras.yaml.bak",
+        "secrets": ["secrets/CAMERA_GATE"],
+    }
+    assert run.added == [NewCamera("porch", "rtsp://10.0.0.9/s", 2, True)]
+    answer = change(start, b'{"name": " porch ", "url": " rtsp://10.0.0.9/s "}', run, path=ADD)
+    assert run.added[1] == NewCamera("porch", "rtsp://10.0.0.9/s", None, False)
+
+
+def test_where_no_camera_can_be_added_a_sentence_says_why_before_and_after(start: Start) -> None:
+    run = FakeRun(cannot_add="rtsp://viewer:Zk9q7Wx2@10.0.0.9 cannot be written")
+    answer = change(start, PORCH, run, path=ADD)
+    assert (answer.status, answer.text) == (409, "rtsp://***@10.0.0.9 cannot be written\n")
+    run = FakeRun(cannot_add="nothing can be written")
+    server = start(run, limits={"controls": run})
+    assert ask(server, "/api/add").json() == {"may_add": False, "because": "nothing can be written"}
+    run.cannot_add = None
+    assert ask(server, "/api/add").json() == {"may_add": True, "because": None}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"name": "porch"}',
+        b'{"name": "porch", "url": 1}',
+        b'{"name": null, "url": "rtsp://h/x"}',
+        b'{"name": "porch", "url": "rtsp://h/x", "model": "/etc/passwd"}',
+        b'{"name": "porch", "url": "rtsp://h/x", "record": "yes"}',
+        b'{"name": "porch", "url": "rtsp://h/x", "every_s": true}',
+        b'{"name": "porch", "url": "rtsp://h/x\\nloop: true"}',
+        b"[" * 4000,
+    ],
+)
+def test_what_is_no_camera_is_refused(start: Start, body: bytes) -> None:
+    run = FakeRun()
+    answer = change(start, body, run, path=ADD)
+    assert answer.status == 400
+    assert answer.text.startswith('send {"name": "gate", "url": ')
+    assert run.added == []
+
+
+def test_nobody_else_can_add_a_camera(start: Start) -> None:
+    run = FakeRun()
+    assert change(start, PORCH, run, path=ADD, Origin="").status == 403
+    assert change(start, PORCH, run, path=ADD, Origin="http://evil.example").status == 403
+    assert change(start, PORCH, run, path=ADD, Host="evil.example").status == 403
+    assert change(start, PORCH, run, path=ADD, Content_Type="text/plain").status == 415
+    assert change(start, PORCH + b" " * 5000, run, path=ADD).status == 413
+    assert change(start, PORCH, run, path=ADD, token=TOKEN).status == 401
+    assert ask(start(run), ADD, method="POST", body=PORCH, Content_Length=str(len(PORCH))).status in (
+        403,
+        405,
+    )
+    assert run.added == []
+    shown = change(start, PORCH, run, path=ADD, token=TOKEN, Authorization=f"Bearer {TOKEN}")
+    assert shown.status == 201
+
+
+def test_the_page_has_the_form_and_what_sends_it(start: Start) -> None:
+    server = start(FakeRun())
+    page = ask(server, "/").text
+    assert '<form id="add" class="tools" hidden>' in page
+    script = ask(server, "/static/trial.js").text
+    assert "postJson(`${root}api/add`, camera)" in script

@@ -18,6 +18,7 @@ import pytest
 from nightday.pipeline.monitoring.http_server import WebServer
 from nightday.pipeline.monitoring.web import trial
 from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, place_of, start
+from tests.support.http_camera import HttpCamera, jpeg, whole
 from tests.support.http_streams import http_camera, multipart_jpeg
 from tests.support.ports import lasting_port
 
@@ -59,6 +60,12 @@ def test_the_first_picture_is_shown(start: Start) -> None:
     assert picture.shape == (48, 64, 3)
     assert 15 <= picture.mean() <= 225  # it is evenly grey, at one of many levels
     assert picture.std() < 3
+
+
+def test_an_address_of_one_picture_is_shown_with_how_often_it_would_be_fetched(start: Start) -> None:
+    with HttpCamera({"/snap.jpg": whole(jpeg(120), "image/jpeg")}) as camera:
+        result = tried(start(), camera.url("/snap.jpg"))
+    assert (result["ok"], result["width"], result["every_s"]) == (True, 64, 2.0)
 
 
 def test_what_is_wrong_is_told_with_the_way_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
