@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -185,3 +186,38 @@ def test_a_network_of_torchvision_by_path(tmp_path: Path, monkeypatch: pytest.Mo
     for name, path in (("large", "small.pth"), ("small", "none.pth")):
         with pytest.raises(SceneError, match=f"--segmentation {name}="):
             torchvision_segmentation(name, tmp_path / path)
+
+
+# Operators of torchvision that are declared but not there would hurt detectors in the tests' own process.
+IN_ITS_OWN_PROCESS = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from benchmarks.judges import segmentation
+
+name, path = "lraspp_mobilenet_v3_large", Path(sys.argv[1])
+network = getattr(segmentation._networks(), name)(weights=None, weights_backbone=None).eval()
+torch.save(network.state_dict(), path)
+picture = np.random.default_rng(1).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+seen = segmentation.torchvision_segmentation(name, path)(picture)
+mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+x = (torch.from_numpy(picture).float() / 255 - mean) / deviation
+with torch.no_grad():
+    made = network(x.permute(2, 0, 1)[None])["out"][0].argmax(0).numpy()
+assert seen.shape == (48, 64) and np.array_equal(seen, made)
+"""
+
+
+@pytest.mark.slow
+def test_a_network_of_torchvision_s_own_takes_its_published_file(tmp_path: Path) -> None:
+    """Also where torchvision's compiled operators do not load. The weights here are random, their names are not."""
+    path = tmp_path / "lraspp.pth"
+    made = subprocess.run(
+        [sys.executable, "-c", IN_ITS_OWN_PROCESS, str(path)], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    state = torch.load(path, weights_only=True)
+    # As in the published file, and as many parameters as torchvision's page tells.
+    assert {"backbone.0.0.weight", "classifier.low_classifier.weight"} <= state.keys()
+    assert sum(v.numel() for k, v in state.items() if not k.endswith(("mean", "var", "tracked"))) == 3_221_538
