@@ -14,7 +14,7 @@ from .objectives.loss_settings import LossSettings
 from .run.settings import Recipe, TrainOptions, check_positive, default_losses, default_options
 
 PROGRAM = "nightday-train"
-DESCRIPTION = """Train a night-to-day model on one fixed camera.
+DESCRIPTION = """Train a night-to-day model, usually on one fixed camera.
 
 Started again with the same arguments it goes on where it was stopped. The defaults shown are those of the --recipe
 that is given with --help."""
@@ -104,6 +104,7 @@ class _Deciding:
     """The options on which the defaults of others depend."""
 
     recipe: Recipe = "paired"
+    background: Literal["median", "mean"] = "median"
     detector: str | None = None
 
 
@@ -113,7 +114,7 @@ def parse(argv: list[str] | None) -> Arguments:
     deciding, _ = tyro.cli(
         _Deciding, prog=PROGRAM, args=argv, config=config, add_help=False, return_unknown_args=True
     )
-    options = default_options(deciding.recipe)
+    options = default_options(deciding.recipe, deciding.background)
     defaults = Arguments(
         training=replace(options, detector_weight=2.0) if deciding.detector is not None else options,
         loss=default_losses(deciding.recipe),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -88,16 +89,21 @@ def run(arguments: Arguments, settings: TrainSettings) -> int:
 
 def _scene(arguments: Arguments) -> tuple[Scene, Path]:
     """What to train on, and the folder of the run."""
-    hold_back = arguments.hold_back
+    hold_back, background = arguments.hold_back, arguments.training.background
     with _reading(f"reading {arguments.scene or arguments.camera}") as passed:
         if arguments.cameras is not None and arguments.camera is not None:
             folder = arguments.out or Path("runs") / arguments.camera
             scene = load_collected(
-                arguments.cameras, arguments.camera, folder, hold_back=hold_back, progress=passed
+                arguments.cameras,
+                arguments.camera,
+                folder,
+                hold_back=hold_back,
+                background=background,
+                progress=passed,
             )
             return scene, folder
         assert arguments.scene is not None
-        scene = load_scene(arguments.scene, hold_back=hold_back, progress=passed)
+        scene = load_scene(arguments.scene, hold_back=hold_back, background=background, progress=passed)
         return scene, arguments.out or Path("runs") / scene.name
 
 
@@ -106,7 +112,7 @@ def _others(arguments: Arguments) -> list[Scene]:
     others = []
     for path in arguments.others:
         with _reading(f"reading {path}") as passed:
-            other = load_day(path, progress=passed)
+            other = load_day(path, background=arguments.training.background, progress=passed)
         if other.left_out and processes.rank() == 0:
             print(f"{PROGRAM}: warning: {brief(other.left_out)}", file=sys.stderr)
         others.append(other)
@@ -310,6 +316,5 @@ class _Session:
             return
         now = validator(trainer.model, step, trainer.card())
         if not self.console.is_terminal:
-            self.console.print(
-                f"held back, step {step}: {now.whole:.2f} dB, foreground {now.foreground:.2f} dB"
-            )
+            moving = "" if math.isnan(now.foreground) else f", foreground {now.foreground:.2f} dB"
+            self.console.print(f"held back, step {step}: {now.whole:.2f} dB{moving}")

@@ -1,8 +1,10 @@
 """``python -m benchmarks.judges``: what outside networks see on day, night, cheap answers and translated night.
 
 Annotated TfL clips by day are darkened by the night simulation, which keeps the truth. x_ref is the median of a clip,
-n_ref that of its simulated nights. Two detectors of COCO's classes are asked for vehicles; recall is compared at one
-precision, 0.9 of that by day. Segmentation is compared with what the same network sees on the true day.
+n_ref that of its simulated nights; with ``--minute`` both are what a minute of traffic would give. Two detectors of
+COCO's classes are asked for vehicles; recall is compared at one precision, 0.9 of that by day. The rows "and the
+night" have what was found on either, merged as the program merges it. Segmentation is compared with what the same
+network sees on the true day.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,18 @@ from benchmarks.day_one.cameras import Camera
 from benchmarks.general import GENERAL
 from benchmarks.judges.detectors import JUDGES, Judge
 from benchmarks.judges.features import PooledFeatures
+from benchmarks.judges.minute import after_a_minute, read_passing
 from benchmarks.judges.segmentation import Segment, agreement, torchvision_segmentation
 from benchmarks.rounding import rounded
 from benchmarks.study.run import hardware
+from nightday.engines.detection.detections import Detection
+from nightday.pipeline.analysis.merge_views import merge_views
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import TEST_NIGHT
 from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, SceneError, read_frames, temporal_median
 from nightday.train.scores.baselines import TFL_LABELS
-from nightday.train.scores.detection_scores import Boxes, average_precision, match_all, read_boxes
+from nightday.train.scores.detection_scores import Boxes, Matched, average_precision, match_all, read_boxes
 from nightday.train.scores.scorer import keep_mask
 
 RESULT = Path(__file__).parents[1] / "results" / "judges.json"
@@ -44,6 +49,8 @@ SURE, EQUAL = 0.3, 0.9
 EMPTY = 25
 SEED = 20_261_201
 DAY = "true day"
+# The clip of the rows of all clips together.
+ALL = "all clips"
 
 
 def clips(footage: Path) -> dict[Path, bool]:
@@ -54,16 +61,21 @@ def clips(footage: Path) -> dict[Path, bool]:
     return {path: learnt for path, learnt in found.items() if path.with_suffix(".csv").is_file()}
 
 
-def darkened(path: Path, every: int) -> tuple[Camera, list[Image], list[Boxes]]:
-    """A clip as a camera on its first night, and each scored night's true day and boxes."""
+def darkened(
+    path: Path, every: int, *, minute: bool = False
+) -> tuple[Camera, list[Image], list[Boxes], float]:
+    """A clip as a camera on its first night, each scored night's true day and boxes, the share of x_ref filled in."""
     frames = read_frames(path)
-    x_ref = temporal_median(frames)
+    x_ref, seen, filled = temporal_median(frames), frames, 0.0
+    if minute:
+        made = after_a_minute(frames, read_passing(path.with_suffix(".csv")))
+        x_ref, seen, filled = made.x_ref, made.emptied, made.filled
     simulate = NightSimulator(TEST_NIGHT, x_ref.shape[:2], np.random.default_rng(SEED))
 
     def night(frame: Image) -> Image:
         return simulate(frame, foreground_mask(frame, x_ref))
 
-    learned = [night(frame) for frame in frames[:: max(1, len(frames) // EMPTY)]]
+    learned = [night(frame) for frame in seen[:: max(1, len(seen) // EMPTY)]]
     given = read_boxes(path.with_suffix(".csv"))
     picks = [i for i in range(every // 2, len(frames), every) if i in given]
     camera = Camera(
@@ -77,14 +89,38 @@ def darkened(path: Path, every: int) -> tuple[Camera, list[Image], list[Boxes]]:
         boxes=None,
         keep=keep_mask(x_ref.shape, TFL_LABELS),
     )
-    return camera, [frames[i] for i in picks], [given[i] for i in picks]
+    return camera, [frames[i] for i in picks], [given[i] for i in picks], filled
 
 
-def detection_rows(
-    judge: Judge, answers: dict[str, list[Image]], boxes: Sequence[Boxes]
-) -> list[dict[str, Any]]:
+def matched_all(
+    judge: Judge, answers: dict[str, list[Image]], boxes: Sequence[Boxes], both: Iterable[str] = ()
+) -> dict[str, Matched]:
+    """What a detector finds on each answer, and on each of ``both`` together with the night."""
+    found = {name: [judge(one[np.newaxis])[0] for one in pictures] for name, pictures in answers.items()}
+    for name in both:
+        pairs = zip(found[name], found["night"], strict=True)
+        found[f"{name} and the night"] = [merge_views(day, night) for day, night in pairs]
+    return {name: _matched(each, answers[DAY], boxes) for name, each in found.items()}
+
+
+def _matched(found: list[list[Detection]], pictures: Sequence[Image], boxes: Sequence[Boxes]) -> Matched:
+    stored = iter(found)
+    return match_all(lambda _: [next(stored)], pictures, boxes)
+
+
+def together(some: Sequence[dict[str, Matched]]) -> dict[str, Matched]:
+    """Several clips as one."""
+    return {
+        name: Matched(
+            tuple(one for each in some for one in each[name].found),
+            tuple(size for each in some for size in each[name].sizes),
+        )
+        for name in some[0]
+    }
+
+
+def detection_rows(found: dict[str, Matched]) -> list[dict[str, Any]]:
     """A row for each answer: recall at one precision, and how much of the gap in AP50 from night to day it closes."""
-    found = {name: match_all(judge, pictures, boxes) for name, pictures in answers.items()}
     day = [one.size is not None for one in found[DAY].found if one.confidence > SURE]
     precision = EQUAL * float(np.mean(day)) if day else float("nan")
     rows: list[dict[str, Any]] = []
@@ -136,6 +172,7 @@ def main() -> int:
     add("--segmentation", metavar="NAME=PATH", help="a network of torchvision and its published weights")
     add("--features", type=Path, help="a classifier for a Fréchet distance, OpenVINO or TensorFlow Lite")
     add("--model", action="append", metavar="NAME=PATH", help="a checkpoint; the general model unless given")
+    add("--minute", action="store_true", help="backgrounds as a minute of traffic gives them")
     add("--every", type=int, default=12, help="frames from one that is judged to the next")
     add("--only", nargs="+", help="parts of clips' names")
     add("--result", type=Path, default=RESULT)
@@ -148,6 +185,8 @@ def main() -> int:
     paths = {"CenterNet": args.centernet, "NanoDet": args.nanodet}
     judges = {name: JUDGES[name](path) for name, path in paths.items() if path is not None}
     rows: list[dict[str, Any]] = []
+    seen: dict[str, list[dict[str, Matched]]] = {name: [] for name in judges}
+    made_up: dict[str, float] = {}
     try:
         segment = None
         if args.segmentation:
@@ -157,11 +196,12 @@ def main() -> int:
         for path, learnt in clips(args.footage).items():
             if args.only and not any(part in path.stem for part in args.only):
                 continue
-            camera, days, boxes = darkened(path, args.every)
+            camera, days, boxes, made_up[path.stem] = darkened(path, args.every, minute=args.minute)
             answers = {name: method(camera).days for name, method in compared.items()} | {DAY: days}
             about = {"clip": path.stem, "learnt": learnt, "pictures": len(days)}
             for name, judge in judges.items():
-                rows += [about | {"judge": name} | row for row in detection_rows(judge, answers, boxes)]
+                seen[name].append(matched_all(judge, answers, boxes, [name for name, *_ in given]))
+                rows += [about | {"judge": name} | row for row in detection_rows(seen[name][-1])]
                 logging.info("%s by %s", path.stem, name)
             if segment is not None:
                 rows += [
@@ -176,6 +216,10 @@ def main() -> int:
                     if name != DAY
                 ]
                 logging.info("%s by %s", path.stem, features.name)
+        for name, clips_seen in seen.items():
+            if len(clips_seen) > 1:
+                whole = {"clip": ALL, "learnt": False, "judge": name}
+                rows += [whole | row for row in detection_rows(together(clips_seen))]
     except SceneError as error:
         print(f"benchmarks.judges: {error}", file=sys.stderr)
         return 2
@@ -185,6 +229,8 @@ def main() -> int:
         "hardware": hardware("cpu"),
         "models": {name: Path(path).name for name, _, path in given},
         "equal_precision": EQUAL,
+        "backgrounds": "as of a minute of traffic" if args.minute else "of the clip",
+        "filled_in": made_up,
         "rows": rows,
     }
     args.result.write_text(json.dumps(rounded(result), indent=1) + "\n")

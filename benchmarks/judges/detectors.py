@@ -88,10 +88,11 @@ def decoded(scores: Rows, sides: Rows, stride: int) -> Rows:
 def distinct(rows: Rows) -> Rows:
     """Without those that overlap a surer one, the surest first."""
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    rows = rows[rows[:, 4] >= LEAST]
     kept: list[NDArray[np.float64]] = []
-    for row in rows[rows[:, 4] >= LEAST]:
-        if all(_overlap(row, other) < SAME for other in kept):
-            kept.append(row)
+    while len(rows):
+        kept.append(rows[0])
+        rows = rows[1:][_overlaps(rows[0], rows[1:]) < SAME]
     return np.array(kept).reshape(-1, 5)
 
 
@@ -120,7 +121,9 @@ def _scale(picture: NDArray[np.uint8], side: int) -> tuple[float, float, float, 
     return width / side, height / side, width / side, height / side
 
 
-def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    sides = np.clip(np.minimum(a[2:4], b[2:4]) - np.maximum(a[:2], b[:2]), 0, None)
-    both = float(sides.prod())
-    return both / (float((a[2:4] - a[:2]).prod() + (b[2:4] - b[:2]).prod()) - both + 1e-9)
+def _overlaps(one: NDArray[np.float64], others: Rows) -> NDArray[np.float64]:
+    """IoU of a box with others."""
+    sides = np.minimum(one[2:4], others[:, 2:4]) - np.maximum(one[:2], others[:, :2])
+    both = np.clip(sides, 0, None).prod(axis=1)
+    areas = (one[2:4] - one[:2]).prod() + (others[:, 2:4] - others[:, :2]).prod(axis=1)
+    return np.asarray(both / (areas - both + 1e-9))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from nightday.train.scores.image_distances import Mask
 
 # ImageNet's mean and standard deviation of R, G and B, in which torchvision's networks see.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NETWORKS = "torchvision.models.segmentation"
+# Compiled operators whose mere declaration torchvision's Python code asks for; its segmentation uses neither.
+DECLARED = ("nms", "qnms")
 # Classes with fewer pixels of the true days do not count.
 LEAST_PIXELS = 200
 
@@ -34,7 +39,7 @@ def torchvision_segmentation(name: str, path: Path) -> Segment:
         SceneError: torchvision, the network or the file cannot be used; one line.
     """
     try:
-        make = getattr(importlib.import_module("torchvision.models.segmentation"), name)
+        make = getattr(_networks(), name)
         state = torch.load(path, map_location="cpu", weights_only=True)
         # The published weights have a second head that was of use in training alone.
         network = make(weights=None, weights_backbone=None, aux_loss=any("aux" in key for key in state))
@@ -52,6 +57,23 @@ def torchvision_segmentation(name: str, path: Path) -> Segment:
         return np.asarray(made["out"][0].argmax(0).numpy(), np.int64)
 
     return segment
+
+
+def _networks() -> ModuleType:
+    """torchvision's segmentation networks, which are plain PyTorch, also where its compiled operators do not load.
+
+    There these are declared without being there: do this in a process that calls none of them.
+    """
+    try:
+        return importlib.import_module(NETWORKS)
+    except RuntimeError:
+        for operator in DECLARED:
+            # Where it was declared before, that is as good.
+            with suppress(RuntimeError):
+                torch.library.define(
+                    f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+        return importlib.import_module(NETWORKS)
 
 
 def agreement(seen: Sequence[Classes], truth: Sequence[Classes], keep: Mask) -> float:

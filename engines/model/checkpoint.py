@@ -25,6 +25,9 @@ FRAMES_KEY = "golden"
 # The key of their backgrounds.
 BACKGROUNDS_KEY = "qualification_backgrounds"
 
+# The key under "training" that tells whether one fixed camera took the pictures; that is so where it is missing.
+FIXED_CAMERA = "fixed_camera"
+
 
 def save_checkpoint(
     path: str | Path,

@@ -248,6 +248,7 @@ class OwnModelChanged(Event):
 
 NoticeName = Literal[
     "batch_lost",
+    "camera_not_fixed",
     "clock_not_believed",
     "collect_failed",
     "collection_restarted",

@@ -67,6 +67,7 @@ class TrainingPictures:
         folder: where ``day`` and ``night`` are, or will be.
         every: seconds between two pictures, until there are too many.
         keep: most pictures kept by day, and by night.
+        fixed: whether the camera keeps its position; else pictures of any view stay together.
         gate: tells day from night: the camera's gate, or one of its own.
         stats: the camera's counters.
         publish: told when pictures are deleted or moved; must not block.
@@ -79,6 +80,7 @@ class TrainingPictures:
         folder: Path,
         every: float,
         keep: int,
+        fixed: bool = True,
         gate: NightGate,
         stats: CameraStats,
         publish: Publish = to_log,
@@ -87,6 +89,7 @@ class TrainingPictures:
         self._camera = camera
         self._every = every
         self._keep = keep
+        self._fixed = fixed
         self._gate = gate
         self._stats = stats
         self._publish = publish
@@ -171,7 +174,7 @@ class TrainingPictures:
             self._changed = "the camera's pictures have another size"
             self._watch.reset()
         self._shape = picture.rgb.shape
-        if self._watch.look(picture.rgb, seconds=float(picture.second)) == "moved":
+        if self._fixed and self._watch.look(picture.rgb, seconds=float(picture.second)) == "moved":
             self._changed = "the camera was moved or zoomed"
 
     def _move_away(self) -> None:

@@ -27,10 +27,14 @@ from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from ..translation.pending_engine import PendingEngine
-from .camera_parts import OutputTroubles, output_of, pictures_of, reader_of, wants_backgrounds
+from .camera_parts import OutputTroubles, is_fixed, output_of, pictures_of, reader_of, wants_backgrounds
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
+NOT_FIXED = (
+    "its model was trained without a fixed camera: no background is kept or compared with (x_ref, n_ref), so there "
+    "is no trust map and nothing is remembered from the day; whether the camera moves is not watched"
+)
 
 
 class Camera:
@@ -83,6 +87,8 @@ class Camera:
         gate = own_gate if config.translate == "night" else None
         self._gate = own_gate if gate or config.collect else None
         own_backgrounds = wants_backgrounds(config, engine)
+        self.fixed = is_fixed(config, engine)
+        """Whether it keeps its position, by its model."""
         self.channel = Channel(
             config=config,
             stats=stats,
@@ -102,6 +108,7 @@ class Camera:
                 clock,
                 translated=engine is not None,
                 own_backgrounds=own_backgrounds,
+                fixed=self.fixed,
             ),
             faults=faults,
             publish=publish,
@@ -130,6 +137,8 @@ class Camera:
         """Open the source, unless that was done."""
         if not self.opened:
             self.opened, self.waits = True, False
+            if not self.fixed:
+                self._publish(Notice(camera=self.name, name="camera_not_fixed", detail=NOT_FIXED))
             self.reader.start()
 
     def go_without_engine(self, fault: str) -> None:

@@ -23,6 +23,7 @@ from ..outputs.module import WINDOW
 from ..outputs.output import Output
 from ..outputs.registry import open_output
 from ..scene.background import Background
+from ..scene.model_scene import of_fixed_camera
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
 from ..sources.connection import nvdec_missing
@@ -68,6 +69,7 @@ def pictures_of(
     *,
     translated: bool,
     own_backgrounds: bool,
+    fixed: bool,
 ) -> CameraPictures:
     """What is kept of a camera's pictures.
 
@@ -80,15 +82,20 @@ def pictures_of(
         clock: time.
         translated: whether it is translated at all.
         own_backgrounds: whether its model needs its backgrounds.
+        fixed: whether the camera keeps its position; else there is no background, and training pictures may show
+            any view.
     """
     training = None
-    background = _background_of(config, publish, clock, translated=translated, lasting=own_backgrounds)
+    background = None
+    if fixed:
+        background = _background_of(config, publish, clock, translated=translated, lasting=own_backgrounds)
     if config.collect:
         training = TrainingPictures(
             camera=config.name,
             folder=config.collect.folder,
             every=config.collect.every_s,
             keep=config.collect.keep,
+            fixed=fixed,
             gate=gate,
             stats=stats,
             publish=publish,
@@ -180,6 +187,11 @@ def reader_of(
 def wants_backgrounds(config: CameraConfig, engine: Engine | None) -> bool:
     """Whether a camera's nights are translated with its own backgrounds."""
     return engine is not None and (config.model == AUTO or needs_backgrounds(engine))
+
+
+def is_fixed(config: CameraConfig, engine: Engine | None) -> bool:
+    """Whether a camera keeps its position: not so where its model was trained without a fixed camera."""
+    return engine is None or config.model == AUTO or of_fixed_camera(config.model)
 
 
 def _background_of(

@@ -22,7 +22,7 @@ from ..translation.pending_engine import PendingEngine
 from ..translation.warm_up import prepare
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
-from .camera_parts import wants_backgrounds
+from .camera_parts import is_fixed, wants_backgrounds
 from .commands import CommandQueue
 
 
@@ -87,7 +87,10 @@ def difference(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["n
     if engine is now:
         return "none"
     # Whether backgrounds are kept is settled when a camera starts.
-    same = channel.own_backgrounds == wants_backgrounds(config, engine)
+    same = (channel.own_backgrounds, camera.fixed) == (
+        wants_backgrounds(config, engine),
+        is_fixed(config, engine),
+    )
     return "engine" if engine is not None and now is not None and same else "more"
 
 

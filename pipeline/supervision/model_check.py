@@ -19,7 +19,7 @@ from ..core.camera_url import CameraUrl
 from ..media.ffmpeg import open_input
 from ..scene.background_file import BackgroundRefusedError, load_background
 from ..scene.model_fit import shows_scene
-from ..scene.model_scene import scene_of
+from ..scene.model_scene import of_fixed_camera, scene_of
 from ..scene.night_gate import TIMES_OF_DAY
 from ..scene.scene_change import small_view
 from ..scene.training_pictures import newest_pictures
@@ -37,14 +37,19 @@ Grey = NDArray[np.uint8]
 def model_faults(loaded: LoadedConfig) -> list[str]:
     """A line for each camera whose pictures at hand do not show the scene of its model, with its place in the file.
 
+    Also one for each key that asks for a background where the model was trained without a fixed camera.
+
     Pictures are at hand where the source is a file, where pictures were collected, and where a background was kept.
     """
     faults = []
     for index, camera in enumerate(loaded.config.cameras):
         # The general model is of no scene.
-        if camera.model == AUTO or camera.translate == "never" or camera.any_scene:
+        if camera.model == AUTO or camera.translate == "never":
             continue
-        scene = scene_of(camera.model)
+        if not of_fixed_camera(camera.model):
+            faults += _of_fixed_cameras_alone(loaded, index, camera)
+            continue
+        scene = None if camera.any_scene else scene_of(camera.model)
         if scene is None:
             continue
         grey = small_view(scene.rgb)[1]
@@ -57,6 +62,20 @@ def model_faults(loaded: LoadedConfig) -> list[str]:
                 faults.append(loaded.fault(("cameras", index, "model"), message))
                 break
     return faults
+
+
+def _of_fixed_cameras_alone(loaded: LoadedConfig, index: int, camera: CameraConfig) -> list[str]:
+    """A line for each key that nothing can be done about without a fixed camera."""
+    why = f"{camera.model} was trained without a fixed camera (--background mean), so that camera {camera.name} has"
+    asked = {
+        "background": (camera.background is not None, "no empty scene to keep"),
+        "overlay": (camera.overlay == "trust", "no trust map"),
+    }
+    return [
+        loaded.fault(("cameras", index, key), f"{why} {lacks}; leave `{key}` out")
+        for key, (wanted, lacks) in asked.items()
+        if wanted
+    ]
 
 
 def _pictures(camera: CameraConfig) -> Iterator[tuple[str, list[Grey]]]:

@@ -67,6 +67,8 @@ class RunView:
             return channel.trust
         if channel.engine is None:
             return f"{name} is not translated, so there is no trust map"
+        if not self._cameras[name].fixed:
+            return f"the model of {name} was trained without a fixed camera, so that there is no trust map"
         if not channel.engine.needs_backgrounds:
             return f"the model of {name} does not tell where its pictures come from; model: auto does"
         return f"nothing of {name} has been translated yet"

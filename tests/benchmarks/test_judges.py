@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.judges.__main__ import DAY, detection_rows
+from benchmarks.judges.__main__ import DAY, detection_rows, matched_all, together
 from benchmarks.judges.detectors import VEHICLES, decoded, distinct
+from benchmarks.judges.minute import after_a_minute, read_passing
 from benchmarks.judges.segmentation import agreement, torchvision_segmentation
 from nightday.engines.detection.detections import Detection
 from nightday.train.footage.scene import SceneError
@@ -61,7 +62,7 @@ def test_recall_at_one_precision() -> None:
 def test_the_gap_between_night_and_day() -> None:
     """A detector of bright blocks finds all by day, half of it in one answer, none by night."""
 
-    def judge(pictures: Image) -> Sequence[Sequence[Detection]]:
+    def judge(pictures: Image) -> list[list[Detection]]:
         boxes = ((10, 10, 30, 30), (50, 40, 80, 60))
         return [
             [Detection("vehicle", 0.9, box) for box in boxes if picture[box[1], box[0], 0] > 200]
@@ -71,14 +72,67 @@ def test_the_gap_between_night_and_day() -> None:
     night, half, day = (np.zeros((80, 100, 3), np.uint8) for _ in range(3))
     half[10:30, 10:30] = day[10:30, 10:30] = day[40:60, 50:80] = 255
     boxes = [np.array([[10, 10, 30, 30], [50, 40, 80, 60]], float)]
-    rows = {
-        row["method"]: row
-        for row in detection_rows(judge, {"night": [night], "half": [half], DAY: [day]}, boxes)  # type: ignore[arg-type]
-    }
+    answers = {"night": [night], "half": [half], DAY: [day]}
+    rows = {row["method"]: row for row in detection_rows(matched_all(judge, answers, boxes))}
     assert [rows[name]["gap_closed"] for name in ("night", "half", DAY)] == [0, 0.5, 1]
     assert rows["half"]["recall"] == 0.5
     assert rows["half"]["equal_precision"] == pytest.approx(0.9)
     assert np.isnan(rows["night"]["precision"])
+
+
+def test_what_is_found_on_either_counts_once_and_clips_add_up() -> None:
+    """One answer shows the first of two vehicles, the night shows both: each is found once."""
+
+    def judge(pictures: Image) -> list[list[Detection]]:
+        boxes = ((10, 10, 30, 30), (50, 40, 80, 60))
+        levels = [pictures[0][box[1], box[0], 0] / 255 for box in boxes]
+        return [
+            [
+                Detection("vehicle", level, box)
+                for level, box in zip(levels, boxes, strict=True)
+                if level > 0.1
+            ]
+        ]
+
+    night, half = np.zeros((80, 100, 3), np.uint8), np.zeros((80, 100, 3), np.uint8)
+    night[10:30, 10:30] = night[40:60, 50:80] = 100
+    half[10:30, 10:30] = 250
+    boxes = [np.array([[10, 10, 30, 30], [50, 40, 80, 60]], float)]
+    found = matched_all(judge, {"night": [night], "half": [half], DAY: [night]}, boxes, ["half"])
+    both = found["half and the night"]
+    assert sorted(one.confidence for one in both.found) == pytest.approx([100 / 255, 250 / 255])
+    assert all(one.size is not None for one in both.found)
+    assert len(found["half"].found) == 1
+    twice = together([found, found])
+    assert len(twice["half"].found) == 2
+    assert twice["half"].recall(0.0) == found["half"].recall(0.0) == 0.5
+
+
+def test_backgrounds_after_a_minute(rng: np.random.Generator, tmp_path: Path) -> None:
+    """A vehicle that stands for most of a clip and drives off, one that never does, and one that parks."""
+    road = rng.integers(90, 110, (40, 60, 3)).astype(np.uint8)
+    rows, frames = ["frame,track,type,x1,y1,x2,y2,occluded,parked,stopped"], []
+    for number in range(12):
+        frame = road.copy()
+        frame[30:38, 40:52] = 20
+        rows.append(f"{number},3,car,40,30,52,38,0,1,0")
+        frame[20:26, 4:12] = 200
+        rows.append(f"{number},2,car,4,20,12,26,0,0,1")
+        if number < 7:
+            frame[4:12, 20:36] = 250
+            rows.append(f"{number},1,bus,20,4,36,12,0,0,1")
+        frames.append(frame)
+    (tmp_path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    made = after_a_minute(frames, read_passing(tmp_path / "boxes.csv"))
+    assert np.array_equal(made.x_ref[4:12, 20:36], road[4:12, 20:36])
+    assert np.array_equal(made.x_ref[30:38, 40:52], frames[0][30:38, 40:52])
+    assert made.x_ref[20:26, 4:12].max() < 130
+    assert made.filled == pytest.approx(8 * 10 / (40 * 60))
+    assert np.array_equal(made.emptied[0][4:12, 20:36], road[4:12, 20:36])
+    assert np.array_equal(made.emptied[0][:3], frames[0][:3])
+    (tmp_path / "none.csv").write_text("frame,x1,y1,x2,y2\n0,1,2,3,4\n")
+    with pytest.raises(SceneError, match=r"none\.csv: tells of no parked"):
+        read_passing(tmp_path / "none.csv")
 
 
 def test_agreement_is_the_mean_of_the_classes(rng: np.random.Generator) -> None:
@@ -132,3 +186,38 @@ def test_a_network_of_torchvision_by_path(tmp_path: Path, monkeypatch: pytest.Mo
     for name, path in (("large", "small.pth"), ("small", "none.pth")):
         with pytest.raises(SceneError, match=f"--segmentation {name}="):
             torchvision_segmentation(name, tmp_path / path)
+
+
+# Operators of torchvision that are declared but not there would hurt detectors in the tests' own process.
+IN_ITS_OWN_PROCESS = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from benchmarks.judges import segmentation
+
+name, path = "lraspp_mobilenet_v3_large", Path(sys.argv[1])
+network = getattr(segmentation._networks(), name)(weights=None, weights_backbone=None).eval()
+torch.save(network.state_dict(), path)
+picture = np.random.default_rng(1).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+seen = segmentation.torchvision_segmentation(name, path)(picture)
+mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+x = (torch.from_numpy(picture).float() / 255 - mean) / deviation
+with torch.no_grad():
+    made = network(x.permute(2, 0, 1)[None])["out"][0].argmax(0).numpy()
+assert seen.shape == (48, 64) and np.array_equal(seen, made)
+"""
+
+
+@pytest.mark.slow
+def test_a_network_of_torchvision_s_own_takes_its_published_file(tmp_path: Path) -> None:
+    """Also where torchvision's compiled operators do not load. The weights here are random, their names are not."""
+    path = tmp_path / "lraspp.pth"
+    made = subprocess.run(
+        [sys.executable, "-c", IN_ITS_OWN_PROCESS, str(path)], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    state = torch.load(path, weights_only=True)
+    # As in the published file, and as many parameters as torchvision's page tells.
+    assert {"backbone.0.0.weight", "classifier.low_classifier.weight"} <= state.keys()
+    assert sum(v.numel() for k, v in state.items() if not k.endswith(("mean", "var", "tracked"))) == 3_221_538

@@ -65,7 +65,8 @@ def test_help_tells_every_option_and_the_defaults_of_the_recipe(capsys: pytest.C
         "--detector-weight",
         "--shade", "--steps", "--batch", "--crop H W", "--flip, --no-flip", "--learning-rate", "--unpaired-from",
         "--paired", "--foreground-weight", "--features", "--still", "--layers", "--reference", "--vgg", "--seed",
-        "--sample-every", "--save-every", "--adversarial", "--background", "--foreground", "--reading {A,B,C}",
+        "--sample-every", "--save-every", "--adversarial", "--background {median,mean}",
+        "--l-back", "--foreground", "--reading {A,B,C}",
         "--centre, --no-centre", "--version",
     ):  # fmt: skip
         assert option in plain, option

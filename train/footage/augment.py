@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .foreground import foreground_mask
+from .foreground import moving_in
 from .linear_light import linear_to_srgb8, srgb_to_linear
 from .night_conditions import random_conditions
 from .night_simulator import NightSimulator
@@ -60,7 +60,8 @@ class Augmenter:
 
     Ten seconds of a camera show a handful of cars in a handful of places. Moving them, and changing their
     brightness and hue, keeps the generator from learning which car stands where. Day pictures in another light than
-    x_ref's are left out, since their difference to x_ref says nothing of what moves.
+    x_ref's are left out, since their difference to x_ref says nothing of what moves. Where no camera is fixed the
+    days are given as they are.
 
     Args:
         scene: day frames and x_ref.
@@ -72,9 +73,9 @@ class Augmenter:
     def __init__(self, scene: Scene, crop: tuple[int, int], *, flip: bool = False) -> None:
         self.size = crop
         self.flip = flip
-        masked = [(frame, foreground_mask(frame, scene.background)) for frame in scene.day]
+        masked = [(frame, moving_in(frame, scene)) for frame in scene.day]
         self.days = [(frame, mask) for frame, mask in masked if mask.mean() <= OTHER_LIGHT]
-        self.background = scene.background
+        self.background, self.fixed_camera = scene.background, scene.fixed_camera
 
     def crop(self, rng: np.random.Generator) -> Crop:
         """A crop anywhere in the frame."""
@@ -94,6 +95,9 @@ class Augmenter:
         if not self.days:
             return crop(day), crop(mask)
         i = int(rng.integers(len(self.days)))
+        if not self.fixed_camera:
+            day, mask = self.days[i]
+            return crop(day), crop(mask)
         if rng.random() >= 0.15:
             day, mask = self.days[i]
         for _ in range(int(rng.integers(PASTES + 1))):

@@ -1,9 +1,9 @@
 """What is wrong with a scene's footage, found before hours are spent on training.
 
 Four things are checked: enough pictures; a camera that does not move; nights that show what the days show; and a
-background without things that are not there all the time. Each finding says what was measured and what to do. It is a
-*refusal* where training would teach the model something wrong, and a *warning* where it would teach only little, or
-where the pictures do not allow a judgement.
+background without things that are not there all the time. Where no camera is fixed only the first is. Each finding
+says what was measured and what to do. It is a *refusal* where training would teach the model something wrong, and a
+*warning* where it would teach only little, or where the pictures do not allow a judgement.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from .scene import Scene, brief
 MIN_DAY, MIN_NIGHT = 5, 4
 # Fewer different pictures bring a warning.
 FEW_DAY, FEW_NIGHT = 50, 10
+NOT_FIXED = (
+    "no fixed camera: x_ref is the mean of the day pictures; it was not looked whether the camera moved, and whether "
+    "day and night show the same place"
+)
 
 
 def check_scene(scene: Scene, *, learns_nights: bool) -> list[Finding]:
@@ -30,8 +34,10 @@ def check_scene(scene: Scene, *, learns_nights: bool) -> list[Finding]:
     """
     findings = [Finding(False, brief(scene.left_out))] if scene.left_out else []
     findings += _counts(scene, learns_nights)
+    if not scene.fixed_camera:
+        findings.append(Finding(False, NOT_FIXED))
     # Fewer pictures do not allow a judgement of the camera, and are refused as too few.
-    if len(scene.day) >= MIN_DAY:
+    elif len(scene.day) >= MIN_DAY:
         findings += check_days(scene)
         if not any(f.refuse for f in findings):
             findings += check_nights(scene) + check_parked(scene)

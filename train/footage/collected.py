@@ -24,7 +24,7 @@ from .. import processes
 from .checks import MIN_DAY, MIN_NIGHT
 from .even_sample import Progress
 from .files import part_files
-from .scene import Scene, SceneError, load_scene
+from .scene import Reference, Scene, SceneError, load_scene
 
 # The folder of a run that keeps what it is trained on.
 TAKEN = "pictures"
@@ -86,6 +86,7 @@ def load_collected(
     out: Path,
     *,
     hold_back: float,
+    background: Reference = "median",
     progress: Progress = lambda _done, _of: None,
 ) -> Scene:
     """What was collected of ``camera`` so far, as a scene of its name.
@@ -106,7 +107,8 @@ def load_collected(
     refusal = processes.gather(refusal)[0]
     if refusal is not None:
         raise SceneError(refusal)
-    return replace(load_scene(out / TAKEN, hold_back=hold_back, progress=progress), name=camera)
+    scene = load_scene(out / TAKEN, hold_back=hold_back, background=background, progress=progress)
+    return replace(scene, name=camera)
 
 
 def _take(folder: Path, out: Path) -> None:

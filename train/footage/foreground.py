@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene import Image
+from .scene import Image, Scene
 
 
 def foreground_mask(frame: Image, background: Image, *, threshold: int = 28) -> NDArray[np.bool_]:
@@ -22,3 +22,10 @@ def foreground_mask(frame: Image, background: Image, *, threshold: int = 28) -> 
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
     return np.asarray(mask, bool)
+
+
+def moving_in(frame: Image, scene: Scene) -> NDArray[np.bool_]:
+    """Where a picture of a scene shows what moves, bool (H, W). Where no camera is fixed nothing tells: nowhere."""
+    if not scene.fixed_camera:
+        return np.zeros(frame.shape[:2], bool)
+    return foreground_mask(frame, scene.background)

@@ -1,4 +1,4 @@
-"""A scene on disk: folders of day and night pictures or clips of one fixed camera, and its background."""
+"""A scene on disk: folders of day and night pictures or clips, usually of one fixed camera, and x_ref."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import av
 import cv2
@@ -19,11 +19,15 @@ from nightday.engines.video.streams import NoVideoError, best_video, pictures
 from .even_sample import Part, Progress, even_positions, read_evenly
 from .files import CLIPS, PICTURES, footage_files, is_picture, part_files, part_folders
 from .labels import labels_of
+from .mean import mean_of
+from .picture_store import Keep, PictureStore
 
 Image = NDArray[np.uint8]
 T = TypeVar("T")
+Reference = Literal["median", "mean"]
+"""What x_ref is of the days: their median for a fixed camera, their mean where none is, as in driving scenes."""
 
-# Frames of a median, spread over the clip; more change it by less than its rounding.
+# Frames of a median; more change it by less than its rounding.
 MEDIAN_FRAMES = 101
 # Pictures of the night that are kept back for the report.
 HELD_NIGHTS = 8
@@ -32,8 +36,6 @@ FEWEST_NIGHTS_BACK = 4
 MAX_FRAMES = 2000
 # Bytes of the frames that a median looks at in one go. All at once would take as much memory again as they do.
 _MEDIAN_BYTES = 1 << 20
-# Bytes of pictures that lie in memory together, see ``_Store``.
-_BLOCK_BYTES = 16 << 20
 # Files that cannot be read which are named one by one.
 _NAMED = 3
 
@@ -44,7 +46,7 @@ class SceneError(NightdayError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The pictures of one camera, all of one size.
+    """Pictures of one size, usually of one fixed camera.
 
     Attributes:
         name: the folder's name.
@@ -54,6 +56,8 @@ class Scene:
         held_back_nights: some of the last of the night, for the report alone.
         night_boxes: what is labelled in each of these, (N, 4) in pixels as x1, y1, x2, y2; empty without labels.
         left_out: a line for each file that could not be read, or not whole, and what to do about it.
+        fixed_camera: whether x_ref is what the camera sees when nothing passes. Else it is the mean of the days, and
+            what differs from it need not move.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Scene:
     left_out: list[str] = field(default_factory=list)
     held_back_nights: list[Image] = field(default_factory=list)
     night_boxes: list[NDArray[np.float64]] = field(default_factory=list)
+    fixed_camera: bool = True
 
 
 def load_scene(
@@ -71,6 +76,7 @@ def load_scene(
     *,
     max_frames: int = MAX_FRAMES,
     hold_back: float = 0.0,
+    background: Reference = "median",
     progress: Progress = lambda _done, _of: None,
 ) -> Scene:
     """Read ``folder``/day, ``folder``/night and, if it is there, ``folder``/background.png.
@@ -86,10 +92,12 @@ def load_scene(
             the median. It is rounded down: a tenth of fewer than 10 frames is none. Of twice that share of the
             night, at most half of it, ``HELD_NIGHTS`` pictures or fewer become ``held_back_nights``, evenly spread,
             and none is part of ``night``. Fewer than ``FEWEST_NIGHTS_BACK`` would not tell anything: then none.
+        background: what x_ref is of ``day``, unless there is a background.png.
         progress: told how many frames of day, and then of night, have been passed.
 
     Raises:
-        SceneError: a folder is missing or empty, none of its files can be read, sizes differ.
+        SceneError: a folder is missing or empty, none of its files can be read, sizes differ, or there is a
+            background.png where the mean is asked for.
         OSError: a folder in it cannot be read.
     """
     if not folder.is_dir():
@@ -107,25 +115,32 @@ def load_scene(
     kept = len(day) - int(hold_back * len(day))
     day, held_back = day[:kept], day[kept:]
     path = folder / "background.png"
-    background = read_background(path) if path.is_file() else temporal_median(day)
+    if path.is_file() and background == "mean":
+        raise SceneError(f"{path}: is of a fixed camera; delete it, or leave --background mean out")
+    x_ref = read_background(path) if path.is_file() else reference_of(day, background)
     shape = day[0].shape
-    for what, image in (("night", night[0]), ("background.png", background)):
+    for what, image in (("night", night[0]), ("background.png", x_ref)):
         if image.shape != shape:
             raise SceneError(f"{folder}: day is {_size(day[0])} but {what} is {_size(image)}; give one size")
     return Scene(
         folder.resolve().name,
         day,
         night,
-        background,
+        x_ref,
         held_back,
         [*faults.values()],
         [image for _, image in kept_back],
         labels_of([path for path, _ in kept_back], shape),
+        fixed_camera=background == "median",
     )
 
 
 def load_day(
-    path: Path, *, max_frames: int = MAX_FRAMES, progress: Progress = lambda _done, _of: None
+    path: Path,
+    *,
+    max_frames: int = MAX_FRAMES,
+    background: Reference = "median",
+    progress: Progress = lambda _done, _of: None,
 ) -> Scene:
     """Another camera's day: a clip, a folder of clips or pictures, or a scene's folder, whose day/ is taken.
 
@@ -141,7 +156,8 @@ def load_day(
         raise SceneError(f"{path}: no such clip or folder of another camera's day")
     faults: dict[Path, str] = {}
     day = [image for _, image in _read_files(path, files, max_frames, faults, progress)]
-    return Scene(path.resolve().stem, day, [], temporal_median(day), left_out=[*faults.values()])
+    x_ref, fixed = reference_of(day, background), background == "median"
+    return Scene(path.resolve().stem, day, [], x_ref, left_out=[*faults.values()], fixed_camera=fixed)
 
 
 def clip_median(path: Path) -> Image:
@@ -169,7 +185,7 @@ def _read_files(
     """
     if not files:
         raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
-    before, store = {*faults}, _Store()
+    before, store = {*faults}, PictureStore()
     counts = {path: _count(path, faults) for path in files}
     parts = [
         Part(count, partial(_picture_frames if is_picture(path) else _clip_frames, path, faults, store.keep))
@@ -207,29 +223,6 @@ def _count(path: Path, faults: dict[Path, str]) -> int:
     else:
         faults[path] = _no_picture(path)
     return 0
-
-
-class _Store:
-    """Copies pictures into large blocks of memory.
-
-    Kept where decoding left them they would lie between what is let go meanwhile, and gaps would remain that no other
-    picture fits into: up to a sixth of the memory.
-    """
-
-    def __init__(self) -> None:
-        self._free = np.empty((0, 0, 0, 3), np.uint8)
-
-    def keep(self, image: Image) -> Image:
-        """The same picture, as part of a block."""
-        if not len(self._free) or self._free.shape[1:] != image.shape:
-            self._free = np.empty((max(1, _BLOCK_BYTES // image.nbytes), *image.shape), np.uint8)
-        kept: Image = self._free[0]
-        self._free = self._free[1:]
-        kept[:] = image
-        return kept
-
-
-Keep = Callable[[Image], Image]
 
 
 def _clip_frames(
@@ -329,6 +322,11 @@ def write_picture(path: Path, rgb: Image) -> None:
 def spread(images: Sequence[T], count: int) -> list[T]:
     """At most ``count`` of the images, evenly spread, the first and the last among them."""
     return [images[i] for i in even_positions(len(images), count)]
+
+
+def reference_of(days: list[Image], what: Reference) -> Image:
+    """x_ref of the days: uint8 RGB (H, W, 3)."""
+    return temporal_median(days) if what == "median" else mean_of(days)
 
 
 def temporal_median(frames: list[Image]) -> Image:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 Reading = Literal["A", "B", "C"]
 
@@ -16,7 +18,7 @@ class LossSettings:
     adversarial: float = 1.0
     """weight of L_adv (dico 1, paired+dico 1)"""
 
-    background: float = 1.0
+    background: Annotated[float, arg(name="l-back")] = 1.0
     """weight of L_back (dico 1, paired+dico 10)"""
 
     foreground: float = 1.0

@@ -23,7 +23,7 @@ from nightday.engines.model.generator import NightToDay
 
 from .. import processes
 from ..footage.evidence import night_background
-from ..footage.foreground import foreground_mask
+from ..footage.foreground import moving_in
 from ..footage.scene import HELD_NIGHTS, Image, spread, temporal_median
 from ..run.step_log import read_log
 from ..run.trainer import Trainer
@@ -79,9 +79,9 @@ def write_report(
     real = _real_nights(trainer, model)
     scores = [
         *baseline_scores(
-            validator.nights, validator.days, background, night_backgrounds=validator.night_backgrounds
+            validator.nights, validator.days, validator.x_ref, night_backgrounds=validator.night_backgrounds
         ),
-        score(f"this model ({file}, step {step})", outputs, validator.days, background),
+        score(f"this model ({file}, step {step})", outputs, validator.days, validator.x_ref),
     ]
     measured = Measured(
         scores=scores,
@@ -94,8 +94,9 @@ def write_report(
         kept_back=real.kept_back,
         simulated=_simulated(validator, outputs),
         unseen=len(validator.days) if validator.unseen else 0,
+        fixed_camera=trainer.scene.fixed_camera,
     )
-    moving = [foreground_mask(day, background) for day in validator.days]
+    moving = [moving_in(day, trainer.scene) for day in validator.days]
     # The scored picture with most in it that moves is shown.
     shown = int(np.argmax([mask.sum() for mask in moving]))
     night, day, output = validator.nights[shown], validator.days[shown], outputs[shown]
@@ -107,9 +108,10 @@ def write_report(
         sliders=_sliders(night, output, real),
         true_day=picture(day, "the true day"),
         unseen=measured.unseen > 0,
+        fixed_camera=measured.fixed_camera,
         scores=_scores(scores),
         plots=charts(read_log(folder / "log.jsonl", trainer.step), validator.history, scores),
-        masks=_masks(day, moving[shown], output, background),
+        masks=_masks(day, moving[shown] if measured.fixed_camera else None, output, background),
         samples=_samples(folder / "samples", trainer.step),
         run=_run(trainer, seconds, findings),
         settings={name: str(value) for name, value in _flat(asdict(trainer.settings)).items()},
@@ -164,7 +166,7 @@ def _real_nights(trainer: Trainer, model: NightToDay) -> _RealNights:
     usual = temporal_median(scene.night) if n_ref is None else n_ref
     outputs = translate(model, nights, scene.background, [usual] * len(nights))
     shown = None
-    if n_ref is not None:
+    if n_ref is not None and scene.fixed_camera:
         boxes = scene.night_boxes if kept_back else []
         shown = nights_shown(nights, outputs, x_ref=scene.background, n_ref=n_ref, boxes=boxes)
     return _RealNights(nights, outputs, kept_back, shown)
@@ -173,7 +175,7 @@ def _real_nights(trainer: Trainer, model: NightToDay) -> _RealNights:
 def _simulated(validator: Validator, outputs: Sequence[Image]) -> NightsShown:
     """What is shown of the simulated nights; what is there is known from the days that they were made of."""
     background = validator.scene.background
-    boxes = [boxes_of(foreground_mask(day, background)) for day in validator.days]
+    boxes = [boxes_of(moving_in(day, validator.scene)) for day in validator.days]
     return nights_shown(validator.days, outputs, x_ref=background, n_ref=background, boxes=boxes)
 
 
@@ -218,17 +220,19 @@ def _decibels(value: float) -> str:
     return "identical" if value >= IDENTICAL else number(value)
 
 
-def _masks(day: Image, moving: NDArray[np.bool_], output: Image, background: Image) -> list[Picture]:
-    grey = np.repeat(moving.astype(np.uint8)[..., None] * 255, 3, axis=2)
+def _masks(day: Image, moving: NDArray[np.bool_] | None, output: Image, background: Image) -> list[Picture]:
     error = np.abs(output.astype(np.int16) - day).max(axis=2).astype(np.uint8)
     heat = cv2.applyColorMap(np.minimum(error, 85) * 3, cv2.COLORMAP_INFERNO)[..., ::-1]
+    wrong = picture(
+        np.ascontiguousarray(heat), "Where the output is wrong there: black none, yellow 85 of 255 or more"
+    )
+    if moving is None:
+        return [picture(background, "The mean of the day pictures (x_ref), since no camera is fixed"), wrong]
+    grey = np.repeat(moving.astype(np.uint8)[..., None] * 255, 3, axis=2)
     return [
         picture(background, "The background (x_ref): what stands here must be there all the time"),
         picture(grey, "What counts as moving in one scored picture: white"),
-        picture(
-            np.ascontiguousarray(heat),
-            "Where the output is wrong there: black none, yellow 85 of 255 or more",
-        ),
+        wrong,
     ]
 
 
@@ -255,6 +259,7 @@ def _run(trainer: Trainer, seconds: float, findings: Sequence[str]) -> dict[str,
     held = f"{len(scene.held_back)} more held back for scoring" if scene.held_back else "none held back"
     rows = {
         "pictures": f"{len(scene.day)} by day ({held}), {len(scene.night)} by night, {width}×{height}",
+        "camera": "fixed" if scene.fixed_camera else "not fixed; x_ref is the mean of the day pictures",
         "time": f"{_duration(seconds)} for {trainer.step} of {settings.steps} steps",
         "hardware": _hardware(settings.device),
         "software": f"PyTorch {torch.__version__}, Python {platform.python_version()}, {platform.system()}",

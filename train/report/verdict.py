@@ -52,6 +52,7 @@ class Measured:
         kept_back: whether these were never trained on.
         simulated: what is shown of the simulated nights that ``scores`` are of, by the evidence.
         unseen: held-back pictures scored on; 0 if the model was trained on those scored on.
+        fixed_camera: whether one took the pictures; else nothing can be told of what moves, nor of real nights.
     """
 
     scores: Sequence[Score]
@@ -64,6 +65,7 @@ class Measured:
     kept_back: bool
     simulated: NightsShown
     unseen: int
+    fixed_camera: bool = True
 
     @property
     def shows_nothing(self) -> bool:
@@ -106,6 +108,9 @@ def _nothing(m: Measured) -> list[Rule]:
 def _moving(m: Measured) -> Rule:
     *baselines, model = m.scores
     rival = best_foreground(baselines)
+    if not m.fixed_camera:
+        text = "No camera is fixed here, so nothing tells what moves. Cars and people could not be scored."
+        return Rule(None, "Moving things", text)
     if math.isnan(model.foreground):
         text = "Nothing moves in the pictures held back for scoring. Cars and people could not be scored."
         return Rule(None, "Moving things", text)
@@ -130,6 +135,12 @@ def _whole(m: Measured) -> Rule:
 
 def _real_nights(m: Measured) -> list[Rule]:
     name = "Your own nights"
+    if not m.fixed_camera:
+        text = (
+            "No camera is fixed here: your nights show other places than your days, and there is no empty place to "
+            "hold them against. Look at the pictures below yourself, for what is hidden too."
+        )
+        return [Rule(None, name, text)]
     if m.real_nights < REAL_NIGHTS or m.nights is None:
         text = f"Only {m.real_nights} real night pictures: too few to tell, {REAL_NIGHTS} are needed."
         if m.nights is None and m.real_nights >= REAL_NIGHTS:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nightday.engines.model.generator import NightToDay
 
-from ..footage.foreground import foreground_mask
+from ..footage.foreground import foreground_mask, moving_in
 from ..footage.night_conditions import random_conditions
 from ..footage.night_simulator import NightSimulator
 from ..footage.scene import Image, Scene, temporal_median, write_picture
@@ -42,7 +42,7 @@ def write_sample(
         for i in np.linspace(0, len(scene.day) - 1, 2).round().astype(int):
             day = scene.day[i]
             simulate = NightSimulator(random_conditions(rng), day.shape[:2], rng)
-            nights.append(simulate(day, foreground_mask(day, scene.background)))
+            nights.append(simulate(day, moving_in(day, scene)))
             night_backgrounds.append(simulate(scene.background))
     rows = []
     outputs = translate(model, nights, scene.background, night_backgrounds)

@@ -34,6 +34,10 @@ class TrainOptions:
     paired+dico starts with that and adds the paper's terms on real nights. blend is paired, sees the
     backgrounds by day and by night (x_ref, n_ref), draws what they do not show, and learns from real nights too."""
 
+    background: Literal["median", "mean"] = "median"
+    """what x_ref is, unless there is a background.png: the median of a fixed camera's days; or their mean, for
+    driving scenes, where no camera is fixed (recipes dico, paired and paired+dico)"""
+
     start_from: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """checkpoint whose weights to start with; 'general' is the general model that comes with nightday-stream, for
     --recipe blend --size light"""
@@ -187,10 +191,26 @@ class TrainSettings(TrainOptions):
             raise ValueError("backgrounds=True: goes without see_reference, x_ref is seen anyway")
         if self.layers_weight and not self._has_layers:
             raise ValueError(f"layers_weight={self.layers_weight}: needs blend=True and pairs")
+        if self.background == "mean":
+            self._check_without_fixed_camera()
         if any(side < MIN_CROP or side % 16 for side in self.crop):
             raise ValueError(f"crop={self.crop}: must be multiples of 16, at least {MIN_CROP}")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: must not be below 0")
+
+    def _check_without_fixed_camera(self) -> None:
+        """Raise ValueError where the run would take the mean of the days for the empty scene."""
+        if self.recipe == "blend" or self.see_reference or self.backgrounds:
+            raise ValueError(
+                f"background='mean': {self.recipe} draws what the empty scene does not show, and without a fixed "
+                "camera there is none; use the recipe dico, paired or paired+dico"
+            )
+        for name in ("still_weight", "reference_weight"):
+            if getattr(self, name) > 0:
+                raise ValueError(
+                    f"{name}={getattr(self, name):g}: pulls pixels towards x_ref, which with background='mean' is a "
+                    "blur; leave it out"
+                )
 
     @property
     def _has_layers(self) -> bool:
@@ -223,15 +243,17 @@ def check_positive(name: str, value: int) -> None:
         raise ValueError(f"{name}={value}: must be at least 1")
 
 
-def default_options(recipe: Recipe) -> TrainOptions:
+def default_options(recipe: Recipe, background: Literal["median", "mean"] = "median") -> TrainOptions:
     """The options a recipe starts from.
 
-    ``blend`` weighs what moves most: a generator that is given x_ref otherwise only passes it on.
+    ``blend`` weighs what moves most: a generator that is given x_ref otherwise only passes it on. A mean of the days
+    is compared by features alone.
     """
-    options = TrainOptions(recipe=recipe)
+    options = TrainOptions(recipe=recipe, background=background)
     if recipe == "blend":
         return replace(options, foreground_weight=10.0, still_weight=5.0, shade=1.5, layers_weight=LAYERS)
-    return replace(options, reference_weight=5.0) if recipe == "paired+dico" else options
+    pulled = recipe == "paired+dico" and background == "median"
+    return replace(options, reference_weight=5.0) if pulled else options
 
 
 def default_losses(recipe: Recipe) -> LossSettings:

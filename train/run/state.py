@@ -92,7 +92,8 @@ class RunState:
             ) from None
         if not isinstance(state, dict) or not {"settings", "scene", "step", *self.parts} <= state.keys():
             raise ResumeError(f"{path}: not the state of such a run; delete it or use another --out")
-        mine, theirs = plain(asdict(self.settings)), plain(state["settings"])
+        # Settings that came later than the file were as they are by default.
+        mine, theirs = plain(asdict(self.settings)), plain(asdict(TrainSettings()) | state["settings"])
         changed = sorted(k for k in mine if mine[k] != theirs.get(k))
         if changed or state["scene"] != self.pictures:
             what = ", ".join(changed) or "scene"

@@ -13,7 +13,7 @@ import torch
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.errors import CheckpointError, NightdayError
-from nightday.engines.model.checkpoint import load_checkpoint, save_checkpoint
+from nightday.engines.model.checkpoint import FIXED_CAMERA, load_checkpoint, save_checkpoint
 from nightday.engines.model.generator import NightToDay
 
 from .. import processes
@@ -157,6 +157,7 @@ class Trainer:
         return {
             "scene": self.scene.name,
             "side": min(self.scene.background.shape[:2]),
+            FIXED_CAMERA: self.scene.fixed_camera,
             "step": self.step,
             "day_frames": len(self.scene.day),
             "night_frames": len(self.scene.night),

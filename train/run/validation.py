@@ -31,7 +31,7 @@ import numpy as np
 from nightday.engines.model.checkpoint import save_checkpoint
 from nightday.engines.model.generator import NightToDay
 
-from ..footage.foreground import foreground_mask
+from ..footage.foreground import foreground_mask, moving_in
 from ..footage.night_conditions import random_conditions
 from ..footage.night_simulator import NightSimulator
 from ..footage.scene import Image, Scene, spread, temporal_median
@@ -56,7 +56,7 @@ class Validation:
     Attributes:
         step: of the training.
         whole: PSNR over every pixel of the held-back pictures.
-        foreground: over those that differ from x_ref.
+        foreground: over those that differ from x_ref; NaN where no camera is fixed, as ``real``.
         real: PSNR of the median of the outputs on real nights to x_ref.
     """
 
@@ -99,7 +99,9 @@ class Validator:
         simulators = [
             NightSimulator(c, shape, np.random.default_rng(seed + i)) for i, c in enumerate(conditions)
         ]
-        masks = [foreground_mask(day, scene.background) for day in self.days]
+        masks = [moving_in(day, scene) for day in self.days]
+        self.x_ref = scene.background if scene.fixed_camera else None
+        """What the scene shows when nothing moves; None where no camera is fixed."""
         pairs = list(zip(self.days, masks, strict=True))
         self.nights = [simulators[i % NIGHTS](day, mask) for i, (day, mask) in enumerate(pairs)]
         empty = [simulate(scene.background) for simulate in simulators]
@@ -133,7 +135,7 @@ class Validator:
             training: what the checkpoint says about its training.
         """
         outputs = self.translate_nights(model)
-        scored = score("model", outputs, self.days, self.scene.background)
+        scored = score("model", outputs, self.days, self.x_ref)
         now = Validation(step, scored.whole, scored.foreground, self.real_psnr(self.translate_real(model)))
         best = self.best
         self.history.append(now)
@@ -187,9 +189,10 @@ class Validator:
         )
 
     def real_psnr(self, outputs: Sequence[Image]) -> float:
-        """PSNR of the median of what was made of ``real`` to x_ref, dB."""
-        background = self.scene.background
-        return score("real", [temporal_median(list(outputs))], [background], background).whole
+        """PSNR of the median of what was made of ``real`` to x_ref, dB; NaN where no camera is fixed."""
+        if self.x_ref is None:
+            return math.nan
+        return score("real", [temporal_median(list(outputs))], [self.x_ref], self.x_ref).whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,20 @@ def score(
     method: str,
     pictures: Sequence[Image],
     truth: Sequence[Image],
-    background: Image,
+    background: Image | None,
     *,
     labels: Sequence[Box] = (),
 ) -> Score:
-    """PSNR of ``pictures`` to ``truth``, uint8 RGB (H, W, 3) each; the foreground is taken from the truth."""
-    moving = [foreground_mask(day, background) for day in truth]
-    found: Psnr = psnr(pictures, truth, moving, keep_mask(background.shape, labels))
+    """PSNR of ``pictures`` to ``truth``, uint8 RGB (H, W, 3) each; the foreground is taken from the truth.
+
+    Without a background, x_ref, there is no foreground.
+    """
+    shape = truth[0].shape
+    if background is None:
+        moving = [np.zeros(shape[:2], bool)] * len(truth)
+    else:
+        moving = [foreground_mask(day, background) for day in truth]
+    found: Psnr = psnr(pictures, truth, moving, keep_mask(shape, labels))
     return Score(method, found.whole, found.foreground, found.background)
 
 
@@ -76,7 +83,7 @@ def gamma_to(nights: Sequence[Image], days: Sequence[Image]) -> float:
 def baseline_scores(
     night: Sequence[Image],
     day: Sequence[Image],
-    background: Image,
+    background: Image | None,
     *,
     labels: Sequence[Box] = (),
     night_backgrounds: Sequence[Image] | None = None,
@@ -85,7 +92,7 @@ def baseline_scores(
 
     Args:
         night, day: the same moments, uint8 RGB (H, W, 3) each.
-        background: x_ref.
+        background: x_ref; without it nothing is pasted, and the best score is that of the whole picture.
         labels: boxes that do not count.
         night_backgrounds: n_ref of each night; without them there is no relit paste.
     """
@@ -101,14 +108,16 @@ def baseline_scores(
             )
             for v in values
         ]
-        return max(tried, key=lambda s: s.foreground)
+        return max(tried, key=lambda s: s.whole if background is None else s.foreground)
 
     scores = [
         score("night", night, day, background, labels=labels),
         best("gamma", gamma, GAMMAS),
         best("CLAHE", clahe, CLAHE_CLIPS),
-        score(EMPTY_SCENE, [background] * len(day), day, background, labels=labels),
     ]
+    if background is None:
+        return scores
+    scores.append(score(EMPTY_SCENE, [background] * len(day), day, background, labels=labels))
     if night_backgrounds is not None:
         pasted = [
             relit_paste(n, background, known) for n, known in zip(night, night_backgrounds, strict=True)

@@ -212,6 +212,22 @@ def test_a_moved_camera_begins_anew_and_what_was_collected_before_is_kept(
     assert "are deleted, those of an earlier view in" in caplog.text
 
 
+def test_a_camera_that_is_not_fixed_keeps_its_views_together(
+    rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same two views as of a moved camera, which begins anew."""
+    caplog.set_level(logging.INFO)
+    here, there = scene(rng), scene(rng)
+    for name, fixed in (("moved", True), ("drive", False)):
+        collection = made(tmp_path / name, fixed=fixed)
+        show(collection, here, start=0, seconds=60 * 20, step=10)
+        show(collection, there, start=60 * 20, seconds=60 * 12, step=5)
+    assert (tmp_path / "moved" / "before" / "day").is_dir()
+    assert not (tmp_path / "drive" / "before").exists()
+    assert len(names(tmp_path / "drive" / "day")) == 20 + 12
+    assert [record.__dict__["event"] for record in caplog.records] == ["collection_restarted"]
+
+
 def test_pictures_of_another_size_are_not_mixed(
     rng: np.random.Generator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -305,7 +305,7 @@ def test_what_cannot_be_trained_on_is_named(
         ["--learning-rate", "0"],
         ["--unpaired-from", "7"],
         ["--foreground-weight", "-5"],
-        ["--background", "inf"],
+        ["--l-back", "inf"],
     ],
 )
 def test_arguments_that_make_no_sense_are_named(
