@@ -21,7 +21,7 @@ from nightday.pipeline.provenance.original import Original, OriginalFile
 from nightday.pipeline.provenance.records import read, record_path
 from nightday.pipeline.provenance.verify import verify
 from tests.faults.camera import Camera
-from tests.support.made_clips import ffmpeg
+from tests.support.clips import ffmpeg
 from tests.support.media_helpers import OutputEvents, WatchedStats
 from tests.support.rtsp_server import WAIT
 
