@@ -35,11 +35,13 @@ class Areas:
         zones: the corners of each.
         lines: where each begins and ends.
         classes: what counts in a zone; everything in a zone that is not here.
+        looked_for: what the camera looks for at all; everything where it is empty.
     """
 
     zones: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     lines: Mapping[str, tuple[Point, Point]] = field(default_factory=dict)
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    looked_for: frozenset[str] = frozenset()
 
 
 class Follower:
@@ -63,7 +65,9 @@ class Follower:
         self._settled = {name: SettledCounts() for name in (None, *areas.zones)}
         self._size: tuple[int, int] | None = None
         self._before = 0.0
-        counts.begin(areas.zones, tracks=tracks is not None)
+        classes: dict[str | None, frozenset[str]] = {None: areas.looked_for}
+        classes |= {zone: areas.classes.get(zone) or areas.looked_for for zone in areas.zones}
+        counts.begin(areas.zones, tracks=tracks is not None, classes=classes)
 
     def follow(
         self, frame: Frame, detections: Sequence[Detection], faint: Sequence[Detection]

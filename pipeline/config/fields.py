@@ -26,7 +26,7 @@ from nightday.engines.distribution import INSTALL_C2PA, INSTALL_PROVENANCE
 
 from ..core.camera_url import CameraUrl, register_secret
 from ..core.state_folder import SIGNING_KEY, state_folder
-from ..outputs.registry import output_fault, output_folder
+from ..outputs.registry import output_fault, output_folder, output_url
 from ..sources.registry import source_fault
 
 CheckModel = Callable[[Path], str | None]
@@ -75,8 +75,8 @@ def _source(value: object) -> CameraUrl:
 
 
 def _output(value: object) -> CameraUrl:
-    url = (
-        value if isinstance(value, CameraUrl) else CameraUrl(require_text(value, what="a path or an address"))
+    url = output_url(
+        value if isinstance(value, CameraUrl) else require_text(value, what="a path or an address")
     )
     fault = output_fault(url)
     if fault is not None:

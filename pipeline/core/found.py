@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from nightday.engines.detection.detections import View
 
@@ -91,12 +92,14 @@ class FoundSnapshot:
         tracks_now: objects that are followed; None where none are.
         tracks: objects followed since the start, by class.
         crossings: crossed lines since the start, by line, direction and class.
+        looked_for: what the configuration names to be looked for, by zone as in ``now``.
     """
 
     now: Mapping[str | None, Mapping[str, int]] = field(default_factory=dict)
     tracks_now: int | None = None
     tracks: Mapping[str, int] = field(default_factory=dict)
     crossings: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    looked_for: Mapping[str | None, tuple[str, ...]] = field(default_factory=dict)
 
     def out_of_sight(self) -> FoundSnapshot:
         """The same with nothing in sight: the camera delivers no pictures."""
@@ -110,19 +113,31 @@ class FoundCounts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now: dict[str | None, dict[str, int]] = {}
+        self._looked_for: dict[str | None, tuple[str, ...]] = {}
         self._tracks_now: int | None = None
         self._tracks: Counter[str] = Counter()
         self._crossings: Counter[tuple[str, str, str]] = Counter()
 
-    def begin(self, zones: Iterable[str], *, tracks: bool) -> None:
-        """Looking begins anew, in these zones, with objects followed or not: what was in sight is forgotten."""
+    def begin(
+        self,
+        zones: Iterable[str],
+        *,
+        tracks: bool,
+        classes: Mapping[str | None, Iterable[str]] = MappingProxyType({}),
+    ) -> None:
+        """Looking begins anew, in these zones, with objects followed or not: what was in sight is forgotten.
+
+        The ``classes`` that are looked for in a zone, where that is configured, are counted as 0.
+        """
         with self._lock:
-            self._now, self._tracks_now = {zone: {} for zone in (None, *zones)}, 0 if tracks else None
+            self._looked_for = {zone: tuple(classes.get(zone, ())) for zone in (None, *zones)}
+            self._now = {zone: dict.fromkeys(labels, 0) for zone, labels in self._looked_for.items()}
+            self._tracks_now = 0 if tracks else None
 
     def end(self) -> None:
         """Nothing is looked for any more."""
         with self._lock:
-            self._now, self._tracks_now = {}, None
+            self._now, self._looked_for, self._tracks_now = {}, {}, None
 
     def set_now(self, zone: str | None, counts: Mapping[str, int]) -> None:
         """Say what is in sight in a zone, or (None) in the whole picture. Classes seen before are counted as 0.
@@ -167,4 +182,5 @@ class FoundCounts:
                 self._tracks_now,
                 dict(self._tracks),
                 dict(self._crossings),
+                self._looked_for,
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from .control import Translate
 from .counters import EventCounter, Histogram, StatsSnapshot
 from .events import OutputChanged
+from .words import counted
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -193,7 +194,7 @@ def own_model_text(camera: CameraStatus) -> str | None:
     if own.progress is not None:
         text += f", {100 * own.progress:.0f} %"
     if own.stage == "training" and own.seconds is not None:
-        text += f", about {max(1, round(own.seconds / 60))} minutes left"
+        text += f", about {counted(max(1, round(own.seconds / 60)), 'minute')} left"
     return text
 
 

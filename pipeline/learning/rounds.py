@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.atomic_file import write_atomically
+from ..core.words import counted
 from ..scene.training_pictures import picture_path, picture_seconds
 
 # Nights are apart if no picture by night was taken for so many seconds.
@@ -89,7 +90,7 @@ def choose(day: Sequence[int], night: Sequence[int], *, now: float) -> Taken | M
 def _missing(day: int, trained: int, held: bool) -> Missing:
     parts = []
     if day < LEAST_DAY:
-        parts.append(f"{LEAST_DAY - day} pictures by day")
+        parts.append(f"{counted(LEAST_DAY - day, 'picture')} by day")
     nights = (not held) + (trained < LEAST_NIGHT)
     if nights:
         parts.append("one more night" if nights == 1 else "two nights")

@@ -21,6 +21,7 @@ from ..core.events import Event, Publish, TrackChanged
 from ..core.fault_log import FaultLog
 from ..core.faults import detail_of
 from ..core.status import CameraStatus, NewestPicture, Watched
+from ..core.words import counted
 from .web.pictures import snapshot_jpeg
 
 # Nights of each camera that are kept.
@@ -218,7 +219,7 @@ def sentences(report: dict[str, Any]) -> Sequence[str]:
     minutes = float(report["minutes"])
     long = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.0f} min"
     told = [
-        f"{long} of night: {report['translated']} pictures translated, {report['brightened']} brightened, "
+        f"{long} of night: {counted(report['translated'], 'picture')} translated, {report['brightened']} brightened, "
         f"{report['dropped']} dropped."
     ]
     if report["remembered_share"] is not None:
@@ -229,8 +230,8 @@ def sentences(report: dict[str, Any]) -> Sequence[str]:
     if report["objects"] is not None:
         count = {view: int(report["objects"].get(view, 0)) for view in ("night", "both", "day")}
         told.append(
-            f"{sum(count.values())} objects came and went: {count['both']} found on both views, {count['night']} on "
-            f"the night alone, {count['day']} on the day view alone."
+            f"{counted(sum(count.values()), 'object')} came and went: {count['both']} found on both views, "
+            f"{count['night']} on the night alone, {count['day']} on the day view alone."
         )
     problems = ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in report["problems"].items())
     told.append(f"Problems: {problems or 'none'}.")

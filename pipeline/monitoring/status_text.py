@@ -8,6 +8,7 @@ from typing import cast
 
 from ..core.counters import TOO_SLOW, DropReason
 from ..core.status import CameraStatus
+from ..core.words import counted
 from .api import state_json
 from .log_stream import Screen
 
@@ -110,7 +111,7 @@ def summary_text(cameras: Sequence[CameraStatus], files: Sequence[Path]) -> str:
     lines = [f"wrote {path}" for path in files]
     for camera in cameras:
         stats = camera.stats
-        parts = [f"{stats.translated} frames translated", f"{stats.passed} passed"]
+        parts = [f"{counted(stats.translated, 'frame')} translated", f"{stats.passed} passed"]
         if stats.brightened:
             parts.append(f"{stats.brightened} brightened")
         if not stats.dropped:

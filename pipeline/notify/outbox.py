@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..core.clock import Clock
 from ..core.events import Event, Notice, Publish
+from ..core.words import counted
 from .message import message_of
 from .spool import Spool
 
@@ -93,7 +94,11 @@ class Outbox(threading.Thread):
             self.lost += lost
         if self._losing and self._spool.roomy and not self._waiting:
             total, self._losing = self.lost - self._lost_before, False
-            detail = f"{total} events were lost" if total else "no event was lost"
+            detail = (
+                f"{counted(total, 'event')} {'was' if total == 1 else 'were'} lost"
+                if total
+                else "no event was lost"
+            )
             self._publish(Notice(name="events_lost", detail=f"{detail}; events are kept again"))
 
     def _begin_loss(self, detail: str) -> None:

@@ -8,6 +8,7 @@ the configuration checks addresses without them.
 from __future__ import annotations
 
 import random
+import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -36,20 +37,35 @@ _MODULES = {
     "whip": ".whip",
     "whips": ".whip",
 }
-_PLANNED = ("srt", "http", "https")
+_NO_WAY = {
+    "srt": "PyAV's ready-made package has no SRT. Publish by rtsp:// or rtmp:// to a server such as mediamtx, "
+    "which gives it out as SRT",
+    "http": "a stream to a web server by WHIP is whip://host/path",
+    "https": "a stream to a web server by WHIP is whips://host/path",
+}
+# Other ways to write WHIP's address, as servers and their manuals have it.
+_WHIP = re.compile(r"whip[+: ]\s*http(s?)://", re.IGNORECASE)
+
+
+def output_url(output: CameraUrl | str) -> CameraUrl:
+    """An ``outputs`` entry as an address. ``whip+https://…``, ``whip https://…`` and the like are ``whips://…``."""
+    if isinstance(output, CameraUrl):
+        return output
+    found = _WHIP.match(output)
+    return CameraUrl(f"whip{found[1].lower()}://{output[found.end() :]}" if found else output)
 
 
 def output_fault(output: CameraUrl | str) -> str | None:
     """What is wrong with an ``outputs`` entry, in one line without its secrets; None if nothing is."""
-    url = CameraUrl(output) if isinstance(output, str) else output
+    url = output_url(output)
     module = _module(url.scheme)
     if module is not None:
         fault = module.fault(url)
         if fault is not None and url.is_file:
             # It may be an address whose scheme was forgotten, so say how the other kinds are written, too.
             fault += f"; use {_address_forms()}"
-    elif url.scheme in _PLANNED:
-        fault = f"{url.scheme} outputs are not built in yet; use {_address_forms()}"
+    elif url.scheme in _NO_WAY:
+        fault = f"{url.scheme} outputs are not built in yet: {_NO_WAY[url.scheme]}; use {_address_forms()}"
     else:
         fault = f"{url.scheme!r} is no output; use {_address_forms()}"
     return None if fault is None else f"output {url}: {fault}"
@@ -110,7 +126,7 @@ def open_output(
     from .encoding.shared_encoder import SharedEncoder
     from .output import Output
 
-    url = CameraUrl(output) if isinstance(output, str) else output
+    url = output_url(output)
     fault, module = output_fault(url), _module(url.scheme)
     if fault is not None or module is None:
         raise ValueError(fault)

@@ -12,6 +12,7 @@ from pathlib import Path
 from nightday.engines.distribution import INSTALL_PROVENANCE, program_version
 
 from ..core.faults import detail_of
+from ..core.words import counted
 from .original import OriginalFile
 
 
@@ -75,8 +76,8 @@ def _told(folder: Path, key: str | None, originals: Sequence[OriginalFile]) -> i
     if key is None:
         for found in sorted(report.keys):
             print(f"note: signed by {found}; give the right key with --key", file=sys.stderr)
-    what = f"{report.recordings} recordings"
-    print(f"{what}: {len(report.faults)} faults" if report.faults else f"{what}: nothing was altered")
+    found = counted(len(report.faults), "fault") if report.faults else "nothing was altered"
+    print(f"{counted(report.recordings, 'recording')}: {found}")
     return 1 if report.faults else 0
 
 

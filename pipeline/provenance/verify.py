@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..core.words import counted
 from .original import OriginalFile
 from .records import CHAIN_FILES, RECORD_ENDING, Record, digest, digest_of, read
 
@@ -165,7 +166,7 @@ def _original_faults(
         part = next((file for file in originals if file.begins(original)), None)
         any_found = any_found or whole is not None or part is not None
         if whole is not None:
-            report.notes.append(f"{name}: made from {original['packets']} packets that are in {whole.path}")
+            report.notes.append(f"{name}: made from {counted(original['packets'], 'packet')} in {whole.path}")
         elif part is not None:
             yield f"{name}: its original begins in {part.path}, but what follows there was altered or is missing"
         else:

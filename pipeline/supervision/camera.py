@@ -26,6 +26,7 @@ from ..sources.latest_slot import LatestSlot
 from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
+from ..translation.own_backgrounds import NO_DAY
 from ..translation.pending_engine import PendingEngine
 from .camera_parts import OutputTroubles, is_fixed, output_of, pictures_of, reader_of, wants_backgrounds
 from .commands import CommandQueue
@@ -263,9 +264,14 @@ def _status_of(camera: Camera) -> CameraStatus:
 
 
 def _brightened(channel: Channel) -> str:
-    """Why what is seen now is brightened; "" where it is not."""
+    """Why what is seen now is brightened, and how far what is missing is learnt; "" where it is not."""
     translated = channel.translate == "always" or channel.gate is None or channel.gate.night
-    return channel.brightened if translated and channel.translate != "never" else ""
+    if not translated or channel.translate == "never":
+        return ""
+    learnt = channel.learnt("day")
+    if channel.brightened == NO_DAY and learnt:
+        return f"{100 * learnt:.0f} % of its day is learnt so far"
+    return channel.brightened
 
 
 def _can_wait(config: CameraConfig) -> bool:

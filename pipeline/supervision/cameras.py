@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..config.schema import CameraConfig
 from ..core.clock import Clock
 from ..core.events import Publish
+from ..core.words import counted
 from ..serving.setup import Setup
 from ..translation.channel import Channel
 from ..translation.worker_pool import WorkerPool
@@ -31,7 +32,7 @@ class Change:
     swapped: int
 
     def __str__(self) -> str:
-        text = f"{self.changed} cameras changed, {self.added} added, {self.removed} removed, "
+        text = f"{counted(self.changed, 'camera')} changed, {self.added} added, {self.removed} removed, "
         text += f"{self.untouched} untouched"
         return text + (f", {self.swapped} given another engine" if self.swapped else "")
 

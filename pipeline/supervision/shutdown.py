@@ -7,6 +7,7 @@ import threading
 from ..core.camera_url import redact
 from ..core.clock import Clock
 from ..core.events import Notice, Publish
+from ..core.words import counted
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .cameras import Cameras
@@ -92,7 +93,9 @@ def without_pictures(cameras: Cameras) -> list[str]:
             why = f"{event.reason}: {event.detail}" if event.reason else "it was still being opened"
             problems.append(f"{camera.name}: never delivered a picture ({why})")
         elif camera.channel.lost:
-            text = f"none of its {status.stats.decoded} frames came through ({camera.channel.lost})"
+            text = (
+                f"none of its {counted(status.stats.decoded, 'frame')} came through ({camera.channel.lost})"
+            )
             problems.append(f"{camera.name}: {text}")
     if not any(camera.status().pictures for camera in cameras):
         problems.append("no camera delivered a single picture")

@@ -28,6 +28,7 @@ def follower_of(config: CameraConfig, counts: FoundCounts, publish: Publish) -> 
             zones={name: zone.points for name, zone in detect.zones.items()},
             lines={name: (line.start, line.end) for name, line in detect.lines.items()},
             classes={name: frozenset(zone.classes) for name, zone in detect.zones.items()},
+            looked_for=frozenset(detect.classes),
         ),
         follow=detect.track,
         confidence=detect.confidence,

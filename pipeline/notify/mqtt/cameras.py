@@ -16,7 +16,7 @@ from nightday.engines.device_copies import on_host
 from ...core.clock import Clock
 from ...core.picture_files import jpeg_of, with_square_pixels
 from ...core.status import CameraStatus, NewestPicture, Watched
-from ..camera_facts import CameraFacts, Place
+from ..camera_facts import WHOLE_PICTURE, CameraFacts, Place
 from ..spool import Spool
 from .camera_state import state_payload
 from .discovery import discovery_payload
@@ -184,9 +184,13 @@ class CameraTopics:
 
 
 def _in_sight(camera: CameraStatus, counts: Mapping[Place, int]) -> dict[Place, int]:
-    """The counts of the zones that there are now; none of them sees anything while there are no pictures."""
-    zones = camera.stats.found.now
-    return {
+    """The counts of the zones that there are now; none of them sees anything while there are no pictures.
+
+    What is looked for by the configuration is there from the start.
+    """
+    zones, named = camera.stats.found.now, camera.stats.found.looked_for
+    looked_for = {(zone or WHOLE_PICTURE, label): 0 for zone, labels in named.items() for label in labels}
+    return looked_for | {
         place: count if camera.stats.up else 0
         for place, count in counts.items()
         if (place[0] or None) in zones

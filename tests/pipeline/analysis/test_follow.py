@@ -33,6 +33,18 @@ def at(x: float, y: float, label: str = "car", confidence: float = 0.9, side: fl
     return Detection(label, confidence, (x - side / 2, y - side, x + side / 2, y))
 
 
+def test_what_is_looked_for_is_counted_as_none_before_the_first_picture() -> None:
+    counts = FoundCounts()
+    areas = Areas(
+        {"yard": YARD, "road": YARD}, {}, {"yard": frozenset({"person"})}, frozenset({"car", "person"})
+    )
+    make_follower(camera="gate", areas=areas, follow=False, confidence=0.25, counts=counts, publish=print)
+    both = {"car": 0, "person": 0}
+    assert counts.snapshot().now == {None: both, "yard": {"person": 0}, "road": both}
+    counts.set_now("yard", {"dog": 1})  # of the settings before
+    assert counts.snapshot().looked_for["yard"] == ("person",)
+
+
 class Played:
     """A camera whose pictures are followed."""
 

@@ -10,12 +10,13 @@ from typing import get_args
 
 import pytest
 
+from nightday.pipeline.config.output import OutputConfig
 from nightday.pipeline.core.camera_url import redact
 from nightday.pipeline.core.faults import DiskReason, FaultReason, OutputError, OutputReason
 from nightday.pipeline.outputs import hls, mp4, registry, rtmp, rtsp, udp, whip
 from nightday.pipeline.outputs.module import OutputModule
 from nightday.pipeline.outputs.reasons import output_reason
-from nightday.pipeline.outputs.registry import advice, output_fault
+from nightday.pipeline.outputs.registry import advice, output_fault, output_url
 from nightday.pipeline.outputs.rtsp.client import RtspError
 
 MODULES: dict[str, OutputModule] = {
@@ -68,6 +69,25 @@ def test_checking_an_address_of_every_kind_and_asking_for_advice_loads_nothing_h
 
 def test_every_module_is_registered_and_tried_here() -> None:
     assert set(registry._MODULES) == set(MODULES) == set(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("whip+http://h/gate?token=t", "whip://h/gate?token=t"),
+        ("whip+https://h/gate", "whips://h/gate"),
+        ("WHIP+HTTPS://h/gate", "whips://h/gate"),
+        ("whip https://h/gate", "whips://h/gate"),
+        ("whip:http://h/gate", "whip://h/gate"),
+        ("whip://h/gate", "whip://h/gate"),
+        ("whips://h/whip+http://x", "whips://h/whip+http://x"),
+        ("out/whip+http.mp4", "out/whip+http.mp4"),
+    ],
+)
+def test_the_address_of_whip_may_be_written_with_that_of_its_server(written: str, address: str) -> None:
+    assert output_url(written).reveal() == address
+    assert output_fault(written) is None
+    assert OutputConfig.model_validate(written).to.reveal() == address
 
 
 @pytest.mark.parametrize("scheme", MODULES)

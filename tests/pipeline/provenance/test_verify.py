@@ -356,7 +356,7 @@ def test_the_command(signed: Path, state: Path, capsys: pytest.CaptureFixture[st
     (signed / "2020" / "120001.mp4").write_bytes(b"other")
     assert main([str(signed)]) == 1
     out = capsys.readouterr().out
-    assert out == "2020/120001.mp4: was altered\n9 recordings: 1 faults\n"
+    assert out == "2020/120001.mp4: was altered\n9 recordings: 1 fault\n"
     for wrong in ([], [str(signed / "nowhere")], [str(signed), "--key", "xyz"]):
         with pytest.raises(SystemExit) as exit_:
             main(wrong)

@@ -643,7 +643,7 @@ def test_a_reload_touches_only_the_cameras_that_changed(caplog: pytest.LogCaptur
     outcome = reloads.run()
     assert (outcome.cause, outcome.problems, outcome.clean) == ("signal", (), True)
     assert [list(now) for now in reloads.history] == [["same", "changed", "gone"], ["new", "same", "changed"]]
-    assert any("1 cameras changed, 1 added, 1 removed, 1 untouched" in r.message for r in caplog.records)
+    assert any("1 camera changed, 1 added, 1 removed, 1 untouched" in r.message for r in caplog.records)
     changed = camera(outcome, "changed").stats
     assert changed.passed >= 3
     assert changed.translated >= 3  # its counters go on

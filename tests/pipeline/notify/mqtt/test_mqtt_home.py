@@ -190,6 +190,21 @@ def test_counts_have_entities_which_stay_over_a_restart(
     again.close()
 
 
+def test_counts_that_are_configured_have_entities_before_anything_is_seen(
+    home: Home, listener: Listener
+) -> None:
+    found = home.run.stats["gate"].found
+    found.begin(["yard", "road"], tracks=False, classes={None: ["car", "person"], "yard": ["person"]})
+    home.serve()
+    components = check_discovery(DEVICE, listener.wait_for_last(DEVICE, bool))
+    names = {one["name"] for key, one in components.items() if key.startswith("count_")}
+    assert names == {"Car", "Person", "Person in yard"}
+    state_when(listener, counts={"picture": {"car": 0, "person": 0}, "yard": {"person": 0}})
+    found.set_now("yard", {"person": 1})
+    home.publish(CountsChanged(camera="gate", zone="yard", counts={"person": 1}, at=0.0))
+    state_when(listener, counts={"picture": {"car": 0, "person": 0}, "yard": {"person": 1}})
+
+
 def test_nothing_is_counted_where_nothing_is_seen_or_looked_for(home: Home, listener: Listener) -> None:
     home.serve()
     seen = CountsChanged(camera="gate", zone="yard", counts={"car": 2}, at=0.0)

@@ -425,9 +425,15 @@ def test_outputs_that_are_there(output: str) -> None:
         ("out/gate.avi", "must end in .mp4"),
         ("out/", "must end in .mp4"),
         ("file:///out/x.mp4", "without file:"),
-        ("srt://h:1234", "srt outputs are not built in yet"),
+        (
+            "srt://h:1234",
+            "srt outputs are not built in yet: PyAV's ready-made package has no SRT. Publish by rtsp://",
+        ),
         ("srt://h:1?passphrase=letmein99", "srt outputs are not built in yet"),
-        ("https://user:letmein99@h/whip", "https outputs are not built in yet"),
+        (
+            "https://user:letmein99@h/whip",
+            "https outputs are not built in yet: a stream to a web server by WHIP is whips://host/path",
+        ),
         ("hls:out/gate/live.mp4", "the playlist must end in .m3u8"),
         ("rtsp:///day", "no host"),
         ("rtsp://u:letmein99@h:0/day", "has no usable port"),
