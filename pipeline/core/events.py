@@ -279,6 +279,7 @@ NoticeName = Literal[
     "retention_failed",
     "save_failed",
     "signing_failed",
+    "sound_dropped",
 ]
 
 

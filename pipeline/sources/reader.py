@@ -17,6 +17,7 @@ from ..core.event_log import to_log
 from ..core.events import Notice, Publish, SourceChanged, SourceState
 from ..core.fault_log import FaultLog
 from ..core.faults import FaultReason, detail_of
+from ..core.sound import SoundTrack
 from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
 from ..media.malloc_trim import malloc_trimmer
@@ -28,6 +29,7 @@ from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
 from .registry import kind_of, open_source
+from .sound import SoundInput
 from .transport import RtpTransport, TransportChoice
 
 # Seconds of pictures after which a loss is a new fault, and the back-off starts from its beginning.
@@ -85,6 +87,7 @@ class Reader(threading.Thread):
         transport: how RTP is asked for.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
         gstreamer: whether an element of GStreamer decodes. If it cannot, FFmpeg does from then on, as with ``nvdec``.
+        sound: where its sound goes; None where none is wanted.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Reader(threading.Thread):
         transport: TransportChoice = "auto",
         every_s: float | None = None,
         gstreamer: bool = False,
+        sound: SoundTrack | None = None,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -138,6 +142,7 @@ class Reader(threading.Thread):
         self._playing_since = 0.0
         self._nvdec = nvdec
         self._gstreamer = gstreamer
+        self._sound = sound
         self._faults = FaultLog(camera, publish)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
@@ -194,6 +199,7 @@ class Reader(threading.Thread):
         """Open the source and play it to the connection's end. Nothing that goes wrong with it is raised."""
         frames = 0
         skipping = FrameSkipping()
+        sound = None if self._sound is None else SoundInput(self._sound)
         settings = ConnectionSettings(
             open_timeout=self._open_timeout,
             stall_timeout=self._stall_timeout,
@@ -205,13 +211,14 @@ class Reader(threading.Thread):
             transport=self._transport,
             every_s=self._every_s,
             gstreamer=self._gstreamer,
+            sound=sound,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),
         )
         try:
             with open_source(self._source, settings) as connection:
-                self._delivery.begin(connection, skipping)
+                self._delivery.begin(connection, skipping, sound)
                 for decoded in connection.frames():
                     self._see_decoder(decoded.video)
                     if not self._delivery.deliver(decoded):
@@ -241,7 +248,10 @@ class Reader(threading.Thread):
         """Note whether a live camera's clock is believed, and say once that it is not."""
         fault = None if watch is None else watch.reason
         if fault is not None:
-            detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
+            sound = "" if self._sound is None else ", and its sound is left out"
+            detail = (
+                f"{fault}; its pictures are placed by the time at which they arrive{sound} ({self._source})"
+            )
             self._faults.begin("clock", "clock_not_believed", detail)
         self.clock_fault = fault
 

@@ -14,6 +14,7 @@ from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.restart_budget import RestartBudget
+from ..core.sound import SoundFormat, SoundTrack
 from ..core.stages import Detector
 from ..core.state_folder import SIGNING_KEY, state_folder
 from ..core.status import CameraStatus, EngineState
@@ -30,7 +31,7 @@ from ..sources.reader import Reader
 from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from ..translation.pending_engine import PendingEngine
-from .camera_parts import OutputTroubles, nvdec_works, pictures_of, wants_backgrounds
+from .camera_parts import OutputTroubles, nvdec_works, pictures_of, silent_outputs, wants_backgrounds
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -109,7 +110,8 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoders = CameraEncoders(camera=config.name, publish=publish)
+        self._sound = SoundTrack(self._hear) if config.audio else None
+        self._encoders = CameraEncoders(camera=config.name, publish=publish, sound=self._sound)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
@@ -242,11 +244,18 @@ class Camera:
             gstreamer=self.config.decoder == "gstreamer",
             transport=self.config.transport,
             every_s=self.config.every_s,
+            sound=self._sound,
         )
+
+    def _hear(self, form: SoundFormat) -> None:
+        """Say of each output once that the camera's sound does not go along."""
+        for output, why in silent_outputs(self.config, form.codec).items():
+            self.channel.faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 
 def _status_of(camera: Camera) -> CameraStatus:
     channel, event = camera.channel, camera.reader.event
+    sound = None if camera._sound is None or camera._sound.format is None else camera._sound.format.codec
     gate = channel.gate or camera._gate
     pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
     return CameraStatus(
@@ -272,6 +281,8 @@ def _status_of(camera: Camera) -> CameraStatus:
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
         brightened=_brightened(channel) or None,
+        sound=sound,
+        silent=silent_outputs(camera.config, sound),
         next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
     )
 

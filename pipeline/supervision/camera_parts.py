@@ -14,6 +14,7 @@ from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
 from ..core.state_folder import name_of, state_folder
 from ..media import gpu_video
+from ..outputs.registry import sound_fault
 from ..scene.background import Background
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
@@ -46,6 +47,14 @@ class OutputTroubles:
     def texts(self) -> tuple[str, ...]:
         """The outputs that are in trouble, with the reason."""
         return tuple(f"{event.output} ({event.reason})" for event in self.events())
+
+
+def silent_outputs(config: CameraConfig, codec: str | None) -> dict[str, str]:
+    """Why outputs pass on no sound of this codec, by their names, secrets masked; none without sound."""
+    if codec is None:
+        return {}
+    reasons = {str(output.to): sound_fault(output.to, codec) for output in config.outputs}
+    return {output: why for output, why in reasons.items() if why is not None}
 
 
 def pictures_of(
