@@ -125,6 +125,7 @@ class CameraConfig(Section):
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
+        audio: pass on its sound, unchanged, with recordings and streams that hold it.
         transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
         decoder: what decodes an RTSP camera: ``auto``, or ``gstreamer``, by which a Jetson decodes in hardware.
         every_s: the url answers one JPEG, which is fetched every so many seconds.
@@ -157,6 +158,7 @@ class CameraConfig(Section):
     outputs: tuple[OutputConfig, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
+    audio: bool = False
     transport: TransportChoice = "auto"
     decoder: DecoderChoice = "auto"
     every_s: Seconds | None = None

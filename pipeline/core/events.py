@@ -282,6 +282,7 @@ NoticeName = Literal[
     "retention_failed",
     "save_failed",
     "signing_failed",
+    "sound_dropped",
 ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .control import Translate
@@ -95,6 +95,8 @@ class CameraStatus:
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
         own_model: how its own model fares; None where it learns none.
         light: how its picture is lit, by its night gate; None as with ``night``.
+        sound: how its sound is coded, by FFmpeg's name; None where none is wanted, or none has come.
+        silent: why an output passes on no sound, by the output's name, secrets masked.
     """
 
     name: str
@@ -121,6 +123,8 @@ class CameraStatus:
     own_model: OwnModelStatus | None = None
     backgrounds: tuple[Literal["day", "night"], ...] = ()
     light: Lit | None = None
+    sound: str | None = None
+    silent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pictures(self) -> int:

@@ -33,6 +33,8 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
             "reason": output.reason,
             "detail": redact(output.detail),
             "advice": advice_on(output),
+            "sound": None if output.output in camera.silent else camera.sound,
+            "sound_note": camera.silent.get(output.output),
         }
         for output in camera.outputs
     ]
@@ -86,6 +88,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "latency_p95_ms": _milliseconds(stats.latency_p95),
         "decoder": camera.decoder,
         "encoder": camera.encoder,
+        "sound": camera.sound,
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],

@@ -83,6 +83,16 @@ def advice(scheme: str, reason: str) -> str | None:
     return None if module is None else module.advice.get(cast("OutputReason", reason))
 
 
+def sound_fault(output: CameraUrl, codec: str) -> str | None:
+    """Why sound of a codec, by FFmpeg's name, does not go along with an output; None if it does."""
+    module = _module(output.scheme)
+    if module is None or codec in module.sounds:
+        return None
+    if not module.sounds:
+        return f"sound does not go along with {output.scheme} outputs"
+    return f"it does not hold sound of the codec {codec}; let the camera send AAC"
+
+
 def open_output(
     output: CameraUrl | str,
     *,

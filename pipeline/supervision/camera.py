@@ -14,6 +14,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
+from ..core.sound import SoundFormat, SoundTrack
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
@@ -28,7 +29,15 @@ from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from ..translation.own_backgrounds import NO_DAY
 from ..translation.pending_engine import PendingEngine
-from .camera_parts import OutputTroubles, is_fixed, output_of, pictures_of, reader_of, wants_backgrounds
+from .camera_parts import (
+    OutputTroubles,
+    is_fixed,
+    output_of,
+    pictures_of,
+    reader_of,
+    silent_outputs,
+    wants_backgrounds,
+)
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -114,7 +123,8 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoders = CameraEncoders(camera=config.name, publish=publish)
+        self._sound = SoundTrack(self._hear) if config.audio else None
+        self._encoders = CameraEncoders(camera=config.name, publish=publish, sound=self._sound)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
@@ -229,11 +239,18 @@ class Camera:
             timeline=self._timeline,
             publish=self._publish,
             clock=self._clock,
+            sound=self._sound,
         )
+
+    def _hear(self, form: SoundFormat) -> None:
+        """Say of each output once that the camera's sound does not go along."""
+        for output, why in silent_outputs(self.config, form.codec).items():
+            self.channel.faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 
 def _status_of(camera: Camera) -> CameraStatus:
     channel, event = camera.channel, camera.reader.event
+    sound = None if camera._sound is None or camera._sound.format is None else camera._sound.format.codec
     gate = channel.gate or camera._gate
     pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
     return CameraStatus(
@@ -259,6 +276,8 @@ def _status_of(camera: Camera) -> CameraStatus:
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
         brightened=_brightened(channel) or None,
+        sound=sound,
+        silent=silent_outputs(camera.config, sound),
         next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
     )
 
