@@ -1,0 +1,1 @@
+"""Many machines as one: which of them runs which camera."""
