@@ -246,7 +246,9 @@ class OwnModelChanged(Event):
 
 NoticeName = Literal[
     "batch_lost",
+    "camera_placed",
     "clock_not_believed",
+    "cluster_full",
     "collect_failed",
     "collection_restarted",
     "collection_thinned",
@@ -263,6 +265,9 @@ NoticeName = Literal[
     "http_lost",
     "model_other_scene",
     "night_unsure",
+    "node_failed",
+    "node_joined",
+    "node_lost",
     "notify_connected",
     "notify_failed",
     "notify_refused",

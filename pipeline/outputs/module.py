@@ -36,6 +36,7 @@ class OutputSettings:
         signing_key: the file of the key that recordings are signed with; None: they are not signed.
         publish: told what happens.
         clock: time.
+        epoch: that of the camera's lease, which recordings are named by; None outside clusters.
     """
 
     camera: str
@@ -47,6 +48,7 @@ class OutputSettings:
     encoder: SharedEncoder
     publish: Publish
     clock: Clock
+    epoch: int | None = None
 
 
 class OutputModule(Protocol):

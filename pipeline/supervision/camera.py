@@ -13,6 +13,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
+from ..core.lease import ALONE, Lease
 from ..core.restart_budget import RestartBudget
 from ..core.stages import Detector
 from ..core.state_folder import SIGNING_KEY, state_folder
@@ -50,6 +51,7 @@ class Camera:
         publish: told what happens to it.
         clock: time.
         stats: its counters: those of its predecessor of the same name when a configuration was reloaded.
+        lease: the right to write it.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Camera:
         publish: Publish,
         clock: Clock,
         stats: CameraStats | None = None,
+        lease: Lease = ALONE,
     ) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.lease = config, config.name, lease
         self._commands = commands
         self._publish_on = publish
         self._clock = clock
@@ -221,6 +224,7 @@ class Camera:
             encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,
+            lease=self.lease,
         )
 
     def _reader(self) -> Reader:
