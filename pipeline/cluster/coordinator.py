@@ -21,8 +21,8 @@ from .placement import CameraDemand, Node, place
 
 # Seconds beyond the lease's end, for clocks that run at unequal speed.
 MARGIN = 0.25
-# The cost of a camera that no node has measured yet, nor another camera: shares of a core.
-UNMEASURED = 0.25
+# The cost of a camera while none has been measured: shares of a core. It only spreads the cameras evenly.
+UNMEASURED = 0.01
 # Seconds between looks at whether a node is overloaded.
 RELIEVE_EVERY = 30.0
 # The weight of a new measurement of a camera's cost.
@@ -202,7 +202,7 @@ class Coordinator:
             best = min(nodes, key=lambda node: ((load[node.name] + costs[camera]) / node.capacity, node.name))
             self._placed[camera] = best.name
             load[best.name] += costs[camera]
-        self.crowded = bool(placement.unplaced)
+        self.crowded = bool(placement.unplaced) and bool(known)
 
     def _give(self) -> None:
         """Give cameras that nobody may write to the nodes where they are to be, under new epochs."""

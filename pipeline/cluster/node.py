@@ -27,6 +27,8 @@ from .part_setup import Load, enter, setup_of
 END_WITHIN = 8.0
 # Seconds that cameras which were taken away have to end their outputs. Then they are written no more, ended or not.
 RELEASE_WITHIN = 8.0
+# Seconds after which cameras that were refused are tried again.
+TRY_AGAIN = 15.0
 # Seconds between looks at whether the runtime has ended.
 LOOK_EVERY = 0.2
 # No report is read here: the coordinator asks for them.
@@ -79,6 +81,7 @@ class NodeRunner:
         self._part: Part | None = None
         self._part_at = 0.0
         self._taken = 0  # the version that was begun with
+        self._try_at = float("inf")  # when what was refused is tried again
         self._written: dict[str, int] = {}  # what the fence lets pass
         self._draining = False
         self._running: _Running | None = None
@@ -174,16 +177,19 @@ class NodeRunner:
                 if running is None:
                     return
                 self._stop(running)
-            elif part is not None and part.version > self._taken:
+            elif part is not None and self._is_due(part):
                 self._take(part, running)
 
     def _has_work(self) -> bool:
-        new = self._part is not None and self._part.version > self._taken
+        new = self._part is not None and self._is_due(self._part)
         return self._draining or new or (self._running is not None and self._running.ended)
+
+    def _is_due(self, part: Part) -> bool:
+        return part.version > self._taken or self._clock.monotonic() >= self._try_at
 
     def _take(self, part: Part, running: _Running | None) -> None:
         wanted = part.cameras.keys() - self._over_in(part)
-        self._taken = part.version
+        self._taken, self._try_at = part.version, float("inf")
         if running is None:
             with self._changed:
                 self._over = {name: state for name, state in self._over.items() if name in part.cameras}
@@ -239,6 +245,8 @@ class NodeRunner:
             made, fault = None, redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
         with self._changed:
             self._refused = dict.fromkeys(part.cameras, fault or "") if made is None else made.refused
+            if self._refused:
+                self._try_at = self._clock.monotonic() + TRY_AGAIN
         return None if made is None else made.setup
 
     def _over_in(self, part: Part) -> frozenset[str]:

@@ -24,6 +24,9 @@ from .messages import Part
 Load = Callable[[LoadedConfig], Setup]
 """Loads what a configuration needs, without waiting for engines; see ``ModelLoader.begin``. Raises ConfigError."""
 
+# Characters of a value that a message shows.
+_LONGEST = 100
+
 _T = TypeVar("_T")
 
 
@@ -78,7 +81,8 @@ def _tried(make: Callable[[], _T]) -> tuple[_T | None, str]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(key) for key in first["loc"])
-        return None, redact(f"{place}: {first['msg']}")
+        value = f"{first['input']}"[:_LONGEST]
+        return None, redact(f"{place} {value}: {first['msg']}")
     except (NightdayError, OSError) as error:
         return None, redact(f"{type(error).__name__}: {error}")
 
