@@ -16,7 +16,9 @@ import av
 import numpy as np
 import yaml
 
-from .boxes import Box, Coordinator, start_head
+from tests.support.ray_boxes import Box, start_head
+
+from .program import Coordinator
 from .recordings import back_after, overlaps, recorded
 
 NODES, CAMERAS = 3, 24
@@ -108,9 +110,9 @@ class _Trial:
     def _blow(self, *, freezes: bool) -> dict[str, Any]:
         """Kill or freeze a node that has cameras."""
         nodes = {name: one["node"] or "" for name, one in self._program.cameras().items()}
-        having = [box for box in self._boxes if any(box.is_called(node) for node in nodes.values())]
+        having = [box for box in self._boxes if box.name in nodes.values()]
         box = self._rng.choice(having)
-        cameras = sorted(name for name, node in nodes.items() if box.is_called(node))
+        cameras = sorted(name for name, node in nodes.items() if node == box.name)
         blow = {"what": "frozen" if freezes else "killed", "at": time.time(), "cameras": cameras}
         if not freezes:
             box.kill()

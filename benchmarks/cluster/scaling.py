@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from .boxes import Box, Coordinator, start_head
+from tests.support.ray_boxes import Box, start_head
+
+from .program import Coordinator
 
 CLIP = Path(__file__).parent.parent / "clips" / "night_a1_barnet_simulated.mp4"
 CAMERAS = 6

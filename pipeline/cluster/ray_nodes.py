@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import threading
-from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from .errors import ClusterError
 from .messages import Beat, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +79,8 @@ class RayNodes:
     """
 
     def __init__(self, address: str, *, verbose: bool = False) -> None:
+        # Otherwise a call that comes after the end would join a cluster, or start one.
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
         try:
             import ray
         except ImportError as error:
@@ -89,6 +90,7 @@ class RayNodes:
         self._ray: Any = ray
         self._verbose = verbose
         self._alive: tuple[RayNode, ...] = ()
+        self._names: dict[str, str] = {}  # of each node, by Ray's own
         self._stop = threading.Event()
         _connect(ray, address)
         from .actor import NodeActor
@@ -138,8 +140,15 @@ class RayNodes:
 
     def _look(self) -> None:
         entries = [entry for entry in self._ray.nodes() if entry["Alive"] and entry["Resources"].get("CPU")]
-        names = Counter(entry["NodeName"] for entry in entries)
-        self._alive = tuple(_node(entry, alone=names[entry["NodeName"]] == 1) for entry in entries)
+        names = {entry["NodeID"]: self._names.get(entry["NodeID"], "") for entry in entries}
+        for entry in entries:
+            # A node keeps its name, whoever comes and goes.
+            if not names[entry["NodeID"]]:
+                taken = entry["NodeName"] in names.values()
+                suffix = f"-{entry['NodeID'][:6]}" if taken else ""
+                names[entry["NodeID"]] = entry["NodeName"] + suffix
+        self._names = names
+        self._alive = tuple(_node(entry, names[entry["NodeID"]]) for entry in entries)
 
 
 class RayActor:
@@ -151,13 +160,11 @@ class RayActor:
 
     def beat(self, beat: Beat) -> Future[Report]:
         """Have it take a beat. Returns at once."""
-        answer: Future[Report] = self._actor.beat.remote(beat).future()
-        return answer
+        return _asked(lambda: self._actor.beat.remote(beat))
 
     def drain(self) -> Future[Report]:
         """Have it end its cameras in good order. Returns at once."""
-        answer: Future[Report] = self._actor.drain.remote().future()
-        return answer
+        return _asked(self._actor.drain.remote)
 
     def kill(self) -> None:
         """End its process, as far as it can be reached."""
@@ -165,6 +172,16 @@ class RayActor:
             self._ray.kill(self._actor, no_restart=True)
         except Exception as error:  # it is gone
             log.debug("an actor cannot be ended: %s", error)
+
+
+def _asked(ask: Callable[[], Any]) -> Future[Report]:
+    """What an actor answers. Ray raises at once where it knows that the actor is gone."""
+    try:
+        answer: Future[Report] = ask().future()
+    except Exception as error:
+        answer = Future()
+        answer.set_exception(error)
+    return answer
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -196,11 +213,11 @@ def _way_out(address: str) -> str:
     )
 
 
-def _node(entry: Mapping[str, Any], *, alone: bool) -> RayNode:
-    resources, name = entry["Resources"], entry["NodeName"]
+def _node(entry: Mapping[str, Any], name: str) -> RayNode:
+    resources = entry["Resources"]
     return RayNode(
         id=entry["NodeID"],
-        name=name if alone else f"{name}-{entry['NodeID'][:6]}",
+        name=name,
         address=entry["NodeManagerAddress"],
         cpus=float(resources["CPU"]),
         gpu=resources.get("GPU", 0) >= 1,

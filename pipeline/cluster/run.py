@@ -34,7 +34,7 @@ from .view import ClusterView, NodeMetrics
 # Seconds between turns of the loop.
 TURN = 0.1
 # Seconds that nodes have to answer for the first time before cameras are given to those that have.
-GATHER = 20.0
+GATHER = 45.0
 # Seconds that nodes have to end their cameras.
 DRAIN_WITHIN = 9.0
 

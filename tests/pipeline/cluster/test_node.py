@@ -36,7 +36,7 @@ class Steered:
         self.fence = Fence(lambda: self.now[0])
         self.runner = NodeRunner(load=self._load, fence=self.fence, lease_clock=lambda: self.now[0])
         self._version = 0
-        self._rest = {"engine": {}, "learning": {}}
+        self._rest: dict[str, Any] = {"engine": {}, "learning": {}}
 
     def _load(self, loaded: LoadedConfig) -> Setup:
         self.loaded.append(loaded.config)

@@ -1,8 +1,7 @@
-"""Ray nodes on this machine that stand for machines of their own: each can be killed, stopped, pinned to a core."""
+"""The program as it is run on a cluster, and asked how its cameras are."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -12,54 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
-
-import psutil
-from ray.cluster_utils import Cluster
-
-from nightday.pipeline.cluster.ray_nodes import SYSTEM_CONFIG
-
-MEMORY = 80 * 1024 * 1024
-
-
-class Box:
-    """One raylet with all processes that it has started."""
-
-    def __init__(self, cluster: Any, *, cpus: int, core: int | None = None) -> None:
-        before = set(psutil.Process().children())
-        self._node = cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY)
-        self.id: str = self._node.node_id
-        self._raylet = psutil.Process(self._node.all_processes["raylet"][0].process.pid)
-        if core is not None:
-            # Workers, which are started later, inherit it.
-            for process in {*psutil.Process().children(), *self._processes()} - before:
-                with contextlib.suppress(psutil.Error):
-                    process.cpu_affinity([core])
-
-    def _processes(self) -> list[psutil.Process]:
-        try:
-            return [self._raylet, *self._raylet.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def is_called(self, name: str) -> bool:
-        """Whether the coordinator calls it so."""
-        return name.endswith(self.id[:6])
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to the raylet and all its processes at once, as when a machine dies or stands still."""
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it without a word."""
-        self.send(signal.SIGKILL)
-
-
-def start_head() -> Any:
-    """A Ray head that runs no cameras."""
-    head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
-    return Cluster(initialize_head=True, head_node_args={**head, "_system_config": SYSTEM_CONFIG})
 
 
 class Coordinator:
