@@ -13,6 +13,7 @@ from ray.cluster_utils import Cluster
 from nightday.pipeline.cluster.ray_nodes import SYSTEM_CONFIG
 
 MEMORY = 80 * 1024 * 1024
+TRIES = 4
 _numbers = itertools.count(1)
 
 
@@ -29,7 +30,7 @@ class Box:
         before = set(psutil.Process().children())
         self.name = f"box{next(_numbers)}"
         """What the coordinator calls it."""
-        self._node = cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY, node_name=self.name)
+        self._node = _added(cluster, num_cpus=cpus, object_store_memory=MEMORY, node_name=self.name)
         self._raylet = psutil.Process(self._node.all_processes["raylet"][0].process.pid)
         if core is not None:
             # Workers, which are started later, inherit it.
@@ -52,6 +53,17 @@ class Box:
     def kill(self) -> None:
         """End it without a word."""
         self.send(signal.SIGKILL)
+
+
+def _added(cluster: Any, **settings: Any) -> Any:
+    """A node more. Where the machine is busy, Ray gives up a start after 30 s."""
+    for left in reversed(range(TRIES)):
+        try:
+            return cluster.add_node(**settings)
+        except Exception:  # Ray raises no other
+            if not left:
+                raise
+    return None
 
 
 def start_head() -> Any:
