@@ -27,10 +27,13 @@ RATE, SECONDS, SIZE = 5, 20, (320, 180)
 # Seconds between two blows, for which a frozen node stands still, and for which it is watched after that.
 EVERY, FROZEN, AFTER_THAW = 30.0, 16.0, 4.0
 KILLS_A_FREEZE = 3
+# Seconds that a node has to come in the place of one that was killed.
+NODES_BACK = 90.0
 # Seconds in which all cameras have to be back.
 BAR = 12.0
 MAX_AGE = 1.0
 _NAMES = [f"c{number:02}" for number in range(CAMERAS)]
+_NODE_UP = re.compile(r"^nightday_node_up\{.*\} 1\.0$", re.MULTILINE)
 _LATENCY = re.compile(r"nightday_frame_latency_seconds_(count|bucket)\{(.*)\} (\S+)")
 
 
@@ -95,17 +98,19 @@ class _Trial:
         self._before: dict[str, tuple[float, float]] = {}
 
     def run(self, seconds: float) -> list[dict[str, Any]]:
-        """A blow every ``EVERY`` seconds."""
+        """A blow every ``EVERY`` seconds, or as soon after that as all nodes are there again."""
         blows: list[dict[str, Any]] = []
-        began = time.monotonic()
-        while True:
-            due = began + EVERY / 2 + EVERY * len(blows)
-            if due - began > seconds:
-                self._pause(began + seconds)
-                return blows
+        began, due = time.monotonic(), time.monotonic() + EVERY / 2
+        while due - began < seconds:
             self._pause(due)
+            limit = time.monotonic() + NODES_BACK
+            while len(_NODE_UP.findall(self._program.metrics())) < NODES and time.monotonic() < limit:
+                self._pause(time.monotonic() + 1.0)
+            due = time.monotonic() + EVERY
             blows.append(self._blow(freezes=len(blows) % KILLS_A_FREEZE == KILLS_A_FREEZE - 1))
             print(f"{blows[-1]['what']}, {len(blows[-1]['cameras'])} cameras", flush=True)
+        self._pause(due)
+        return blows
 
     def _blow(self, *, freezes: bool) -> dict[str, Any]:
         """Kill or freeze a node that has cameras."""
