@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .serving.model_loader import ModelLoader
     from .serving.setup import Setup
     from .supervision.outcome import Outcome
-    from .supervision.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.PATH=VALUE",
         help="override a value, e.g. engine.backend=eager or cameras.gate.translate=never; may be repeated",
     )
+    parser.add_argument(
+        "--ray",
+        metavar="CLUSTER",
+        help="spread the cameras over a Ray cluster: auto for the one this machine belongs to, local for one of its "
+        "own, or the address of its head; needs nightday-stream[cluster]",
+    )
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
@@ -122,14 +127,11 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
-    from .config.add_camera import CameraAdder
+    from .cluster.errors import ClusterError
     from .config.errors import ConfigError
-    from .config.load import load_config
-    from .learning.own_models import with_own_models
     from .monitoring.http_server import WebError
     from .monitoring.log_stream import default_screen, say, set_up_logging
     from .serving.model_loader import ModelLoader
-    from .supervision.runtime import Runtime
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -142,44 +144,27 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     file, overrides, duration = options.cameras, options.overrides, options.duration
     if options.demo:
         file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
-    models = ModelLoader()
-
-    def read(name: str = "") -> LoadedConfig:
-        return load_config(name or file, overrides=overrides, check_model=checkpoint_fault)
-
-    def with_models(loaded: LoadedConfig) -> LoadedConfig:
-        return replace(loaded, config=with_own_models(loaded.config))
-
-    def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
-        return models.setup(with_models(read()), sizes=sizes)
 
     try:
         if options.check:
-            loaded = read()
-            _check_machine(loaded, models)
+            loaded = _read(file, overrides)
+            _check_machine(loaded, ModelLoader(), clustered=options.ray is not None)
             screen.flush()
             _print_config(loaded)
             return DONE
-        loaded = with_models(read())
-        setup = models.begin(loaded)
+        if options.ray is not None:
+            from .cluster.command import stream
+
+            outcome = stream(
+                options.ray, file, overrides, commands, screen, duration=duration, verbose=options.verbose
+            )
+        else:
+            outcome = _stream(file, overrides, commands, screen, duration=duration, may_add=not options.demo)
     except ConfigError as error:
         screen.flush()
         _print_faults(error)
         return WRONG
-    try:
-        with signals(commands):
-            runtime = Runtime(
-                setup,
-                reload=lambda: load(runtime.sizes()),
-                renew=lambda config: models.setup(
-                    with_models(replace(loaded, config=config)), sizes=runtime.sizes()
-                ),
-                commands=commands,
-                adder=None if options.demo else CameraAdder(file, check=read),
-            )
-            del setup  # it would hold the engines of the start for ever, though they may be swapped out
-            outcome = _stream(runtime, screen, duration=duration)
-    except WebError as error:
+    except (WebError, ClusterError) as error:
         if not screen.close() or not say(f"error: {error}\n", sys.stderr):
             os._exit(FAILED)
         return FAILED
@@ -188,6 +173,57 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
+
+
+def _read(file: str | Path, overrides: Sequence[str]) -> LoadedConfig:
+    from .config.load import load_config
+
+    return load_config(file, overrides=overrides, check_model=checkpoint_fault)
+
+
+def _stream(
+    file: str | Path,
+    overrides: Sequence[str],
+    commands: CommandQueue,
+    screen: Screen,
+    *,
+    duration: float | None,
+    may_add: bool,
+) -> Outcome:
+    """Run a configuration on this machine, to which the page ``may_add`` cameras. Raises ConfigError and WebError."""
+    from .config.add_camera import CameraAdder
+    from .learning.own_models import with_own_models
+    from .monitoring.status_text import StatusLine
+    from .serving.model_loader import ModelLoader
+    from .supervision.runtime import Runtime
+
+    models = ModelLoader()
+
+    def with_models(loaded: LoadedConfig) -> LoadedConfig:
+        return replace(loaded, config=with_own_models(loaded.config))
+
+    def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
+        return models.setup(with_models(_read(file, overrides)), sizes=sizes)
+
+    loaded = with_models(_read(file, overrides))
+    setup = models.begin(loaded)
+    status = StatusLine(screen)
+    with signals(commands):
+        runtime = Runtime(
+            setup,
+            reload=lambda: load(runtime.sizes()),
+            renew=lambda config: models.setup(
+                with_models(replace(loaded, config=config)), sizes=runtime.sizes()
+            ),
+            commands=commands,
+            adder=CameraAdder(str(file), check=lambda name: _read(name, overrides)) if may_add else None,
+        )
+        del setup  # it would hold the engines of the start for ever, though they may be swapped out
+        return runtime.run(
+            duration=duration,
+            report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
+            report_every=status.every,
+        )
 
 
 def checkpoint_fault(path: Path) -> str | None:
@@ -202,13 +238,17 @@ def checkpoint_fault(path: Path) -> str | None:
     return None
 
 
-def _check_machine(loaded: LoadedConfig, models: ModelLoader) -> None:
+def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, clustered: bool) -> None:
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
     from .monitoring.http_server import is_served, port_fault
     from .supervision.model_check import model_faults
 
     faults: list[str] = []
+    if clustered:
+        from .cluster.command import cluster_faults
+
+        faults += cluster_faults(loaded)
     try:
         models.check(loaded)
     except ConfigError as error:
@@ -244,17 +284,6 @@ def _print_config(loaded: LoadedConfig) -> None:
 
     text = yaml.safe_dump(loaded.config.dump(), sort_keys=False, allow_unicode=True, width=1000)
     print("\n".join(redact(line) for line in text.splitlines()))
-
-
-def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outcome:
-    from .monitoring.status_text import StatusLine
-
-    status = StatusLine(screen)
-    return runtime.run(
-        duration=duration,
-        report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
-        report_every=status.every,
-    )
 
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:

@@ -97,6 +97,8 @@ class CameraStatus:
         light: how its picture is lit, by its night gate; None as with ``night``.
         sound: how its sound is coded, by FFmpeg's name; None where none is wanted, or none has come.
         silent: why an output passes on no sound, by the output's name, secrets masked.
+        node: the node that has it; None outside clusters, and while none has.
+        refused: why that node does not run it; None where it does.
     """
 
     name: str
@@ -125,6 +127,8 @@ class CameraStatus:
     light: Lit | None = None
     sound: str | None = None
     silent: Mapping[str, str] = field(default_factory=dict)
+    node: str | None = None
+    refused: str | None = None
 
     @property
     def pictures(self) -> int:
@@ -213,8 +217,8 @@ def generator_text(camera: CameraStatus) -> str | None:
     return f"the generator runs on {much} % of the picture; the rest is as in the empty scene"
 
 
-class Watched(Protocol):
-    """A run as monitoring sees it. Any thread may call it at any time, and no call waits."""
+class RunState(Protocol):
+    """How a run is. Any thread may call it at any time, and no call waits."""
 
     @property
     def batches(self) -> Histogram:
@@ -229,6 +233,22 @@ class Watched(Protocol):
     def cameras(self) -> Sequence[CameraStatus]:
         """Each camera at present."""
         ...
+
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that serve."""
+        ...
+
+    def engines_ready(self) -> bool:
+        """Whether every engine that the cameras need is there; not if one could not be built."""
+        ...
+
+    def beating(self) -> bool:
+        """Whether the workers and their supervisor have lately shown that they are not stuck."""
+        ...
+
+
+class Watched(RunState, Protocol):
+    """A run as monitoring sees it, pictures included. Any thread may call it at any time, and no call waits."""
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
@@ -255,16 +275,4 @@ class Watched(Protocol):
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        ...
-
-    def engines(self) -> Sequence[EngineInfo]:
-        """The engines that serve."""
-        ...
-
-    def engines_ready(self) -> bool:
-        """Whether every engine that the cameras need is there; not if one could not be built."""
-        ...
-
-    def beating(self) -> bool:
-        """Whether the workers and their supervisor have lately shown that they are not stuck."""
         ...

@@ -6,12 +6,12 @@ from typing import Any, get_args
 
 from ..core.camera_url import redact
 from ..core.counters import Ran
-from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
+from ..core.status import CameraStatus, OwnModelStatus, RunState, learning_text
 from .found import found_json
 from .remarks import advice_on, remarks_on
 
 
-def readiness_json(watched: Watched) -> dict[str, Any]:
+def readiness_json(watched: RunState) -> dict[str, Any]:
     """Whether a run is ready, as ``/readyz`` says it, and if not, why. It names no camera."""
     cameras = watched.cameras()
     up = sum(camera.stats.up for camera in cameras)
@@ -40,6 +40,7 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
     ]
     return {
         "name": camera.name,
+        "node": camera.node,
         "translate": camera.translate,
         **state_json(camera),
         "outputs": outputs,

@@ -22,16 +22,17 @@ from nightday.engines import device_copies
 from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot, Ran
 from ..core.faults import FaultReason
-from ..core.status import CameraStatus, Watched
+from ..core.status import CameraStatus, RunState
 from .found import found_metrics
 
 
 class PrometheusMetrics:
     """The metrics of one run, in a registry of their own, with those of the process."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: RunState, *more: Collector) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_RunCollector(watched))
+        for collector in (_RunCollector(watched), *more):
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
 
     def text(self, *, accept: str = "") -> tuple[bytes, str]:
@@ -41,7 +42,7 @@ class PrometheusMetrics:
 
 
 class _RunCollector(Collector):
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: RunState) -> None:
         self._watched = watched
 
     def collect(self) -> Iterable[Metric]:

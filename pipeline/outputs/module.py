@@ -43,6 +43,7 @@ class OutputSettings:
         content_credentials: whether signed recordings also get a manifest of C2PA.
         publish: told what happens.
         clock: time.
+        epoch: that of the camera's lease, which recordings are named by; None outside clusters.
     """
 
     camera: str
@@ -55,6 +56,7 @@ class OutputSettings:
     encoder: SharedEncoder
     publish: Publish
     clock: Clock
+    epoch: int | None = None
 
 
 class OutputModule(Protocol):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.camera_url import CameraUrl
+from ..core.lease import ALONE, Lease
 from .module import WINDOW, OutputModule, OutputSettings
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def open_output(
     backoff: Backoff | None = None,
     rng: random.Random | None = None,
     clock: Clock | None = None,
+    lease: Lease = ALONE,
 ) -> Output:
     """A started output for ``output``, by the module that its scheme belongs to.
 
@@ -130,10 +132,12 @@ def open_output(
         backoff: waiting times between tries; by default those of the kind of output.
         rng: draws their jitter.
         clock: time.
+        lease: the right to write it.
     """
     from ..core.clock import SystemClock
     from ..core.event_log import to_log
     from .encoding.shared_encoder import SharedEncoder
+    from .leased_writer import LeasedWriter
     from .output import Output
 
     url = output_url(output)
@@ -153,9 +157,11 @@ def open_output(
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
         publish=publish,
         clock=clock,
+        epoch=lease.epoch,
     )
+    writer = module.make_writer(url, settings)
     opened = Output(
-        module.make_writer(url, settings),
+        writer if lease == ALONE else LeasedWriter(writer, lease),
         camera=camera,
         output=str(url),
         stats=stats,

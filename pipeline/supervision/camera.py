@@ -14,6 +14,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
+from ..core.lease import ALONE, Lease
 from ..core.sound import SoundFormat, SoundTrack
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
@@ -61,6 +62,7 @@ class Camera:
         publish: told what happens to it.
         clock: time.
         stats: its counters: those of its predecessor of the same name when a configuration was reloaded.
+        lease: the right to write it.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class Camera:
         publish: Publish,
         clock: Clock,
         stats: CameraStats | None = None,
+        lease: Lease = ALONE,
     ) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.lease = config, config.name, lease
         self._commands = commands
         self._publish_on = publish
         self._clock = clock
@@ -228,7 +231,13 @@ class Camera:
     def _output(self, output: OutputConfig) -> Output:
         encoder = self._encoders.get(output.encoding)
         return output_of(
-            self.config, output, self.channel, encoder=encoder, publish=self._publish, clock=self._clock
+            self.config,
+            output,
+            self.channel,
+            encoder=encoder,
+            publish=self._publish,
+            clock=self._clock,
+            lease=self.lease,
         )
 
     def _reader(self) -> Reader:

@@ -14,6 +14,7 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
+from ..core.lease import Lease
 from ..core.packet_log import PacketLog
 from ..core.sound import SoundTrack
 from ..core.state_folder import SIGNING_KEY, name_of, state_folder
@@ -124,6 +125,7 @@ def output_of(
     channel: Channel,
     *,
     encoder: SharedEncoder,
+    lease: Lease,
     publish: Publish,
     clock: Clock,
 ) -> Output:
@@ -134,6 +136,7 @@ def output_of(
         output: the entry of its ``outputs``.
         channel: the camera's.
         encoder: encodes its pictures as ``output`` wants them.
+        lease: the right to write it.
         publish: told what happens to it.
         clock: time.
     """
@@ -150,6 +153,7 @@ def output_of(
         encoder=encoder,
         publish=publish,
         clock=clock,
+        lease=lease,
     )
 
 

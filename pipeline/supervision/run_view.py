@@ -60,6 +60,10 @@ class RunView:
             replace(camera.status(), own_model=self._learner.status(camera.name)) for camera in self._cameras
         )
 
+    def written(self) -> dict[str, int | None]:
+        """The epochs under which cameras may still be written; see ``Cameras``."""
+        return self._cameras.written()
+
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
         channel = self._cameras[name].channel

@@ -21,7 +21,7 @@ from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
-from ..monitoring.http_server import WebError
+from ..monitoring.http_server import WebError, web_app
 from ..monitoring.night_reports import NightReports
 from ..notify.notifications import Notifications
 from ..serving.setup import Setup
@@ -154,7 +154,7 @@ class Runtime(RunView):
             adder=adder,
             commands=commands,
         )
-        self._endpoint = HttpEndpoint(self, self, publish)
+        self._endpoint = HttpEndpoint(lambda settings: web_app(settings, self, self), publish)
         self._saver = PictureSaver(reports)
         self._overload = OverloadWatch(publish)
         self._reload = Reload(
@@ -166,6 +166,15 @@ class Runtime(RunView):
             notifier=self._notifier,
         )
         self._pool = self._new_pool()
+
+    @property
+    def address(self) -> str | None:
+        """Where it is served over HTTP, if it is."""
+        return self._endpoint.address
+
+    def frame_seconds(self) -> dict[str, float]:
+        """What one frame of each camera, by name, usually takes its engine, where that is known."""
+        return self._pool.frame_seconds()
 
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""
@@ -312,4 +321,6 @@ class Runtime(RunView):
         self._learn()
         self._notifications.serve(setup.config)
         save = partial(self._saver.save, final=True, within=CHANGE_WITHIN)
-        return str(self._cameras.change(setup, self._pool, save))
+        changed = str(self._cameras.change(setup, self._pool, save))
+        self._first.add(self._cameras)
+        return changed

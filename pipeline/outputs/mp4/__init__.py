@@ -80,4 +80,5 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
         ledger=ledger,
         camera=settings.camera,
         publish=settings.publish,
+        epoch=settings.epoch,
     )

@@ -45,7 +45,8 @@ class SegmentWriter:
     that is above ``FINEST``, in microseconds. A picture lasts until the next one, from file to file too, unless a
     pause lies between. Fragments of at most ``FRAGMENT_SECONDS`` go to the operating system as they are complete, and
     from there to the disk every ``FLUSH_SECONDS`` and with the end of the file, for which nothing here waits. No file
-    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. Folders are made as needed.
+    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. In a cluster the epoch stands before
+    that (``-e7``). Folders are made as needed.
 
     Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
     complete fragments (and removed if there are none), and the next write begins another.
@@ -59,6 +60,7 @@ class SegmentWriter:
         ledger: signs each file that is closed and stays.
         camera: the camera's name, for events.
         publish: told of each file that is begun, and of each that is closed and stays.
+        epoch: that of the camera's lease; None outside clusters.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class SegmentWriter:
         ledger: Ledger | None = None,
         camera: str = "",
         publish: Publish = to_log,
+        epoch: int | None = None,
     ) -> None:
         self._template = template
         self._seconds = segment_seconds
@@ -82,6 +85,7 @@ class SegmentWriter:
         self._facts = Facts()
         self._camera = camera
         self._publish = publish
+        self._epoch = epoch
         self._swept = False
         self._fsync_thread = FsyncThread()
         self._file: SegmentFile | None = None
@@ -169,7 +173,7 @@ class SegmentWriter:
         if self._file is not None and ((due and encoded.key) or not self._file.accepts(encoded)):
             self._cut(now, until=None if interval is None else now)
         if self._file is None:
-            path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
+            path, handle = _reserve(_path_at(self._template, picture.frame.wall_time, self._epoch))
             self._file = SegmentFile(
                 path,
                 handle,
@@ -224,8 +228,9 @@ class _Before:
     ends: Fraction
 
 
-def _path_at(template: str, wall_time: float) -> Path:
-    return Path(time.strftime(template, time.localtime(wall_time)))
+def _path_at(template: str, wall_time: float, epoch: int | None) -> Path:
+    path = Path(time.strftime(template, time.localtime(wall_time)))
+    return path if epoch is None else path.with_stem(f"{path.stem}-e{epoch}")
 
 
 def _reserve(path: Path) -> tuple[Path, int]:

@@ -34,7 +34,7 @@ from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.core.status import Background, NewestPicture, TrustMap
 from nightday.pipeline.monitoring.api import state_json
-from nightday.pipeline.monitoring.http_server import WebError, WebServer
+from nightday.pipeline.monitoring.http_server import WebError, WebServer, web_app
 from nightday.pipeline.monitoring.web.guard import LARGEST_HEAD
 from nightday.pipeline.monitoring.web.table import Page
 from tests.support.media_helpers import FakeClock
@@ -53,7 +53,9 @@ def start() -> Iterator[Start]:
     servers: list[WebServer] = []
 
     def start(run: FakeRun | None = None, *, limits: dict[str, Any] | None = None, **keys: Any) -> WebServer:
-        server = WebServer(HttpConfig(**{"port": 0, **keys}), run or FakeRun(), **limits or {})
+        settings, options = HttpConfig(**{"port": 0, **keys}), dict(limits or {})
+        app = web_app(settings, run or FakeRun(), options.pop("controls", None))
+        server = WebServer(settings, app, **options)
         server.start()
         servers.append(server)
         return server
@@ -78,7 +80,7 @@ def guarded() -> Iterator[WebServer]:
 
 
 def _serving(settings: HttpConfig) -> Iterator[WebServer]:
-    server = WebServer(settings, FakeRun())
+    server = WebServer(settings, web_app(settings, FakeRun()))
     server.start()
     yield server
     assert server.close(WAIT)
@@ -630,7 +632,8 @@ class TestStarting:
                 connect(server)
 
     def test_it_need_not_have_been_started(self) -> None:
-        assert WebServer(HttpConfig(port=0), FakeRun()).close(1.0)
+        settings = HttpConfig(port=0)
+        assert WebServer(settings, web_app(settings, FakeRun())).close(1.0)
 
 
 class TestToken:
