@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0 when done, 2 when the configuration is wrong, 1 when it ran and failed. Raises SystemExit(2), as
     argparse does, when the arguments are.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     cores.limit_libraries()
     commands = CommandQueue()
     try:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong. "
         "SIGHUP reads the configuration again: only cameras that changed are touched.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--cameras", metavar="FILE", help="the configuration, e.g. cameras.yaml")
     source.add_argument(
         "--demo",
@@ -105,10 +105,66 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.PATH=VALUE",
         help="override a value, e.g. engine.backend=eager or cameras.gate.translate=never; may be repeated",
     )
+    _add_plan(parser)
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    plan = parser.add_argument_group("planning")
+    plan.add_argument(
+        "--plan",
+        action="store_true",
+        help="say how many cameras this machine carries, measured once; with --cameras, whether those fit",
+    )
+    plan.add_argument(
+        "--budget",
+        type=_milliseconds,
+        metavar="MS",
+        help="95 of 100 pictures are to be there within (default: 250)",
+    )
+    plan.add_argument(
+        "--nodes", type=_machines, metavar="N", help="so many machines more like this one (default: 0)"
+    )
+    plan.add_argument(
+        "--assume",
+        metavar="SIZE@FPS",
+        help="what live cameras send, e.g. 1280x720@15 (default: 1920x1080@25)",
+    )
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options. Raises SystemExit(2) where they do not go together."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    given = [
+        name for name in ("budget", "nodes", "assume", "json") if getattr(options, name) not in (None, False)
+    ]
+    if not options.plan:
+        if given:
+            parser.error(f"argument --{given[0]}: belongs to --plan")
+        if options.cameras is None and not options.demo:
+            parser.error("one of the arguments --cameras --demo is required")
+    for name in ("demo", "check", "duration"):
+        if options.plan and getattr(options, name):
+            parser.error(f"argument --plan: not allowed with argument --{name}")
+    return options
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        return _seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds above 0") from None
+
+
+def _machines(text: str) -> int:
+    if not text.isdecimal() or int(text) > 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of machines from 0 to 10000")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -153,6 +209,8 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         return models.setup(with_models(read()), sizes=sizes)
 
     try:
+        if options.plan:
+            return _plan(options, read, screen)
         if options.check:
             loaded = read()
             _check_machine(loaded, models)
@@ -186,6 +244,25 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
+
+
+def _plan(options: argparse.Namespace, read: Callable[[], LoadedConfig], screen: Screen) -> int:
+    from .planning.command import run_plan
+    from .planning.profile import PlanError
+
+    try:
+        run_plan(
+            None if options.cameras is None else read(),
+            budget_ms=options.budget or 250.0,
+            more_machines=options.nodes or 0,
+            assume=options.assume,
+            as_json=options.json,
+        )
+    except PlanError as error:
+        screen.flush()
+        print(redact(str(error)), file=sys.stderr)
+        return WRONG
+    return DONE
 
 
 def checkpoint_fault(path: Path) -> str | None:

@@ -30,7 +30,7 @@ from ..core.control import Controls
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.status import Watched
-from .api import camera_json, readiness_json
+from .api import camera_json, readiness_json, room_json
 from .prometheus import PrometheusMetrics
 from .web.changes import change_routes
 from .web.connections import connection_types
@@ -155,7 +155,7 @@ def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = 
     async def show_cameras(request: Request) -> Response:
         names = request.query_params.getlist("name")
         shown = [camera for camera in watched.cameras() if not names or camera.name in names]
-        return JSONResponse({"cameras": [camera_json(camera) for camera in shown]})
+        return JSONResponse({"cameras": [camera_json(camera) for camera in shown], **room_json(watched)})
 
     endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,

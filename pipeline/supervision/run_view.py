@@ -13,11 +13,12 @@ from ..core.control import Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.live import LiveForm, View, Viewer
 from ..core.state_folder import name_of, state_folder
-from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
+from ..core.status import Background, CameraStatus, NewestPicture, Room, TrustMap
 from ..learning.learner import Learner
 from ..translation.pending_engine import PendingEngine
 from .cameras import Cameras
 from .first_engines import FirstEngines
+from .room_watch import RoomWatch
 
 
 class RunView:
@@ -31,6 +32,7 @@ class RunView:
     """
 
     def __init__(self, cameras: Cameras, first: FirstEngines, learner: Learner, events: EventCounter) -> None:
+        self._room = RoomWatch()
         self._cameras = cameras
         self._first = first
         self._learner = learner
@@ -44,6 +46,10 @@ class RunView:
         return tuple(
             replace(camera.status(), own_model=self._learner.status(camera.name)) for camera in self._cameras
         )
+
+    def room(self) -> Room | None:
+        """How many more cameras the machine can take; None until that was measured."""
+        return self._room.room
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""

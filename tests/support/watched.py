@@ -11,7 +11,7 @@ from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.control import Translate
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
 from nightday.pipeline.core.live import LiveForm, View, Viewer
-from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, TrustMap
+from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, Room, TrustMap
 from nightday.pipeline.outputs.live.viewers import LiveViewers
 
 
@@ -29,6 +29,7 @@ class FakeRun:
     reports: dict[str, Path] = field(default_factory=dict)
     live: dict[str, LiveViewers] = field(default_factory=dict)
     without_model: set[str] = field(default_factory=set)
+    spare: Room | None = None
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -40,6 +41,9 @@ class FakeRun:
             CameraStatus(name=name, stats=stats.snapshot(), **plain | self.states.get(name, {}))
             for name, stats in self.stats.items()
         ]
+
+    def room(self) -> Room | None:
+        return self.spare
 
     def trust(self, name: str) -> TrustMap | str:
         return self.maps[name]
