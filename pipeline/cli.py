@@ -19,6 +19,7 @@ from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
+from .planning.arguments import add_plan, plan_fault
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
@@ -105,66 +106,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.PATH=VALUE",
         help="override a value, e.g. engine.backend=eager or cameras.gate.translate=never; may be repeated",
     )
-    _add_plan(parser)
+    add_plan(parser)
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
 
 
-def _add_plan(parser: argparse.ArgumentParser) -> None:
-    plan = parser.add_argument_group("planning")
-    plan.add_argument(
-        "--plan",
-        action="store_true",
-        help="say how many cameras this machine carries, measured once; with --cameras, whether those fit",
-    )
-    plan.add_argument(
-        "--budget",
-        type=_milliseconds,
-        metavar="MS",
-        help="95 of 100 pictures are to be there within (default: 250)",
-    )
-    plan.add_argument(
-        "--nodes", type=_machines, metavar="N", help="so many machines more like this one (default: 0)"
-    )
-    plan.add_argument(
-        "--assume",
-        metavar="SIZE@FPS",
-        help="what live cameras send, e.g. 1280x720@15 (default: 1920x1080@25)",
-    )
-    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
-
-
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options. Raises SystemExit(2) where they do not go together."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    given = [
-        name for name in ("budget", "nodes", "assume", "json") if getattr(options, name) not in (None, False)
-    ]
-    if not options.plan:
-        if given:
-            parser.error(f"argument --{given[0]}: belongs to --plan")
-        if options.cameras is None and not options.demo:
-            parser.error("one of the arguments --cameras --demo is required")
-    for name in ("demo", "check", "duration"):
-        if options.plan and getattr(options, name):
-            parser.error(f"argument --plan: not allowed with argument --{name}")
+    if (fault := plan_fault(options)) is not None:
+        parser.error(fault)
+    if not options.plan and options.cameras is None and not options.demo:
+        parser.error("one of the arguments --cameras --demo is required")
     return options
-
-
-def _milliseconds(text: str) -> float:
-    try:
-        return _seconds(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds above 0") from None
-
-
-def _machines(text: str) -> int:
-    if not text.isdecimal() or int(text) > 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of machines from 0 to 10000")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

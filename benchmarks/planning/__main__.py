@@ -2,8 +2,8 @@
 
 ::
 
-    python -m benchmarks.planning cluster [--cameras 10000] [--nodes 1000] [--events 500]
-    python -m benchmarks.planning measured --core 1
+    python -m benchmarks.planning [--save] cluster [--cameras 10000] [--nodes 1000] [--events 500]
+    python -m benchmarks.planning [--save] measured --core 1
 
 ``cluster`` places cameras while nodes fail (see ``cluster.py``), ``measured`` compares ``nightday-stream --plan``
 with cameras that run (see ``measured.py``). Both write their figures to

@@ -21,10 +21,11 @@ from nightday.engines.cache import machine
 from nightday.engines.distribution import program_version
 
 from ..media import gpu_video
+from .apart import by_second, lone_call
 from .demands import Scene
 from .footage import DAY, Footage, make_footage
 from .memory import memory_limit
-from .parts import Chain, Decoding, Parts, Working, by_second, lone_call
+from .parts import Chain, Decoding, Parts, Working
 from .profile import BatchCost, Curve, Profile
 
 # Height and width. At the first nothing but what every frame costs is left; the engine is not asked for it.
