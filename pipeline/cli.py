@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +19,7 @@ from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
+from .planning.arguments import add_plan, plan_fault
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0 when done, 2 when the configuration is wrong, 1 when it ran and failed. Raises SystemExit(2), as
     argparse does, when the arguments are.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     cores.limit_libraries()
     commands = CommandQueue()
     try:
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong. "
         "SIGHUP reads the configuration again: only cameras that changed are touched.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--cameras", metavar="FILE", help="the configuration, e.g. cameras.yaml")
     source.add_argument(
         "--demo",
@@ -110,10 +111,22 @@ def _parser() -> argparse.ArgumentParser:
         help="spread the cameras over a Ray cluster: auto for the one this machine belongs to, local for one of its "
         "own, or the address of its head; needs nightday-stream[cluster]",
     )
+    add_plan(parser)
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options. Raises SystemExit(2) where they do not go together."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (fault := plan_fault(options)) is not None:
+        parser.error(fault)
+    if not options.plan and options.cameras is None and not options.demo:
+        parser.error("one of the arguments --cameras --demo is required")
+    return options
 
 
 def _seconds(text: str) -> float:
@@ -146,6 +159,8 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
         file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
 
     try:
+        if options.plan:
+            return _plan(options, lambda: _read(file, overrides), screen)
         if options.check:
             loaded = _read(file, overrides)
             _check_machine(loaded, ModelLoader(), clustered=options.ray is not None)
@@ -224,6 +239,25 @@ def _stream(
             report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
             report_every=status.every,
         )
+
+
+def _plan(options: argparse.Namespace, read: Callable[[], LoadedConfig], screen: Screen) -> int:
+    from .planning.command import run_plan
+    from .planning.profile import PlanError
+
+    try:
+        run_plan(
+            None if options.cameras is None else read(),
+            budget_ms=options.budget or 250.0,
+            more_machines=options.nodes or 0,
+            assume=options.assume,
+            as_json=options.json,
+        )
+    except PlanError as error:
+        screen.flush()
+        print(redact(str(error)), file=sys.stderr)
+        return WRONG
+    return DONE
 
 
 def checkpoint_fault(path: Path) -> str | None:

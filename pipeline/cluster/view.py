@@ -108,6 +108,10 @@ class ClusterView:
         """See ``RunState``."""
         return all(one.report is None or one.report.engines_ready for one in self._seen.members)
 
+    def room(self) -> None:
+        """Not known of a cluster: its nodes may be of any kind."""
+        return None
+
     def beating(self) -> bool:
         """See ``RunState``."""
         return self._clock() - self._seen.at < STUCK

@@ -136,6 +136,41 @@ class CameraStatus:
         return self.stats.translated + self.stats.passed + self.stats.brightened
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more cameras the machine can take.
+
+    Attributes:
+        more: cameras like those that run.
+        camera: processors that one has taken on average, in the dearest time.
+        free: processors that are free, beside a reserve.
+        overloaded: whether frames are lost because the machine is too slow; ``more`` is 0 then.
+        hours: over which the dearest time is known, 24 at the most.
+    """
+
+    more: int
+    camera: float
+    free: float
+    overloaded: bool
+    hours: float
+
+
+def room_text(room: Room) -> str:
+    """How many more cameras the machine can take, and why, in a sentence."""
+    if room.overloaded:
+        return "This machine can take no more cameras: it loses frames of those that run."
+    over = "the last day" if room.hours >= 23.5 else f"the last {max(1, round(room.hours))} h"
+    if room.hours < 1:
+        over = f"the last {max(1, round(60 * room.hours))} min"
+    many = {0: "no more cameras", 1: "one more camera like these"}.get(
+        room.more, f"{room.more} more cameras like these"
+    )
+    return (
+        f"This machine can take {many}: one has taken up to {room.camera:.2f} of a processor in {over}, and "
+        f"{room.free:.1f} processors are free."
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrustMap:
     """What to make of a camera's last translated picture.
@@ -240,6 +275,10 @@ class RunState(Protocol):
 
     def engines_ready(self) -> bool:
         """Whether every engine that the cameras need is there; not if one could not be built."""
+        ...
+
+    def room(self) -> Room | None:
+        """How many more cameras the machine can take; None until that was measured."""
         ...
 
     def beating(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from ..core.camera_url import redact
 from ..core.counters import Ran
-from ..core.status import CameraStatus, OwnModelStatus, RunState, learning_text
+from ..core.status import CameraStatus, OwnModelStatus, RunState, learning_text, room_text
 from .found import found_json
 from .remarks import advice_on, remarks_on
 
@@ -22,6 +22,15 @@ def readiness_json(watched: RunState) -> dict[str, Any]:
     }
     why = [{"reason": reason} for reason, holds in reasons.items() if holds][:1]
     return {"ready": not why, "cameras": len(cameras), "up": up, **(why[0] if why else {})}
+
+
+def room_json(watched: RunState) -> dict[str, Any]:
+    """How many more cameras the machine can take, in a number and in a sentence; null until that was measured."""
+    room = watched.room()
+    return {
+        "more_cameras": None if room is None else room.more,
+        "more_cameras_text": None if room is None else room_text(room),
+    }
 
 
 def camera_json(camera: CameraStatus) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ..core.control import Controls
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.status import RunState, Watched
-from .api import camera_json, readiness_json
+from .api import camera_json, readiness_json, room_json
 from .prometheus import PrometheusMetrics
 from .web.changes import change_routes
 from .web.connections import connection_types
@@ -176,7 +176,7 @@ def app_of(
     async def show_cameras(request: Request) -> Response:
         names = request.query_params.getlist("name")
         shown = [camera for camera in watched.cameras() if not names or camera.name in names]
-        return JSONResponse({"cameras": [camera_json(camera) for camera in shown]})
+        return JSONResponse({"cameras": [camera_json(camera) for camera in shown], **room_json(watched)})
 
     endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,

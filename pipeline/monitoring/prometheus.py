@@ -66,6 +66,14 @@ class _RunCollector(Collector):
         for labels, count in device_copies.counted().items():
             crossings.add_metric(labels, count)
         yield crossings
+        more = GaugeMetricFamily(
+            "nightday_more_cameras",
+            "How many more cameras the machine can take, by what those that run have cost.",
+            labels=(),
+        )
+        if (room := self._watched.room()) is not None:
+            more.add_metric((), room.more)
+        yield more
         engines = InfoMetricFamily("nightday_engine", "The engines that are loaded.", labels=())
         for info in dict.fromkeys(self._watched.engines()):  # two of one name and kind are one series
             values = {"backend": info.backend, "precision": info.precision, "model": redact(info.model)}

@@ -280,6 +280,13 @@ class Runtime(RunView):
                     self._notifier.alive()
                 if self._overload.due(now):
                     self._overload.look(self.cameras(), now=now, frame_seconds=self._pool.frame_seconds())
+                self._look_for_room(now)
+
+    def _look_for_room(self, now: float) -> None:
+        if not self.engines_ready() or self._reload.under_way:
+            self._room.skip()
+        elif self._room.due(now):
+            self._room.look(self.cameras(), now=now, workers=self._pool.workers, busy=self._pool.busy)
 
     def _mend(self) -> bool:
         """Start again what died of a fault of ours; False when that happens too often."""
