@@ -187,7 +187,7 @@ def segmentation_rows(
 
 
 def main() -> int:
-    """Judge all, print tables, write the result."""
+    """Judge all, print tables, add the run to the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judges", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--footage", type=Path, required=True)
@@ -265,14 +265,23 @@ def main() -> int:
         "date": str(date.today()),
         "hardware": hardware("cpu"),
         "models": {name: Path(path).name for name, _, path in given},
-        "equal_precision": EQUAL,
         "backgrounds": "as of a minute of traffic" if args.minute else "of the clip",
-        "filled_in": made_up,
         "light": args.light,
+        "every": args.every,
+        "equal_precision": EQUAL,
+        "filled_in": made_up,
         "rows": rows,
     }
-    args.result.write_text(json.dumps(rounded(result), indent=1) + "\n")
+    write_run(args.result, rounded(result))
     return 0
+
+
+def write_run(path: Path, run: dict[str, Any]) -> None:
+    """Add a run to the file's list, in place of one with the same models, backgrounds, light and pictures."""
+    same = ("models", "backgrounds", "light", "every")
+    runs = json.loads(path.read_text()) if path.is_file() else []
+    runs = [one for one in runs if any(one[key] != run[key] for key in same)]
+    path.write_text(json.dumps([*runs, run], indent=1) + "\n")
 
 
 COLUMNS = {
