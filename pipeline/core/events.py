@@ -248,6 +248,7 @@ NoticeName = Literal[
     "batch_lost",
     "clock_not_believed",
     "collect_failed",
+    "colours_not_read",
     "collection_restarted",
     "collection_thinned",
     "command_refused",

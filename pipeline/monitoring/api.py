@@ -88,6 +88,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "encoder": camera.encoder,
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
+        "colours_reason": camera.colour_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
 

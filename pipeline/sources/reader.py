@@ -9,6 +9,8 @@ from typing import Literal
 
 import av
 
+from nightday.engines.video import colour
+
 from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
@@ -145,6 +147,8 @@ class Reader(threading.Thread):
         self._faults = FaultLog(camera, publish)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
+        self.colour_fault: str | None = None
+        """What its colours say that is not read here; None if all is."""
         self._decoder: DecoderName | None = None
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
@@ -222,6 +226,7 @@ class Reader(threading.Thread):
                     if not self._delivery.deliver(decoded):
                         break
                     self._see_clock(connection.clock_watch)
+                    self._see_colours(decoded.video)
                     frames += 1
                     if frames == 1:
                         self._playing_since = self._clock.monotonic()
@@ -249,6 +254,15 @@ class Reader(threading.Thread):
             detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
             self._faults.begin("clock", "clock_not_believed", detail)
         self.clock_fault = fault
+
+    def _see_colours(self, video: av.VideoFrame) -> None:
+        """Note what cannot be made of a camera's colours, and say it once."""
+        fault = colour.unread(video)
+        if fault is not None:
+            self._faults.begin("colours", "colours_not_read", f"{fault} ({self._source})")
+        elif self.colour_fault is not None:
+            self._faults.end("colours")
+        self.colour_fault = fault
 
     def _say_nvdec(self, why: str) -> None:
         """Say once that the CPU decodes in place of NVDEC."""
