@@ -253,6 +253,7 @@ NoticeName = Literal[
     "clock_not_believed",
     "cluster_full",
     "collect_failed",
+    "colours_not_read",
     "collection_restarted",
     "collection_thinned",
     "command_refused",

@@ -84,6 +84,7 @@ class CameraStatus:
         decoder: what decoded its last frame, ``nvdec``, ``gstreamer`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
+        colour_fault: what its colours say that is not read here, and how they look then; None if all is read.
         night_told_by: what tells its bright nights from days; None without a gate.
         night_doubt: what its gate cannot tell and what to do, in a sentence; None while it is certain.
         model_fits: whether its pictures show its model's scene; None while that is not known.
@@ -114,6 +115,7 @@ class CameraStatus:
     decoder: str | None = None
     encoder: str | None = None
     clock_fault: str | None = None
+    colour_fault: str | None = None
     night_told_by: Literal["sun", "own day", "light"] | None = None
     night_doubt: str | None = None
     model_fits: bool | None = None

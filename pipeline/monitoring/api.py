@@ -101,6 +101,7 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "sound": camera.sound,
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
+        "colours_reason": camera.colour_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
 

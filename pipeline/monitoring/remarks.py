@@ -42,6 +42,8 @@ def remarks_on(camera: CameraStatus) -> list[str]:
         remarks.append(f"Its engine could not be built: {redact(camera.engine_fault)}.")
     elif camera.state == "starting" and camera.engine == "preparing":
         remarks.append("It is opened once its engine is ready.")
+    if camera.colour_fault is not None:
+        remarks.append(sentence(camera.colour_fault))
     if camera.brightened is not None:
         remarks.append(f"Brightened, not translated: {camera.brightened}.")
     texts = (learning_text(camera), own_model_text(camera), generator_text(camera))

@@ -9,6 +9,8 @@ from typing import Literal
 
 import av
 
+from nightday.engines.video import colour
+
 from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
@@ -183,6 +185,8 @@ class Reader(threading.Thread):
         self._decoding = _Decoding(camera, self._faults, nvdec=nvdec, gstreamer=gstreamer)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
+        self.colour_fault: str | None = None
+        """What its colours say that is not read here; None if all is."""
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
     @property
@@ -260,6 +264,7 @@ class Reader(threading.Thread):
                     if not self._delivery.deliver(decoded):
                         break
                     self._see_clock(connection.clock_watch)
+                    self._see_colours(decoded.video)
                     frames += 1
                     if frames == 1:
                         self._playing_since = self._clock.monotonic()
@@ -284,6 +289,15 @@ class Reader(threading.Thread):
             )
             self._faults.begin("clock", "clock_not_believed", detail)
         self.clock_fault = fault
+
+    def _see_colours(self, video: av.VideoFrame) -> None:
+        """Note what cannot be made of a camera's colours, and say it once."""
+        fault = colour.unread(video)
+        if fault is not None:
+            self._faults.begin("colours", "colours_not_read", f"{fault} ({self._source})")
+        elif self.colour_fault is not None:
+            self._faults.end("colours")
+        self.colour_fault = fault
 
     def _change(
         self,

@@ -276,6 +276,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         decoder=camera.reader.decoder,
         encoder=camera._encoders.name,
         clock_fault=camera.reader.clock_fault,
+        colour_fault=camera.reader.colour_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
         model_fits=channel.scene_watch.fits,
