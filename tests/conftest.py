@@ -12,6 +12,7 @@ from pathlib import Path
 # Small arrays gain nothing from threads, and beside other work threads that spin for each other cost tenfold.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 # OpenVINO reports over the network that it is used, and forks this process to do so, unless this module is missing.
 # The engines see to that, but some test modules import OpenVINO before them.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -18,7 +18,6 @@ from nightday.engines.video.deinterlace import Deinterlacer
 from nightday.engines.video.look import LookReader
 from nightday.engines.video.streams import NoVideoError, best_video
 
-from ..core.events import Notice
 from ..core.faults import detail_of
 from ..core.packet_log import PacketMark
 from ..media import gpu_video
@@ -53,12 +52,6 @@ SKIP_FRAME: dict[DecodeLevel, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
 }
 # Of codecs that have key frames only, one packet in so many is decoded.
 INTRA_EVERY: dict[DecodeLevel, int] = {"all": 1, "references": 2, "keys": 4}
-
-
-def nvdec_missing(camera: str, why: str) -> Notice:
-    """The event that says that the CPU decodes although the GPU was to."""
-    detail = f"NVDEC does not decode here ({why}); the CPU decodes"
-    return Notice(camera=camera, name="nvdec_missing", detail=detail, level="warning")
 
 
 @contextmanager

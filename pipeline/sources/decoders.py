@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from ..core.camera_url import CameraUrl
+from ..core.events import Notice
 
 DecoderChoice = Literal["auto", "gstreamer"]
 DecoderName = Literal["nvdec", "gstreamer", "software"]
@@ -23,3 +24,9 @@ def decoder_fault(choice: DecoderChoice, url: CameraUrl) -> str | None:
     if url.scheme not in ("rtsp", "rtsps"):
         return "is for cameras at an rtsp:// or rtsps:// address; leave decoder out"
     return NO_GSTREAMER if find_spec("gi") is None else None
+
+
+def nvdec_missing(camera: str, why: str) -> Notice:
+    """The event that says that the CPU decodes although the GPU was to."""
+    detail = f"NVDEC does not decode here ({why}); the CPU decodes"
+    return Notice(camera=camera, name="nvdec_missing", detail=detail, level="warning")

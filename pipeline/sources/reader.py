@@ -26,8 +26,7 @@ from ..media.clock_watch import ClockWatch
 from ..media.malloc_trim import malloc_trimmer
 from ..media.timeline import Timeline
 from .base import ConnectionSettings, SourceLostError
-from .connection import nvdec_missing
-from .decoders import DecoderName
+from .decoders import DecoderName, nvdec_missing
 from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot

@@ -28,7 +28,7 @@ from ..scene.background import Background
 from ..scene.model_scene import of_fixed_camera
 from ..scene.night_gate import NightGate
 from ..scene.training_pictures import TrainingPictures
-from ..sources.connection import nvdec_missing
+from ..sources.decoders import nvdec_missing
 from ..sources.reader import Reader
 from ..translation.camera_pictures import CameraPictures
 from ..translation.channel import Channel

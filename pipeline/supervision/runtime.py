@@ -111,10 +111,7 @@ def run(
 
 
 class Runtime(RunView):
-    """All cameras and the workers they share; see ``run`` for the arguments. Any thread may look, one may ``run``.
-
-    ``adder`` adds cameras to the configuration's file; without it none can be added.
-    """
+    """All cameras and their workers; ``run`` and ``RunView`` say what it takes. Any thread may look, one ``run``s."""
 
     def __init__(
         self,

@@ -34,16 +34,16 @@ LIFTED = "light blended and lifted"
 LARGE = (LIFTED, "compact beside backgrounds, lifted")
 
 # Every graph that a checkpoint can ask for, each with x_ref as an input, or with both backgrounds. What comes to be
-# in the graph joins here.
+# in the graph joins here. Of blocks, which are all alike, variants have few: each costs the builder a second.
 GRAPHS: dict[str, GeneratorSettings] = {
     name: replace(settings, reference=REFERENCE, blend=name == LIFTED)
     for name, settings in (
         ("paper", PAPER),
         ("compact", COMPACT),
         ("light", LIGHT),
-        (LIFTED, LIGHT),
-        ("compact replace", replace(COMPACT, input="replace", norm="instance")),
-        ("compact rgb transposed", replace(COMPACT, input="rgb", upsample="transposed")),
+        (LIFTED, replace(LIGHT, blocks=1)),
+        ("compact replace", replace(COMPACT, blocks=1, input="replace", norm="instance")),
+        ("compact rgb transposed", replace(COMPACT, blocks=1, input="rgb", upsample="transposed")),
     )
 } | {
     "light beside backgrounds": replace(LIGHT, blocks=1, backgrounds=True),
