@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import yaml
 
 from nightday.engines.cache import machine

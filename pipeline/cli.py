@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +19,7 @@ from nightday.engines.distribution import INSTALL, program_version
 
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
+from .planning.arguments import add_plan, plan_fault
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .serving.model_loader import ModelLoader
     from .serving.setup import Setup
     from .supervision.outcome import Outcome
-    from .supervision.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0 when done, 2 when the configuration is wrong, 1 when it ran and failed. Raises SystemExit(2), as
     argparse does, when the arguments are.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     cores.limit_libraries()
     commands = CommandQueue()
     try:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 it ran and failed, 2 the configuration or the arguments are wrong. "
         "SIGHUP reads the configuration again: only cameras that changed are touched.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--cameras", metavar="FILE", help="the configuration, e.g. cameras.yaml")
     source.add_argument(
         "--demo",
@@ -105,10 +105,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.PATH=VALUE",
         help="override a value, e.g. engine.backend=eager or cameras.gate.translate=never; may be repeated",
     )
+    parser.add_argument(
+        "--ray",
+        metavar="CLUSTER",
+        help="spread the cameras over a Ray cluster: auto for the one this machine belongs to, local for one of its "
+        "own, or the address of its head; needs nightday-stream[cluster]",
+    )
+    add_plan(parser)
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--verbose", action="store_true", help="log more, FFmpeg's own messages included")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options. Raises SystemExit(2) where they do not go together."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (fault := plan_fault(options)) is not None:
+        parser.error(fault)
+    if not options.plan and options.cameras is None and not options.demo:
+        parser.error("one of the arguments --cameras --demo is required")
+    return options
 
 
 def _seconds(text: str) -> float:
@@ -122,14 +140,11 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
-    from .config.add_camera import CameraAdder
+    from .cluster.errors import ClusterError
     from .config.errors import ConfigError
-    from .config.load import load_config
-    from .learning.own_models import with_own_models
     from .monitoring.http_server import WebError
     from .monitoring.log_stream import default_screen, say, set_up_logging
     from .serving.model_loader import ModelLoader
-    from .supervision.runtime import Runtime
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -142,44 +157,29 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     file, overrides, duration = options.cameras, options.overrides, options.duration
     if options.demo:
         file, overrides, duration = DEMO_FILE, [*demo_overrides(), *overrides], duration or DEMO_SECONDS
-    models = ModelLoader()
-
-    def read(name: str = "") -> LoadedConfig:
-        return load_config(name or file, overrides=overrides, check_model=checkpoint_fault)
-
-    def with_models(loaded: LoadedConfig) -> LoadedConfig:
-        return replace(loaded, config=with_own_models(loaded.config))
-
-    def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
-        return models.setup(with_models(read()), sizes=sizes)
 
     try:
+        if options.plan:
+            return _plan(options, lambda: _read(file, overrides), screen)
         if options.check:
-            loaded = read()
-            _check_machine(loaded, models)
+            loaded = _read(file, overrides)
+            _check_machine(loaded, ModelLoader(), clustered=options.ray is not None)
             screen.flush()
             _print_config(loaded)
             return DONE
-        loaded = with_models(read())
-        setup = models.begin(loaded)
+        if options.ray is not None:
+            from .cluster.command import stream
+
+            outcome = stream(
+                options.ray, file, overrides, commands, screen, duration=duration, verbose=options.verbose
+            )
+        else:
+            outcome = _stream(file, overrides, commands, screen, duration=duration, may_add=not options.demo)
     except ConfigError as error:
         screen.flush()
         _print_faults(error)
         return WRONG
-    try:
-        with signals(commands):
-            runtime = Runtime(
-                setup,
-                reload=lambda: load(runtime.sizes()),
-                renew=lambda config: models.setup(
-                    with_models(replace(loaded, config=config)), sizes=runtime.sizes()
-                ),
-                commands=commands,
-                adder=None if options.demo else CameraAdder(file, check=read),
-            )
-            del setup  # it would hold the engines of the start for ever, though they may be swapped out
-            outcome = _stream(runtime, screen, duration=duration)
-    except WebError as error:
+    except (WebError, ClusterError) as error:
         if not screen.close() or not say(f"error: {error}\n", sys.stderr):
             os._exit(FAILED)
         return FAILED
@@ -188,6 +188,76 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     if not outcome.clean or not told:
         os._exit(FAILED if outcome.problems else DONE)
     return FAILED if outcome.problems else DONE
+
+
+def _read(file: str | Path, overrides: Sequence[str]) -> LoadedConfig:
+    from .config.load import load_config
+
+    return load_config(file, overrides=overrides, check_model=checkpoint_fault)
+
+
+def _stream(
+    file: str | Path,
+    overrides: Sequence[str],
+    commands: CommandQueue,
+    screen: Screen,
+    *,
+    duration: float | None,
+    may_add: bool,
+) -> Outcome:
+    """Run a configuration on this machine, to which the page ``may_add`` cameras. Raises ConfigError and WebError."""
+    from .config.add_camera import CameraAdder
+    from .learning.own_models import with_own_models
+    from .monitoring.status_text import StatusLine
+    from .serving.model_loader import ModelLoader
+    from .supervision.runtime import Runtime
+
+    models = ModelLoader()
+
+    def with_models(loaded: LoadedConfig) -> LoadedConfig:
+        return replace(loaded, config=with_own_models(loaded.config))
+
+    def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
+        return models.setup(with_models(_read(file, overrides)), sizes=sizes)
+
+    loaded = with_models(_read(file, overrides))
+    setup = models.begin(loaded)
+    status = StatusLine(screen)
+    with signals(commands):
+        runtime = Runtime(
+            setup,
+            reload=lambda: load(runtime.sizes()),
+            renew=lambda config: models.setup(
+                with_models(replace(loaded, config=config)), sizes=runtime.sizes()
+            ),
+            commands=commands,
+            adder=CameraAdder(str(file), check=lambda name: _read(name, overrides)) if may_add else None,
+        )
+        del setup  # it would hold the engines of the start for ever, though they may be swapped out
+        return runtime.run(
+            duration=duration,
+            report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
+            report_every=status.every,
+        )
+
+
+def _plan(options: argparse.Namespace, read: Callable[[], LoadedConfig], screen: Screen) -> int:
+    from .planning.command import run_plan
+    from .planning.profile import PlanError
+
+    try:
+        run_plan(
+            None if options.cameras is None else read(),
+            budget_ms=options.budget or 250.0,
+            more_machines=options.nodes or 0,
+            assume=options.assume,
+            as_json=options.json,
+        )
+    except PlanError as error:
+        screen.flush()
+        print(redact(str(error)), file=sys.stderr)
+        return WRONG
+    return DONE
 
 
 def checkpoint_fault(path: Path) -> str | None:
@@ -202,13 +272,17 @@ def checkpoint_fault(path: Path) -> str | None:
     return None
 
 
-def _check_machine(loaded: LoadedConfig, models: ModelLoader) -> None:
+def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, clustered: bool) -> None:
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
     from .monitoring.http_server import is_served, port_fault
     from .supervision.model_check import model_faults
 
     faults: list[str] = []
+    if clustered:
+        from .cluster.command import cluster_faults
+
+        faults += cluster_faults(loaded)
     try:
         models.check(loaded)
     except ConfigError as error:
@@ -244,17 +318,6 @@ def _print_config(loaded: LoadedConfig) -> None:
 
     text = yaml.safe_dump(loaded.config.dump(), sort_keys=False, allow_unicode=True, width=1000)
     print("\n".join(redact(line) for line in text.splitlines()))
-
-
-def _stream(runtime: Runtime, screen: Screen, *, duration: float | None) -> Outcome:
-    from .monitoring.status_text import StatusLine
-
-    status = StatusLine(screen)
-    return runtime.run(
-        duration=duration,
-        report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
-        report_every=status.every,
-    )
 
 
 def _tell_outcome(outcome: Outcome, screen: Screen) -> bool:

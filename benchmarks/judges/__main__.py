@@ -3,14 +3,16 @@
 Annotated TfL clips by day are darkened by the night simulation, which keeps the truth. x_ref is the median of a clip,
 n_ref that of its simulated nights; with ``--minute`` both are what a minute of traffic would give. Two detectors of
 COCO's classes are asked for vehicles; recall is compared at one precision, 0.9 of that by day. The rows "and the
-night" have what was found on either, merged as the program merges it. Segmentation is compared with what the same
-network sees on the true day.
+night" have what was found on either, merged as the program merges it; those "and what is unclear" show the relit
+night where a model says that its picture is unclear. Segmentation is compared with what the same network sees on the
+true day.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import json
 import logging
 import sys
@@ -22,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.day_one.answers import methods
+from benchmarks.day_one.answers import Answer, methods
 from benchmarks.day_one.cameras import Camera
 from benchmarks.general import GENERAL
 from benchmarks.judges.detectors import JUDGES, Judge
@@ -32,6 +34,7 @@ from benchmarks.judges.segmentation import Segment, agreement, torchvision_segme
 from benchmarks.rounding import rounded
 from benchmarks.study.run import hardware
 from nightday.engines.detection.detections import Detection
+from nightday.engines.model.evidence import evidence
 from nightday.pipeline.analysis.merge_views import merge_views
 from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import TEST_NIGHT
@@ -62,7 +65,7 @@ def clips(footage: Path) -> dict[Path, bool]:
 
 
 def darkened(
-    path: Path, every: int, *, minute: bool = False
+    path: Path, every: int, *, minute: bool = False, light: float = 1.0
 ) -> tuple[Camera, list[Image], list[Boxes], float]:
     """A clip as a camera on its first night, each scored night's true day and boxes, the share of x_ref filled in."""
     frames = read_frames(path)
@@ -70,7 +73,8 @@ def darkened(
     if minute:
         made = after_a_minute(frames, read_passing(path.with_suffix(".csv")))
         x_ref, seen, filled = made.x_ref, made.emptied, made.filled
-    simulate = NightSimulator(TEST_NIGHT, x_ref.shape[:2], np.random.default_rng(SEED))
+    conditions = dataclasses.replace(TEST_NIGHT, ambient=light * TEST_NIGHT.ambient)
+    simulate = NightSimulator(conditions, x_ref.shape[:2], np.random.default_rng(SEED))
 
     def night(frame: Image) -> Image:
         return simulate(frame, foreground_mask(frame, x_ref))
@@ -90,6 +94,26 @@ def darkened(
         keep=keep_mask(x_ref.shape, TFL_LABELS),
     )
     return camera, [frames[i] for i in picks], [given[i] for i in picks], filled
+
+
+def with_unclear(camera: Camera, answer: Answer) -> list[Image]:
+    """A model's days, and in them the relit night as far as they are unclear by the model and evidence is near."""
+    assert answer.trust is not None
+    x_ref, n_ref = (_tensor(picture) for picture in (camera.x_ref, camera.n_ref))
+    shown = []
+    for night, day, trust in zip(camera.nights, answer.days, answer.trust, strict=True):
+        found = evidence(_tensor(night), x_ref, n_ref)
+        near = torch.nn.functional.interpolate(found.near, size=night.shape[:2], mode="bilinear")[
+            0, 0
+        ].numpy()
+        share = (near * trust[..., 2] / 255)[..., None]
+        relit = found.relit[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255
+        shown.append(np.rint(day + share * (relit - day)).astype(np.uint8))
+    return shown
+
+
+def _tensor(picture: Image) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 
 
 def matched_all(
@@ -163,7 +187,7 @@ def segmentation_rows(
 
 
 def main() -> int:
-    """Judge all, print tables, write the result."""
+    """Judge all, print tables, add the run to the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judges", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--footage", type=Path, required=True)
@@ -173,6 +197,8 @@ def main() -> int:
     add("--features", type=Path, help="a classifier for a Fréchet distance, OpenVINO or TensorFlow Lite")
     add("--model", action="append", metavar="NAME=PATH", help="a checkpoint; the general model unless given")
     add("--minute", action="store_true", help="backgrounds as a minute of traffic gives them")
+    add("--light", type=float, default=1.0, help="times the light of the sky by night")
+    add("--methods", nargs="+", help="of those that cost nothing; all unless given")
     add("--every", type=int, default=12, help="frames from one that is judged to the next")
     add("--only", nargs="+", help="parts of clips' names")
     add("--result", type=Path, default=RESULT)
@@ -182,6 +208,9 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     given = [model.partition("=") for model in args.model or [f"general={GENERAL}"]]
     compared = methods([(name, path) for name, _, path in given])
+    if args.methods:
+        kept = {"night", *args.methods, *(name for name, *_ in given)}
+        compared = {name: method for name, method in compared.items() if name in kept}
     paths = {"CenterNet": args.centernet, "NanoDet": args.nanodet}
     judges = {name: JUDGES[name](path) for name, path in paths.items() if path is not None}
     rows: list[dict[str, Any]] = []
@@ -196,8 +225,16 @@ def main() -> int:
         for path, learnt in clips(args.footage).items():
             if args.only and not any(part in path.stem for part in args.only):
                 continue
-            camera, days, boxes, made_up[path.stem] = darkened(path, args.every, minute=args.minute)
-            answers = {name: method(camera).days for name, method in compared.items()} | {DAY: days}
+            camera, days, boxes, made_up[path.stem] = darkened(
+                path, args.every, minute=args.minute, light=args.light
+            )
+            made = {name: method(camera) for name, method in compared.items()}
+            answers = {name: answer.days for name, answer in made.items()} | {DAY: days}
+            answers |= {
+                f"{name} and what is unclear": with_unclear(camera, answer)
+                for name, answer in made.items()
+                if answer.trust is not None
+            }
             about = {"clip": path.stem, "learnt": learnt, "pictures": len(days)}
             for name, judge in judges.items():
                 seen[name].append(matched_all(judge, answers, boxes, [name for name, *_ in given]))
@@ -228,13 +265,23 @@ def main() -> int:
         "date": str(date.today()),
         "hardware": hardware("cpu"),
         "models": {name: Path(path).name for name, _, path in given},
-        "equal_precision": EQUAL,
         "backgrounds": "as of a minute of traffic" if args.minute else "of the clip",
+        "light": args.light,
+        "every": args.every,
+        "equal_precision": EQUAL,
         "filled_in": made_up,
         "rows": rows,
     }
-    args.result.write_text(json.dumps(rounded(result), indent=1) + "\n")
+    write_run(args.result, rounded(result))
     return 0
+
+
+def write_run(path: Path, run: dict[str, Any]) -> None:
+    """Add a run to the file's list, in place of one with the same models, backgrounds, light and pictures."""
+    same = ("models", "backgrounds", "light", "every")
+    runs = json.loads(path.read_text()) if path.is_file() else []
+    runs = [one for one in runs if any(one[key] != run[key] for key in same)]
+    path.write_text(json.dumps([*runs, run], indent=1) + "\n")
 
 
 COLUMNS = {

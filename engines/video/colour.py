@@ -29,6 +29,17 @@ WEIGHTS = {
     SMPTE240M: (0.212, 0.087),
     BT2020: (0.2627, 0.0593),
 }
+_HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
+# Matrices that are read as if none was named. BT.2020's constant luminance is read as if it were not constant.
+_UNREAD = {
+    0: "RGB (GBR) in YUV",
+    8: "YCgCo",
+    10: "BT.2020 of constant luminance",
+    11: "SMPTE ST 2085",
+    12: "a matrix of its primaries",
+    13: "a matrix of its primaries, of constant luminance",
+    14: "ICtCp",
+}
 # Primaries and transfer functions end with these numbers; 0 and 3 are reserved.
 _LAST = 22
 # Planar formats of more than eight bits, by which swscale is slow and off by up to 4 levels, as eight bits.
@@ -97,11 +108,7 @@ def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.ui
     """A frame on the host as uint8 RGB (H, W, 3) as it is stored, not turned; it may share the frame's memory."""
     colour = colour_of(video, video.height)
     levels = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
-    eight = _EIGHT_BITS.get(video.format.name)
-    if eight is not None:
-        video = reformatter.reformat(
-            video, format=eight, src_color_range=levels, dst_color_range=levels, threads=1
-        )
+    video = _in_eight_bits(video, reformatter)
     converted = reformatter.reformat(
         video,
         format="rgb24",
@@ -111,6 +118,48 @@ def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.ui
         threads=1,
     )
     return np.asarray(converted.to_ndarray(), np.uint8)
+
+
+def eight_bits(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8] | None:
+    """The levels of a frame in 4:2:0, uint8 (H * 3 / 2, W) as they are stored; None of other formats."""
+    video = _in_eight_bits(video, reformatter)
+    return np.asarray(video.to_ndarray(), np.uint8) if video.format.name in ("yuv420p", "yuvj420p") else None
+
+
+def _in_eight_bits(video: av.VideoFrame, reformatter: VideoReformatter) -> av.VideoFrame:
+    """The frame, if need be with its levels in eight bits; nothing else is changed."""
+    eight = _EIGHT_BITS.get(video.format.name)
+    if eight is None:
+        return video
+    colour = colour_of(video, video.height)
+    levels = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+    matrix = _SWSCALE.get(colour.matrix, colour.matrix)
+    return reformatter.reformat(
+        video,
+        format=eight,
+        # Without it swscale refuses frames whose matrix it does not know.
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=levels,
+        dst_color_range=levels,
+        threads=1,
+    )
+
+
+def unread(video: av.VideoFrame) -> str | None:
+    """What a frame's tags say of its colours that is not read here, and how it is shown then; None if all is read."""
+    transfer, matrix = int(video.color_trc), int(video.colorspace)
+    if transfer in _HDR:
+        return (
+            f"its colours are HDR ({_HDR[transfer]}), which is not converted: pictures look flat and too dark or too "
+            "bright wherever a player does not know HDR; set the camera to SDR (BT.709)"
+        )
+    if matrix in _UNREAD and not video.format.is_rgb:
+        return (
+            f"its colours are coded by {_UNREAD[matrix]}, which is not read here, so that they are wrong; set the "
+            "camera to BT.709"
+        )
+    return None
 
 
 def from_rgb(rgb: NDArray[np.uint8], colour: Colour, reformatter: VideoReformatter) -> av.VideoFrame:

@@ -9,6 +9,7 @@ import importlib.util
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -37,6 +38,8 @@ AUTO: Literal["auto"] = "auto"
 SHORTEST_TOKEN = 8  # characters
 _FALSE = ("false", "no", "off")
 _TRUE = ("true", "yes", "on")
+# How often a folder is tried that is there at one moment and not at the next.
+_TRIES = 5
 
 
 def fail(message: str) -> NoReturn:
@@ -176,20 +179,33 @@ def folder_fault(folder: Path) -> str | None:
     Names of folders may hold strftime codes: then only the part above the first code can be tried.
     """
     fixed = Path(*folder.parts[: _first_code(folder)])
+    for left in reversed(range(_TRIES)):
+        try:
+            _try_folder(fixed)
+        except FileNotFoundError as error:  # another program that tries it, too, has just removed it again
+            if not left:
+                return f"cannot write to {fixed}: {error.strerror}"
+        except (OSError, ValueError) as error:
+            return f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}"
+        else:
+            break
+    return None
+
+
+def _try_folder(folder: Path) -> None:
+    """Write to a folder. Raises OSError or ValueError."""
     made: list[Path] = []
     try:
-        try:
-            for missing in reversed([level for level in (fixed, *fixed.parents) if not level.exists()]):
+        for missing in reversed([level for level in (folder, *folder.parents) if not level.exists()]):
+            with suppress(FileExistsError):  # made by another meanwhile, and not ours to remove
                 missing.mkdir()
                 made.append(missing)
-            with tempfile.TemporaryFile(dir=fixed):
-                pass
-        finally:
-            for level in reversed(made):
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    finally:
+        for level in reversed(made):
+            with suppress(OSError):  # another uses it by now
                 level.rmdir()
-    except (OSError, ValueError) as error:
-        return f"cannot write to {fixed}: {getattr(error, 'strerror', None) or error}"
-    return None
 
 
 def _first_code(folder: Path) -> int:

@@ -8,17 +8,16 @@ fault of the configuration and is found before any camera opens. Relative paths 
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from nightday.engines.bundled import bundled_weights
 from nightday.engines.choices import Backend, Precision
 
-from ..core.camera_url import MASK, CameraUrl
+from ..core.camera_url import CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
 from ..sources.decoders import DecoderChoice, decoder_fault
 from ..sources.registry import is_file
@@ -43,6 +42,7 @@ from .fields import (
 )
 from .notify import EventsConfig, MqttConfig, Webhooks
 from .output import OutputConfig
+from .plain import plain
 from .section import Section
 
 GENERAL = "general.pt"
@@ -125,6 +125,7 @@ class CameraConfig(Section):
         pace: how a file is played: ``realtime`` at its own speed, ``fast`` as fast as the machine can without losing
             a frame. Live cameras beside a fast file must wait for it now and then.
         loop: play a file again and again.
+        audio: pass on its sound, unchanged, with recordings and streams that hold it.
         transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
         decoder: what decodes an RTSP camera: ``auto``, or ``gstreamer``, by which a Jetson decodes in hardware.
         every_s: the url answers one JPEG, which is fetched every so many seconds.
@@ -157,6 +158,7 @@ class CameraConfig(Section):
     outputs: tuple[OutputConfig, ...] = ()
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
+    audio: bool = False
     transport: TransportChoice = "auto"
     decoder: DecoderChoice = "auto"
     every_s: Seconds | None = None
@@ -318,31 +320,8 @@ class Config(Section):
     webhooks: Webhooks = ()
     mqtt: MqttConfig | None = None
 
-    def dump(self) -> dict[str, Any]:
-        """Plain values for printing: every key spelled out, secrets masked."""
-        plain = _plain(self)
-        assert isinstance(plain, dict)
-        return plain
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, OutputConfig) and value.is_plain:
-        return str(value.to)
-    if isinstance(value, BaseModel):
-        plain = {
-            field.alias or key: _plain(getattr(value, key)) for key, field in type(value).model_fields.items()
-        }
-        if isinstance(value, OutputConfig) and value.size is not None and not value.size[0]:
-            plain["size"] = value.size[1]
-        return plain
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, SecretStr):
-        return MASK
-    if isinstance(value, (CameraUrl, Path)):
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        return int(value)
-    return value
+    def dump(self, *, reveal: bool = False) -> dict[str, Any]:
+        """Plain values, every key spelled out: for printing, or with secrets as they are, where those are meant."""
+        values = plain(self, reveal=reveal)
+        assert isinstance(values, dict)
+        return values

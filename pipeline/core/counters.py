@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -25,6 +25,7 @@ DropReason = Literal[
     "engine_error",
     "loop_failed",
     "decode_error",
+    "no_lease",
 ]
 TOO_SLOW: tuple[DropReason, ...] = ("overload", "stale", "skipped")
 """Reasons that a faster machine, fewer cameras or smaller pictures would take away."""
@@ -80,6 +81,12 @@ class Histogram:
             self._counts[place] += 1
             self._total += value
 
+    def add(self, other: HistogramSnapshot) -> None:
+        """Count the values of another histogram with the same bounds."""
+        with self._lock:
+            self._counts = [a + b for a, b in zip(self._counts, other.counts, strict=True)]
+            self._total += other.total
+
     def snapshot(self) -> HistogramSnapshot:
         """A consistent copy."""
         with self._lock:
@@ -98,6 +105,11 @@ class EventCounter:
         cameras = event.cameras if isinstance(event, EngineChanged) else (event.camera or "",)
         with self._lock:
             self._counts.update((name_of(event), camera) for camera in cameras)
+
+    def add(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count what another counter has counted."""
+        with self._lock:
+            self._counts.update(counts)
 
     def snapshot(self) -> dict[tuple[str, str], int]:
         """How often each has happened, by its name and camera, which is "" for the whole program."""

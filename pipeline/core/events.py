@@ -249,8 +249,11 @@ class OwnModelChanged(Event):
 NoticeName = Literal[
     "batch_lost",
     "camera_not_fixed",
+    "camera_placed",
     "clock_not_believed",
+    "cluster_full",
     "collect_failed",
+    "colours_not_read",
     "collection_restarted",
     "collection_thinned",
     "command_refused",
@@ -266,6 +269,9 @@ NoticeName = Literal[
     "http_lost",
     "model_other_scene",
     "night_unsure",
+    "node_failed",
+    "node_joined",
+    "node_lost",
     "notify_connected",
     "notify_failed",
     "notify_refused",
@@ -282,6 +288,7 @@ NoticeName = Literal[
     "retention_failed",
     "save_failed",
     "signing_failed",
+    "sound_dropped",
 ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .control import Translate
@@ -84,6 +84,7 @@ class CameraStatus:
         decoder: what decoded its last frame, ``nvdec``, ``gstreamer`` or ``software``; None before the first.
         encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
+        colour_fault: what its colours say that is not read here, and how they look then; None if all is read.
         night_told_by: what tells its bright nights from days; None without a gate.
         night_doubt: what its gate cannot tell and what to do, in a sentence; None while it is certain.
         model_fits: whether its pictures show its model's scene; None while that is not known.
@@ -95,6 +96,10 @@ class CameraStatus:
         brightened: why its night is brightened rather than translated, in a few words; None where it is not.
         own_model: how its own model fares; None where it learns none.
         light: how its picture is lit, by its night gate; None as with ``night``.
+        sound: how its sound is coded, by FFmpeg's name; None where none is wanted, or none has come.
+        silent: why an output passes on no sound, by the output's name, secrets masked.
+        node: the node that has it; None outside clusters, and while none has.
+        refused: why that node does not run it; None where it does.
     """
 
     name: str
@@ -110,6 +115,7 @@ class CameraStatus:
     decoder: str | None = None
     encoder: str | None = None
     clock_fault: str | None = None
+    colour_fault: str | None = None
     night_told_by: Literal["sun", "own day", "light"] | None = None
     night_doubt: str | None = None
     model_fits: bool | None = None
@@ -121,11 +127,50 @@ class CameraStatus:
     own_model: OwnModelStatus | None = None
     backgrounds: tuple[Literal["day", "night"], ...] = ()
     light: Lit | None = None
+    sound: str | None = None
+    silent: Mapping[str, str] = field(default_factory=dict)
+    node: str | None = None
+    refused: str | None = None
 
     @property
     def pictures(self) -> int:
         """Pictures handed to the outputs since the start."""
         return self.stats.translated + self.stats.passed + self.stats.brightened
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more cameras the machine can take.
+
+    Attributes:
+        more: cameras like those that run.
+        camera: processors that one has taken on average, in the dearest time.
+        free: processors that are free, beside a reserve.
+        overloaded: whether frames are lost because the machine is too slow; ``more`` is 0 then.
+        hours: over which the dearest time is known, 24 at the most.
+    """
+
+    more: int
+    camera: float
+    free: float
+    overloaded: bool
+    hours: float
+
+
+def room_text(room: Room) -> str:
+    """How many more cameras the machine can take, and why, in a sentence."""
+    if room.overloaded:
+        return "This machine can take no more cameras: it loses frames of those that run."
+    over = "the last day" if room.hours >= 23.5 else f"the last {max(1, round(room.hours))} h"
+    if room.hours < 1:
+        over = f"the last {max(1, round(60 * room.hours))} min"
+    many = {0: "no more cameras", 1: "one more camera like these"}.get(
+        room.more, f"{room.more} more cameras like these"
+    )
+    return (
+        f"This machine can take {many}: one has taken up to {room.camera:.2f} of a processor in {over}, and "
+        f"{room.free:.1f} processors are free."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,8 +254,8 @@ def generator_text(camera: CameraStatus) -> str | None:
     return f"the generator runs on {much} % of the picture; the rest is as in the empty scene"
 
 
-class Watched(Protocol):
-    """A run as monitoring sees it. Any thread may call it at any time, and no call waits."""
+class RunState(Protocol):
+    """How a run is. Any thread may call it at any time, and no call waits."""
 
     @property
     def batches(self) -> Histogram:
@@ -225,6 +270,26 @@ class Watched(Protocol):
     def cameras(self) -> Sequence[CameraStatus]:
         """Each camera at present."""
         ...
+
+    def engines(self) -> Sequence[EngineInfo]:
+        """The engines that serve."""
+        ...
+
+    def engines_ready(self) -> bool:
+        """Whether every engine that the cameras need is there; not if one could not be built."""
+        ...
+
+    def room(self) -> Room | None:
+        """How many more cameras the machine can take; None until that was measured."""
+        ...
+
+    def beating(self) -> bool:
+        """Whether the workers and their supervisor have lately shown that they are not stuck."""
+        ...
+
+
+class Watched(RunState, Protocol):
+    """A run as monitoring sees it, pictures included. Any thread may call it at any time, and no call waits."""
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
@@ -251,16 +316,4 @@ class Watched(Protocol):
 
     def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        ...
-
-    def engines(self) -> Sequence[EngineInfo]:
-        """The engines that serve."""
-        ...
-
-    def engines_ready(self) -> bool:
-        """Whether every engine that the cameras need is there; not if one could not be built."""
-        ...
-
-    def beating(self) -> bool:
-        """Whether the workers and their supervisor have lately shown that they are not stuck."""
         ...

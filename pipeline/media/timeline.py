@@ -57,6 +57,13 @@ class Timeline:
             raise RuntimeError("a timeline has no time base before its first connection begins")
         return self._time_base
 
+    @property
+    def shift(self) -> Fraction | None:
+        """Seconds by which the connection's own PTS are moved; None while frames go by their arrival alone."""
+        if self._offset is None or self._line is not None:
+            return None
+        return self._offset * self.time_base
+
     def begin(self, *, time_base: Fraction, frame_seconds: float, watch: ClockWatch | None) -> None:
         """Start a connection whose PTS count in ``time_base`` and whose frames last ``frame_seconds``.
 

@@ -6,12 +6,12 @@ from typing import Any, get_args
 
 from ..core.camera_url import redact
 from ..core.counters import Ran
-from ..core.status import CameraStatus, OwnModelStatus, Watched, learning_text
+from ..core.status import CameraStatus, OwnModelStatus, RunState, learning_text, room_text
 from .found import found_json
 from .remarks import advice_on, remarks_on
 
 
-def readiness_json(watched: Watched) -> dict[str, Any]:
+def readiness_json(watched: RunState) -> dict[str, Any]:
     """Whether a run is ready, as ``/readyz`` says it, and if not, why. It names no camera."""
     cameras = watched.cameras()
     up = sum(camera.stats.up for camera in cameras)
@@ -24,6 +24,15 @@ def readiness_json(watched: Watched) -> dict[str, Any]:
     return {"ready": not why, "cameras": len(cameras), "up": up, **(why[0] if why else {})}
 
 
+def room_json(watched: RunState) -> dict[str, Any]:
+    """How many more cameras the machine can take, in a number and in a sentence; null until that was measured."""
+    room = watched.room()
+    return {
+        "more_cameras": None if room is None else room.more,
+        "more_cameras_text": None if room is None else room_text(room),
+    }
+
+
 def camera_json(camera: CameraStatus) -> dict[str, Any]:
     """A camera as ``/api/cameras`` shows it: ``state_json``, its name, settings and outputs. Secrets are masked."""
     outputs = [
@@ -33,11 +42,14 @@ def camera_json(camera: CameraStatus) -> dict[str, Any]:
             "reason": output.reason,
             "detail": redact(output.detail),
             "advice": advice_on(output),
+            "sound": None if output.output in camera.silent else camera.sound,
+            "sound_note": camera.silent.get(output.output),
         }
         for output in camera.outputs
     ]
     return {
         "name": camera.name,
+        "node": camera.node,
         "translate": camera.translate,
         **state_json(camera),
         "outputs": outputs,
@@ -86,8 +98,10 @@ def state_json(camera: CameraStatus) -> dict[str, Any]:
         "latency_p95_ms": _milliseconds(stats.latency_p95),
         "decoder": camera.decoder,
         "encoder": camera.encoder,
+        "sound": camera.sound,
         "clock": "camera" if camera.clock_fault is None else "arrival",
         "clock_reason": camera.clock_fault,
+        "colours_reason": camera.colour_fault,
         "outputs_in_trouble": [redact(output) for output in camera.outputs_in_trouble],
     }
 

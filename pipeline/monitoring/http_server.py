@@ -13,10 +13,12 @@ import json
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 
 import h11
 import uvicorn
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,8 +31,8 @@ from ..config.schema import HttpConfig
 from ..core.control import Controls
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
-from ..core.status import Watched
-from .api import camera_json, readiness_json
+from ..core.status import RunState, Watched
+from .api import camera_json, readiness_json, room_json
 from .prometheus import PrometheusMetrics
 from .web.changes import change_routes
 from .web.connections import connection_types
@@ -58,12 +60,11 @@ class WebError(NightdayError, RuntimeError):
 
 
 class WebServer:
-    """Serves what is ``watched``, in a thread of its own.
+    """Serves an application, in a thread of its own.
 
     Args:
-        settings: where to listen, and the token.
-        watched: what to show.
-        controls: what may be changed; None for nothing.
+        settings: where to listen.
+        app: what answers.
         time_limit: seconds a connection may last.
         most_connections: open at once.
         publish: told once it listens.
@@ -72,9 +73,8 @@ class WebServer:
     def __init__(
         self,
         settings: HttpConfig,
-        watched: Watched,
+        app: ASGIApp,
         *,
-        controls: Controls | None = None,
         time_limit: float = TIME_LIMIT,
         most_connections: int = MOST_CONNECTIONS,
         publish: Publish = to_log,
@@ -85,7 +85,7 @@ class WebServer:
         self._port = settings.port
         http, websocket = connection_types(time_limit, most_connections)
         config = uvicorn.Config(
-            web_app(settings, watched, controls),
+            app,
             http=http,
             ws=websocket,
             ws_max_size=MOST_FROM_VIEWERS,
@@ -136,7 +136,27 @@ class WebServer:
 
 def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = None) -> ASGIApp:
     """The endpoints as an ASGI application, guarded."""
-    metrics = PrometheusMetrics(watched)
+    pictures = [Route(path, endpoint) for path, endpoint in picture_endpoints(watched).items()]
+    present: set[object] = set()
+    routes = [*pictures, *live_routes(watched, present), *whep_routes(watched, present)]
+    routes += recording_routes(watched)
+    routes += [*trial_routes(), *report_routes(watched, login=settings.token is not None)]
+    routes += change_routes(controls) if controls is not None else []
+    return app_of(settings, watched, routes)
+
+
+def app_of(
+    settings: HttpConfig, watched: RunState, more: Sequence[BaseRoute], *collectors: Collector
+) -> ASGIApp:
+    """Health, metrics, the cameras as JSON and the pages as an ASGI application, guarded.
+
+    Args:
+        settings: the token.
+        watched: what to show.
+        more: what else is answered: cameras' pictures, streams, recordings and reports.
+        collectors: what else is among the metrics.
+    """
+    metrics = PrometheusMetrics(watched, *collectors)
     session = Session(settings.token.get_secret_value()) if settings.token else None
 
     async def healthz(request: Request) -> Response:
@@ -156,22 +176,16 @@ def web_app(settings: HttpConfig, watched: Watched, controls: Controls | None = 
     async def show_cameras(request: Request) -> Response:
         names = request.query_params.getlist("name")
         shown = [camera for camera in watched.cameras() if not names or camera.name in names]
-        return JSONResponse({"cameras": [camera_json(camera) for camera in shown]})
+        return JSONResponse({"cameras": [camera_json(camera) for camera in shown], **room_json(watched)})
 
     endpoints: dict[str, Endpoint] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": show_metrics,
         "/api/cameras": show_cameras,
-        **picture_endpoints(watched),
     }
     routes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
-    present: set[object] = set()
-    routes += [*live_routes(watched, present), *whep_routes(watched, present)]
-    routes += [*recording_routes(watched), *page_routes(watched, session)]
-    routes += [*trial_routes(), *report_routes(watched, login=session is not None)]
-    routes += change_routes(controls) if controls is not None else []
-    app = Starlette(routes=routes)
+    app = Starlette(routes=[*routes, *more, *page_routes(watched, session)])
     app.router.redirect_slashes = False  # it would redirect to the host that the request names
     return Guard(app, settings, session)
 

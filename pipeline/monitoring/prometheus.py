@@ -22,16 +22,17 @@ from nightday.engines import device_copies
 from ..core.camera_url import redact
 from ..core.counters import Collected, DropReason, HistogramSnapshot, Ran
 from ..core.faults import FaultReason
-from ..core.status import CameraStatus, Watched
+from ..core.status import CameraStatus, RunState
 from .found import found_metrics
 
 
 class PrometheusMetrics:
     """The metrics of one run, in a registry of their own, with those of the process."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: RunState, *more: Collector) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_RunCollector(watched))
+        for collector in (_RunCollector(watched), *more):
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
 
     def text(self, *, accept: str = "") -> tuple[bytes, str]:
@@ -41,7 +42,7 @@ class PrometheusMetrics:
 
 
 class _RunCollector(Collector):
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: RunState) -> None:
         self._watched = watched
 
     def collect(self) -> Iterable[Metric]:
@@ -65,6 +66,14 @@ class _RunCollector(Collector):
         for labels, count in device_copies.counted().items():
             crossings.add_metric(labels, count)
         yield crossings
+        more = GaugeMetricFamily(
+            "nightday_more_cameras",
+            "How many more cameras the machine can take, by what those that run have cost.",
+            labels=(),
+        )
+        if (room := self._watched.room()) is not None:
+            more.add_metric((), room.more)
+        yield more
         engines = InfoMetricFamily("nightday_engine", "The engines that are loaded.", labels=())
         for info in dict.fromkeys(self._watched.engines()):  # two of one name and kind are one series
             values = {"backend": info.backend, "precision": info.precision, "model": redact(info.model)}

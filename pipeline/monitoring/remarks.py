@@ -13,12 +13,24 @@ NO_ADVICE = "The log says more."
 
 BAD_STATES = ("retrying", "failed")
 
+# Why a camera of a cluster is not seen, and what is done about it.
+_OF_NODES = {
+    "no_node": "No node has it at present; it is given to one as soon as that is safe and there is one.",
+    "node_silent": "Its node does not answer, so how it is cannot be told; another takes it over within seconds.",
+    "node_refused": "Its node cannot run it.",
+}
+
 
 def remarks_on(camera: CameraStatus) -> list[str]:
     """Sentences, the most important first. Secrets are masked."""
     remarks = []
     if camera.state in BAD_STATES:
-        remarks.append(sources.advice(camera.scheme, camera.reason) or NO_ADVICE)
+        of_node = _OF_NODES.get(camera.reason or "")
+        remarks.append(of_node or sources.advice(camera.scheme, camera.reason) or NO_ADVICE)
+    if camera.refused is not None:
+        remarks.append(f"{sentence(redact(camera.refused))}")
+    if camera.node is not None:
+        remarks.append(f"It runs on the node {camera.node}.")
     if camera.next_try and round(camera.next_try, 1):
         remarks.append(f"Next try in {camera.next_try:.0f} s.")
     if camera.stats.reconnects:
@@ -30,6 +42,8 @@ def remarks_on(camera: CameraStatus) -> list[str]:
         remarks.append(f"Its engine could not be built: {redact(camera.engine_fault)}.")
     elif camera.state == "starting" and camera.engine == "preparing":
         remarks.append("It is opened once its engine is ready.")
+    if camera.colour_fault is not None:
+        remarks.append(sentence(camera.colour_fault))
     if camera.brightened is not None:
         remarks.append(f"Brightened, not translated: {camera.brightened}.")
     texts = (learning_text(camera), own_model_text(camera), generator_text(camera))

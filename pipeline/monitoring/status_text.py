@@ -28,6 +28,7 @@ DROPPED: dict[DropReason, str] = {
     "engine_error": "could not be translated or finished",
     "loop_failed": "were lost with a worker that failed",
     "decode_error": "were damaged",
+    "no_lease": "were not written, since another node may have the camera",
 }
 # Share of the decoded frames from which on so many dropped ones are worth a word.
 _MANY = 0.05

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 WINDOW = 60.0
 """Seconds of a live stream that stay on the disk, unless an output says otherwise."""
 
+MP4_SOUNDS = frozenset({"aac", "mp3", "opus", "ac3", "eac3", "flac"})
+HLS_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3"})
+TS_SOUNDS = frozenset({"aac", "mp3", "mp2", "ac3", "eac3"})
+NO_SOUNDS: frozenset[str] = frozenset()
+"""Codecs of sound, by FFmpeg's names, that containers hold and players of them play."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
@@ -37,6 +43,7 @@ class OutputSettings:
         content_credentials: whether signed recordings also get a manifest of C2PA.
         publish: told what happens.
         clock: time.
+        epoch: that of the camera's lease, which recordings are named by; None outside clusters.
     """
 
     camera: str
@@ -49,6 +56,7 @@ class OutputSettings:
     encoder: SharedEncoder
     publish: Publish
     clock: Clock
+    epoch: int | None = None
 
 
 class OutputModule(Protocol):
@@ -61,11 +69,13 @@ class OutputModule(Protocol):
         advice: what to do about an output that is not being written, by the reason. A reason without an entry has no
             advice.
         backoff: how long to wait between tries.
+        sounds: the codecs of sound that it passes on.
     """
 
     address_form: str
     advice: Mapping[OutputReason, str]
     backoff: Backoff
+    sounds: frozenset[str]
 
     def fault(self, url: CameraUrl) -> str | None:
         """What is wrong with an address and how to put it right, without the address; None if nothing is."""

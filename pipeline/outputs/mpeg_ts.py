@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import av
 
 from .encoding.shared_encoder import EncodedPicture
+from .module import TS_SOUNDS
+from .sound import sound_stream
 
 # Microseconds that the stream's clock is behind the pictures' PTS, so that receivers get a picture before it is due.
 CLOCK_DELAY = 100_000
@@ -32,18 +36,24 @@ class TsMuxer:
             "max_delay": str(CLOCK_DELAY),
             "avoid_negative_ts": "disabled",
             "flush_packets": "1",
+            "pes_payload_size": "0",  # else sound waits for more of it
         }
         self._container = av.open(self._written, "w", format="mpegts", container_options=options)
         self._container.metadata["service_name"] = title
         self._container.metadata["service_provider"] = "nightday-stream"
         self._stream = first.add_stream(self._container)
+        self._sound = sound_stream(
+            self._container, first.sound_format, TS_SOUNDS, origin=Fraction(0), begin=first.at
+        )
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began."""
         return encoded.stream == self._first.stream
 
     def mux(self, encoded: EncodedPicture) -> bytes:
-        """The TS packets of one picture, whole ones. Raises what PyAV raises."""
+        """The TS packets of one picture and of the sound before it, whole ones. Raises what PyAV raises."""
+        if self._sound is not None:
+            self._sound.mux(encoded.sound)
         self._container.mux_one(encoded.packet(self._stream))
         return self._written.take()
 

@@ -155,8 +155,8 @@ class Output(threading.Thread):
                 continue
             try:
                 succeeded = self._attempt(lambda: self._writer.write(picture))  # noqa: B023 - called at once
-            except PictureSkipped:
-                self._stats.count_dropped("output_slow")
+            except PictureSkipped as skipped:
+                self._stats.count_dropped(skipped.reason)
                 continue
             if succeeded:
                 self._count_written(picture)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..core.camera_url import CameraUrl
+from ..core.lease import ALONE, Lease
 from .module import WINDOW, OutputModule, OutputSettings
 
 if TYPE_CHECKING:
@@ -83,6 +84,16 @@ def advice(scheme: str, reason: str) -> str | None:
     return None if module is None else module.advice.get(cast("OutputReason", reason))
 
 
+def sound_fault(output: CameraUrl, codec: str) -> str | None:
+    """Why sound of a codec, by FFmpeg's name, does not go along with an output; None if it does."""
+    module = _module(output.scheme)
+    if module is None or codec in module.sounds:
+        return None
+    if not module.sounds:
+        return f"sound does not go along with {output.scheme} outputs"
+    return f"it does not hold sound of the codec {codec}; let the camera send AAC"
+
+
 def open_output(
     output: CameraUrl | str,
     *,
@@ -99,6 +110,7 @@ def open_output(
     backoff: Backoff | None = None,
     rng: random.Random | None = None,
     clock: Clock | None = None,
+    lease: Lease = ALONE,
 ) -> Output:
     """A started output for ``output``, by the module that its scheme belongs to.
 
@@ -120,10 +132,12 @@ def open_output(
         backoff: waiting times between tries; by default those of the kind of output.
         rng: draws their jitter.
         clock: time.
+        lease: the right to write it.
     """
     from ..core.clock import SystemClock
     from ..core.event_log import to_log
     from .encoding.shared_encoder import SharedEncoder
+    from .leased_writer import LeasedWriter
     from .output import Output
 
     url = output_url(output)
@@ -143,9 +157,11 @@ def open_output(
         encoder=encoder or SharedEncoder(camera=camera, publish=publish),
         publish=publish,
         clock=clock,
+        epoch=lease.epoch,
     )
+    writer = module.make_writer(url, settings)
     opened = Output(
-        module.make_writer(url, settings),
+        writer if lease == ALONE else LeasedWriter(writer, lease),
         camera=camera,
         output=str(url),
         stats=stats,

@@ -17,7 +17,7 @@ from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.faults import OutputError
 from ..core.host_names import not_resolved
-from .module import OutputSettings
+from .module import TS_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ..core.faults import OutputReason
@@ -33,6 +33,7 @@ advice: Mapping[OutputReason, str] = {
     "denied": "This machine does not permit sending there: look at its firewall, and do not use a broadcast address.",
 }
 backoff = Backoff()
+sounds = TS_SOUNDS
 
 TS_PACKET = 188  # bytes
 # Bytes of a datagram: seven TS packets, the most that fit into an Ethernet frame.

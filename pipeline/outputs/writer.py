@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from nightday.engines.errors import NightdayError
 
 if TYPE_CHECKING:
+    from ..core.counters import DropReason
     from ..core.frame import Picture
 
 
@@ -33,5 +34,12 @@ class Writer(Protocol):
 class PictureSkipped(NightdayError):  # noqa: N818 - nothing went wrong
     """This output cannot use a picture: one that it depends on was skipped before, or it comes too late.
 
-    A key frame has been asked for, with which the output can go on.
+    A key frame has been asked for, with which the output can go on. Or another node may have the camera ("no_lease").
+
+    Attributes:
+        reason: what the picture is counted under.
     """
+
+    def __init__(self, reason: DropReason = "output_slow") -> None:
+        super().__init__(reason)
+        self.reason: DropReason = reason

@@ -10,7 +10,8 @@ A bright picture in colour is day, or a street lit like day. What tells them apa
   places, and how dark the darkest are.
 - Else a picture whose upper third is dark may be a lit night. It counts as day, and the gate is in doubt.
 
-A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. Doubt
+A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. One with
+little colour counts as day, and the gate says that it may be infra-red. Doubt
 that lasts is told. The thresholds were measured on fifteen and more public cameras; see "Scene" in
 benchmarks/NOTES.md. A camera without colour by day is always taken for night; it needs ``always`` or ``never``.
 """
@@ -30,19 +31,27 @@ from .sun import elevation
 
 TimeOfDay = Literal["day", "night"]
 TIMES_OF_DAY: tuple[TimeOfDay, ...] = ("day", "night")
-Doubt = Literal["colour", "lit"]
+Doubt = Literal["colour", "lit", "pale"]
 
 DOUBTS: dict[Doubt, str] = {
     "colour": "cannot tell whether this is infra-red or a day without colour, such as fog; it stays {state}. "
     "Set `translate: always` or `never` if it is wrong",
     "lit": "cannot tell whether this is day or a night lit like day; it is taken for {state}. Give the "
     "camera's place, `location: [latitude, longitude]`, or set `translate: always` or `never`",
+    "pale": "cannot tell whether this is a grey day or an infra-red picture with a tint; it is taken for {state}. "
+    "Give the camera's place, `location: [latitude, longitude]`, or set `translate: always` or `never`",
 }
+
+# Doubts in which nothing is learnt from a picture.
+_UNSURE = ("colour", "lit")
 
 # Mean luma below which it is night, and above which it is bright. In between the state stays.
 DARK, BRIGHT = 82.0, 95.0
 # Chroma below which a picture is infra-red, and above which it is not. In between the state stays.
 GREY, COLOURED = 0.8, 1.4
+# Chroma below which a bright picture that is taken for day may be infra-red, with a tint, lamps and letters all at
+# once. One day picture in twenty has less, so it is told, but the picture still counts as day.
+PALE = 2.2
 # Mean luma below which a night without colour is dark rather than infra-red: nothing lights it.
 PITCH_DARK = 25.0
 # Degrees of the sun below which it is night, the end of civil twilight, and above which what is bright is day.
@@ -114,7 +123,7 @@ class NightGate:
     @property
     def sure(self) -> TimeOfDay | None:
         """The state, if the last measurement clearly shows it; else, as at dusk, in a flash or at the start, None."""
-        if self._light is None or self._doubt or self._confirmed_seconds < FIRST_DWELL:
+        if self._light is None or self._doubt in _UNSURE or self._confirmed_seconds < FIRST_DWELL:
             return None
         state: TimeOfDay = "night" if self._night else "day"
         return state if self._verdict == state else None
@@ -217,7 +226,7 @@ class NightGate:
             return None, "colour"
         rows = 0 if light.view is None else len(light.view) // 3
         dark_sky = light.view is not None and float(np.median(light.view[:rows])) < DARK_SKY
-        return "day", ("lit" if dark_sky else None)
+        return "day", ("lit" if dark_sky else "pale" if light.chroma < PALE else None)
 
     def _tell_doubt(self, seconds: float) -> None:
         if self._doubt is None:

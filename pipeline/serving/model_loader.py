@@ -48,15 +48,16 @@ class ModelLoader:
         # A reload may ask for an engine that is being built for the start.
         self._building = threading.Lock()
         self._engines: WeakValueDictionary[_Version, Engine] = WeakValueDictionary()
+        self._pending: WeakValueDictionary[_Version, PendingEngine] = WeakValueDictionary()
         self._detectors: WeakValueDictionary[_Version, Detector] = WeakValueDictionary()
 
     def begin(self, loaded: LoadedConfig) -> Setup:
-        """What ``loaded`` needs, with engines that are still to be built, so that cameras need not wait for them.
+        """What ``loaded`` needs, so that no camera waits for an engine: those not loaded yet are still to be built.
 
         Raises ConfigError with every fault that can be told without compiling or measuring an engine.
         """
         engines, detectors = _for_each_model(
-            loaded, lambda model: self._pending(model, loaded), self._detector
+            loaded, lambda model: self._loaded_or_pending(model, loaded), self._detector
         )
         return Setup(loaded.config, engines, detectors)
 
@@ -78,7 +79,17 @@ class ModelLoader:
         """Raise ConfigError with what can be told wrong of the models without compiling or measuring an engine."""
         _for_each_model(loaded, lambda model: _check(model, loaded.config.engine), self._detector)
 
-    def _pending(self, model: Path, loaded: LoadedConfig) -> PendingEngine:
+    def _loaded_or_pending(self, model: Path, loaded: LoadedConfig) -> Engine:
+        version = _engine_version(model, loaded.config.engine)
+        engine = self._engines.get(version)
+        if engine is not None:
+            return engine
+        pending = self._pending.get(version)
+        if pending is None or pending.fault:
+            pending = self._pending[version] = self._new_pending(model, loaded)
+        return pending
+
+    def _new_pending(self, model: Path, loaded: LoadedConfig) -> PendingEngine:
         settings = loaded.config.engine
         _check(model, settings)
         on_gpu = torch.cuda.is_available() and settings.backend != "openvino"
@@ -102,9 +113,7 @@ class ModelLoader:
 
     def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
         with self._building:
-            version = _version(
-                model, settings.backend, settings.precision, settings.max_batch, settings.reuse
-            )
+            version = _engine_version(model, settings)
             engine = self._engines.get(version)
             if engine is None:
                 built = prebuild_engine(model, sizes, settings)
@@ -173,6 +182,10 @@ def _engine_fault(loaded: LoadedConfig, index: int, error: Exception) -> str:
 def _sent_to(model: Path, loaded: LoadedConfig, sizes: _Sizes) -> set[tuple[int, int]]:
     """The sizes that cameras of a model send."""
     return {sizes[one.name] for one in loaded.config.cameras if one.checkpoint == model and one.name in sizes}
+
+
+def _engine_version(model: Path, settings: EngineConfig) -> _Version:
+    return _version(model, settings.backend, settings.precision, settings.max_batch, settings.reuse)
 
 
 def _version(path: Path, *asked: str | float) -> _Version:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..media.clock_watch import ClockWatch
     from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
+    from .sound import SoundInput
 
 WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
 """The way out that messages about an address give."""
@@ -47,6 +48,7 @@ class ConnectionSettings:
         transport: how RTP is asked for, and what was learnt of it.
         damage: counts the pictures that packets were lost of; None where none can be lost.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        sound: takes the sound; None where none is wanted.
         warn: tells of something that the user should know, as a notice of the camera.
         packet_log: where the packets' hashes are noted; None: they are not computed.
     """
@@ -62,6 +64,7 @@ class ConnectionSettings:
     damage: DamageWatch | None = None
     every_s: float | None = None
     gstreamer: bool = False
+    sound: SoundInput | None = None
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
     packet_log: PacketLog | None = None
 

@@ -94,7 +94,7 @@ def open_connection(
             decoder = None
             if settings.gstreamer:
                 decoder = stack.enter_context(open_decoder(stream, _time_base_of(stream)))
-            packets = demuxed(container, stream, settings.stats, settings.damage)
+            packets = demuxed(container, stream, settings.stats, settings.damage, settings.sound)
             if not live:
                 yield FFmpegConnection(stream, _as_asked_for(packets, settings), settings=settings)
                 return

@@ -11,6 +11,7 @@ from ..media.timeline import Timeline
 from .base import Connection, Decoded
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
+from .sound import SoundInput
 
 
 class FrameDelivery:
@@ -51,12 +52,17 @@ class FrameDelivery:
         self._timeline = timeline
         self._clock = clock
         self._skipping = FrameSkipping()
+        self._sound: SoundInput | None = None
         self._origin: tuple[float, int] | None = None  # when the first frame was played, and its PTS
         self._backlog = False
         self._last: tuple[float, int] | None = None  # when the last frame came, and its PTS
 
-    def begin(self, connection: Connection, skipping: FrameSkipping) -> None:
-        """Frames come from another connection from now on; ``skipping`` is shown what becomes of them."""
+    def begin(self, connection: Connection, skipping: FrameSkipping, sound: SoundInput | None = None) -> None:
+        """Frames come from another connection from now on; ``skipping`` is shown what becomes of them.
+
+        ``sound`` is told where they are placed.
+        """
+        self._sound = sound
         self._live = connection.clock_watch is not None
         self._origin = None
         self._timeline.begin(
@@ -75,6 +81,8 @@ class FrameDelivery:
             self._stats.count_dropped("decode_error")
             return True
         self._stats.count_decoded()
+        if self._sound is not None:
+            self._sound.place(self._timeline.shift, pts * self._timeline.time_base)
         if not self._live and not self._lossless and not self._wait_until_due(pts):
             return False
         frame = Frame(

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -21,6 +22,7 @@ from ..media.interruptible import Watch, interruptible
 from .base import SourceLostError
 from .damage import DamageWatch
 from .playout import HOLD_MOST, Playout
+from .sound import SoundInput
 
 # Read errors of the container without a packet between them after which a connection is given up.
 CORRUPT_RUN = 100
@@ -52,22 +54,31 @@ class Arrival:
 
 
 def demuxed(
-    container: InputContainer, stream: VideoStream, stats: CameraStats, damage: DamageWatch | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    stats: CameraStats,
+    damage: DamageWatch | None = None,
+    sound: SoundInput | None = None,
 ) -> Iterator[Packet]:
     """The stream's packets, over errors in the data that the next read may leave behind. Raises PyAV's errors.
 
-    ``damage`` is shown each, in the thread that reads.
+    ``damage`` is shown each, and ``sound`` takes those of the sound, in the thread that reads.
     """
     errors = 0
+    heard = None if sound is None else sound.stream_of(container)
+    streams: tuple[VideoStream | AudioStream, ...] = (stream,) if heard is None else (stream, heard)
     if damage is not None:
         damage.begin()
     while True:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*streams):
                 errors = 0
+                if sound is not None and packet.stream is heard:
+                    sound.take(cast("av.Packet[AudioStream]", packet))
+                    continue
                 if damage is not None and packet.size:
                     damage.see_picture(key=packet.is_keyframe)
-                yield packet
+                yield cast(Packet, packet)
             return
         except av.error.InvalidDataError:
             errors += 1

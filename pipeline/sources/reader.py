@@ -9,6 +9,8 @@ from typing import Literal
 
 import av
 
+from nightday.engines.video import colour
+
 from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.clock import Clock, SystemClock
@@ -18,6 +20,7 @@ from ..core.events import Notice, Publish, SourceChanged, SourceState
 from ..core.fault_log import FaultLog
 from ..core.faults import FaultReason, detail_of
 from ..core.packet_log import PacketLog
+from ..core.sound import SoundTrack
 from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
 from ..media.malloc_trim import malloc_trimmer
@@ -28,6 +31,7 @@ from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
 from .registry import kind_of, open_source
+from .sound import SoundInput
 from .transport import RtpTransport, TransportChoice
 
 # Seconds of pictures after which a loss is a new fault, and the back-off starts from its beginning.
@@ -120,6 +124,7 @@ class Reader(threading.Thread):
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
         gstreamer: whether an element of GStreamer decodes. If it cannot, FFmpeg does from then on, as with ``nvdec``.
         packet_log: where the packets' hashes are noted; None: they are not computed.
+        sound: where its sound goes; None where none is wanted.
     """
 
     def __init__(
@@ -145,6 +150,7 @@ class Reader(threading.Thread):
         every_s: float | None = None,
         gstreamer: bool = False,
         packet_log: PacketLog | None = None,
+        sound: SoundTrack | None = None,
     ) -> None:
         super().__init__(name=f"reader-{camera}", daemon=True)
         self._camera = camera
@@ -173,10 +179,13 @@ class Reader(threading.Thread):
         )
         self._playing_since = 0.0
         self._packet_log = packet_log
+        self._sound = sound
         self._faults = FaultLog(camera, publish)
         self._decoding = _Decoding(camera, self._faults, nvdec=nvdec, gstreamer=gstreamer)
         self.clock_fault: str | None = None
         """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
+        self.colour_fault: str | None = None
+        """What its colours say that is not read here; None if all is."""
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
     @property
@@ -228,6 +237,7 @@ class Reader(threading.Thread):
         """Open the source and play it to the connection's end. Nothing that goes wrong with it is raised."""
         frames = 0
         skipping = FrameSkipping()
+        sound = None if self._sound is None else SoundInput(self._sound)
         settings = ConnectionSettings(
             open_timeout=self._open_timeout,
             stall_timeout=self._stall_timeout,
@@ -240,18 +250,20 @@ class Reader(threading.Thread):
             every_s=self._every_s,
             gstreamer=self._decoding.gstreamer,
             packet_log=self._packet_log,
+            sound=sound,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),
         )
         try:
             with open_source(self._source, settings) as connection:
-                self._delivery.begin(connection, skipping)
+                self._delivery.begin(connection, skipping, sound)
                 for decoded in connection.frames():
                     self._decoding.see(decoded.video)
                     if not self._delivery.deliver(decoded):
                         break
                     self._see_clock(connection.clock_watch)
+                    self._see_colours(decoded.video)
                     frames += 1
                     if frames == 1:
                         self._playing_since = self._clock.monotonic()
@@ -270,9 +282,21 @@ class Reader(threading.Thread):
         """Note whether a live camera's clock is believed, and say once that it is not."""
         fault = None if watch is None else watch.reason
         if fault is not None:
-            detail = f"{fault}; its pictures are placed by the time at which they arrive ({self._source})"
+            sound = "" if self._sound is None else ", and its sound is left out"
+            detail = (
+                f"{fault}; its pictures are placed by the time at which they arrive{sound} ({self._source})"
+            )
             self._faults.begin("clock", "clock_not_believed", detail)
         self.clock_fault = fault
+
+    def _see_colours(self, video: av.VideoFrame) -> None:
+        """Note what cannot be made of a camera's colours, and say it once."""
+        fault = colour.unread(video)
+        if fault is not None:
+            self._faults.begin("colours", "colours_not_read", f"{fault} ({self._source})")
+        elif self.colour_fault is not None:
+            self._faults.end("colours")
+        self.colour_fault = fault
 
     def _change(
         self,

@@ -67,7 +67,8 @@ def _connect(
     settings: ConnectionSettings,
     stack: ExitStack,
 ) -> Connection:
-    options = {**options, "allowed_media_types": "video", "rtsp_transport": transport}
+    media = "video" if settings.sound is None else "video+audio"
+    options = {**options, "allowed_media_types": media, "rtsp_transport": transport}
     if transport == "tcp":
         opening = open_connection(url.reveal(), options=options, live=True, settings=settings)
         return stack.enter_context(opening)

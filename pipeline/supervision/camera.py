@@ -14,6 +14,8 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
+from ..core.lease import ALONE, Lease
+from ..core.sound import SoundFormat, SoundTrack
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
@@ -28,7 +30,15 @@ from ..sources.registry import is_file, kind_of
 from ..translation.channel import Channel
 from ..translation.own_backgrounds import NO_DAY
 from ..translation.pending_engine import PendingEngine
-from .camera_parts import OutputTroubles, is_fixed, output_of, pictures_of, reader_of, wants_backgrounds
+from .camera_parts import (
+    OutputTroubles,
+    is_fixed,
+    output_of,
+    pictures_of,
+    reader_of,
+    silent_outputs,
+    wants_backgrounds,
+)
 from .commands import CommandQueue
 
 ENDED = ("finished", "failed", "stopped")
@@ -52,6 +62,7 @@ class Camera:
         publish: told what happens to it.
         clock: time.
         stats: its counters: those of its predecessor of the same name when a configuration was reloaded.
+        lease: the right to write it.
     """
 
     def __init__(
@@ -65,8 +76,9 @@ class Camera:
         publish: Publish,
         clock: Clock,
         stats: CameraStats | None = None,
+        lease: Lease = ALONE,
     ) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.lease = config, config.name, lease
         self._commands = commands
         self._publish_on = publish
         self._clock = clock
@@ -114,7 +126,8 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._encoders = CameraEncoders(camera=config.name, publish=publish)
+        self._sound = SoundTrack(self._hear) if config.audio else None
+        self._encoders = CameraEncoders(camera=config.name, publish=publish, sound=self._sound)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
             camera=config.name,
@@ -218,7 +231,13 @@ class Camera:
     def _output(self, output: OutputConfig) -> Output:
         encoder = self._encoders.get(output.encoding)
         return output_of(
-            self.config, output, self.channel, encoder=encoder, publish=self._publish, clock=self._clock
+            self.config,
+            output,
+            self.channel,
+            encoder=encoder,
+            publish=self._publish,
+            clock=self._clock,
+            lease=self.lease,
         )
 
     def _reader(self) -> Reader:
@@ -229,11 +248,18 @@ class Camera:
             timeline=self._timeline,
             publish=self._publish,
             clock=self._clock,
+            sound=self._sound,
         )
+
+    def _hear(self, form: SoundFormat) -> None:
+        """Say of each output once that the camera's sound does not go along."""
+        for output, why in silent_outputs(self.config, form.codec).items():
+            self.channel.faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 
 def _status_of(camera: Camera) -> CameraStatus:
     channel, event = camera.channel, camera.reader.event
+    sound = None if camera._sound is None or camera._sound.format is None else camera._sound.format.codec
     gate = channel.gate or camera._gate
     pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
     return CameraStatus(
@@ -250,6 +276,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         decoder=camera.reader.decoder,
         encoder=camera._encoders.name,
         clock_fault=camera.reader.clock_fault,
+        colour_fault=camera.reader.colour_fault,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
         model_fits=channel.scene_watch.fits,
@@ -259,6 +286,8 @@ def _status_of(camera: Camera) -> CameraStatus:
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
         brightened=_brightened(channel) or None,
+        sound=sound,
+        silent=silent_outputs(camera.config, sound),
         next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
     )
 

@@ -14,14 +14,16 @@ from ..core.clock import Clock
 from ..core.counters import CameraStats
 from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
+from ..core.lease import Lease
 from ..core.packet_log import PacketLog
+from ..core.sound import SoundTrack
 from ..core.state_folder import SIGNING_KEY, name_of, state_folder
 from ..media import gpu_video
 from ..media.timeline import Timeline
 from ..outputs.encoding.shared_encoder import SharedEncoder
 from ..outputs.module import WINDOW
 from ..outputs.output import Output
-from ..outputs.registry import open_output
+from ..outputs.registry import open_output, sound_fault
 from ..scene.background import Background
 from ..scene.model_scene import of_fixed_camera
 from ..scene.night_gate import NightGate
@@ -57,6 +59,14 @@ class OutputTroubles:
     def texts(self) -> tuple[str, ...]:
         """The outputs that are in trouble, with the reason."""
         return tuple(f"{event.output} ({event.reason})" for event in self.events())
+
+
+def silent_outputs(config: CameraConfig, codec: str | None) -> dict[str, str]:
+    """Why outputs pass on no sound of this codec, by their names, secrets masked; none without sound."""
+    if codec is None:
+        return {}
+    reasons = {str(output.to): sound_fault(output.to, codec) for output in config.outputs}
+    return {output: why for output, why in reasons.items() if why is not None}
 
 
 def pictures_of(
@@ -115,6 +125,7 @@ def output_of(
     channel: Channel,
     *,
     encoder: SharedEncoder,
+    lease: Lease,
     publish: Publish,
     clock: Clock,
 ) -> Output:
@@ -125,6 +136,7 @@ def output_of(
         output: the entry of its ``outputs``.
         channel: the camera's.
         encoder: encodes its pictures as ``output`` wants them.
+        lease: the right to write it.
         publish: told what happens to it.
         clock: time.
     """
@@ -141,6 +153,7 @@ def output_of(
         encoder=encoder,
         publish=publish,
         clock=clock,
+        lease=lease,
     )
 
 
@@ -150,6 +163,7 @@ def reader_of(
     *,
     stop: threading.Event,
     timeline: Timeline,
+    sound: SoundTrack | None,
     publish: Publish,
     clock: Clock,
 ) -> Reader:
@@ -160,6 +174,7 @@ def reader_of(
         channel: the camera's, whose slot gets the frames.
         stop: ends it.
         timeline: that of the reader before it, which died, or a new one.
+        sound: where its sound goes; None where none is wanted.
         publish: told what happens to the source.
         clock: time.
     """
@@ -181,6 +196,7 @@ def reader_of(
         transport=config.transport,
         every_s=config.every_s,
         packet_log=PacketLog() if config.provenance else None,
+        sound=sound,
     )
 
 

@@ -12,6 +12,7 @@ from ..core.events import Publish
 from ..core.words import counted
 from ..serving.setup import Setup
 from ..translation.channel import Channel
+from ..translation.pending_engine import PendingEngine
 from ..translation.worker_pool import WorkerPool
 from .camera import Camera
 from .commands import CommandQueue
@@ -80,6 +81,18 @@ class Cameras:
     def with_retired(self) -> list[Camera]:
         """The present cameras, and those before them whose threads have not ended yet."""
         return [*self._cameras.values(), *self._retired]
+
+    def written(self) -> dict[str, int | None]:
+        """The epochs of the leases under which cameras may still be written, by name.
+
+        A camera that was taken out is among them until its outputs have ended.
+        """
+        ending = {
+            one.name: one.lease.epoch
+            for one in list(self._retired)
+            if any(output.is_alive() for output in one.channel.outputs)
+        }
+        return ending | {name: camera.lease.epoch for name, camera in self._cameras.items()}
 
     def channels(self) -> dict[str, Channel]:
         """Their channels, by name."""
@@ -150,7 +163,8 @@ class Cameras:
         for name, camera in self._cameras.items():
             if name not in kept:
                 pool.add(camera.channel)
-                camera.start()
+                if not (camera.waits and isinstance(camera.channel.engine, PendingEngine)):
+                    camera.start()
             else:  # what was set under way holds until now
                 camera.channel.set_translate(camera.config.translate)
         for camera, _ in (one for swap in swaps for one in swap.cameras):
@@ -176,4 +190,5 @@ class Cameras:
             publish=self._publish,
             clock=self._clock,
             stats=before.channel.stats if before else None,
+            lease=setup.lease_of(config.name),
         )

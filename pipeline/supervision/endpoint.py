@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from starlette.types import ASGIApp
+
 from ..config.schema import HttpConfig
-from ..core.control import Controls
 from ..core.events import Notice, Publish
-from ..core.status import Watched
 from ..monitoring.http_server import WebError, WebServer
 
 # Seconds the server has to end.
@@ -13,21 +15,25 @@ CLOSE_WITHIN = 2.0
 
 
 class HttpEndpoint:
-    """Serves ``watched`` where the configuration says, or not at all.
+    """Serves a run where the configuration says, or not at all.
 
     Args:
-        watched: the run.
-        controls: the same, as it may be changed.
+        make_app: makes what answers, as the settings say.
         publish: told when the port is lost.
     """
 
-    def __init__(self, watched: Watched, controls: Controls, publish: Publish) -> None:
-        self._watched = watched
-        self._controls = controls
+    def __init__(self, make_app: Callable[[HttpConfig], ASGIApp], publish: Publish) -> None:
+        self._make_app = make_app
         self._publish = publish
         self._server: WebServer | None = None
         self._settings: HttpConfig | None = None
         self._before: HttpConfig | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where it listens, e.g. ``http://127.0.0.1:8080``; None if it does not."""
+        server = self._server
+        return None if server is None else server.address
 
     def serve(self, settings: HttpConfig | None) -> None:
         """Listen as ``settings`` say from now on, or not at all. Raises WebError if that port cannot be had."""
@@ -35,7 +41,7 @@ class HttpEndpoint:
             self._server.close(CLOSE_WITHIN)
             self._server = self._settings = None
         if settings is not None:
-            server = WebServer(settings, self._watched, controls=self._controls, publish=self._publish)
+            server = WebServer(settings, self._make_app(settings), publish=self._publish)
             server.start()
             self._server, self._settings = server, settings
 

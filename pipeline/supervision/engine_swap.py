@@ -81,6 +81,8 @@ def difference(camera: Camera, config: CameraConfig, setup: Setup) -> Literal["n
     """What ``setup``, where the camera's configuration is ``config``, changes of a running camera."""
     channel, engine = camera.channel, setup.engine_of(config)
     alike = camera.config.model_copy(update={"model": config.model}) == config
+    if camera.lease != setup.lease_of(config.name):
+        return "more"
     if not alike or channel.detector is not setup.detector_of(config):
         return "more"
     now = channel.engine.engine if isinstance(channel.engine, Probation) else channel.engine

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from weakref import WeakSet
 
 from nightday.engines.backends.base import Engine
 
@@ -54,6 +55,7 @@ class FirstEngines:
         self._clock = clock
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._left = 0
+        self._seen: WeakSet[Camera] = WeakSet()
         self._beside = False  # whether cameras run meanwhile
         self._thread: threading.Thread | None = None
 
@@ -69,14 +71,29 @@ class FirstEngines:
 
     def start(self, cameras: Cameras) -> None:
         """Begin, once the cameras that wait for nothing were opened. Returns at once."""
+        self._begin(camera for camera in cameras if camera.channel.engine is not None)
+
+    def add(self, cameras: Cameras) -> None:
+        """See to those cameras that wait for an engine and were not there before. Returns at once."""
+        new = [
+            camera
+            for camera in cameras
+            if isinstance(camera.channel.engine, PendingEngine) and camera not in self._seen
+        ]
+        if new:
+            self._begin(new)
+
+    def _begin(self, cameras: Iterable[Camera]) -> None:
         groups: dict[int, list[Camera]] = {}
         for camera in cameras:
-            if camera.channel.engine is not None:
-                groups.setdefault(id(camera.channel.engine), []).append(camera)
-        self._left = len(groups)
-        self._beside = any(camera.opened for camera in cameras)
-        work = [*groups.values()]
-        self._thread = threading.Thread(target=self._work, args=(work,), name="first-engines", daemon=True)
+            groups.setdefault(id(camera.channel.engine), []).append(camera)
+            self._seen.add(camera)
+        self._left += len(groups)
+        self._beside = any(camera.opened for camera in self._seen)
+        before, work = self._thread, [*groups.values()]
+        self._thread = threading.Thread(
+            target=self._work, args=(work, before), name="first-engines", daemon=True
+        )
         self._thread.start()
 
     def finish(self, cameras: Cameras, pool: WorkerPool) -> None:
@@ -111,7 +128,9 @@ class FirstEngines:
         for camera in group:
             camera.start()
 
-    def _work(self, groups: list[list[Camera]]) -> None:
+    def _work(self, groups: list[list[Camera]], before: threading.Thread | None) -> None:
+        if before is not None:  # engines are made one after another
+            before.join()
         while groups:
             cameras = groups.pop(0)
             self._results.put((cameras, self._made(cameras)))

@@ -14,12 +14,13 @@ from ..core.control import Added, NewCamera, Translate
 from ..core.counters import BATCH_BOUNDS, EventCounter, Histogram
 from ..core.live import LiveForm, View, Viewer
 from ..core.state_folder import name_of, state_folder
-from ..core.status import Background, CameraStatus, NewestPicture, TrustMap
+from ..core.status import Background, CameraStatus, NewestPicture, Room, TrustMap
 from ..learning.learner import Learner
 from ..translation.pending_engine import PendingEngine
 from .cameras import Cameras
 from .commands import CommandQueue
 from .first_engines import FirstEngines
+from .room_watch import RoomWatch
 
 
 class RunView:
@@ -46,6 +47,7 @@ class RunView:
     ) -> None:
         self._adder = adder
         self._wake = commands
+        self._room = RoomWatch()
         self._cameras = cameras
         self._first = first
         self._learner = learner
@@ -59,6 +61,14 @@ class RunView:
         return tuple(
             replace(camera.status(), own_model=self._learner.status(camera.name)) for camera in self._cameras
         )
+
+    def written(self) -> dict[str, int | None]:
+        """The epochs under which cameras may still be written; see ``Cameras``."""
+        return self._cameras.written()
+
+    def room(self) -> Room | None:
+        """How many more cameras the machine can take; None until that was measured."""
+        return self._room.room
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""

@@ -21,7 +21,7 @@ from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
-from ..monitoring.http_server import WebError
+from ..monitoring.http_server import WebError, web_app
 from ..monitoring.night_reports import NightReports
 from ..notify.notifications import Notifications
 from ..serving.setup import Setup
@@ -151,7 +151,7 @@ class Runtime(RunView):
             adder=adder,
             commands=commands,
         )
-        self._endpoint = HttpEndpoint(self, self, publish)
+        self._endpoint = HttpEndpoint(lambda settings: web_app(settings, self, self), publish)
         self._saver = PictureSaver(reports)
         self._overload = OverloadWatch(publish)
         self._reload = Reload(
@@ -163,6 +163,15 @@ class Runtime(RunView):
             notifier=self._notifier,
         )
         self._pool = self._new_pool()
+
+    @property
+    def address(self) -> str | None:
+        """Where it is served over HTTP, if it is."""
+        return self._endpoint.address
+
+    def frame_seconds(self) -> dict[str, float]:
+        """What one frame of each camera, by name, usually takes its engine, where that is known."""
+        return self._pool.frame_seconds()
 
     def beating(self) -> bool:
         """Whether the workers are alive and not stuck in a batch, and the watch over the threads goes on."""
@@ -268,6 +277,13 @@ class Runtime(RunView):
                     self._notifier.alive()
                 if self._overload.due(now):
                     self._overload.look(self.cameras(), now=now, frame_seconds=self._pool.frame_seconds())
+                self._look_for_room(now)
+
+    def _look_for_room(self, now: float) -> None:
+        if not self.engines_ready() or self._reload.under_way:
+            self._room.skip()
+        elif self._room.due(now):
+            self._room.look(self.cameras(), now=now, workers=self._pool.workers, busy=self._pool.busy)
 
     def _mend(self) -> bool:
         """Start again what died of a fault of ours; False when that happens too often."""
@@ -309,4 +325,6 @@ class Runtime(RunView):
         self._learn()
         self._notifications.serve(setup.config)
         save = partial(self._saver.save, final=True, within=CHANGE_WITHIN)
-        return str(self._cameras.change(setup, self._pool, save))
+        changed = str(self._cameras.change(setup, self._pool, save))
+        self._first.add(self._cameras)
+        return changed

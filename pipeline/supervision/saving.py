@@ -50,7 +50,7 @@ class PictureSaver:
 
     def save(self, cameras: Iterable[Camera], *, final: bool = False, within: float = 0.0) -> bool:
         """Write what is new; whether that was done ``within`` seconds. ``final`` says that the cameras end."""
-        pictures = [camera.channel.pictures for camera in cameras]
+        pictures = [camera.channel.pictures for camera in cameras if camera.lease.may_write()]
 
         def work() -> None:
             with self._saving:

@@ -73,6 +73,7 @@ class WorkerPool(threading.Thread):
         )
         self._others: list[threading.Thread] = []
         self._beats = {0: clock.monotonic()}
+        self._busy: dict[int, float] = {}  # seconds, by worker
         self.error: Exception | None = None
         """What ended the pool before its time, if anything did."""
 
@@ -81,6 +82,16 @@ class WorkerPool(threading.Thread):
         """When the worker that has been busy the longest began a batch, or found nothing to do; monotonic clock."""
         with self._ready:
             return min(self._beats.values(), default=self._clock.monotonic())
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return 1 + len(self._others)
+
+    @property
+    def busy(self) -> float:
+        """Seconds that the workers have had batches, all together."""
+        return sum(self._busy.copy().values())
 
     def start(self) -> None:
         """Begin to work."""
@@ -163,6 +174,9 @@ class WorkerPool(threading.Thread):
                     taken = batch
                     worker.process(batch)
                 self.batcher.done(batches)
+                if batches:
+                    took = self._clock.monotonic() - self._beats[number]
+                    self._busy[number] = self._busy.get(number, 0.0) + took
         except Exception as error:
             self.error = self.error or error
             for channel, _ in taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.judges.__main__ import DAY, detection_rows, matched_all, together
+from benchmarks.day_one.answers import Answer
+from benchmarks.day_one.cameras import Camera
+from benchmarks.judges.__main__ import DAY, detection_rows, matched_all, together, with_unclear, write_run
 from benchmarks.judges.detectors import VEHICLES, decoded, distinct
 from benchmarks.judges.minute import after_a_minute, read_passing
 from benchmarks.judges.segmentation import agreement, torchvision_segmentation
@@ -106,6 +109,29 @@ def test_what_is_found_on_either_counts_once_and_clips_add_up() -> None:
     twice = together([found, found])
     assert len(twice["half"].found) == 2
     assert twice["half"].recall(0.0) == found["half"].recall(0.0) == 0.5
+
+
+def test_the_relit_night_is_shown_where_the_picture_is_unclear(rng: np.random.Generator) -> None:
+    """A thing that a model hides on the left and says so; on the right it is sure."""
+    x_ref = rng.integers(120, 136, (64, 96, 3)).astype(np.uint8)
+    n_ref = x_ref // 2
+    night = n_ref.copy()
+    night[24:40, 16:32] = night[24:40, 64:80] = 110
+    trust = np.zeros_like(x_ref)
+    trust[:, :48, 2] = 255
+    camera = Camera("gate", True, x_ref, n_ref, [x_ref], [n_ref], [night], None, np.ones((64, 96), bool))
+    (shown,) = with_unclear(camera, Answer([x_ref], [trust]))
+    assert np.array_equal(shown[:, 48:], x_ref[:, 48:])
+    assert np.median(shown[24:40, 16:32]) > 190
+    assert np.abs(shown[:8, :48].astype(int) - x_ref[:8, :48]).max() <= 1
+
+
+def test_runs_of_other_arguments_stay_in_the_file(tmp_path: Path) -> None:
+    run = {"models": {"general": "general.pt"}, "backgrounds": "of the clip", "light": 1.0, "every": 12}
+    for light, rows in ((1.0, [1]), (12.0, [2]), (1.0, [3])):
+        write_run(tmp_path / "judges.json", run | {"light": light, "rows": rows})
+    kept = json.loads((tmp_path / "judges.json").read_text())
+    assert [(one["light"], one["rows"]) for one in kept] == [(12.0, [2]), (1.0, [3])]
 
 
 def test_backgrounds_after_a_minute(rng: np.random.Generator, tmp_path: Path) -> None:

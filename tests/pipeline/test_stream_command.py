@@ -33,7 +33,7 @@ from nightday.pipeline.cli import main
 from nightday.pipeline.config.load import LoadedConfig
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.monitoring import log_stream
-from nightday.pipeline.monitoring.http_server import WebServer
+from nightday.pipeline.monitoring.http_server import WebServer, web_app
 from nightday.pipeline.monitoring.log_stream import Screen, set_up_logging
 from nightday.pipeline.serving.model_loader import ModelLoader
 from nightday.pipeline.serving.setup import Setup
@@ -267,7 +267,8 @@ class TestCheck:
         socket.create_server(("127.0.0.1", port)).close()
 
     def test_a_run_that_is_to_be_reloaded_may_hold_the_port(self, capsys: pytest.CaptureFixture[str]) -> None:
-        server = WebServer(HttpConfig(port=0), FakeRun())
+        settings = HttpConfig(port=0)
+        server = WebServer(settings, web_app(settings, FakeRun()))
         server.start()
         try:
             port = int(server.address.rpartition(":")[2])

@@ -11,7 +11,7 @@ from nightday.engines.backends.base import EngineInfo
 from nightday.pipeline.core.control import Added, NewCamera, Translate
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
 from nightday.pipeline.core.live import LiveForm, View, Viewer
-from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, TrustMap
+from nightday.pipeline.core.status import Background, CameraStatus, NewestPicture, Room, TrustMap
 from nightday.pipeline.outputs.live.viewers import LiveViewers
 
 
@@ -31,6 +31,7 @@ class FakeRun:
     without_model: set[str] = field(default_factory=set)
     cannot_add: str | None = None
     added: list[NewCamera] = field(default_factory=list)
+    spare: Room | None = None
     ready: bool = True
     alive: bool = True
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
@@ -42,6 +43,9 @@ class FakeRun:
             CameraStatus(name=name, stats=stats.snapshot(), **plain | self.states.get(name, {}))
             for name, stats in self.stats.items()
         ]
+
+    def room(self) -> Room | None:
+        return self.spare
 
     def trust(self, name: str) -> TrustMap | str:
         return self.maps[name]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -50,7 +50,19 @@ def live_routes(watched: Watched, present: set[object]) -> list[BaseRoute]:
     return [*routes, WebSocketRoute("/live/{name}", socket)]
 
 
-class Pieces:
+class Pieces(Protocol):
+    """One viewer's stream, piece by piece."""
+
+    async def next(self, *, within: float | None = None) -> bytes | None:
+        """The next one; None if none comes ``within`` seconds, or none ever will."""
+        ...
+
+    def leave(self) -> None:
+        """Want no more. May be called more than once."""
+        ...
+
+
+class ViewerPieces:
     """The pieces of one viewer's stream, as they come."""
 
     def __init__(self, watched: Watched, name: str, form: LiveForm, view: View) -> None:
@@ -96,13 +108,13 @@ def view_for(asked: HTTPConnection, present: set[object]) -> View | Response:
 
 def _pieces(
     watched: Watched, asked: HTTPConnection, form: LiveForm, present: set[object]
-) -> Pieces | Response:
+) -> ViewerPieces | Response:
     """What ``asked`` is to be shown, or why not."""
     view = view_for(asked, present)
     if isinstance(view, Response):
         return view
     try:
-        return Pieces(watched, asked.path_params["name"], form, view)
+        return ViewerPieces(watched, asked.path_params["name"], form, view)
     except KeyError:
         return refusal(404, UNKNOWN)
 
@@ -111,7 +123,7 @@ def _silent(asked: HTTPConnection) -> Response:
     return refusal(503, f"no picture of {asked.path_params['name']} comes at the moment")
 
 
-async def _until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: Pieces) -> None:
+async def until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: Pieces) -> None:
     """Do ``work``, which takes ``pieces``, until it is done or the other end has gone."""
     tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone)]
     try:
@@ -124,7 +136,7 @@ async def _until_gone(work: Awaitable[None], gone: Awaitable[None], pieces: Piec
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+async def disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
     """Wait until the other end has gone."""
     while not (await receive())["type"].endswith(".disconnect"):
         pass
@@ -154,7 +166,7 @@ class _Stream(Response):
             return await pieces(scope, receive, send)
         self._present.add(self)
         try:
-            await _until_gone(self._send(pieces, scope, receive, send), _disconnected(receive), pieces)
+            await until_gone(self._send(pieces, scope, receive, send), disconnected(receive), pieces)
         finally:
             self._present.discard(self)
             pieces.leave()
@@ -198,10 +210,17 @@ async def _show_on(websocket: WebSocket, watched: Watched, present: set[object])
         return await websocket.send_denial_response(pieces)
     present.add(pieces)
     try:
-        await websocket.receive()  # the request itself
-        await _until_gone(_send_on(websocket, pieces), _disconnected(websocket.receive), pieces)
+        await show_pieces(websocket, pieces)
     finally:
         present.discard(pieces)
+
+
+async def show_pieces(websocket: WebSocket, pieces: Pieces) -> None:
+    """Send fragmented MP4 over a WebSocket that was asked for: what it is as JSON, then its pieces."""
+    try:
+        await websocket.receive()  # the request itself
+        await until_gone(_send_on(websocket, pieces), disconnected(websocket.receive), pieces)
+    finally:
         pieces.leave()
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ...core.status import Watched
+from ...core.status import RunState
 from .pictures import UNKNOWN, refusal
 from .session import Session
 from .table import Page
@@ -48,7 +48,7 @@ def login_html(to: str, *, wrong: bool = False) -> str:
     return environment.get_template("login.html.jinja").render(to=to if is_page(to) else "/", wrong=wrong)
 
 
-def page_routes(watched: Watched, session: Session | None) -> list[BaseRoute]:
+def page_routes(watched: RunState, session: Session | None) -> list[BaseRoute]:
     """What answers for pages on ``watched``."""
     page = Page(watched)
     login = session is not None

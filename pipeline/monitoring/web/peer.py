@@ -19,7 +19,7 @@ from nightday.engines.errors import NightdayError
 
 from ...outputs.live.timed import TICKS, picture_of
 from ...outputs.webrtc import sending_peer, tell_of_key_wishes
-from .live import FIRST_WITHIN, Pieces
+from .live import FIRST_WITHIN, ViewerPieces
 
 # Seconds from the answer until packets must go through, and for hanging up.
 CONNECT_WITHIN = 10.0
@@ -39,7 +39,7 @@ class PeerViewer:
         watch: begins its stream, once it is connected: nothing is encoded for offers.
     """
 
-    def __init__(self, watch: Callable[[], Pieces]) -> None:
+    def __init__(self, watch: Callable[[], ViewerPieces]) -> None:
         self._track = _Track(watch)
         self._peer, transceiver = sending_peer(self._track)
         tell_of_key_wishes(transceiver.sender, self._track.want_key)
@@ -98,10 +98,10 @@ class _Track(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, watch: Callable[[], Pieces]) -> None:
+    def __init__(self, watch: Callable[[], ViewerPieces]) -> None:
         super().__init__()
         self._watch = watch
-        self._pieces: Pieces | None = None
+        self._pieces: ViewerPieces | None = None
 
     async def recv(self) -> av.Packet[Any]:
         """The next picture; asked for once the viewer is connected. Raises MediaStreamError once none will come."""

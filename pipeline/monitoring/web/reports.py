@@ -55,7 +55,7 @@ def report_routes(watched: Watched, *, login: bool) -> list[BaseRoute]:
         if not looking.acquire(blocking=False):
             return refusal(503, _BUSY)
         try:
-            shown = [_shown(name, reports_of(watched.report_folder(name))) for name in _names(watched)]
+            shown = [shown_of(name, reports_of(watched.report_folder(name))) for name in _names(watched)]
         finally:
             looking.release()
         return HTMLResponse(page.render(here="report", login=login, cameras=shown))
@@ -71,7 +71,7 @@ def _names(watched: Watched) -> list[str]:
     return [camera.name for camera in watched.cameras()]
 
 
-def _shown(name: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+def shown_of(name: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
     """A camera's last night for the page; without ``told`` where there is none."""
     shown: dict[str, Any] = {"name": name, "told": [], "pictures": []}
     for report in reports:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.clock import Clock, SystemClock
-from ...core.status import CameraStatus, Watched
+from ...core.status import CameraStatus, RunState
 from ..api import camera_json
 from ..remarks import BAD_STATES, NO_ADVICE, counted, sentence
 from .templates import environment
@@ -53,7 +53,7 @@ class Page:
     Rates are taken over the last ``RATE_OVER`` seconds in which somebody looked, so the first look shows none.
     """
 
-    def __init__(self, watched: Watched, *, clock: Clock | None = None) -> None:
+    def __init__(self, watched: RunState, *, clock: Clock | None = None) -> None:
         self._watched = watched
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()

@@ -21,7 +21,7 @@ from nightday.engines.distribution import INSTALL_WEBRTC
 
 from ...core.live import View
 from ...core.status import Watched
-from .live import Pieces, view_for
+from .live import ViewerPieces, view_for
 from .pictures import UNKNOWN, refusal
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class _Sessions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _pieces(self, name: str, view: View) -> Pieces:
-        return Pieces(self._watched, name, "timed", view)
+    def _pieces(self, name: str, view: View) -> ViewerPieces:
+        return ViewerPieces(self._watched, name, "timed", view)
 
 
 def reachable(offer: str, host: str) -> str:

@@ -152,7 +152,8 @@ class Encoder:
         width, height = self.size
         rgb = picture.rgb[:height, :width]
         if not isinstance(rgb, Tensor):
-            return colour.from_rgb(rgb, self._colour, self._reformatter)
+            own = _own_levels(picture, self._reformatter)
+            return colour.from_rgb(rgb, self._colour, self._reformatter) if own is None else own
         # Every picture uses the same memory: NVENC no longer needs it once it has given the packet, and it keeps
         # resources for each address that it has seen.
         packed = nv12.from_rgb(
@@ -175,6 +176,20 @@ def _colour(picture: Picture) -> colour.Colour:
     """The colour of the camera's frame, whose rows, as they are stored, may be columns of the picture."""
     video = picture.frame.video
     return colour.colour_of(video, int(picture.rgb.shape[look.look_of(video).quarters % 2]))
+
+
+def _own_levels(picture: Picture, reformatter: VideoReformatter) -> av.VideoFrame | None:
+    """The camera's own levels of a picture that nothing was done to; None where something was, or they do not fit.
+
+    By way of RGB a level is rounded twice, which players show in dark colours that are wider than the screen's.
+    """
+    video = picture.frame.video
+    untouched = picture.rgb is picture.seen and picture.rgb.shape[:2] == (video.height, video.width)
+    turned = look.look_of(video).mirrored or look.look_of(video).quarters
+    if not untouched or turned or video.width % 2 or video.height % 2:
+        return None
+    planes = colour.eight_bits(video, reformatter)
+    return None if planes is None else av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
 def title_of(*, generated: bool) -> str:

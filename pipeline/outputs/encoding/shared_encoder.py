@@ -23,6 +23,7 @@ from ...core.events import Notice, Publish
 from ...core.faults import detail_of
 from ...core.frame import Frame, Picture
 from ...core.live import View
+from ...core.sound import SoundFormat, SoundPacket, SoundReader, SoundTrack
 from ..writer import PictureSkipped
 from .encoder import Encoder, even_size
 from .mark import mark_of, with_mark
@@ -45,10 +46,13 @@ class EncodedPicture:
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
+        stream: counts the streams. A new one begins with another size, look, time base or format of sound, or when
+            time goes back.
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
+        sound: what is heard by its PTS and did not come with pictures before.
+        sound_format: that of the stream's sound; None where it has none.
     """
 
     data: bytes
@@ -60,6 +64,13 @@ class EncodedPicture:
     size: tuple[int, int]
     decoded_at: float
     pixel_aspect: Fraction = Fraction(1)
+    sound: tuple[SoundPacket, ...] = ()
+    sound_format: SoundFormat | None = None
+
+    @property
+    def at(self) -> Fraction:
+        """Its time on the camera's timeline, in seconds."""
+        return self.pts * self.time_base
 
     def is_of(self, frame: Frame) -> bool:
         """Whether it shows ``frame``."""
@@ -103,6 +114,7 @@ class SharedEncoder:
         camera: its name, for events.
         publish: told when NVENC cannot be used.
         encoding: how the outputs want the pictures.
+        sound: the camera's sound, which goes along with the pictures.
     """
 
     def __init__(
@@ -112,7 +124,10 @@ class SharedEncoder:
         camera: str = "",
         publish: Publish = to_log,
         encoding: Encoding = AS_IT_COMES,
+        sound: SoundTrack | None = None,
     ) -> None:
+        self._sound = None if sound is None else SoundReader(sound)
+        self._sound_format: SoundFormat | None = None
         self.encoding = encoding
         self._thinning = Thinning(encoding.fps)
         self._preset = preset
@@ -147,7 +162,8 @@ class SharedEncoder:
                 return earlier
             picture = picture_of(picture, self.encoding)
             encoder = self._encoder
-            if back or encoder is None or not encoder.accepts(picture):
+            heard, self._sound_format = self._sound_format, self._sound.format if self._sound else None
+            if back or encoder is None or not encoder.accepts(picture) or heard != self._sound_format:
                 encoder = self._begin(picture)
             elif encoder.rate_is_off:
                 encoder = self._begin(picture, stream=self._stream)
@@ -170,6 +186,8 @@ class SharedEncoder:
                 size=encoder.size,
                 decoded_at=frame.decoded_at,
                 pixel_aspect=encoder.pixel_aspect,
+                sound=self._sound.until(frame.pts * frame.time_base) if self._sound else (),
+                sound_format=self._sound_format,
             )
             self._history.append(encoded)
             return encoded
@@ -266,9 +284,11 @@ class CameraEncoders:
     Args:
         camera: its name, for events.
         publish: told when NVENC cannot be used.
+        sound: the camera's; None without any.
     """
 
-    def __init__(self, *, camera: str, publish: Publish) -> None:
+    def __init__(self, *, camera: str, publish: Publish, sound: SoundTrack | None = None) -> None:
+        self._sound = sound
         self._camera = camera
         self._publish = publish
         self._lock = threading.Lock()
@@ -279,7 +299,7 @@ class CameraEncoders:
         with self._lock:
             if encoding not in self._encoders:
                 self._encoders[encoding] = SharedEncoder(
-                    camera=self._camera, publish=self._publish, encoding=encoding
+                    camera=self._camera, publish=self._publish, encoding=encoding, sound=self._sound
                 )
             return self._encoders[encoding]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import CameraUrl
-from ..module import OutputSettings
+from ..module import HLS_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -25,6 +25,7 @@ advice: Mapping[OutputReason, str] = {
     "disk_error": "The disk reports errors.",
 }
 backoff = Backoff(cap=5.0)
+sounds = HLS_SOUNDS
 
 
 def fault(url: CameraUrl) -> str | None:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import av
 
+from ...core.sound import SoundPacket
 from ..encoding.shared_encoder import EncodedPicture
+from ..module import HLS_SOUNDS
 from ..mp4.segment_file import FINEST, MICROSECONDS
 from ..mpeg_ts import CollectedBytes
+from ..sound import sound_stream
 
 # One fragment each, which tells its own time. What follows the fragments in a file is of no use here.
 _MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+cmaf"
@@ -16,12 +19,19 @@ _HEADER = (b"ftyp", b"moov")
 
 
 def segment_of(
-    pictures: Sequence[EncodedPicture], *, until: int, origin: int, number: int, title: str
+    pictures: Sequence[EncodedPicture],
+    sound: Sequence[SoundPacket] = (),
+    *,
+    until: int,
+    origin: int,
+    number: int,
+    title: str,
 ) -> tuple[bytes, bytes]:
     """The header and the fragment of ``pictures``, at least one, which begin with a key frame.
 
     Args:
         pictures: of one stream.
+        sound: what is heard with them; of the stream's format.
         until: PTS at which the last one ends.
         origin: PTS at which the stream's time began.
         number: the fragment's.
@@ -40,10 +50,14 @@ def segment_of(
     with av.open(written, "w", format="mp4", container_options=options) as container:
         container.metadata["comment"] = title
         stream = first.add_stream(container)
+        begin = origin * first.time_base
+        heard = sound_stream(container, first.sound_format, HLS_SOUNDS, origin=begin, begin=begin)
         ends = [*(picture.pts for picture in pictures[1:]), until]
         for picture, end in zip(pictures, ends, strict=True):
             lasts = max(1, end - picture.pts)
             container.mux_one(picture.packet(stream, origin=origin, duration=lasts))
+        if heard is not None:
+            heard.mux(sound)
     return _apart(written.take())
 
 

@@ -11,6 +11,7 @@ from ...core.atomic_file import write_atomically
 from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
+from ...core.sound import SoundPacket
 from ..encoding.encoder import NOMINAL_RATE, title_of
 from ..encoding.shared_encoder import EncodedPicture, EncoderClient
 from ..mp4.retention import NO_SPACE
@@ -64,6 +65,7 @@ class HlsWriter:
         self._list: Playlist | None = None
         self._unlisted: deque[Segment] = deque()  # no longer named, but still there
         self._pictures: list[EncodedPicture] = []
+        self._sound: list[SoundPacket] = []
         self._begins = 0.0
         self._origin: int | None = None  # PTS at which the stream's time began; None: the next begins it
         self._header = ""
@@ -74,6 +76,7 @@ class HlsWriter:
         held = self._pictures
         seconds = float((picture.frame.pts - held[0].pts) * held[0].time_base) if held else 0.0
         encoded = self._encoder.encode(picture, key=seconds >= SEGMENT_SECONDS, begins=not held)
+        self._sound += encoded.sound
         if held and encoded.stream != held[0].stream:
             self._end_stream()
         elif held and encoded.key and seconds >= SEGMENT_SECONDS:
@@ -109,14 +112,21 @@ class HlsWriter:
                 self._write_segment(until=held[-1].pts + max(1, mean))
         finally:
             self._origin, self._header = None, ""
+            self._sound.clear()
 
     def _write_segment(self, *, until: int) -> None:
         """Write the pictures at hand as a segment, and the playlist with it."""
         held, self._pictures = self._pictures, []
+        # What is heard later belongs to the next one; what came late is in this one, and tells its time.
+        end = until * held[0].time_base
+        sound = [one for one in self._sound if one.at < end]
+        self._sound = [one for one in self._sound if one.at >= end]
         origin = held[0].pts if self._origin is None else self._origin
         listed = self._opened()
         number = listed.next_number
-        header, fragment = segment_of(held, until=until, origin=origin, number=number, title=self._title)
+        header, fragment = segment_of(
+            held, sound, until=until, origin=origin, number=number, title=self._title
+        )
         begun = not self._header
         segment = Segment(
             name=f"{self._path.stem}-{number:06d}.m4s",

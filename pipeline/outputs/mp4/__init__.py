@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import CameraUrl
-from ..module import OutputSettings
+from ..module import MP4_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -27,6 +27,7 @@ advice: Mapping[OutputReason, str] = {
 }
 # Trying a folder again costs little, and recording is to resume soon after somebody has put it right.
 backoff = Backoff(cap=5.0)
+sounds = MP4_SOUNDS
 
 
 def fault(url: CameraUrl) -> str | None:
@@ -79,4 +80,5 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
         ledger=ledger,
         camera=settings.camera,
         publish=settings.publish,
+        epoch=settings.epoch,
     )

@@ -20,7 +20,8 @@ _CODES = {
 }
 _SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%h": "%b"}
 _CODE = re.compile(r"(%[-_0^#EO]*[A-Za-z%])")
-_NUMBER = r"(?:-[1-9][0-9]{0,3})?"  # what the writer adds to a name that is taken
+# What the writer adds to a name: the epoch of the node that wrote it, and a number where the name is taken.
+_NUMBER = r"(?:-e[0-9]{1,12})?(?:-[1-9][0-9]{0,3})?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +13,11 @@ import av
 from av.container import OutputContainer
 
 from ...core.frame import Picture
+from ...core.sound import SoundPacket
 from ..encoding.encoder import GENERATED_COMMENT, NOMINAL_RATE
 from ..encoding.shared_encoder import EncodedPicture
+from ..module import MP4_SOUNDS
+from ..sound import sound_stream
 from .fsync_thread import FLUSH_SECONDS, FsyncThread
 from .header import DurationField, duration_field
 
@@ -71,9 +74,11 @@ class SegmentFile:
         # The last picture, if the file may end with it: only the next one tells how long it lasts.
         self._held: EncodedPicture | None = None
         self._flushed_at = first.decoded_at
+        self._last_lasts: int | None = None  # once no more pictures come
+        heard = first.sound_format if first.sound_format and first.sound_format.codec in MP4_SOUNDS else None
         timescale = first.time_base.denominator
         options = {
-            "movflags": _MOVFLAGS,
+            "movflags": f"{_MOVFLAGS}+frag_discont" if heard else _MOVFLAGS,
             "frag_duration": str(round(FRAGMENT_SECONDS * 1e6)),
             "video_track_timescale": str(timescale if timescale <= FINEST else MICROSECONDS),
             "avoid_negative_ts": "disabled",
@@ -89,6 +94,7 @@ class SegmentFile:
             if generated:
                 self._container.metadata["comment"] = GENERATED_COMMENT
             self._stream = first.add_stream(self._container)
+            self._sound = sound_stream(self._container, heard, MP4_SOUNDS, origin=first.at, begin=first.at)
         except BaseException:
             self._file.close()
             raise
@@ -121,13 +127,29 @@ class SegmentFile:
             self._flushed_at = encoded.decoded_at
             self._file.flush()
 
-    def close(self, *, until: Fraction | None = None) -> None:
-        """Complete the file. Its last picture lasts until the camera's time ``until`` (seconds), if that is known."""
+    @property
+    def has_sound(self) -> bool:
+        """Whether it takes sound."""
+        return self._sound is not None
+
+    def write_sound(self, packets: Iterable[SoundPacket]) -> None:
+        """Write sound, if the file has any; what comes before its first picture is left out."""
+        if self._sound is not None:
+            self._sound.mux(packets)
+            self._complete(self._last.pts)
+
+    def end_pictures(self, *, until: Fraction | None = None) -> None:
+        """Write the last picture. It lasts until the camera's time ``until`` (seconds), if that is known."""
         end = None if until is None else round(until / self._first.time_base)
+        self._last_lasts = self._write_held(until=end) if self._held is not None else self._mean
+
+    def close(self, *, until: Fraction | None = None) -> None:
+        """Complete the file. ``until`` is for ``end_pictures``, which is done first where it was not."""
         try:
-            lasts = self._write_held(until=end) if self._held is not None else self._mean
+            if self._last_lasts is None:
+                self.end_pictures(until=until)
             self._container.close()
-            self._complete(self._last.pts + lasts)
+            self._complete(self._last.pts + (self._last_lasts or 0))
         except BaseException:
             self._file.broken = True
             raise

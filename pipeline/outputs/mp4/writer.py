@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
 from ...provenance.facts import Facts
-from ..encoding.shared_encoder import EncoderClient, SharedEncoder
+from ..encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from .fsync_thread import FsyncThread
 from .retention import Retention
 from .segment_file import SegmentFile
@@ -22,6 +23,8 @@ from .segment_file import SegmentFile
 IDLE_SECONDS = 5.0
 # Seconds that the end of an output waits for its last file to be signed.
 SIGNING_SECONDS = 3.0
+# Seconds that a file whose pictures are complete stays open for sound, which may come later than its pictures.
+LATE_SOUND = 1
 # Files of one name and second until something must be wrong.
 SUFFIXES = 10_000
 
@@ -33,13 +36,17 @@ if TYPE_CHECKING:
 class SegmentWriter:
     """Writes pictures into MP4 files of ``segment_seconds`` each, named by the wall time of their first frame.
 
+    Where the camera's sound goes along, a file takes that from its first picture to the next file's, and stays open
+    for ``LATE_SOUND`` seconds for what comes late.
+
     A new file begins at a key frame when the time is up, when the size or time base changes, and after ``close``. Its
     time begins at 0; where that is on the camera's timeline stands in the file (see ``camera_start``). PTS keep their
     distances exactly; where the time base is not a unit fraction, they count in ticks of its denominator, and where
     that is above ``FINEST``, in microseconds. A picture lasts until the next one, from file to file too, unless a
     pause lies between. Fragments of at most ``FRAGMENT_SECONDS`` go to the operating system as they are complete, and
     from there to the disk every ``FLUSH_SECONDS`` and with the end of the file, for which nothing here waits. No file
-    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. Folders are made as needed.
+    is ever written over: a taken name gets ``-1``, ``-2`` … before its ending. In a cluster the epoch stands before
+    that (``-e7``). Folders are made as needed.
 
     Raises OSError or PyAV's errors from ``write``; the file at hand is then given up and cut to its
     complete fragments (and removed if there are none), and the next write begins another.
@@ -53,6 +60,7 @@ class SegmentWriter:
         ledger: signs each file that is closed and stays.
         camera: the camera's name, for events.
         publish: told of each file that is begun, and of each that is closed and stays.
+        epoch: that of the camera's lease; None outside clusters.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class SegmentWriter:
         ledger: Ledger | None = None,
         camera: str = "",
         publish: Publish = to_log,
+        epoch: int | None = None,
     ) -> None:
         self._template = template
         self._seconds = segment_seconds
@@ -76,9 +85,11 @@ class SegmentWriter:
         self._facts = Facts()
         self._camera = camera
         self._publish = publish
+        self._epoch = epoch
         self._swept = False
         self._fsync_thread = FsyncThread()
         self._file: SegmentFile | None = None
+        self._before: _Before | None = None
         self._idle_after = IDLE_SECONDS
         self._last: Fraction | None = None  # seconds
 
@@ -106,21 +117,52 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Complete the file at hand, if any."""
-        self._close(until=None)
+        try:
+            self._close_before()
+        finally:
+            self._close(until=None)
         if self._ledger is not None:
             self._ledger.finish(SIGNING_SECONDS)
 
     def _close(self, *, until: Fraction | None) -> None:
         """Complete the file at hand, if any. Its last picture lasts until the camera's time ``until``, if known."""
         file, self._file = self._file, None
-        if file is None:
-            return
+        if file is not None:
+            self._complete(file, self._facts, until=until)
+
+    def _complete(self, file: SegmentFile, facts: Facts, *, until: Fraction | None = None) -> None:
         try:
             file.close(until=until)
         finally:
-            self._report_end(file)
+            self._report_end(file, facts)
         if self._retention is not None:
             self._retention.sweep()
+
+    def _cut(self, now: Fraction, *, until: Fraction | None) -> None:
+        """Complete the file at hand, or have it wait for its sound; another begins at the camera's time ``now``."""
+        self._close_before()
+        file = self._file
+        if file is None or not file.has_sound:
+            self._close(until=until)
+            return
+        self._file = None
+        self._before = _Before(file, self._facts, now)
+        file.end_pictures(until=until)
+
+    def _close_before(self) -> None:
+        """Complete the file before, if it is still open for its sound."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._complete(before.file, before.facts)
+
+    def _write_sound(self, file: SegmentFile, encoded: EncodedPicture) -> None:
+        """Write the sound that came with a picture of ``file``, in which the file before may have a part."""
+        before = self._before
+        if before is not None:
+            before.file.write_sound(one for one in encoded.sound if one.at < before.ends)
+            if encoded.at >= before.ends + LATE_SOUND:
+                self._close_before()
+        file.write_sound(encoded.sound)
 
     def _write(self, picture: Picture) -> None:
         self._sweep_first()
@@ -129,9 +171,9 @@ class SegmentWriter:
         due = self._file is not None and self._file.lasts(picture) >= self._seconds
         encoded = self._encoder.encode(picture, key=due, begins=self._file is None)
         if self._file is not None and ((due and encoded.key) or not self._file.accepts(encoded)):
-            self._close(until=None if interval is None else now)
+            self._cut(now, until=None if interval is None else now)
         if self._file is None:
-            path, handle = _reserve(_path_at(self._template, picture.frame.wall_time))
+            path, handle = _reserve(_path_at(self._template, picture.frame.wall_time, self._epoch))
             self._file = SegmentFile(
                 path,
                 handle,
@@ -145,13 +187,14 @@ class SegmentWriter:
             self._facts = self._facts.following()
             self._publish(FileBegun(camera=self._camera, path=path))
         try:
+            self._write_sound(self._file, encoded)
             self._file.write(encoded)
         except BaseException:
             file, self._file = self._file, None
             try:
                 file.abandon()
             finally:
-                self._report_end(file)
+                self._report_end(file, self._facts)
             raise
         self._facts.add(picture, generated=picture.translated and self._generated)
 
@@ -164,11 +207,11 @@ class SegmentWriter:
         self._idle_after = max(IDLE_SECONDS, 3 * float(passed))
         return passed if 0 < passed <= pause else None
 
-    def _report_end(self, file: SegmentFile) -> None:
+    def _report_end(self, file: SegmentFile, facts: Facts) -> None:
         if file.stays:
             self._publish(FileFinished(camera=self._camera, path=file.path))
             if self._ledger is not None:
-                self._ledger.sign(file.path, self._facts)
+                self._ledger.sign(file.path, facts)
 
     def _sweep_first(self) -> None:
         if self._retention is not None and not self._swept:
@@ -176,8 +219,18 @@ class SegmentWriter:
             self._retention.sweep()
 
 
-def _path_at(template: str, wall_time: float) -> Path:
-    return Path(time.strftime(template, time.localtime(wall_time)))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Before:
+    """The file before, whose pictures are complete: it takes the sound before the camera's time ``ends``."""
+
+    file: SegmentFile
+    facts: Facts
+    ends: Fraction
+
+
+def _path_at(template: str, wall_time: float, epoch: int | None) -> Path:
+    path = Path(time.strftime(template, time.localtime(wall_time)))
+    return path if epoch is None else path.with_stem(f"{path.stem}-e{epoch}")
 
 
 def _reserve(path: Path) -> tuple[Path, int]:

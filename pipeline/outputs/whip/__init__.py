@@ -10,7 +10,7 @@ from nightday.engines.distribution import INSTALL_WEBRTC
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import OutputSettings
+from ..module import NO_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -29,6 +29,7 @@ advice: Mapping[OutputReason, str] = {
     "denied": "This machine does not permit the connection: look at its firewall.",
 }
 backoff = Backoff()
+sounds = NO_SOUNDS
 
 
 def fault(url: CameraUrl) -> str | None:

@@ -99,3 +99,84 @@ def test_a_matrix_that_is_no_matrix_is_none(reserved: int) -> None:
     assert colour.matrix_of(reserved, full_range=False, rows=720) == colour.BT709
     assert colour.matrix_of(reserved, full_range=False, rows=719) == colour.BT601
     assert colour.matrix_of(reserved, full_range=True, rows=2160) == colour.BT601
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv420p10le", "yuv422p", "nv12", "gray"])
+def test_no_tag_keeps_a_frame_from_being_read(rng: np.random.Generator, pix_fmt: str) -> None:
+    """swscale refuses frames of some matrices in more than eight bits."""
+    for matrix in range(17):
+        for primaries in (0, 1, 2, 3, 6, 9, 12, 22):
+            for transfer in (1, 2, 3, 8, 13, 16, 18, 19):
+                video = av.VideoFrame(64, 48, pix_fmt)
+                video.colorspace, video.color_primaries, video.color_trc = matrix, primaries, transfer
+                assert to_rgb(video, VideoReformatter()).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("rows", [288, 720])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv420p10le"])
+@pytest.mark.parametrize(
+    "tags", [*TAGS.values(), (9, 9, 16), (9, 9, 18), (8, 1, 1), (10, 9, 14), (1, 12, 13)]
+)
+def test_a_picture_to_which_nothing_was_done_keeps_its_levels_whatever_their_tags(
+    rng: np.random.Generator, tags: tuple[int, int, int], pix_fmt: str, rows: int
+) -> None:
+    known = tags if tags[0] in (2, *cp.KR_KB) else (1, 1, 1)
+    video, _ = made(rng, rows, pix_fmt, known, full=pix_fmt == "yuvj420p")
+    video.colorspace, video.color_primaries, video.color_trc = tags
+    rgb = to_rgb(video, VideoReformatter())
+    frame = Frame("gate", video, 0, Fraction(1, 25), 0.0, 0.0)
+    same, other = (
+        encoded(Picture(frame, rgb, False, seen=rgb)),
+        encoded(Picture(frame, rgb // 2, False, seen=rgb)),
+    )
+    ten = pix_fmt == "yuv420p10le"
+    wanted = [
+        cp.centres(np.asarray(plane, np.float64)) / (4 if ten else 1)
+        for plane in planes_of(video, "<u2" if ten else "u1")
+    ]
+    # x264 loses a level or two at its usual quality, and eight bits of ten another half.
+    for plane, expected in zip(cp.planes_at_centres(same), wanted, strict=True):
+        assert np.abs(plane - expected).max() <= 2.5
+    assert np.abs(cp.planes_at_centres(other)[0] - wanted[0]).max() > 20
+    if tags != (2, 2, 2):
+        assert (same.colorspace, same.color_primaries, same.color_trc) == tags
+
+
+def planes_of(video: av.VideoFrame, dtype: str) -> list[np.ndarray]:
+    wide = np.dtype(dtype).itemsize
+    return [
+        np.frombuffer(bytes(plane), dtype).reshape(-1, plane.line_size // wide)[:, : plane.width]
+        for plane in video.planes
+    ]
+
+
+def encoded(picture: Picture) -> av.VideoFrame:
+    decoder = VideoCodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    packets = [*Encoder(picture, preset="veryfast").encode(picture), None]
+    (copy,) = [frame for packet in packets for frame in decoder.decode(packet)]
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ((9, 9, 16), "HDR (PQ"),
+        ((9, 9, 18), "HDR (HLG"),
+        ((1, 1, 18), "HDR (HLG"),
+        ((8, 1, 1), "YCgCo"),
+        ((0, 1, 13), "GBR"),
+        ((10, 9, 14), "constant luminance"),
+        ((14, 9, 14), "ICtCp"),
+        *(((matrix, 2, 2), None) for matrix in (1, 2, 4, 5, 6, 7, 9)),
+    ],
+)
+def test_what_is_not_read_is_said_in_one_line(tags: tuple[int, int, int], said: str | None) -> None:
+    video = av.VideoFrame(64, 48, "yuv420p")
+    video.colorspace, video.color_primaries, video.color_trc = tags
+    fault = colour.unread(video)
+    assert fault is None if said is None else fault is not None
+    if said is not None and fault is not None:
+        assert said in fault
+        assert "\n" not in fault
+        assert "set the camera to" in fault

@@ -32,9 +32,9 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
-from nightday.pipeline.core.status import Background, NewestPicture, TrustMap
+from nightday.pipeline.core.status import Background, NewestPicture, Room, TrustMap
 from nightday.pipeline.monitoring.api import state_json
-from nightday.pipeline.monitoring.http_server import WebError, WebServer
+from nightday.pipeline.monitoring.http_server import WebError, WebServer, web_app
 from nightday.pipeline.monitoring.web.guard import LARGEST_HEAD
 from nightday.pipeline.monitoring.web.table import Page
 from tests.support.media_helpers import FakeClock
@@ -53,7 +53,9 @@ def start() -> Iterator[Start]:
     servers: list[WebServer] = []
 
     def start(run: FakeRun | None = None, *, limits: dict[str, Any] | None = None, **keys: Any) -> WebServer:
-        server = WebServer(HttpConfig(**{"port": 0, **keys}), run or FakeRun(), **limits or {})
+        settings, options = HttpConfig(**{"port": 0, **keys}), dict(limits or {})
+        app = web_app(settings, run or FakeRun(), options.pop("controls", None))
+        server = WebServer(settings, app, **options)
         server.start()
         servers.append(server)
         return server
@@ -78,7 +80,7 @@ def guarded() -> Iterator[WebServer]:
 
 
 def _serving(settings: HttpConfig) -> Iterator[WebServer]:
-    server = WebServer(settings, FakeRun())
+    server = WebServer(settings, web_app(settings, FakeRun()))
     server.start()
     yield server
     assert server.close(WAIT)
@@ -178,6 +180,19 @@ class TestHealth:
         assert f"Its engine could not be built: no {SECRET}." in page
         assert "In trouble: gate (its engine)<" in page
         assert "being prepared" not in page
+
+    def test_room_for_more_cameras_is_told_once_it_was_measured(self, start: Start) -> None:
+        run = FakeRun()
+        server = start(run)
+        told = ask(server, "/api/cameras").json()
+        assert (told["more_cameras"], told["more_cameras_text"]) == (None, None)
+        assert "\nnightday_more_cameras " not in ask(server, "/metrics").text
+        run.spare = Room(more=3, camera=0.5, free=1.7, overloaded=False, hours=2.0)
+        told = ask(server, "/api/cameras?name=gate").json()
+        assert told["more_cameras"] == 3
+        assert told["more_cameras_text"].startswith("This machine can take 3 more cameras like these: ")
+        assert "\nnightday_more_cameras 3.0\n" in ask(server, "/metrics").text
+        assert 'id="room"' in ask(server, "/").text
 
 
 class TestTrust:
@@ -630,7 +645,8 @@ class TestStarting:
                 connect(server)
 
     def test_it_need_not_have_been_started(self) -> None:
-        assert WebServer(HttpConfig(port=0), FakeRun()).close(1.0)
+        settings = HttpConfig(port=0)
+        assert WebServer(settings, web_app(settings, FakeRun())).close(1.0)
 
 
 class TestToken:

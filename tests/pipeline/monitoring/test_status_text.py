@@ -106,19 +106,34 @@ def test_an_entry_says_what_a_camera_is_and_where_it_goes() -> None:
     )
     entry = camera_json(
         camera(
-            pictures=7, translate="always", outputs=outputs, outputs_in_trouble=(f"{url.reveal()} (refused)",)
+            pictures=7,
+            translate="always",
+            outputs=outputs,
+            outputs_in_trouble=(f"{url.reveal()} (refused)",),
+            sound="aac",
+            silent={str(url): "sound does not go along with rtsp outputs"},
         )
     )
     assert (entry["name"], entry["translate"], entry["translated"]) == ("gate", "always", 7)
     assert entry["outputs_in_trouble"] == ["rtsp://***@10.0.0.5/day (refused)"]
     assert entry["outputs"] == [
-        {"output": "out/gate.mp4", "state": "writing", "reason": None, "detail": "", "advice": ""},
+        {
+            "output": "out/gate.mp4",
+            "state": "writing",
+            "reason": None,
+            "detail": "",
+            "advice": "",
+            "sound": "aac",
+            "sound_note": None,
+        },
         {
             "output": "rtsp://***@10.0.0.5/day",
             "state": "retrying",
             "reason": "refused",
             "detail": "Connection refused: rtsp://***@10.0.0.5/day",
             "advice": "Nothing accepts connections there. Is the server on, and are address and port right?",
+            "sound": None,
+            "sound_note": "sound does not go along with rtsp outputs",
         },
     ]
 

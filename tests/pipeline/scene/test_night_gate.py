@@ -14,7 +14,7 @@ from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.fault_log import FaultLog
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.scene.light import GLARE, Light, measure
-from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, INTERVAL, NightGate
+from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, INTERVAL, NightGate, doubt_text
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.translation.channel import Channel
 from tests.support.engines import EngineStub
@@ -380,6 +380,23 @@ def test_coloured_lamps_make_no_day_of_an_infrared_night(rng: np.random.Generato
         glow = np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * 9**2))
         night += glow[..., None] * np.array(colour)
     assert told(np.clip(night, 0, 255).astype(np.uint8)) == "night"
+
+
+def test_infrared_with_a_cast_lamps_a_logo_and_letters_at_once_is_never_day_without_a_word(
+    rng: np.random.Generator,
+) -> None:
+    night = cast(infrared(rng), 1.15, 0.95, 1.1)
+    top, left = int(rng.integers(0, 180)), int(rng.integers(0, 220))
+    night[top : top + 80, left : left + 100] = (20, 60, 220)
+    assert told(lettered(night, (255, 255, 0))) in ("night", "unsure")
+
+
+def test_a_pale_day_counts_as_day_and_it_is_told_that_it_may_be_infrared() -> None:
+    gate = NightGate()
+    for second in range(60):
+        gate.update(Light(130, 1.8), now=second)
+    assert (gate.night, gate.sure, gate.doubt) == (False, "day", "pale")
+    assert "infra-red picture with a tint; it is taken for day" in doubt_text("pale", night=False)
 
 
 def real_day() -> np.ndarray:

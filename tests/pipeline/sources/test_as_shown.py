@@ -11,11 +11,13 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from nightday.pipeline.core.camera_url import CameraUrl
+from nightday.pipeline.core.events import Event, Notice
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.media import gpu_video
 from nightday.pipeline.media.colour import to_rgb
 from nightday.pipeline.sources import file, registry
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
+from tests.faults.camera import Camera
 from tests.support.clips import H264, ffmpeg, pattern, shown_by_ffmpeg, turned
 from tests.support.connections import connection_settings
 
@@ -90,3 +92,18 @@ def test_a_jpeg_camera_is_full_range_bt_601_in_srgb(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=5", "-frames:v", "2", "-c:v", "mjpeg", path)
     for frame in frames(path):
         assert (frame.video.color_primaries, frame.video.color_trc) == (1, 13)
+
+
+def test_colours_that_are_not_read_are_told_once_with_what_they_are(tmp_path: Path) -> None:
+    told: list[Event] = []
+    clip = tmp_path / "hdr.mp4"
+    tags = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=10", "-frames:v", "5", *H264, *tags, clip)
+    with Camera(str(clip), pace="fast", loop=True, publish=told.append) as camera:
+        camera.wait_until(lambda: camera.stats.snapshot().decoded >= 12)
+        fault = camera.reader.colour_fault
+    notices = [event for event in told if isinstance(event, Notice)]
+    assert [event.name for event in notices] == ["colours_not_read"]
+    assert fault is not None
+    assert notices[0].detail.startswith(fault)
+    assert "HDR (PQ" in fault

@@ -11,6 +11,7 @@ const LOOK = 2;
 
 const grid = document.getElementById("grid");
 const summary = document.getElementById("summary");
+const room = document.getElementById("room");
 const find = document.getElementById("find");
 const pause = document.getElementById("pause");
 const tiles = new Map();
@@ -123,9 +124,9 @@ function filter() {
 }
 
 async function look() {
-  let cameras;
+  let cameras, told;
   try {
-    ({ cameras } = await getJson(`${root}api/cameras`));
+    ({ cameras, more_cameras_text: told } = await getJson(`${root}api/cameras`));
   } catch (error) {
     say(summary, "No answer. Is the program running?");
     summary.className = "bad";
@@ -159,6 +160,8 @@ async function look() {
   const trouble = bad.length > 4 ? `${bad.slice(0, 3).join(", ")} and ${bad.length - 3} more` : bad.join(", ");
   say(summary, `${up} of ${cameras.length} up.${bad.length ? ` In trouble: ${trouble}.` : ""}`);
   summary.className = bad.length ? "bad" : "";
+  room.hidden = !told;
+  room.textContent = told ?? "";
   document.title = `${up} of ${cameras.length} cameras up – nightday-stream`;
 }
 

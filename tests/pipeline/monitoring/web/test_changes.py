@@ -11,7 +11,7 @@ import pytest
 from nightday.pipeline.config.schema import HttpConfig
 from nightday.pipeline.core.control import NewCamera
 from nightday.pipeline.core.counters import CameraStats
-from nightday.pipeline.monitoring.http_server import WebServer
+from nightday.pipeline.monitoring.http_server import WebServer, web_app
 from tests.pipeline.monitoring.test_http_server import TOKEN, Answer, Start, ask, connect, place_of, start
 from tests.support.watched import FakeRun
 
@@ -132,7 +132,8 @@ def test_who_still_sends_is_told_why_all_the_same(start: Start, length: str, sta
 
 
 def test_where_nothing_can_be_changed_there_is_no_such_path() -> None:
-    server = WebServer(HttpConfig(port=0), FakeRun())
+    settings = HttpConfig(port=0)
+    server = WebServer(settings, web_app(settings, FakeRun()))
     server.start()
     try:
         answer = ask(server, PATH, method="POST", Origin=server.address, Content_Length="0")

@@ -28,7 +28,7 @@ from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.core.picture_files import jpeg_of
-from nightday.pipeline.monitoring.http_server import WebServer
+from nightday.pipeline.monitoring.http_server import WebServer, web_app
 from nightday.pipeline.monitoring.web import live as over_http
 from nightday.pipeline.outputs.encoding import encoder
 from nightday.pipeline.outputs.encoding.shared_encoder import CameraEncoders
@@ -126,7 +126,7 @@ def serve() -> Iterator[Serve]:
 
     def serve(camera: Camera, *, token: str | None = None, silent: bool = False, **limits: Any) -> WebServer:
         settings = HttpConfig(port=0, token=SecretStr(token) if token else None)
-        server = WebServer(settings, FakeRun(live={"gate": camera.live}), **limits)
+        server = WebServer(settings, web_app(settings, FakeRun(live={"gate": camera.live})), **limits)
         begun.append((server, camera))
         server.start()
         if not silent:
@@ -446,6 +446,6 @@ def test_a_viewer_leaves_also_where_its_work_overhears_that_it_is_cancelled() ->
         async def gone() -> None:
             await asyncio.sleep(0)
 
-        await asyncio.wait_for(over_http._until_gone(work(), gone(), pieces), WAIT)
+        await asyncio.wait_for(over_http.until_gone(work(), gone(), pieces), WAIT)
 
     asyncio.run(run())

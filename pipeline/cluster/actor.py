@@ -1,0 +1,38 @@
+"""The process of a node, as Ray starts it. Nothing that takes long is imported before it is there."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .messages import Beat, Report
+
+
+class NodeActor:
+    """Runs a node's cameras for the coordinator. Ray makes one on each node, and several threads of its call it.
+
+    Args:
+        verbose: log more.
+    """
+
+    def __init__(self, verbose: bool) -> None:
+        # Ray allows a process that reserves no processors one thread. A node's cameras may have all.
+        os.environ.pop("OMP_NUM_THREADS", None)
+        from nightday.engines import cores
+
+        cores.limit_libraries()
+        from ..monitoring.log_stream import Screen, set_up_logging
+        from ..serving.model_loader import ModelLoader
+        from .fence import Fence
+        from .node import NodeRunner
+
+        set_up_logging(Screen(sys.stderr, log_format="text"), verbose=verbose)
+        self._runner = NodeRunner(load=ModelLoader().begin, fence=Fence())
+
+    def beat(self, beat: Beat) -> Report:
+        """See ``NodeRunner``."""
+        return self._runner.beat(beat)
+
+    def drain(self) -> Report:
+        """See ``NodeRunner``."""
+        return self._runner.drain()

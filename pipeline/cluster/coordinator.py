@@ -1,0 +1,233 @@
+"""Which node has which camera, and since when it may be given to another.
+
+A node writes a camera while it has its lease (``fence.py``). The lease counts from a stamp of the node's own clock:
+each report brings one, and the next beat grants ``LEASE_SECONDS`` from it. The report arrived after it was stamped,
+so the lease has run out for sure ``LEASE_SECONDS`` after that arrival, whatever was slow on the way. A camera of a
+node that has died, or was stopped, is given to another only then, and under a higher epoch.
+
+No Ray here, and time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .fence import LEASE_SECONDS
+from .messages import Beat, Part, Report
+from .placement import CameraDemand, Node, place
+
+# Seconds beyond the lease's end, for clocks that run at unequal speed.
+MARGIN = 0.25
+# The cost of a camera while none has been measured: shares of a core. It only spreads the cameras evenly.
+UNMEASURED = 0.01
+# Seconds between looks at whether a node is overloaded.
+RELIEVE_EVERY = 30.0
+# The weight of a new measurement of a camera's cost.
+RATE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the cluster is to run.
+
+    Attributes:
+        file: the configuration's name.
+        folder: where relative paths start.
+        cameras: the entries of the cameras, by name, as plain values.
+        rest: the other sections that nodes need.
+        served: whether nodes are served over HTTP.
+    """
+
+    file: str
+    folder: Path
+    cameras: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    rest: Mapping[str, Any] = field(repr=False)
+    served: bool = False
+
+
+@dataclass
+class Member:
+    """A node as the coordinator knows it.
+
+    Attributes:
+        node: its name and capacity.
+        http: where it is served, if nodes are, as the section of a configuration.
+        report: its last report.
+        heard_at: when that came.
+        void_at: when every lease that it was granted has run out.
+        leaving: whether it is granted none any more.
+        part: what it is to run.
+    """
+
+    node: Node
+    http: Mapping[str, Any] | None = field(default=None, repr=False)
+    report: Report | None = None
+    heard_at: float = 0.0
+    void_at: float = float("-inf")
+    leaving: bool = False
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The node that may write a camera, and the epoch under which it does."""
+
+    node: str
+    epoch: int
+
+
+class Coordinator:
+    """Gives cameras to nodes. The methods are for one thread.
+
+    Args:
+        epoch: all epochs are above it; Unix seconds, so that those of a later run are higher.
+    """
+
+    def __init__(self, *, epoch: int) -> None:
+        self._epoch = epoch
+        self._wanted: Wanted | None = None
+        self.members: dict[str, Member] = {}
+        """The nodes, by name."""
+        self.held: dict[str, Held] = {}
+        """Who may write each camera. Those that nobody may write are not in it."""
+        self._placed: dict[str, str] = {}
+        self.costs: dict[str, float] = {}
+        """The processor time that each camera takes, where it was measured: seconds a second."""
+        self.ended: set[str] = set()
+        """Cameras that have come to their end: those of files."""
+        self._place_at = float("-inf")
+        self.begun = False
+        """Whether cameras may be given out. Another coordinator's leases must have run out before."""
+        self.crowded = False
+        """Whether the cameras take more than the nodes have."""
+
+    def configure(self, wanted: Wanted) -> None:
+        """Run this from now on."""
+        before = {} if self._wanted is None else self._wanted.cameras
+        # A camera that was changed is begun again, wherever it was.
+        self.ended -= {name for name in self.ended if wanted.cameras.get(name) != before.get(name)}
+        self._wanted = wanted
+        self._place_at = float("-inf")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The cameras, in the configuration's order."""
+        return [] if self._wanted is None else [*self._wanted.cameras]
+
+    @property
+    def over(self) -> bool:
+        """Whether every camera has come to its end."""
+        return self.ended.issuperset(self.names)
+
+    def join(self, node: Node, *, http: Mapping[str, Any] | None = None) -> None:
+        """A node is there, which has not reported yet."""
+        self.members[node.name] = Member(node, http)
+
+    def leave(self, name: str) -> None:
+        """A node is gone, or is to go: it is granted nothing more, and ``step`` drops it once its lease is void."""
+        self.members[name].leaving = True
+        self._place_at = float("-inf")
+
+    def beat(self, name: str) -> Beat:
+        """What to tell a node now. It is sent once, in answer to one report, and then counts as received."""
+        member = self.members[name]
+        report, part = member.report, member.part
+        if report is None:
+            return Beat(None)
+        member.void_at = max(member.void_at, member.heard_at + LEASE_SECONDS)
+        known = part is None or report.version >= part.version
+        return Beat(report.stamp + LEASE_SECONDS, None if known else part)
+
+    def heard(self, name: str, report: Report, *, now: float) -> None:
+        """A node has reported, at ``now`` by the coordinator's clock."""
+        member = self.members[name]
+        if member.report is None:
+            self._place_at = float("-inf")
+        member.report, member.heard_at = report, now
+        for camera, cost in report.costs.items():
+            before = self.costs.get(camera, cost)
+            self.costs[camera] = before + RATE * (cost - before)
+        for state in report.cameras:
+            held = self.held.get(state.name)
+            if state.state in ("finished", "failed") and held is not None and held.node == name:
+                self.ended.add(state.name)
+        for camera, held in [*self.held.items()]:
+            # It was taken from the node, which has let go of it.
+            released = member.part is not None and camera not in member.part.cameras
+            if held.node == name and released and report.written.get(camera) != held.epoch:
+                assert member.part is not None
+                if report.version >= member.part.version:
+                    del self.held[camera]
+
+    def step(self, *, now: float) -> list[str]:
+        """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""
+        dropped = [name for name, member in self.members.items() if self._is_void(member, now)]
+        for name in dropped:
+            del self.members[name]
+            self.held = {camera: held for camera, held in self.held.items() if held.node != name}
+            self._place_at = float("-inf")
+        if self.begun:
+            if now >= self._place_at + RELIEVE_EVERY:
+                self._place(now)
+            self._give()
+        for member in self.members.values():
+            self._renew_part(member)
+        return dropped
+
+    def _is_void(self, member: Member, now: float) -> bool:
+        """Whether a node cannot write any more, as it is leaving or does not answer."""
+        silent = member.report is not None and now > member.heard_at + LEASE_SECONDS + MARGIN
+        return (member.leaving or silent) and now > member.void_at + MARGIN
+
+    def _place(self, now: float) -> None:
+        """Say where each camera is to be. Where the nodes are too small for all, each still has its place."""
+        nodes = [one.node for one in self.members.values() if one.report is not None and not one.leaving]
+        self._place_at = now
+        if not nodes or self._wanted is None:
+            self._placed = {}
+            return
+        known = [self.costs[name] for name in self._wanted.cameras if name in self.costs]
+        usual = sum(known) / len(known) if known else UNMEASURED
+        costs = {name: self.costs.get(name, usual) for name in self._wanted.cameras if name not in self.ended}
+        current = {camera: held.node for camera, held in self.held.items()}
+        placement = place([CameraDemand(name, cost) for name, cost in costs.items()], nodes, current)
+        self._placed = dict(placement.assigned)
+        load = {node.name: 0.0 for node in nodes}
+        for camera, node in self._placed.items():
+            load[node] += costs[camera]
+        for camera in placement.unplaced:  # all slow down evenly, rather than that one is not seen
+            best = min(nodes, key=lambda node: ((load[node.name] + costs[camera]) / node.capacity, node.name))
+            self._placed[camera] = best.name
+            load[best.name] += costs[camera]
+        self.crowded = bool(placement.unplaced) and bool(known)
+
+    def _give(self) -> None:
+        """Give cameras that nobody may write to the nodes where they are to be, under new epochs."""
+        for camera, node in self._placed.items():
+            if camera not in self.held and node in self.members and camera not in self.ended:
+                self._epoch += 1
+                self.held[camera] = Held(node, self._epoch)
+
+    def _renew_part(self, member: Member) -> None:
+        """Work out what a node is to run: what it holds and is to hold, and what has come to its end there."""
+        wanted, name = self._wanted, member.node.name
+        if wanted is None or member.report is None or member.leaving:
+            return
+        cameras = {
+            camera: values
+            for camera, values in wanted.cameras.items()
+            if (held := self.held.get(camera)) is not None
+            and held.node == name
+            and (self._placed.get(camera) == name or camera in self.ended)
+        }
+        epochs = {camera: self.held[camera].epoch for camera in cameras}
+        rest = {**wanted.rest, "http": member.http if wanted.served else None}
+        part = member.part
+        if part is None and not cameras:
+            return
+        if part is None or (part.cameras, part.epochs, part.rest) != (cameras, epochs, rest):
+            version = 1 if part is None else part.version + 1
+            member.part = Part(version, wanted.file, wanted.folder, cameras, epochs, rest)

@@ -1,0 +1,86 @@
+"""What coordinator and nodes tell each other: which cameras a node has, and how they are. Never a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nightday.engines.backends.base import EngineInfo
+
+from ..core.counters import HistogramSnapshot
+from ..core.status import CameraStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one node is to run.
+
+    Attributes:
+        version: rises with each change.
+        file: the configuration's name, for messages.
+        folder: where relative paths start.
+        cameras: the entries of its cameras, by name, as plain values with their secrets.
+        epochs: the epoch under which each of them is written.
+        rest: all other sections that a node needs, the same way.
+    """
+
+    version: int
+    file: str
+    folder: Path
+    cameras: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    epochs: Mapping[str, int]
+    rest: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a node is told about once a second.
+
+    Attributes:
+        lease_until: until when it may write, by the clock of its own last report's stamp; None before its first.
+        part: what it is to run; None where it knows that.
+    """
+
+    lease_until: float | None
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a node answers.
+
+    Attributes:
+        stamp: its own clock now, in seconds.
+        version: the newest part that it knows; 0 before the first.
+        written: the cameras that it may still write, and under which epoch.
+        program: the version of nightday-stream.
+        cameras: the state of each of its cameras.
+        costs: processor time that each of them takes, in seconds a second, where that was measured.
+        refused: why cameras do not run there, by name.
+        address: where it is served over HTTP, if it is.
+        engines: those that are loaded.
+        engines_ready: whether none is still to be built.
+        beating: whether its workers are alive.
+        batches: frames given to an engine at once; None before its first camera.
+        events: how often each event has happened there.
+        problem: why its cameras cannot run at all; None if they can.
+        files: what was written; only at its end.
+    """
+
+    stamp: float
+    version: int
+    written: Mapping[str, int]
+    program: str
+    cameras: tuple[CameraStatus, ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    engines: tuple[EngineInfo, ...] = ()
+    engines_ready: bool = True
+    beating: bool = True
+    batches: HistogramSnapshot | None = None
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    problem: str | None = None
+    files: tuple[Path, ...] = ()

@@ -1,0 +1,227 @@
+"""The coordinator's loop: meets nodes, beats to them, hears them, and has cameras given to them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from ..config.errors import ConfigError
+from ..config.schema import Config, HttpConfig
+from ..core.camera_url import register_secret
+from ..core.counters import EventCounter
+from ..core.event_log import to_log
+from ..core.events import EventBus, Notice, NoticeName
+from ..core.status import CameraStatus
+from ..monitoring.http_server import WebError, app_of
+from ..monitoring.web.trial import trial_routes
+from ..supervision.commands import CommandQueue
+from ..supervision.endpoint import HttpEndpoint
+from ..supervision.outcome import Cause, Outcome
+from ..supervision.systemd import Notifier
+from .coordinator import MARGIN, Coordinator, Wanted
+from .fence import LEASE_SECONDS, boot_seconds
+from .forward import Forwarder
+from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
+from .ray_nodes import RayNode
+from .view import ClusterView, NodeMetrics
+
+# Seconds between turns of the loop.
+TURN = 0.1
+# Seconds that nodes have to answer for the first time before cameras are given to those that have.
+GATHER = 45.0
+# Seconds that nodes have to end their cameras.
+DRAIN_WITHIN = 9.0
+
+
+@dataclass
+class ClusterRun:
+    """Runs a configuration on the nodes of a cluster. One thread may ``run``, any may look at ``view``.
+
+    Args:
+        nodes: the machines.
+        config: what to run.
+        file: the configuration's name.
+        reload: reads the configuration again. Raises ConfigError to leave everything as it is.
+        commands: where ``"stop"`` and ``"reload"`` come from.
+        clock: seconds, on a clock that goes on while the machine is stopped.
+        notifier: tells systemd.
+        wall_time: Unix seconds.
+    """
+
+    nodes: Nodes
+    config: Config
+    file: str
+    reload: Callable[[], Config]
+    commands: CommandQueue = field(default_factory=CommandQueue)
+    clock: Callable[[], float] = boot_seconds
+    notifier: Notifier = field(default_factory=Notifier)
+    wall_time: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self._events = EventCounter()
+        self._bus = EventBus(to_log, self._events.count)
+        self.coordinator = Coordinator(epoch=int(self.wall_time()))
+        self.view = ClusterView(self._events, self.clock)
+        """What is seen of it."""
+        self._token = secrets.token_urlsafe(32)
+        register_secret(self._token)
+        self._links = NodeLinks(self.nodes, self.coordinator, self._bus.publish, self._http_of)
+        self._placed: Mapping[str, str] = {}
+        self._crowded = False
+        self._began = self.clock()
+        self._endpoint = HttpEndpoint(self._app, self._bus.publish)
+
+    def run(
+        self,
+        *,
+        duration: float | None,
+        report: Callable[[Sequence[CameraStatus], float], None] | None = None,
+        report_every: float = 1.0,
+    ) -> Outcome:
+        """Run until all files have ended, ``duration`` seconds have passed, or ``"stop"`` is commanded.
+
+        Raises WebError: the configuration's ``http`` port cannot be had.
+        """
+        self._endpoint.serve(self.config.http)
+        try:
+            self._configure(self.config)
+            self.notifier.ready()
+            cause = self._watch(duration, report, report_every)
+            self.notifier.stopping()
+            return self._end(cause, report)
+        finally:
+            self._endpoint.serve(None)
+
+    def turn(self) -> None:
+        """Do once what is to be done again and again. Returns at once."""
+        now = self.clock()
+        self._links.hear(now)
+        self._links.meet(now)
+        self._links.beat(now)
+        for name in self.coordinator.step(now=now):
+            self._links.drop(name)
+        self._begin(now)
+        self._tell_moves()
+        self.view.update(self.coordinator, now=now)
+
+    def _watch(
+        self,
+        duration: float | None,
+        report: Callable[[Sequence[CameraStatus], float], None] | None,
+        report_every: float,
+    ) -> Cause:
+        next_report, next_alive = self._began + report_every, self._began
+        ends: float | None = None
+        while True:
+            command = self.commands.get(TURN)
+            if command == "stop":
+                return "signal"
+            if command == "reload":
+                self._reload()
+            self.turn()
+            now = self.clock()
+            if ends is None and duration is not None and self.coordinator.begun:
+                ends = now + duration
+            if self.coordinator.ended.issuperset(self.coordinator.names) and self.coordinator.begun:
+                return "finished"
+            if ends is not None and now >= ends:
+                return "duration"
+            if report is not None and now >= next_report:
+                next_report = max(next_report + report_every, now)
+                report(self.view.cameras(), now - self._began)
+            if now >= next_alive:
+                next_alive = now + min(BEAT_EVERY, self.notifier.watchdog_every or BEAT_EVERY)
+                self.notifier.alive()
+
+    def _begin(self, now: float) -> None:
+        """Have cameras given out once that is safe, and once all nodes are there that are soon to be."""
+        if self.coordinator.begun or now < self._began + LEASE_SECONDS + MARGIN:
+            return
+        there = any(member.report is not None for member in self.coordinator.members.values())
+        if there and (not self._links.awaited or now > self._began + GATHER):
+            self.coordinator.begun = True
+
+    def _http_of(self, node: RayNode) -> Mapping[str, Any]:
+        """Where a node is served: for the coordinator alone, which has the token."""
+        return {"host": node.address, "port": 0, "token": self._token}
+
+    def _tell_moves(self) -> None:
+        """Say which cameras were given to which node."""
+        placed = {camera: held.node for camera, held in self.coordinator.held.items()}
+        if placed != self._placed:
+            for camera, node in placed.items():
+                if self._placed.get(camera) != node:
+                    detail = f"given to node {node}"
+                    self._bus.publish(Notice(camera=camera, name="camera_placed", detail=detail))
+            self._placed = placed
+        if self.coordinator.crowded != self._crowded:
+            self._crowded = self.coordinator.crowded
+            if self._crowded:
+                detail = "the cameras take more than all nodes have, so they slow down; add a node"
+                self._tell("cluster_full", detail, level="warning")
+
+    def _configure(self, config: Config) -> None:
+        self.config = config
+        values = config.dump(reveal=True)
+        cameras = {entry["name"]: entry for entry in values["cameras"]}
+        rest = {"engine": values["engine"], "learning": values["learning"]}
+        served = config.http is not None
+        self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served))
+
+    def _reload(self) -> None:
+        self.notifier.reloading()
+        try:
+            config = self.reload()
+            self._endpoint.change(config.http)
+        except ConfigError as error:
+            for fault in error.faults:
+                self._tell("reload_refused", f"not reloaded: {fault}", level="error")
+        except WebError as error:
+            self._tell("reload_refused", f"not reloaded: {error}", level="error")
+            self._endpoint.restore()
+        else:
+            self._configure(config)
+            self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
+        self.notifier.ready()
+
+    def _end(self, cause: Cause, report: Callable[[Sequence[CameraStatus], float], None] | None) -> Outcome:
+        """Have every node end its cameras in good order, and go on granting leases until that is done."""
+        last = self._links.drain()
+        deadline = self.clock() + DRAIN_WITHIN
+        while not all(answer.done() for answer in last.values()) and self.clock() < deadline:
+            self.commands.get(TURN)
+            now = self.clock()
+            self._links.hear(now)
+            self._links.beat(now)
+        problems: list[str] = []
+        files: set[Path] = set()
+        for name, answer in last.items():
+            error = answer.exception() if answer.done() else TimeoutError("it did not answer in time")
+            if error is not None:
+                problems.append(f"node {name}: {line_of(error)}")
+                continue
+            told = answer.result()
+            files.update(told.files)
+            problems += [f"node {name}: {told.problem}"] if told.problem else []
+            self.coordinator.heard(name, told, now=self.clock())
+        self.view.update(self.coordinator, now=self.clock())
+        cameras = tuple(self.view.cameras())
+        if report is not None:
+            report(cameras, self.clock() - self._began)
+        self._links.close()
+        if cause in ("finished", "duration") and not any(camera.pictures for camera in cameras):
+            problems.append("no camera delivered a single picture")
+        return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=True)
+
+    def _app(self, settings: HttpConfig) -> ASGIApp:
+        forwarder = Forwarder(self.view, self._token, login=settings.token is not None)
+        return app_of(settings, self.view, [*forwarder.routes(), *trial_routes()], NodeMetrics(self.view))
+
+    def _tell(self, name: NoticeName, detail: str, *, level: Any = "info") -> None:
+        self._bus.publish(Notice(name=name, detail=detail, level=level))

@@ -1,0 +1,181 @@
+"""A node's cameras by what the coordinator tells it: real sources, the real runtime, real files."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightday.pipeline.cluster import node as node_module
+from nightday.pipeline.cluster.fence import Fence
+from nightday.pipeline.cluster.messages import Beat, Part, Report
+from nightday.pipeline.cluster.node import NodeRunner
+from nightday.pipeline.config.load import LoadedConfig
+from nightday.pipeline.config.schema import Config
+from nightday.pipeline.outputs.mp4.recordings import recorded
+from nightday.pipeline.serving.setup import Setup
+from tests.support.clips import make_clip
+from tests.support.media_helpers import ffmpeg_complaints, packet_pts
+
+WAIT = 30.0
+
+
+class Steered:
+    """A node runner, told parts as a coordinator tells them."""
+
+    def __init__(self) -> None:
+        self.loaded: list[Config] = []
+        self.fault: Exception | None = None
+        self.lease_until = [float("inf")]
+        self.now = [0.0]
+        self.fence = Fence(lambda: self.now[0])
+        self.runner = NodeRunner(load=self._load, fence=self.fence, lease_clock=lambda: self.now[0])
+        self._version = 0
+        self._rest: dict[str, Any] = {"engine": {}, "learning": {}}
+
+    def _load(self, loaded: LoadedConfig) -> Setup:
+        self.loaded.append(loaded.config)
+        if self.fault is not None:
+            raise self.fault
+        return Setup(loaded.config, {})
+
+    def tell(self, epochs: dict[str, int], **cameras: dict[str, Any]) -> Report:
+        self._version += 1
+        entries = {
+            name: {"name": name, "url": "clip.mp4", "loop": True, "translate": "never"} | values
+            for name, values in cameras.items()
+        }
+        part = Part(self._version, "cameras.yaml", Path.cwd(), entries, epochs, self._rest)
+        return self.runner.beat(Beat(self.lease_until[0], part))
+
+    def until(self, holds: Callable[[Report], bool]) -> Report:
+        deadline = time.monotonic() + WAIT
+        while not holds(report := self.runner.beat(Beat(self.lease_until[0]))):
+            assert time.monotonic() < deadline, report
+            threading.Event().wait(0.02)
+        return report
+
+
+def states(report: Report) -> dict[str, str]:
+    return {camera.name: camera.state for camera in report.cameras}
+
+
+def passed(report: Report, name: str) -> int:
+    return next((one.stats.passed for one in report.cameras if one.name == name), 0)
+
+
+@pytest.fixture
+def steered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Steered]:
+    monkeypatch.chdir(tmp_path)
+    make_clip(Path("clip.mp4"), 40)
+    steered = Steered()
+    yield steered
+    steered.runner.drain()
+
+
+def out(name: str) -> dict[str, Any]:
+    return {"outputs": [f"out/{name}/%Y.mp4"]}
+
+
+def files(name: str) -> list[str]:
+    return sorted(one.name for one in recorded(Path("out", name, "%Y.mp4")))
+
+
+def test_cameras_run_move_away_and_come_back_under_another_epoch(steered: Steered) -> None:
+    first = steered.tell({"a": 1, "b": 2}, a=out("a"), b=out("b"))
+    assert first.written == {"a": 1, "b": 2}
+    steered.until(lambda report: passed(report, "a") > 3 and passed(report, "b") > 3)
+    steered.tell({"b": 2}, b=out("b"))
+    # It counts as the node's own until its file is closed.
+    report = steered.until(lambda report: "a" not in report.written)
+    assert report.written == {"b": 2}
+    (name,) = files("a")
+    assert name.endswith("-e1.mp4")
+    assert not ffmpeg_complaints(Path("out/a", name))
+    before = passed(report, "b")
+    steered.tell({"a": 5, "b": 2}, a=out("a"), b=out("b"))
+    steered.until(lambda report: states(report) == {"a": "playing", "b": "playing"} and len(files("a")) == 2)
+    assert [name.rpartition("-")[2] for name in files("a")] == ["e1.mp4", "e5.mp4"]
+    report = steered.until(lambda report: passed(report, "b") > before)
+    assert len(files("b")) == 1  # it was never touched
+    final = steered.runner.drain()
+    assert final.problem is None
+    assert {path.name for path in final.files} == {*files("a"), *files("b")}
+    assert all(packet_pts(path) for path in final.files)
+
+
+def test_without_the_lease_nothing_is_written_and_with_it_again_all_goes_on(steered: Steered) -> None:
+    steered.lease_until[0] = 5.0
+    steered.tell({"a": 1}, a={**out("a"), "snapshot": "out/a.png"})
+    steered.until(lambda report: passed(report, "a") > 3 and bool(files("a")))
+    steered.now[0] = 5.0
+    dropped = "no_lease"
+
+    def count(report: Report) -> int:
+        return next(one.stats.dropped.get(dropped, 0) for one in report.cameras)
+
+    steered.until(lambda report: count(report) > 2)
+    size = Path("out/a", files("a")[0]).stat().st_size
+    so_far = count(steered.runner.report())
+    steered.until(lambda report: count(report) > so_far + 10)
+    assert Path("out/a", files("a")[0]).stat().st_size == size
+    steered.lease_until[0] = 100.0
+    steered.until(lambda report: Path("out/a", files("a")[0]).stat().st_size > size)
+
+
+def test_a_part_without_cameras_ends_the_run_and_the_next_begins_another(steered: Steered) -> None:
+    steered.tell({"a": 1}, a=out("a"))
+    steered.until(lambda report: passed(report, "a") > 3)
+    steered.tell({})
+    report = steered.until(lambda report: not report.written)
+    assert report.cameras == ()
+    steered.tell({"a": 2}, a=out("a"))
+    steered.until(lambda report: passed(report, "a") > 3)
+    assert [name.rpartition("-")[2] for name in files("a")] == ["e1.mp4", "e2.mp4"]
+
+
+def test_a_camera_that_cannot_run_here_hurts_no_other_and_is_tried_again(
+    steered: Steered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "TRY_AGAIN", 0.2)
+    steered.tell({"a": 1, "b": 2}, a=out("a"), b={**out("b"), "model": "missing.pt", "translate": "always"})
+    report = steered.until(lambda report: passed(report, "a") > 3)
+    assert report.refused.keys() == {"b"}
+    assert "missing.pt" in report.refused["b"]
+    assert states(report) == {"a": "playing"}
+    os.rename("clip.mp4", "missing.pt")
+    make_clip(Path("clip.mp4"), 40)
+    steered.fault = OSError(28, "No space left on device")  # the model is there, but something else is not
+    report = steered.until(lambda report: "No space" in report.refused.get("b", ""))
+    assert passed(report, "a") > 3
+
+
+def test_a_folder_that_is_missing_is_named(steered: Steered) -> None:
+    entries = {"a": {"name": "a", "url": "clip.mp4", "translate": "never"}}
+    part = Part(1, "cameras.yaml", Path("/nowhere"), entries, {"a": 1}, {})
+    steered.runner.beat(Beat(float("inf"), part))
+    report = steered.until(lambda report: bool(report.refused))
+    assert "no folder /nowhere here" in report.refused["a"]
+
+
+def test_a_file_that_has_ended_stays_so_while_others_come(steered: Steered) -> None:
+    steered.tell({"a": 1}, a={**out("a"), "loop": False, "pace": "fast"})
+    report = steered.until(lambda report: states(report) == {"a": "finished"})
+    assert passed(report, "a") == 25
+    steered.tell({"a": 1, "b": 2}, a={**out("a"), "loop": False, "pace": "fast"}, b=out("b"))
+    report = steered.until(lambda report: passed(report, "b") > 3)
+    assert states(report) == {"a": "finished", "b": "playing"}
+    assert len(files("a")) == 1
+
+
+def test_parts_that_follow_each_other_at_once_end_with_the_last(steered: Steered) -> None:
+    for number in range(1, 6):
+        steered.tell({"a": 1, f"b{number}": 1 + number}, **{"a": out("a"), f"b{number}": out("b")})
+    report = steered.until(lambda report: passed(report, "b5") > 3 and report.written.keys() == {"a", "b5"})
+    assert states(report) == {"a": "playing", "b5": "playing"}
+    assert len(files("a")) == 1

@@ -1,0 +1,296 @@
+"""The coordinator's loop with nodes that are played: what it tells, shows and ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightday.engines.distribution import program_version
+from nightday.pipeline.cluster.coordinator import MARGIN
+from nightday.pipeline.cluster.fence import LEASE_SECONDS
+from nightday.pipeline.cluster.links import AGAIN_AFTER
+from nightday.pipeline.cluster.messages import Beat, Report
+from nightday.pipeline.cluster.ray_nodes import RayNode
+from nightday.pipeline.cluster.run import ClusterRun
+from nightday.pipeline.cluster.view import NodeMetrics
+from nightday.pipeline.config.errors import ConfigError
+from nightday.pipeline.config.schema import Config, HttpConfig
+from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.monitoring.http_server import WebServer, app_of
+from nightday.pipeline.supervision.commands import CommandQueue
+from tests.pipeline.monitoring.test_http_server import ask
+
+CAMERAS = ("gate", "yard", "door")
+
+
+@dataclass
+class PlayedActor:
+    """A node's process that plays its cameras, while it answers."""
+
+    nodes: PlayedNodes
+    node: RayNode
+    silent: bool = False
+    error: Exception | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+    version: int = 0
+    killed: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def beat(self, beat: Beat) -> Future[Report]:
+        if beat.part is not None:
+            self.version, self.epochs = beat.part.version, dict(beat.part.epochs)
+        answer: Future[Report] = Future()
+        if self.error is not None:
+            answer.set_exception(self.error)
+        elif not self.silent:
+            answer.set_result(self.report())
+        return answer
+
+    def report(self) -> Report:
+        batches = Histogram(BATCH_BOUNDS)
+        batches.observe(2)
+        report = Report(
+            stamp=self.nodes.now,
+            version=self.version,
+            written=self.epochs,
+            program=program_version(),
+            cameras=tuple(playing(name) for name in self.epochs),
+            address=f"http://{self.node.address}:1",
+            batches=batches.snapshot(),
+            events={("camera_playing", name): 1 for name in self.epochs},
+        )
+        return replace(report, **self.more)
+
+    def drain(self) -> Future[Report]:
+        answer: Future[Report] = Future()
+        answer.set_result(replace(self.report(), files=(Path("out", f"{self.node.name}.mp4"),)))
+        return answer
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class PlayedNodes:
+    def __init__(self, *names: str) -> None:
+        self.now = 100.0
+        self.alive: Sequence[RayNode] = [node(name) for name in names]
+        self.actors: dict[str, PlayedActor] = {}
+        self.started: list[str] = []
+        self.refuses: Exception | None = None
+
+    def start(self, node: RayNode) -> PlayedActor:
+        self.started.append(node.name)
+        if self.refuses is not None:
+            raise self.refuses
+        actor = self.actors[node.name] = PlayedActor(self, node)
+        return actor
+
+
+def node(name: str) -> RayNode:
+    return RayNode(id=f"id-{name}", name=name, address="10.0.0.1", cpus=2.0, gpu=False)
+
+
+def playing(name: str) -> CameraStatus:
+    stats = CameraStats()
+    stats.set_up(True)
+    stats.count_output(translated=True)
+    return CameraStatus(
+        name=name, state="playing", reason=None, night=True, outputs_in_trouble=(), stats=stats.snapshot()
+    )
+
+
+def config(*names: str) -> Config:
+    entries = [{"name": name, "url": "rtsp://u:secret12@10.0.0.9/s", "translate": "never"} for name in names]
+    return Config.model_validate({"cameras": entries})
+
+
+class Played:
+    def __init__(self, *names: str) -> None:
+        self.nodes = PlayedNodes(*names)
+        self.next: Config | ConfigError = config(*CAMERAS)
+        self.commands = CommandQueue()
+        self.run = ClusterRun(
+            self.nodes,
+            config(*CAMERAS),
+            "cameras.yaml",
+            self._read,
+            self.commands,
+            clock=lambda: self.nodes.now,
+            wall_time=lambda: 1_700_000_000.0,
+        )
+        self.run._configure(self.run.config)
+
+    def _read(self) -> Config:
+        if isinstance(self.next, ConfigError):
+            raise self.next
+        return self.next
+
+    def turns(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.25)):
+            self.nodes.now += 0.25
+            self.run.turn()
+
+    def states(self) -> dict[str, tuple[str, str | None, str | None]]:
+        return {one.name: (one.state, one.reason, one.node) for one in self.run.view.cameras()}
+
+    def events(self, name: str) -> int:
+        return sum(count for (event, _), count in self.run.view.events.snapshot().items() if event == name)
+
+
+START = LEASE_SECONDS + MARGIN + 1.0
+
+
+def test_cameras_begin_once_no_earlier_lease_can_hold_and_every_node_has_answered() -> None:
+    played = Played("a", "b")
+    played.run.turn()
+    played.nodes.actors["b"].silent = True
+    played.nodes.actors["b"].silent = False
+    played.turns(LEASE_SECONDS)
+    assert set(played.states().values()) == {("retrying", "no_node", None)}
+    played.turns(2.0)
+    states = played.states()
+    assert {state for state, _, _ in states.values()} == {"playing"}
+    assert {name for _, _, name in states.values()} == {"a", "b"}
+    assert played.events("node_joined") == 2
+    assert played.events("camera_placed") == 3
+    assert played.events("camera_playing") == 3  # the nodes' own
+    assert played.run.view.batches.snapshot().counts[1] == 2
+
+
+def test_what_cannot_be_known_of_a_silent_node_is_said_and_its_cameras_go_elsewhere() -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    lost = {name for name, (_, _, where) in played.states().items() if where == "a"}
+    assert lost
+    silent = played.nodes.actors["a"]
+    silent.silent = True
+    played.turns(4.5)
+    assert {played.states()[name] for name in lost} == {("retrying", "node_silent", "a")}
+    before = {one.name: one.stats.translated for one in played.run.view.cameras()}
+    assert all(before.values())  # counters stay as last told
+    assert not any(one.stats.up for one in played.run.view.cameras() if one.name in lost)
+    played.turns(4.0)
+    assert {played.states()[name] for name in lost} == {("playing", None, "b")}
+    assert silent.killed
+    assert played.events("node_lost") == 1
+
+
+def test_a_node_that_fails_is_tried_again_later_and_told_once() -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    played.nodes.actors["a"].error = RuntimeError("Traceback\n  of many lines\nOSError: no space left")
+    played.turns(LEASE_SECONDS + 4.0)
+    assert {where for _, _, where in played.states().values()} == {"b"}
+    assert played.events("node_failed") == 1
+    assert played.nodes.started.count("a") == 2
+    assert not played.nodes.actors["a"].killed  # the new one
+    assert played.events("node_joined") == 3
+
+
+def test_a_node_of_another_version_runs_nothing() -> None:
+    played = Played("a", "b")
+    played.run.turn()
+    played.nodes.actors["a"].more = {"program": "0.0.0"}
+    played.turns(1.0)
+    played.nodes.actors["a"].more = {"program": "0.0.0"}
+    played.turns(START)
+    assert {where for _, _, where in played.states().values()} == {"b"}
+
+
+def test_a_node_whose_process_cannot_be_started_holds_nobody_up() -> None:
+    played = Played("a")
+    played.nodes.refuses = ValueError("the name id-a is already taken")
+    played.turns(START)
+    assert set(played.states().values()) == {("retrying", "no_node", None)}
+    assert 1 < len(played.nodes.started) <= START / AGAIN_AFTER + 1
+    played.nodes.refuses = None
+    played.turns(20.0)
+    assert {state for state, _, _ in played.states().values()} == {"playing"}
+
+
+def test_nodes_come_and_go_while_it_runs() -> None:
+    played = Played("a")
+    played.turns(START + 1)
+    played.nodes.alive = [node("a"), node("b")]
+    played.turns(2.0)
+    played.nodes.alive = [node("b")]
+    played.turns(LEASE_SECONDS + 2.0)
+    assert set(played.states().values()) == {("playing", None, "b")}
+    assert played.nodes.actors["a"].killed
+
+
+def test_a_refused_camera_says_why() -> None:
+    played = Played("a")
+    played.run.turn()
+    played.nodes.actors["a"].more = {"refused": {"yard": "model missing.pt: no such checkpoint"}}
+    played.turns(START + 1)
+    assert played.states()["yard"] == ("failed", "node_refused", "a")
+    settings = HttpConfig(port=0)
+    server = WebServer(settings, app_of(settings, played.run.view, [], NodeMetrics(played.run.view)))
+    server.start()
+    try:
+        told = {one["name"]: one for one in ask(server, "/api/cameras").json()["cameras"]}
+        text = ask(server, "/metrics").body.decode()
+    finally:
+        assert server.close(20.0)
+    assert told["gate"]["node"] == "a"
+    assert "It runs on the node a." in told["gate"]["remarks"]
+    assert any("missing.pt" in remark for remark in told["yard"]["remarks"])
+    assert 'nightday_camera_node{camera="gate",node="a"} 1.0' in text
+    assert 'nightday_node_up{node="a"} 1.0' in text
+    assert 'nightday_node_cameras{node="a"} 3.0' in text
+    assert 'nightday_camera_up{camera="yard"} 0.0' in text
+
+
+def test_a_reload_adds_and_removes_cameras_and_faults_change_nothing() -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    held = dict(played.run.coordinator.held)
+    played.next = ConfigError(["cameras.yaml:3: cameras[0].url: bad"])
+    played.run._reload()
+    played.turns(2.0)
+    assert played.run.coordinator.held == held
+    assert played.events("reload_refused") == 1
+    played.next = config("gate", "roof")
+    played.run._reload()
+    played.turns(3.0)
+    assert {name: state for name, (state, _, _) in played.states().items()} == {
+        "gate": "playing",
+        "roof": "playing",
+    }
+    assert played.run.coordinator.held["gate"] == held["gate"]
+
+
+def test_at_the_end_every_node_drains_and_tells_its_files() -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    outcome = played.run._end("signal", None)
+    assert outcome.files == (Path("out/a.mp4"), Path("out/b.mp4"))
+    assert outcome.problems == ()
+    assert {camera.name: camera.pictures for camera in outcome.cameras} == dict.fromkeys(CAMERAS, 1)
+    assert all(actor.killed for actor in played.nodes.actors.values())
+
+
+def test_secrets_are_shown_by_neither_a_part_nor_what_is_wanted() -> None:
+    played = Played("a")
+    played.turns(START + 1)
+    part = played.run.coordinator.members["a"].part
+    assert part is not None
+    assert part.cameras["gate"]["url"] == "rtsp://u:secret12@10.0.0.9/s"
+    for value in (part, played.run.coordinator.members["a"], played.run.coordinator._wanted):
+        assert "secret12" not in repr(value)
+        assert played.run._token not in repr(value)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 30.0])
+def test_a_coordinator_that_hangs_is_not_alive(seconds: float) -> None:
+    played = Played("a")
+    played.turns(1.0)
+    played.nodes.now += seconds
+    assert played.run.view.beating() is (seconds < 30.0)
