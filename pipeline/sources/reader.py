@@ -90,6 +90,45 @@ class _Decoding:
         self._faults.begin("nvdec", "nvdec_missing", nvdec_missing(self._camera, why).detail)
 
 
+class SourceDoubts:
+    """What of a source is not believed, or not read, each said once.
+
+    Args:
+        source: its address.
+        faults: told when a doubt begins.
+        heard: whether its sound is wanted.
+    """
+
+    def __init__(self, source: CameraUrl, faults: FaultLog, *, heard: bool) -> None:
+        self._source = source
+        self._faults = faults
+        self._heard = heard
+        self.clock: str | None = None
+        """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
+        self.colours: str | None = None
+        """What its colours say that is not read here; None if all is."""
+
+    def see_clock(self, watch: ClockWatch | None) -> None:
+        """Note whether a live camera's clock is believed."""
+        fault = None if watch is None else watch.reason
+        if fault is not None:
+            sound = ", and its sound is left out" if self._heard else ""
+            detail = (
+                f"{fault}; its pictures are placed by the time at which they arrive{sound} ({self._source})"
+            )
+            self._faults.begin("clock", "clock_not_believed", detail)
+        self.clock = fault
+
+    def see_colours(self, video: av.VideoFrame) -> None:
+        """Note what cannot be made of a camera's colours."""
+        fault = colour.unread(video)
+        if fault is not None:
+            self._faults.begin("colours", "colours_not_read", f"{fault} ({self._source})")
+        elif self.colours is not None:
+            self._faults.end("colours")
+        self.colours = fault
+
+
 class Reader(threading.Thread):
     """Reads one camera for as long as it lives, and puts its frames into its slot.
 
@@ -182,10 +221,8 @@ class Reader(threading.Thread):
         self._sound = sound
         self._faults = FaultLog(camera, publish)
         self._decoding = _Decoding(camera, self._faults, nvdec=nvdec, gstreamer=gstreamer)
-        self.clock_fault: str | None = None
-        """Why pictures are placed by their arrival rather than by the camera's clock; None while by its clock."""
-        self.colour_fault: str | None = None
-        """What its colours say that is not read here; None if all is."""
+        self.doubts = SourceDoubts(source, self._faults, heard=sound is not None)
+        """What of its source is not believed, or not read."""
         self._event = SourceChanged(camera=camera, state="starting", source=str(source))
 
     @property
@@ -262,8 +299,8 @@ class Reader(threading.Thread):
                     self._decoding.see(decoded.video)
                     if not self._delivery.deliver(decoded):
                         break
-                    self._see_clock(connection.clock_watch)
-                    self._see_colours(decoded.video)
+                    self.doubts.see_clock(connection.clock_watch)
+                    self.doubts.see_colours(decoded.video)
                     frames += 1
                     if frames == 1:
                         self._playing_since = self._clock.monotonic()
@@ -277,26 +314,6 @@ class Reader(threading.Thread):
         clip = connection.clock_watch is None and self._kind != "pipe"
         without_nvdec = self._decoding.nvdec and clip and not frames
         return _End("end_of_stream", "the source ended it", frames, without_nvdec, clip)
-
-    def _see_clock(self, watch: ClockWatch | None) -> None:
-        """Note whether a live camera's clock is believed, and say once that it is not."""
-        fault = None if watch is None else watch.reason
-        if fault is not None:
-            sound = "" if self._sound is None else ", and its sound is left out"
-            detail = (
-                f"{fault}; its pictures are placed by the time at which they arrive{sound} ({self._source})"
-            )
-            self._faults.begin("clock", "clock_not_believed", detail)
-        self.clock_fault = fault
-
-    def _see_colours(self, video: av.VideoFrame) -> None:
-        """Note what cannot be made of a camera's colours, and say it once."""
-        fault = colour.unread(video)
-        if fault is not None:
-            self._faults.begin("colours", "colours_not_read", f"{fault} ({self._source})")
-        elif self.colour_fault is not None:
-            self._faults.end("colours")
-        self.colour_fault = fault
 
     def _change(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from nightday.engines.backends.base import Engine
 
@@ -15,7 +16,7 @@ from ..core.counters import CameraStats
 from ..core.events import Event, Notice, OutputChanged, Publish, SourceChanged
 from ..core.fault_log import FaultLog
 from ..core.lease import ALONE, Lease
-from ..core.sound import SoundFormat, SoundTrack
+from ..core.sound import SoundTrack
 from ..core.stages import Detector
 from ..core.status import CameraStatus, EngineState
 from ..media.timeline import Timeline
@@ -37,6 +38,7 @@ from .camera_parts import (
     pictures_of,
     reader_of,
     silent_outputs,
+    tell_silent,
     wants_backgrounds,
 )
 from .commands import CommandQueue
@@ -79,9 +81,7 @@ class Camera:
         lease: Lease = ALONE,
     ) -> None:
         self.config, self.name, self.lease = config, config.name, lease
-        self._commands = commands
-        self._publish_on = publish
-        self._clock = clock
+        self._commands, self._publish_on, self._clock = commands, publish, clock
         self._stop = threading.Event()
         self.opened = False
         """Whether its source was ever opened."""
@@ -126,7 +126,7 @@ class Camera:
             faults=faults,
             publish=publish,
         )
-        self._sound = SoundTrack(self._hear) if config.audio else None
+        self._sound = SoundTrack(partial(tell_silent, config, faults)) if config.audio else None
         self._encoders = CameraEncoders(camera=config.name, publish=publish, sound=self._sound)
         # What fails for those who watch is no trouble of the outputs that were asked for.
         self.live = self.channel.live = LiveViewers(
@@ -229,12 +229,11 @@ class Camera:
         return True
 
     def _output(self, output: OutputConfig) -> Output:
-        encoder = self._encoders.get(output.encoding)
         return output_of(
             self.config,
             output,
             self.channel,
-            encoder=encoder,
+            encoder=self._encoders.get(output.encoding),
             publish=self._publish,
             clock=self._clock,
             lease=self.lease,
@@ -250,11 +249,6 @@ class Camera:
             clock=self._clock,
             sound=self._sound,
         )
-
-    def _hear(self, form: SoundFormat) -> None:
-        """Say of each output once that the camera's sound does not go along."""
-        for output, why in silent_outputs(self.config, form.codec).items():
-            self.channel.faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 
 def _status_of(camera: Camera) -> CameraStatus:
@@ -275,8 +269,8 @@ def _status_of(camera: Camera) -> CameraStatus:
         outputs=tuple(output.event for output in channel.outputs),
         decoder=camera.reader.decoder,
         encoder=camera._encoders.name,
-        clock_fault=camera.reader.clock_fault,
-        colour_fault=camera.reader.colour_fault,
+        clock_fault=camera.reader.doubts.clock,
+        colour_fault=camera.reader.doubts.colours,
         night_told_by=gate.told_by if gate else None,
         night_doubt=doubt_text(gate.doubt, night=bool(gate.night)) if gate and gate.doubt else None,
         model_fits=channel.scene_watch.fits,

@@ -16,7 +16,7 @@ from ..core.events import OutputChanged, Publish
 from ..core.fault_log import FaultLog
 from ..core.lease import Lease
 from ..core.packet_log import PacketLog
-from ..core.sound import SoundTrack
+from ..core.sound import SoundFormat, SoundTrack
 from ..core.state_folder import SIGNING_KEY, name_of, state_folder
 from ..media import gpu_video
 from ..media.timeline import Timeline
@@ -67,6 +67,12 @@ def silent_outputs(config: CameraConfig, codec: str | None) -> dict[str, str]:
         return {}
     reasons = {str(output.to): sound_fault(output.to, codec) for output in config.outputs}
     return {output: why for output, why in reasons.items() if why is not None}
+
+
+def tell_silent(config: CameraConfig, faults: FaultLog, form: SoundFormat) -> None:
+    """Say of each output once that the camera's sound, of this form, does not go along."""
+    for output, why in silent_outputs(config, form.codec).items():
+        faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 
 def pictures_of(

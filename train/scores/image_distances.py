@@ -77,12 +77,19 @@ def frechet_distance(a: Features, b: Features) -> float:
     if min(len(a), len(b)) < 2:
         return float("nan")
     mean = a.mean(0, dtype=np.float64) - b.mean(0, dtype=np.float64)
-    cov_a, cov_b = (np.cov(x.astype(np.float64), rowvar=False) for x in (a, b))
-    values, vectors = np.linalg.eigh(cov_a)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    # (Σ_a Σ_b)^½ has the eigenvalues of the symmetric (Σ_a^½ Σ_b Σ_a^½)^½.
-    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
-    return float(max(0.0, mean @ mean + np.trace(cov_a) + np.trace(cov_b) - 2 * cross))
+    root_a, root_b = _root(a), _root(b)
+    # With Σ = RᵀR of each, the eigenvalues of Σ_a Σ_b are the squares of the singular values of R_a R_bᵀ, which is
+    # small where points are few.
+    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    return float(max(0.0, mean @ mean + np.sum(root_a**2) + np.sum(root_b**2) - 2 * cross))
+
+
+def _root(points: Features) -> NDArray[np.float64]:
+    """R of (N, C) points, whose covariance is RᵀR: (min(N, C), C)."""
+    if len(points) <= points.shape[1]:
+        return np.asarray((points - points.mean(0, dtype=np.float64)) / np.sqrt(len(points) - 1))
+    values, vectors = np.linalg.eigh(np.cov(points.astype(np.float64), rowvar=False))
+    return np.asarray(np.sqrt(values.clip(0))[:, None] * vectors.T)
 
 
 def whitening(real: Features, *, shrinkage: float = 1e-3) -> NDArray[np.float32]:

@@ -101,7 +101,7 @@ def test_colours_that_are_not_read_are_told_once_with_what_they_are(tmp_path: Pa
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=10", "-frames:v", "5", *H264, *tags, clip)
     with Camera(str(clip), pace="fast", loop=True, publish=told.append) as camera:
         camera.wait_until(lambda: camera.stats.snapshot().decoded >= 12)
-        fault = camera.reader.colour_fault
+        fault = camera.reader.doubts.colours
     notices = [event for event in told if isinstance(event, Notice)]
     assert [event.name for event in notices] == ["colours_not_read"]
     assert fault is not None

@@ -309,7 +309,7 @@ def test_a_clock_that_is_not_believed_is_said_once(
     camera = Camera(f"rtsp://viewer:{PASSWORD}@10.0.0.1/", clock=clock)
     frames = camera.run_to_end()
     assert len(frames) == 200
-    assert camera.reader.clock_fault == "its clock stands still"
+    assert camera.reader.doubts.clock == "its clock stands still"
     said = [record for record in caplog.records if getattr(record, "event", "") == "clock_not_believed"]
     assert len(said) == 1
     assert "rtsp://***@10.0.0.1" in said[0].getMessage()

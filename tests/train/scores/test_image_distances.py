@@ -25,8 +25,10 @@ def points(rng: np.random.Generator, n: int, shift: float = 0.0) -> NDArray[np.f
     return (rng.normal(shift, 1, (n, 12)) @ rng.normal(0, 1, (12, 12))).astype(np.float32)
 
 
-def test_frechet_is_that_of_two_gaussians(rng: np.random.Generator) -> None:
-    a, b = points(rng, 300), points(rng, 200, 0.5)
+@pytest.mark.parametrize("counts", [(300, 200), (9, 200), (9, 7)])
+def test_frechet_is_that_of_two_gaussians(rng: np.random.Generator, counts: tuple[int, int]) -> None:
+    """Of many points, and of fewer than there are directions."""
+    a, b = points(rng, counts[0]), points(rng, counts[1], 0.5)
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(cov_a @ cov_b).real
     want = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
