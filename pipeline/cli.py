@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -160,7 +160,16 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
 
     try:
         if options.plan:
-            return _plan(options, lambda: _read(file, overrides), screen)
+            from .planning.command import run_plan
+
+            run_plan(
+                None if options.cameras is None else _read(file, overrides),
+                budget_ms=options.budget or 250.0,
+                more_machines=options.nodes or 0,
+                assume=options.assume,
+                as_json=options.json,
+            )
+            return DONE
         if options.check:
             loaded = _read(file, overrides)
             _check_machine(loaded, ModelLoader(), cluster=options.ray)
@@ -239,25 +248,6 @@ def _stream(
             report=lambda cameras, seconds: status.report(cameras, seconds=seconds),
             report_every=status.every,
         )
-
-
-def _plan(options: argparse.Namespace, read: Callable[[], LoadedConfig], screen: Screen) -> int:
-    from .planning.command import run_plan
-    from .planning.profile import PlanError
-
-    try:
-        run_plan(
-            None if options.cameras is None else read(),
-            budget_ms=options.budget or 250.0,
-            more_machines=options.nodes or 0,
-            assume=options.assume,
-            as_json=options.json,
-        )
-    except PlanError as error:
-        screen.flush()
-        print(redact(str(error)), file=sys.stderr)
-        return WRONG
-    return DONE
 
 
 def checkpoint_fault(path: Path) -> str | None:

@@ -131,7 +131,7 @@ class NodeRunner:
             report,
             cameras=(*cameras, *(one for one in report.cameras if one.name not in present)),
             costs=self._costs.measure(cameras, runtime.frame_seconds()),
-            address=runtime.address,
+            address=runtime.endpoint.address,
             engines=tuple(runtime.engines()),
             engines_ready=runtime.engines_ready(),
             beating=runtime.beating(),

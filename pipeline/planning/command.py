@@ -9,12 +9,14 @@ from pathlib import Path
 
 from nightday.engines.bundled import bundled_weights
 
+from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
 from ..config.schema import GENERAL, CameraConfig, EngineConfig
+from ..core.camera_url import redact
 from .configured import Assumed, planned
 from .kept import profile_of
 from .plan import Planner
-from .profile import Profile
+from .profile import PlanError, Profile
 from .report import costs_text, judge, kinds_carried, kinds_text, machine_text, plan_json, verdict_text
 
 
@@ -31,8 +33,18 @@ def run_plan(
         as_json: print JSON.
 
     Raises:
-        PlanError: a model cannot be run, or a file not be read.
+        ConfigError: a model cannot be run, or a file not be read.
     """
+    try:
+        text = _plan_text(loaded, budget_ms, more_machines, assume, as_json)
+    except PlanError as error:
+        raise ConfigError([redact(str(error))]) from None
+    print(text)
+
+
+def _plan_text(
+    loaded: LoadedConfig | None, budget_ms: float, more_machines: int, assume: str | None, as_json: bool
+) -> str:
     assumed = Assumed() if assume is None else Assumed.parse(assume)
     settings = EngineConfig() if loaded is None else loaded.config.engine
     cameras = () if loaded is None else loaded.config.cameras
@@ -48,11 +60,10 @@ def run_plan(
         verdict = judge(planner, seen, by_name, machines)
     rows = kinds_carried(planner) if loaded is None else []
     if as_json:
-        print(json.dumps(plan_json(planner, machines, rows, verdict), indent=1))
-        return
+        return json.dumps(plan_json(planner, machines, rows, verdict), indent=1)
     parts = [machine_text(planner), costs_text(base)]
     parts.append(kinds_text(rows, machines) if verdict is None else verdict_text(verdict, planner, assumed))
-    print("\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def _profiles(cameras: Sequence[CameraConfig], settings: EngineConfig) -> dict[Path, Profile]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from nightday.engines import cores
 
 from ..core.counters import TOO_SLOW
-from ..core.status import CameraStatus, Room
+from ..core.status import CameraStatus, Room, RunState
+from ..translation.worker_pool import WorkerPool
 
 # Seconds over which costs are measured, and over which the dearest of these counts: a night takes more than a day.
 WINDOW = 20.0
@@ -81,8 +82,22 @@ class RoomWatch:
         return self._before is None or now - self._before.at >= WINDOW
 
     def skip(self) -> None:
-        """Begin a new window: what is going on, engines being built for instance, costs what no camera costs."""
+        """Begin a new window."""
         self._before = None
+
+    def watch(self, run: RunState, *, now: float, pool: WorkerPool, reloading: bool) -> None:
+        """Look if it is time. What engines cost that are built or loaded is no camera's: then a new window begins.
+
+        Args:
+            run: the cameras, and whether their engines are there.
+            now: monotonic seconds.
+            pool: the workers.
+            reloading: whether another configuration is being loaded.
+        """
+        if reloading or not run.engines_ready():
+            self.skip()
+        elif self.due(now):
+            self.look(run.cameras(), now=now, workers=pool.workers, busy=pool.busy)
 
     def look(self, cameras: Sequence[CameraStatus], *, now: float, workers: int, busy: float) -> None:
         """Compare with the last look.

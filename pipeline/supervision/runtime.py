@@ -36,13 +36,11 @@ from .overload import OverloadWatch
 from .reload import Reload
 from .run_view import RunView
 from .saving import PictureSaver, RecordedFiles
-from .shutdown import failure_of, shut_down, without_pictures
+from .shutdown import failure_of, save_last, shut_down
 from .systemd import Notifier
 
 # Seconds between the snapshots and backgrounds written under way.
 SAVE_EVERY = 10.0
-# Seconds the last ones may take before they are given up.
-SAVE_WITHIN = 10.0
 # Seconds that what trains own models has to end, after everything else has.
 LEARNER_WITHIN = 1.0
 # Seconds in which the last events are sent.
@@ -151,7 +149,8 @@ class Runtime(RunView):
             adder=adder,
             commands=commands,
         )
-        self._endpoint = HttpEndpoint(lambda settings: web_app(settings, self, self), publish)
+        self.endpoint = HttpEndpoint(lambda settings: web_app(settings, self, self), publish)
+        """Where it is served over HTTP."""
         self._saver = PictureSaver(reports)
         self._overload = OverloadWatch(publish)
         self._reload = Reload(
@@ -163,11 +162,6 @@ class Runtime(RunView):
             notifier=self._notifier,
         )
         self._pool = self._new_pool()
-
-    @property
-    def address(self) -> str | None:
-        """Where it is served over HTTP, if it is."""
-        return self._endpoint.address
 
     def frame_seconds(self) -> dict[str, float]:
         """What one frame of each camera, by name, usually takes its engine, where that is known."""
@@ -182,7 +176,7 @@ class Runtime(RunView):
     def run(self, *, duration: float | None, report: Report | None, report_every: float) -> Outcome:
         """See the function ``run``."""
         try:
-            self._endpoint.serve(self._config.http)
+            self.endpoint.serve(self._config.http)
         except WebError:
             self._cameras.finish_outputs()
             raise
@@ -191,11 +185,10 @@ class Runtime(RunView):
             return self._run(duration, report, report_every)
         finally:
             self._notifications.close(NOTIFY_WITHIN)
-            self._endpoint.serve(None)
+            self.endpoint.serve(None)
 
     def _run(self, duration: float | None, report: Report | None, report_every: float) -> Outcome:
-        started = self._clock.monotonic()
-        self._beat_at = started
+        self._beat_at = started = self._clock.monotonic()
         self._pool.start()
         self._running = True
         self._learn()  # it wants to hear what happens to cameras from the first on
@@ -208,8 +201,6 @@ class Runtime(RunView):
         final = self.cameras()
         if report is not None:
             report(final, self._clock.monotonic() - started)
-        if cause in ("finished", "duration"):  # before a signal a camera may not have had time
-            problems += without_pictures(self._cameras)
         files = (*self._recorded.present(), *sorted(self._saver.files))
         return Outcome(cause, tuple(problems), files, final, clean)
 
@@ -227,13 +218,7 @@ class Runtime(RunView):
         )
         ended = self._reload.thread_ended and self._first.thread_ended
         clean = clean and ended and self._learner.join(LEARNER_WITHIN)
-        if not self._pool.is_alive():
-            self._cameras.finish_pictures()
-        if not self._saver.save(self._cameras, final=True, within=SAVE_WITHIN):
-            clean = False
-            detail = "pictures are not saved: the disk does not answer"
-            self._bus.publish(Notice(name="save_failed", detail=detail, level="warning"))
-        return problems, clean
+        return problems, save_last(self._cameras, self._pool, self._saver, self._bus.publish) and clean
 
     def _watch(
         self, started: float, duration: float | None, report: Report | None, report_every: float
@@ -277,13 +262,7 @@ class Runtime(RunView):
                     self._notifier.alive()
                 if self._overload.due(now):
                     self._overload.look(self.cameras(), now=now, frame_seconds=self._pool.frame_seconds())
-                self._look_for_room(now)
-
-    def _look_for_room(self, now: float) -> None:
-        if not self.engines_ready() or self._reload.under_way:
-            self._room.skip()
-        elif self._room.due(now):
-            self._room.look(self.cameras(), now=now, workers=self._pool.workers, busy=self._pool.busy)
+                self._room.watch(self, now=now, pool=self._pool, reloading=self._reload.under_way)
 
     def _mend(self) -> bool:
         """Start again what died of a fault of ours; False when that happens too often."""
@@ -316,10 +295,10 @@ class Runtime(RunView):
     def _change(self, setup: Setup) -> str | None:
         """Put ``setup`` in place of what runs; what that changed, or None if it was refused."""
         try:
-            self._endpoint.change(setup.config.http)
+            self.endpoint.change(setup.config.http)
         except WebError as error:
             self._reload.refuse([str(error)])
-            self._endpoint.restore()
+            self.endpoint.restore()
             return None
         self._config = setup.config
         self._learn()

@@ -13,6 +13,7 @@ from .camera import Camera
 from .cameras import Cameras
 from .commands import CommandQueue
 from .outcome import Cause
+from .saving import PictureSaver
 
 # Seconds from a signal until every file is closed; 5 are promised.
 STOP_WITHIN = 4.5
@@ -20,6 +21,8 @@ STOP_WITHIN = 4.5
 WORKERS_SHARE = 0.5
 # Seconds that the outputs have for their last pictures when the sources ended by themselves.
 FINISH_WITHIN = 60.0
+# Seconds the last pictures may take to be written before they are given up.
+SAVE_WITHIN = 10.0
 
 
 def shut_down(
@@ -63,6 +66,8 @@ def shut_down(
         problems += _unfinished(camera)
     if cause != "signal":  # whoever stops a camera for good need not be told again of a server that is away
         problems += _outputs_in_trouble(cameras)
+    if cause in ("finished", "duration"):  # before a signal a camera may not have had time
+        problems += without_pictures(cameras)
     if pool.is_alive():
         lost = "the batch at hand is lost: the engine did not return in time"
         publish(Notice(name="batch_lost", detail=lost, level="warning"))
@@ -74,6 +79,17 @@ def shut_down(
             problems.append(f"{camera.name}: failed ({event.reason}: {event.detail})")
     threads = [pool, *(thread for camera in cameras.with_retired for thread in camera.threads)]
     return problems, not any(thread.is_alive() for thread in threads)
+
+
+def save_last(cameras: Cameras, pool: WorkerPool, saver: PictureSaver, publish: Publish) -> bool:
+    """Write the cameras' last pictures and backgrounds; whether that was done in time."""
+    if not pool.is_alive():
+        cameras.finish_pictures()
+    if saver.save(cameras, final=True, within=SAVE_WITHIN):
+        return True
+    detail = "pictures are not saved: the disk does not answer"
+    publish(Notice(name="save_failed", detail=detail, level="warning"))
+    return False
 
 
 def failure_of(pool: WorkerPool) -> str:

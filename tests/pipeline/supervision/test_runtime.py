@@ -442,7 +442,7 @@ def test_a_picture_that_cannot_be_saved_holds_up_neither_the_watch_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     monkeypatch.setattr(runtime, "SAVE_EVERY", 0.05)
-    monkeypatch.setattr(runtime, "SAVE_WITHIN", 0.3)
+    monkeypatch.setattr(shutdown, "SAVE_WITHIN", 0.3)
     began, release = threading.Event(), threading.Event()
     commands = CommandQueue()
     left = [10]
