@@ -66,8 +66,6 @@ def shut_down(
         problems += _unfinished(camera)
     if cause != "signal":  # whoever stops a camera for good need not be told again of a server that is away
         problems += _outputs_in_trouble(cameras)
-    if cause in ("finished", "duration"):  # before a signal a camera may not have had time
-        problems += without_pictures(cameras)
     if pool.is_alive():
         lost = "the batch at hand is lost: the engine did not return in time"
         publish(Notice(name="batch_lost", detail=lost, level="warning"))
@@ -77,6 +75,8 @@ def shut_down(
         event = camera.reader.event
         if event.state == "failed":
             problems.append(f"{camera.name}: failed ({event.reason}: {event.detail})")
+    if cause in ("finished", "duration"):  # before a signal a camera may not have had time
+        problems += without_pictures(cameras)
     threads = [pool, *(thread for camera in cameras.with_retired for thread in camera.threads)]
     return problems, not any(thread.is_alive() for thread in threads)
 
