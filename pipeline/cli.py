@@ -163,7 +163,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
             return _plan(options, lambda: _read(file, overrides), screen)
         if options.check:
             loaded = _read(file, overrides)
-            _check_machine(loaded, ModelLoader(), clustered=options.ray is not None)
+            _check_machine(loaded, ModelLoader(), cluster=options.ray)
             screen.flush()
             _print_config(loaded)
             return DONE
@@ -272,17 +272,17 @@ def checkpoint_fault(path: Path) -> str | None:
     return None
 
 
-def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, clustered: bool) -> None:
+def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | None) -> None:
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
     from .monitoring.http_server import is_served, port_fault
     from .supervision.model_check import model_faults
 
     faults: list[str] = []
-    if clustered:
+    if cluster is not None:
         from .cluster.command import cluster_faults
 
-        faults += cluster_faults(loaded)
+        faults += cluster_faults(loaded, cluster)
     try:
         models.check(loaded)
     except ConfigError as error:

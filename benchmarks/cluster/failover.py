@@ -98,19 +98,27 @@ class _Trial:
         self._before: dict[str, tuple[float, float]] = {}
 
     def run(self, seconds: float) -> list[dict[str, Any]]:
-        """A blow every ``EVERY`` seconds, or as soon after that as all nodes are there again."""
+        """A blow every ``EVERY`` seconds, or as soon after that as all nodes and cameras are there again."""
         blows: list[dict[str, Any]] = []
         began, due = time.monotonic(), time.monotonic() + EVERY / 2
         while due - began < seconds:
             self._pause(due)
             limit = time.monotonic() + NODES_BACK
-            while len(_NODE_UP.findall(self._program.metrics())) < NODES and time.monotonic() < limit:
+            while not self._all_is_well() and time.monotonic() < limit:
                 self._pause(time.monotonic() + 1.0)
             due = time.monotonic() + EVERY
+            if not any(one["node"] for one in self._program.cameras().values()):
+                continue
             blows.append(self._blow(freezes=len(blows) % KILLS_A_FREEZE == KILLS_A_FREEZE - 1))
             print(f"{blows[-1]['what']}, {len(blows[-1]['cameras'])} cameras", flush=True)
         self._pause(due)
         return blows
+
+    def _all_is_well(self) -> bool:
+        """Whether all nodes answer and all cameras play."""
+        states = [one["state"] for one in self._program.cameras().values()]
+        nodes = _NODE_UP.findall(self._program.metrics())
+        return len(nodes) >= NODES and states.count("playing") == CAMERAS
 
     def _blow(self, *, freezes: bool) -> dict[str, Any]:
         """Kill or freeze a node that has cameras."""

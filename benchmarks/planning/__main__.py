@@ -35,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     cluster.add_argument("--seed", type=int, default=None)
     measured = kinds.add_parser("measured")
     measured.add_argument("--core", type=int, default=0, help="the processor that all of it has")
+    measured.add_argument(
+        "--points", type=int, nargs="*", default=None, help="by number, from 0; all of them"
+    )
     options = parser.parse_args(argv)
     figures: dict[str, Any]
     if options.what == "cluster":
@@ -44,9 +47,10 @@ def main(argv: list[str] | None = None) -> int:
         made = Cluster(options.cameras, options.nodes, seed)
         figures = {"seed": seed, **made.run(options.events).summary(options.cameras, options.nodes)}
     else:
-        from benchmarks.planning.measured import compare
+        from benchmarks.planning.measured import POINTS, compare
 
-        figures = compare(core=options.core)
+        chosen = range(len(POINTS)) if options.points is None else options.points
+        figures = compare(core=options.core, points=[POINTS[number] for number in chosen])
     figures = rounded(figures)
     print(json.dumps(figures, indent=1))
     if options.save:

@@ -22,9 +22,10 @@ GONE_WITHIN = 15.0
 LOOK_EVERY = 0.5
 
 
-def cluster_faults(loaded: LoadedConfig) -> list[str]:
-    """What of a configuration a cluster cannot do, each a line with its place."""
-    config, faults = loaded.config, []
+def cluster_faults(loaded: LoadedConfig, address: str) -> list[str]:
+    """What is wrong with a cluster's address, and what of a configuration it cannot do, each in a line."""
+    fault = address_fault(address)
+    config, faults = loaded.config, [] if fault is None else [f"--ray: {fault}"]
     for key, asked in (
         ("mqtt", config.mqtt is not None),
         ("webhooks", bool(config.webhooks)),
@@ -57,14 +58,11 @@ def stream(
 
     def read() -> Config:
         loaded = load_config(file, overrides=overrides)
-        faults = cluster_faults(loaded)
+        faults = cluster_faults(loaded, address)
         if faults:
             raise ConfigError(faults)
         return loaded.config
 
-    fault = address_fault(address)
-    if fault is not None:
-        raise ConfigError([f"--ray: {fault}"])
     config = read()
     nodes = RayNodes(address, verbose=verbose)
     try:

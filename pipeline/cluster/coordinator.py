@@ -164,7 +164,16 @@ class Coordinator:
 
     def step(self, *, now: float) -> list[str]:
         """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""
-        dropped = [name for name, member in self.members.items() if self._is_void(member, now)]
+        heir = any(
+            member.report is not None and not member.leaving and not _is_silent(member, now)
+            for member in self.members.values()
+        )
+        dropped = [
+            name
+            for name, member in self.members.items()
+            # While no other can take its cameras, one that is silent keeps them, and goes on once it answers.
+            if now > member.void_at + MARGIN and (member.leaving or (heir and _is_silent(member, now)))
+        ]
         for name in dropped:
             del self.members[name]
             self.held = {camera: held for camera, held in self.held.items() if held.node != name}
@@ -176,11 +185,6 @@ class Coordinator:
         for member in self.members.values():
             self._renew_part(member)
         return dropped
-
-    def _is_void(self, member: Member, now: float) -> bool:
-        """Whether a node cannot write any more, as it is leaving or does not answer."""
-        silent = member.report is not None and now > member.heard_at + LEASE_SECONDS + MARGIN
-        return (member.leaving or silent) and now > member.void_at + MARGIN
 
     def _place(self, now: float) -> None:
         """Say where each camera is to be. Where the nodes are too small for all, each still has its place."""
@@ -231,3 +235,8 @@ class Coordinator:
         if part is None or (part.cameras, part.epochs, part.rest) != (cameras, epochs, rest):
             version = 1 if part is None else part.version + 1
             member.part = Part(version, wanted.file, wanted.folder, cameras, epochs, rest)
+
+
+def _is_silent(member: Member, now: float) -> bool:
+    """Whether a node that has answered before has not done so for longer than a lease lasts."""
+    return member.report is not None and now > member.heard_at + LEASE_SECONDS + MARGIN

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nightday.engines.distribution import program_version
 
@@ -40,6 +41,7 @@ class _Running:
     """A runtime at work, the newest part that it was given, and how it ended."""
 
     loaded: int
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     commands: CommandQueue = field(default_factory=CommandQueue)
     runtime: Runtime | None = None
     thread: threading.Thread | None = None
@@ -86,6 +88,7 @@ class NodeRunner:
         self._draining = False
         self._running: _Running | None = None
         self._over: dict[str, CameraStatus] = {}  # cameras that have come to their end
+        self._ended_as: dict[str, Mapping[str, Any]] = {}  # and their entries then
         self._refused: Mapping[str, str] = {}
         self._problem: str | None = None
         self._outcomes: list[Outcome] = []
@@ -188,11 +191,12 @@ class NodeRunner:
         return part.version > self._taken or self._clock.monotonic() >= self._try_at
 
     def _take(self, part: Part, running: _Running | None) -> None:
-        wanted = part.cameras.keys() - self._over_in(part)
+        over = self._over_in(part)
+        wanted = part.cameras.keys() - over
         self._taken, self._try_at = part.version, float("inf")
+        with self._changed:
+            self._over = {name: state for name, state in self._over.items() if name in over}
         if running is None:
-            with self._changed:
-                self._over = {name: state for name, state in self._over.items() if name in part.cameras}
             if wanted:
                 self._start()
         elif wanted:
@@ -237,7 +241,7 @@ class NodeRunner:
         with self._changed:
             part = self._part
         assert part is not None
-        running.loaded = part.version
+        running.loaded, running.entries = part.version, part.cameras
         fault = enter(part.folder)
         try:
             made = None if fault else setup_of(part, self._load, self._fence, without=self._over_in(part))
@@ -250,8 +254,8 @@ class NodeRunner:
         return None if made is None else made.setup
 
     def _over_in(self, part: Part) -> frozenset[str]:
-        """The cameras of a part that have come to their end under it."""
-        return frozenset(name for name in self._over if name in part.cameras)
+        """The cameras of a part that have come to their end, and that were not changed since."""
+        return frozenset(name for name in self._over if part.cameras.get(name) == self._ended_as.get(name))
 
     def _stop(self, running: _Running) -> None:
         running.commands.put("stop")
@@ -277,5 +281,6 @@ class NodeRunner:
             self._last = {camera.name: camera for camera in outcome.cameras}
             if outcome.cause == "finished":
                 self._over |= {camera.name: camera for camera in outcome.cameras}
+                self._ended_as |= running.entries
             if self._part is not None and running.loaded < self._part.version:
                 self._taken = running.loaded  # what came at the last moment was not taken up

@@ -23,6 +23,8 @@ COLUMNS: Mapping[str, Sequence[tuple[Scene, float]]] = {
     "half busy, half days": (("busy", 0.5), ("day", 0.5)),
     "days": (("day", 1.0),),
 }
+# Share of the processors from which on little is left for other programs and the system.
+TIGHT = 0.9
 LIMITS: Mapping[Limit, str] = {
     "processor": "the processors are used up",
     "latency": "pictures would come too late, or be dropped",
@@ -189,7 +191,12 @@ def verdict_text(verdict: Verdict, planner: Planner, assumed: Assumed) -> str:
             if verdict.p95 is None
             else f", and 95 of 100 pictures are there within {1000 * verdict.p95:.0f} ms"
         )
-        lines.append(f"All fit on {machines}: {wanted}{late}.")
+        tight = (
+            " That leaves less than a tenth of them for anything else."
+            if verdict.busy > TIGHT * capacity
+            else ""
+        )
+        lines.append(f"All fit on {machines}: {wanted}{late}.{tight}")
     else:
         why = "" if verdict.limit is None else f"; {LIMITS[verdict.limit]}"
         helps = "; or ".join(verdict.remedies) or "smaller pictures, fewer frames or fewer cameras"

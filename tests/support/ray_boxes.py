@@ -8,7 +8,6 @@ import signal
 from typing import Any
 
 import psutil
-from ray.cluster_utils import Cluster
 
 from nightday.pipeline.cluster.ray_nodes import SYSTEM_CONFIG
 
@@ -68,5 +67,8 @@ def _added(cluster: Any, **settings: Any) -> Any:
 
 def start_head() -> Any:
     """A Ray head that runs no cameras."""
+    # Tests that need none are collected without it.
+    from ray.cluster_utils import Cluster
+
     head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
     return Cluster(initialize_head=True, head_node_args={**head, "_system_config": SYSTEM_CONFIG})

@@ -80,6 +80,7 @@ class _Sessions:
         try:
             answer = await viewer.answer(reachable(offer, request.client.host if request.client else ""))
         except peer.OfferError as error:
+            viewer.end()
             return refusal(400, str(error))
         finally:
             self._keep(key, viewer)

@@ -35,11 +35,12 @@ def test_where_a_cluster_can_be(address: str) -> None:
     ("address", "told"),
     [("ray://10.0.0.1:10001", "Ray Client"), ("10.0.0.1", "6379"), ("", "auto"), ("head:port", "auto")],
 )
+@pytest.mark.parametrize("check", [[], ["--check"]])
 def test_another_address_is_a_wrong_argument(
-    address: str, told: str, capsys: pytest.CaptureFixture[str]
+    address: str, told: str, check: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write()
-    assert main(["--cameras", "cameras.yaml", "--ray", address]) == 2
+    assert main(["--cameras", "cameras.yaml", "--ray", address, *check]) == 2
     error = capsys.readouterr().err
     assert error.startswith("--ray: ")
     assert told in error

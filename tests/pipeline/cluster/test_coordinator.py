@@ -217,6 +217,23 @@ def test_a_coordinator_that_stood_still_takes_nothing_away_from_nodes_that_answe
     assert {camera for one in world.machines.values() for camera in one.writes()} == {"one", "two"}
 
 
+def test_where_no_node_answers_each_goes_on_with_its_own_once_it_does(world: World) -> None:
+    world.want("one", "two")
+    world.turns(5.0)
+    before = dict(world.coordinator.held)
+    for machine in world.machines.values():
+        machine.frozen = True
+    world.turns(20.0)
+    assert world.coordinator.held == before
+    for machine in world.machines.values():
+        machine.frozen = False
+    assert not any(machine.writes() for machine in world.machines.values())
+    world.turns(3.0)
+    assert world.coordinator.held == before
+    assert not world.dropped
+    assert {camera for one in world.machines.values() for camera in one.writes()} == {"one", "two"}
+
+
 def test_a_camera_moves_only_when_its_node_has_let_go_of_it(rng: np.random.Generator) -> None:
     world = World(rng, "a", cores=1.0)
     world.want("one", "two")

@@ -173,6 +173,14 @@ def test_a_file_that_has_ended_stays_so_while_others_come(steered: Steered) -> N
     assert len(files("a")) == 1
 
 
+def test_a_file_that_was_changed_after_its_end_is_played_again(steered: Steered) -> None:
+    film = {"loop": False, "pace": "fast"}
+    steered.tell({"a": 1}, a={**out("a"), **film})
+    steered.until(lambda report: states(report) == {"a": "finished"})
+    steered.tell({"a": 1}, a={**out("again"), **film})
+    steered.until(lambda report: states(report) == {"a": "finished"} and len(files("again")) == 1)
+
+
 def test_parts_that_follow_each_other_at_once_end_with_the_last(steered: Steered) -> None:
     for number in range(1, 6):
         steered.tell({"a": 1, f"b{number}": 1 + number}, **{"a": out("a"), f"b{number}": out("b")})

@@ -304,3 +304,34 @@ def test_a_reload_meanwhile_brings_its_own_engine_and_what_is_built_then_is_let_
         run.until(lambda: building.built is not None and building.built() is None)
     swaps = [one.getMessage() for one in caplog.records if getattr(one, "event", "") == "engine_swapped"]
     assert swaps == ["gate, clip: model.pt (fake fp32) serves"]
+
+
+def test_a_reload_may_bring_a_camera_whose_engine_is_still_to_be_built() -> None:
+    first, later = Building(), Building()
+    first.release.set()
+    other = Path("other.pt")
+    save_checkpoint(other, NightToDay(GeneratorSettings(blocks=1, width=4)))
+    added = LIVE | {"name": "yard", "model": str(other), "translate": "always"}
+    file = {"name": "film", "model": str(other), "translate": "always", "pace": "fast"}
+    served: dict[Path, Any] = {}
+
+    def reload() -> Setup:
+        settings = config(LIVE | {"translate": "always"}, added, file)
+        return Setup(settings, {MODEL: served[MODEL], other: later.pending})
+
+    with running(config(LIVE | {"translate": "always"}), first, reload=reload) as run:
+        run.until(lambda: run.camera().stats.translated >= 5)
+        assert first.built is not None
+        served[MODEL] = first.built()
+        run.commands.put("reload")
+        assert later.began.wait(WAIT)
+        run.until(lambda: run.camera("yard").stats.brightened >= 5)
+        assert not run.runtime.engines_ready()
+        # A live camera goes on brightened, and a file waits.
+        assert run.camera("film").stats.decoded == 0
+        before = run.camera().stats.translated
+        run.until(lambda: run.camera().stats.translated >= before + 5)
+        later.release.set()
+        run.until(lambda: run.camera("yard").stats.translated >= 5 and run.camera("film").state == "finished")
+        assert run.camera("film").stats.translated == FRAMES
+        assert run.runtime.engines_ready()
