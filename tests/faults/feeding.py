@@ -21,11 +21,16 @@ class Camera:
     """A camera at 25 fps that offers every picture to all its outputs, as the loop does, until it is stopped.
 
     Its pictures are noise, which no codec can make small. ``sent`` holds their PTS; ``tick`` is released with each.
-    ``size`` is width and height.
+    ``size`` is width and height. A ``recording`` is waited for: on a busy machine its thread may be late by more than
+    its queue holds. ``held`` is the longest that took, in seconds.
     """
 
-    def __init__(self, *outputs: Output, size: tuple[int, int] = (64, 48)) -> None:
+    def __init__(
+        self, *outputs: Output, recording: Output | None = None, size: tuple[int, int] = (64, 48)
+    ) -> None:
         self.outputs = outputs
+        self.recording = recording
+        self.held = 0.0
         self.size = size
         self.sent: list[int] = []
         self._stopped = threading.Event()
@@ -39,7 +44,8 @@ class Camera:
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
         self._thread.join(WAIT)
-        assert all(output.close(WAIT) for output in self.outputs)
+        recordings = () if self.recording is None else (self.recording,)
+        assert all(output.close(WAIT) for output in (*self.outputs, *recordings))
 
     def _run(self) -> None:
         noise = np.random.default_rng(1)
@@ -51,6 +57,10 @@ class Camera:
             )
             for output in self.outputs:
                 output.offer(shown)
+            if self.recording is not None:
+                began = time.monotonic()
+                self.recording.put_wait(shown, cancelled=threading.Event())
+                self.held = max(self.held, time.monotonic() - began)
             self.sent.append(pts)
             self.tick.release()
 

@@ -139,10 +139,11 @@ def two_outputs(
     live = open_output(url, camera="gate", stats=stats, publish=events, backoff=SOON, encoder=shared)
     file = open_output(path, camera="gate", stats=recorded_stats, publish=recorded, encoder=shared)
     with heartbeat() as beats:
-        with Camera(live, file, size=size) as camera:
+        with Camera(live, recording=file, size=size) as camera:
             yield camera, events, recorded, stats
         ended = time.monotonic()
     assert max(later - earlier for earlier, later in pairwise(beats)) < HELD
+    assert camera.held < HELD
     assert camera_pts(folder / "all.mp4") == camera.sent
     assert ffmpeg_complaints(folder / "all.mp4") == ""
     assert recorded_stats.snapshot().dropped == {}
