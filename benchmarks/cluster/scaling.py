@@ -15,6 +15,7 @@ from tests.support.ray_boxes import Box, start_head
 from .program import Coordinator
 
 CLIP = Path(__file__).parent.parent / "clips" / "night_a1_barnet_simulated.mp4"
+MODEL = Path(__file__).parents[2] / "weights" / "a1_barnet.pt"
 CAMERAS = 6
 # Seconds until every node's engine serves, and over which frames are counted.
 SETTLE, COUNT = 60.0, 40.0
@@ -45,7 +46,7 @@ def _rate(folder: Path, nodes: int) -> dict[str, Any]:
         "url": str(CLIP),
         "loop": True,
         "translate": "always",
-        "model": "auto",
+        "model": str(MODEL),
         "snapshot": "out/{name}.png",
     }
     configuration = {
