@@ -43,6 +43,15 @@ class Box:
         except psutil.NoSuchProcess:
             return []
 
+    def processor_seconds(self) -> float:
+        """Processor time that its processes have taken so far."""
+        total = 0.0
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the raylet and all its processes at once, as when a machine dies or stands still."""
         for process in self._processes():
