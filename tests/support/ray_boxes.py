@@ -46,7 +46,7 @@ class Box:
     @property
     def lives(self) -> bool:
         """Whether its raylet is there."""
-        return self._raylet.is_running() and self._raylet.status() != psutil.STATUS_ZOMBIE
+        return bool(self._raylet.is_running() and self._raylet.status() != psutil.STATUS_ZOMBIE)
 
     def processor_seconds(self) -> float:
         """Processor time that its processes have taken so far."""
