@@ -43,6 +43,11 @@ class Box:
         except psutil.NoSuchProcess:
             return []
 
+    @property
+    def lives(self) -> bool:
+        """Whether its raylet is there."""
+        return bool(self._raylet.is_running() and self._raylet.status() != psutil.STATUS_ZOMBIE)
+
     def processor_seconds(self) -> float:
         """Processor time that its processes have taken so far."""
         total = 0.0
