@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ RELEASE_WITHIN = 8.0
 TRY_AGAIN = 15.0
 # Seconds between looks at whether the runtime has ended.
 LOOK_EVERY = 0.2
+UNKNOWN = "its cameras ended for no known reason"
 # No report is read here: the coordinator asks for them.
 _NEVER = 1e9
 
@@ -51,6 +52,77 @@ class _Running:
     @property
     def ended(self) -> bool:
         return self.thread is not None and not self.thread.is_alive()
+
+    @property
+    def problem(self) -> str | None:
+        """Why it has ended, where that was for a fault of its own."""
+        if self.outcome is None:
+            return self.error or UNKNOWN
+        return None if self.outcome.cause != "failed" else "; ".join(self.outcome.problems) or UNKNOWN
+
+    def start(self, runtime: Runtime, on_end: Callable[[], None]) -> None:
+        """Run ``runtime`` in a thread of its own; ``on_end`` is called in it."""
+        self.runtime = runtime
+
+        def work() -> None:
+            try:
+                self.outcome = runtime.run(duration=None, report=None, report_every=_NEVER)
+            except Exception as error:
+                self.error = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            on_end()
+
+        self.thread = threading.Thread(target=work, name="runtime", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> bool:
+        """End it; whether that was done in time."""
+        assert self.thread is not None
+        self.commands.put("stop")
+        self.thread.join(END_WITHIN)
+        return not self.thread.is_alive()
+
+
+class _Ended:
+    """The cameras that have come to their end, which are not begun again unless they are changed."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, CameraStatus] = {}
+        self._entries: dict[str, Mapping[str, Any]] = {}  # as they were then
+
+    @property
+    def states(self) -> Mapping[str, CameraStatus]:
+        """How each of them was at its end, by name."""
+        return self._states
+
+    def add(self, cameras: Iterable[CameraStatus], entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """``cameras`` have ended, whose ``entries`` in the configuration were these."""
+        self._states |= {camera.name: camera for camera in cameras}
+        self._entries |= entries
+
+    def among(self, part: Part) -> frozenset[str]:
+        """Those of a part that were not changed since."""
+        return frozenset(name for name in self._states if part.cameras.get(name) == self._entries.get(name))
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget the others."""
+        self._states = {name: state for name, state in self._states.items() if name in names}
+
+
+def _with_runtime(report: Report, runtime: Runtime, costs: Costs) -> Report:
+    """``report``, and how what runs is."""
+    cameras = runtime.cameras()
+    present = {camera.name for camera in cameras}
+    return replace(
+        report,
+        cameras=(*cameras, *(one for one in report.cameras if one.name not in present)),
+        costs=costs.measure(cameras, runtime.frame_seconds()),
+        address=runtime.endpoint.address,
+        engines=tuple(runtime.engines()),
+        engines_ready=runtime.engines_ready(),
+        beating=runtime.beating(),
+        batches=runtime.batches.snapshot(),
+        events=runtime.events.snapshot(),
+    )
 
 
 class NodeRunner:
@@ -87,8 +159,7 @@ class NodeRunner:
         self._written: dict[str, int] = {}  # what the fence lets pass
         self._draining = False
         self._running: _Running | None = None
-        self._over: dict[str, CameraStatus] = {}  # cameras that have come to their end
-        self._ended_as: dict[str, Mapping[str, Any]] = {}  # and their entries then
+        self._over = _Ended()
         self._refused: Mapping[str, str] = {}
         self._problem: str | None = None
         self._outcomes: list[Outcome] = []
@@ -121,23 +192,9 @@ class NodeRunner:
                 program=program_version(),
                 refused=dict(self._refused),
                 problem=self._problem,
-                cameras=tuple(self._over.values()),
+                cameras=tuple(self._over.states.values()),
             )
-        if runtime is None:
-            return report
-        cameras = runtime.cameras()
-        present = {camera.name for camera in cameras}
-        return replace(
-            report,
-            cameras=(*cameras, *(one for one in report.cameras if one.name not in present)),
-            costs=self._costs.measure(cameras, runtime.frame_seconds()),
-            address=runtime.endpoint.address,
-            engines=tuple(runtime.engines()),
-            engines_ready=runtime.engines_ready(),
-            beating=runtime.beating(),
-            batches=runtime.batches.snapshot(),
-            events=runtime.events.snapshot(),
-        )
+        return report if runtime is None else _with_runtime(report, runtime, self._costs)
 
     def drain(self) -> Report:
         """End all cameras in good order, and tell what was written."""
@@ -146,7 +203,7 @@ class NodeRunner:
             self._changed.notify_all()
         self._thread.join(END_WITHIN)
         with self._changed:
-            cameras = tuple((self._last | self._over).values())
+            cameras = tuple({**self._last, **self._over.states}.values())
             files = {path for outcome in self._outcomes for path in outcome.files}
             problems = [line for outcome in self._outcomes for line in outcome.problems]
         if self._thread.is_alive():
@@ -191,11 +248,11 @@ class NodeRunner:
         return part.version > self._taken or self._clock.monotonic() >= self._try_at
 
     def _take(self, part: Part, running: _Running | None) -> None:
-        over = self._over_in(part)
+        over = self._over.among(part)
         wanted = part.cameras.keys() - over
         self._taken, self._try_at = part.version, float("inf")
         with self._changed:
-            self._over = {name: state for name, state in self._over.items() if name in over}
+            self._over.keep(over)
         if running is None:
             if wanted:
                 self._start()
@@ -209,24 +266,18 @@ class NodeRunner:
         setup = self._setup(running)
         if setup is None or not setup.config.cameras:
             return
-        running.runtime = Runtime(
+        runtime = Runtime(
             setup,
             reload=lambda: self._reloaded(running),
             commands=running.commands,
             clock=self._clock,
             notifier=Notifier({}),  # systemd hears of the coordinator alone
         )
-        running.thread = threading.Thread(target=self._run, args=(running,), name="runtime", daemon=True)
         with self._changed:
             self._running = running
-        running.thread.start()
+        running.start(runtime, self._wake)
 
-    def _run(self, running: _Running) -> None:
-        assert running.runtime is not None
-        try:
-            running.outcome = running.runtime.run(duration=None, report=None, report_every=_NEVER)
-        except Exception as error:
-            running.error = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -238,13 +289,12 @@ class NodeRunner:
 
     def _setup(self, running: _Running) -> Setup | None:
         """What of the newest part can run here; None if nothing can, and the report says why."""
-        with self._changed:
-            part = self._part
+        part = self._part
         assert part is not None
         running.loaded, running.entries = part.version, part.cameras
         fault = enter(part.folder)
         try:
-            made = None if fault else setup_of(part, self._load, self._fence, without=self._over_in(part))
+            made = None if fault else setup_of(part, self._load, self._fence, without=self._over.among(part))
         except Exception as error:  # whatever is wrong here, other nodes may do it
             made, fault = None, redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
         with self._changed:
@@ -253,15 +303,8 @@ class NodeRunner:
                 self._try_at = self._clock.monotonic() + TRY_AGAIN
         return None if made is None else made.setup
 
-    def _over_in(self, part: Part) -> frozenset[str]:
-        """The cameras of a part that have come to their end, and that were not changed since."""
-        return frozenset(name for name in self._over if part.cameras.get(name) == self._ended_as.get(name))
-
     def _stop(self, running: _Running) -> None:
-        running.commands.put("stop")
-        assert running.thread is not None
-        running.thread.join(END_WITHIN)
-        if running.thread.is_alive():
+        if not running.stop():
             with self._changed:
                 self._problem = "its cameras did not end in time"
                 self._running = None
@@ -273,14 +316,12 @@ class NodeRunner:
         outcome = running.outcome
         with self._changed:
             self._running = None
-            if outcome is None or outcome.cause == "failed":
-                problems = [running.error or ""] if outcome is None else outcome.problems
-                self._problem = "; ".join(problems) or "its cameras ended for no known reason"
+            if outcome is None or running.problem is not None:
+                self._problem = running.problem
                 return
             self._outcomes.append(outcome)
             self._last = {camera.name: camera for camera in outcome.cameras}
             if outcome.cause == "finished":
-                self._over |= {camera.name: camera for camera in outcome.cameras}
-                self._ended_as |= running.entries
+                self._over.add(outcome.cameras, running.entries)
             if self._part is not None and running.loaded < self._part.version:
                 self._taken = running.loaded  # what came at the last moment was not taken up
