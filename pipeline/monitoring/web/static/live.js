@@ -43,7 +43,12 @@ export class LiveStream {
   }
 
   close() {
-    this.socket?.close();
+    const { socket } = this;
+    if (socket?.readyState === WebSocket.CONNECTING) {
+      socket.onopen = () => socket.close(); // before, browsers would call it an error
+    } else {
+      socket?.close();
+    }
     this.socket = null;
     this.peer?.close();
     this.peer = null;
