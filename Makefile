@@ -55,9 +55,7 @@ test-others:
 MOST_AGAIN := 5
 test-again:
 	test "$$(cat build/tests-ended)" = 1
-	@$(BIN)/python -c 'import json; failed = json.load(open(".pytest_cache/v/cache/lastfailed")); \
-		print("again, by themselves:", *failed, sep="\n"); exit(len(failed) > $(MOST_AGAIN))'
-	$(PYTEST) --last-failed --last-failed-no-failures none
+	$(BIN)/python -m tests.support.failed_again $(MOST_AGAIN)
 
 test-tensorrt: $(VENV)/dev $(RTX)/ready
 	$(BIN)/pytest tests/trt
