@@ -10,7 +10,7 @@ Imports neither PyTorch nor NumPy, which read the environment when they are load
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 
 LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -64,24 +64,35 @@ def _granted(count: int, system: Path) -> int:
 def _quotas(system: Path) -> list[float]:
     """The processors' time that each control group above this process is granted, in processors."""
     found = []
+    for folder, version_2 in control_groups("cpu", system):
+        if version_2:
+            quota, _, period = _text(folder / "cpu.max").partition(" ")
+        else:
+            quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit() and int(period):
+            found.append(int(quota) / int(period))
+    return found
+
+
+def control_groups(controller: str, system: Path) -> Iterator[tuple[Path, bool]]:
+    """The folders of the control groups above this process, and whether each is of version 2.
+
+    Args:
+        controller: ``cpu`` or ``memory``; only version 1 has a tree for each.
+        system: the folder with proc/ and sys/.
+    """
     for line in _text(system / "proc/self/cgroup").splitlines():
         _, controllers, name = line.split(":", 2)
         version_2 = not controllers
-        if not version_2 and "cpu" not in controllers.split(","):
+        if not version_2 and controller not in controllers.split(","):
             continue
         # A container sees its own group as the root; the path may be that of the host.
-        root = system / ("sys/fs/cgroup" if version_2 else "sys/fs/cgroup/cpu")
+        root = system / ("sys/fs/cgroup" if version_2 else f"sys/fs/cgroup/{controller}")
         group = root / name.lstrip("/")
         for folder in (group, *group.parents):
-            if version_2:
-                quota, _, period = _text(folder / "cpu.max").partition(" ")
-            else:
-                quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
-            if quota.isdigit() and period.isdigit() and int(period):
-                found.append(int(quota) / int(period))
+            yield folder, version_2
             if folder == root:
                 break
-    return found
 
 
 def _text(path: Path) -> str:

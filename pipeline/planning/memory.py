@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nightday.engines.cores import control_groups
+
 # Pictures that a camera keeps, of 3 bytes a pixel: for its backgrounds at the most, and on their way from decoder to
 # outputs: decoded and seen, in a slot, with a worker and in an output's queue.
 BACKGROUND_PICTURES = 49
@@ -25,19 +27,10 @@ def memory_limit(system: Path = _SYSTEM) -> int:
         for line in _text(system / "proc/meminfo").splitlines()
         if (words := line.split()) and words[0] == "MemTotal:"
     ]
-    for line in _text(system / "proc/self/cgroup").splitlines():
-        _, controllers, name = line.split(":", 2)
-        version_2 = not controllers
-        if not version_2 and "memory" not in controllers.split(","):
-            continue
-        root = system / ("sys/fs/cgroup" if version_2 else "sys/fs/cgroup/memory")
-        group = root / name.lstrip("/")
-        for folder in (group, *group.parents):
-            limit = _text(folder / ("memory.max" if version_2 else "memory.limit_in_bytes"))
-            if limit.isdigit():
-                limits.append(int(limit))
-            if folder == root:
-                break
+    for folder, version_2 in control_groups("memory", system):
+        limit = _text(folder / ("memory.max" if version_2 else "memory.limit_in_bytes"))
+        if limit.isdigit():
+            limits.append(int(limit))
     return min(limits, default=0)
 
 
