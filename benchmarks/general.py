@@ -127,7 +127,10 @@ def main() -> int:
     add("--footage", type=Path, required=True)
     add("--out", type=Path, default=Path("runs/general"))
     add("--steps", type=int, default=4800)
-    add("--widen", type=Path, help="version 0.1.0's general.pt, whose weights to begin with")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--widen", type=Path, help="version 0.1.0's general.pt, whose weights to begin with")
+    start.add_argument("--start", type=Path, help="a general.pt with backgrounds, whose weights to begin with")
+    add("--learning-rate", type=float, default=7e-4)
     add("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -146,11 +149,14 @@ def main() -> int:
         seed=11,
         save_every=250,
         sample_every=1000,
-        learning_rate=7e-4,
+        learning_rate=args.learning_rate,
     )
     trainer = Trainer(first, settings, args.out, others=others)
-    if not trainer.resume() and args.widen is not None:
-        widened(read_checkpoint(args.widen)["state"], trainer.model)
+    if not trainer.resume():
+        if args.widen is not None:
+            widened(read_checkpoint(args.widen)["state"], trainer.model)
+        elif args.start is not None:
+            trainer.model.load_state_dict(read_checkpoint(args.start)["state"])
     trainer.run(lambda step, terms: logging.info("%d %s", step, terms) if step % 50 == 0 else None)
     frames, packed = pack_with_backgrounds(*qualification(clip_cameras[: len(paths)]))
     card = {name: value for name, value in trainer.card().items() if name != "settings"}

@@ -29,11 +29,13 @@ MOST_GAIN = 10.0
 LEAST_NOISE = 1 / 255
 # Evidence in units of noise that counts as 1, where it is given to a generator.
 FULL = 10.0
-# Evidence in units of noise, in the mean over 4 × 4 pixels, from which on something may be drawn near by; and from
-# which on it may be drawn wholly.
-FAINT, CLEAR = 2.0, 3.5
+# The side, pixels, of the squares over whose means is told where something may be drawn.
+SQUARE = 4
+# What the mean over 3 × 3 squares differs by, in units of its noise: from the first on something may be drawn near by,
+# from the second on wholly.
+FAINT, CLEAR = 3.5, 5.5
 # What a difference counts for that may be one of light, to say where something may be drawn.
-PLAIN = 0.4
+PLAIN = 0.2
 # A place's brightness by night as a share of that by day: below the first nothing can be seen there, from the second
 # on it can.
 BLACK, LIT = 0.03, 0.1
@@ -100,16 +102,20 @@ def differences(
     """``strength`` and ``near`` of ``Evidence``: of a night, float (N, 3, H, W) in [0, 1], and parts of ``Usual``."""
     with _in_float32(night):
         night = night.float()
-        change = _enlarged((_light(night) + DARK) / (usual_cells + DARK), night.shape[-2:])
-        plain = (night - usual_night).abs()
-        other_light = (night - usual_night * change).abs()
-        both = _box(torch.cat((_most(torch.minimum(plain, other_light)), _most(plain)), dim=1))
-        both = both / _noise(both[:, :1], usual_luma)
+        change_of_cells = (_light(night) + DARK) / (usual_cells + DARK)
+        change = _enlarged(change_of_cells, night.shape[-2:])
+        plain, other_light = (night - usual_night).abs(), (night - usual_night * change).abs()
+        least = _box(_most(torch.minimum(plain, other_light)))
+        strength = least / _noise(least[..., ::2, ::2], usual_luma[..., ::2, ::2], 3, 6).of(usual_luma)
+        # Noise of either sign averages out, and what is there does not: in the dark this finds what no pixel shows.
+        squares, usual_squares = _means(night, SQUARE), _means(usual_night, SQUARE)
+        change = _enlarged(change_of_cells, squares.shape[-2:], CELL // SQUARE)
+        plain, other_light = _box(squares - usual_squares).abs(), _box(squares - usual_squares * change).abs()
+        least, luma = _most(torch.minimum(plain, other_light)), _luma(usual_squares)
         # The inside of a large, plain thing is like another light, so that a plain difference counts as well.
-        quarter = _means(both, 4)
-        cells = torch.maximum(quarter[:, :1], PLAIN * quarter[:, 1:])
-        cells = F.max_pool2d(F.max_pool2d(cells, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
-        return both[:, :1], between(cells, FAINT, CLEAR)
+        there = torch.maximum(least, PLAIN * _most(plain)) / _noise(least, luma, 6, 3).of(luma)
+        there = F.max_pool2d(F.max_pool2d(there, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
+        return strength, between(there, FAINT, CLEAR)
 
 
 def _in_float32(like: Tensor) -> AbstractContextManager[object]:
@@ -124,25 +130,39 @@ def between(x: Tensor, low: float, high: float) -> Tensor:
     return ((x - low) / (high - low)).clamp(0, 1)
 
 
-def _noise(difference: Tensor, luma: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class _Noise:
     """What the difference is where nothing is there, by the noise of a sensor: difference² = read² + shot · luma.
 
-    The two are fitted to the picture itself by least squares, over the pixels whose difference is not far above
-    what is usual, which leaves out what moves. Of these every second one of every second row is enough, as the
-    difference is a mean over 3 × 3. float32 (N, 1, H, W) each.
+    float32 (N, 1, 1, 1) each: ``read`` is squared.
     """
-    square, dim = difference[..., ::2, ::2].square(), luma[..., ::2, ::2]
+
+    read: Tensor
+    shot: Tensor
+
+    def of(self, luma: Tensor) -> Tensor:
+        """The difference at a luma, float32 (N, 1, h, w) each, at least ``LEAST_NOISE``."""
+        return (self.read + self.shot * luma).clamp_min(LEAST_NOISE**2).sqrt()
+
+
+def _noise(difference: Tensor, luma: Tensor, rounds: int, limit: float) -> _Noise:
+    """The noise of a picture by its own differences, float32 (N, 1, h, w) each.
+
+    Fitted by least squares over the places whose difference² is not more than ``limit`` times the mean, which leaves
+    out what moves: in so many ``rounds``, since what moves is in the first mean. A mean over few pixels is noisy
+    itself; where vehicles fill a sixth of a picture, a wide limit keeps them.
+    """
+    square = difference.square()
     keep = torch.ones_like(square)
-    for _ in range(3):
+    for _ in range(rounds):
         usual = _mean(square * keep) / (_mean(keep) + 1e-6)
-        keep = (square <= 6 * usual).float()
+        keep = (square <= limit * usual).float()
     weight = keep / (_mean(keep) + 1e-6)
-    mean_luma, mean_square = _mean(weight * dim), _mean(weight * square)
-    apart = dim - mean_luma
+    mean_luma, mean_square = _mean(weight * luma), _mean(weight * square)
+    apart = luma - mean_luma
     shot = _mean(weight * apart * square) / (_mean(weight * apart.square()) + 1e-5)
     shot = shot.clamp_min(0)
-    read = (mean_square - shot * mean_luma).clamp_min(0)
-    return (read + shot * luma).clamp_min(LEAST_NOISE**2).sqrt()
+    return _Noise((mean_square - shot * mean_luma).clamp_min(0), shot)
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -160,17 +180,18 @@ def _light(x: Tensor) -> Tensor:
 # for interpolation as for products of matrices, and for sums over channels as for sums of channels.
 
 
-def _enlarged(cells: Tensor, size: torch.Size) -> Tensor:
-    """Bilinear interpolation between the middles of cells, (N, C, ⌈H/8⌉, ⌈W/8⌉) → (N, C, H, W)."""
+def _enlarged(cells: Tensor, size: torch.Size, cell: int = CELL) -> Tensor:
+    """Bilinear interpolation between the middles of cells, (N, C, ⌈H/cell⌉, ⌈W/cell⌉) → (N, C, H, W)."""
     down, across = (
-        _shares(int(count), int(side), cells) for count, side in zip(cells.shape[-2:], size, strict=True)
+        _shares(int(count), int(side), cell, cells)
+        for count, side in zip(cells.shape[-2:], size, strict=True)
     )
     return torch.matmul(torch.matmul(down, cells), across.T)
 
 
-def _shares(count: int, side: int, like: Tensor) -> Tensor:
+def _shares(count: int, side: int, cell: int, like: Tensor) -> Tensor:
     """The share of each of ``count`` cells in each of ``side`` pixels along an axis, float32 (side, count)."""
-    at = (torch.arange(side, device=like.device) + 0.5) / CELL - 0.5
+    at = (torch.arange(side, device=like.device) + 0.5) / cell - 0.5
     away = at.clamp(0, count - 1)[:, None] - torch.arange(count, device=like.device)
     return (1 - away.abs()).clamp_min(0)
 

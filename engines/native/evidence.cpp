@@ -1,23 +1,32 @@
 // What the light generator sees of a night beside its backgrounds, see evidence.py and NightToDay.see_beside.
 #include "simd.h"
 
-constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, FULL = 10, FAINT = 2, CLEAR = 3.5f, PLAIN = 0.4f;
+constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, FULL = 10, FAINT = 3.5f, CLEAR = 5.5f, PLAIN = 0.2f;
 constexpr int CELL = 4;  // 8 pixels
 
-// Means over 8 × 8 pixels, smoothed over 3 × 3 of them: grey levels, (3, 4, h, w) → [0, 1], (3, rows, columns).
-INLINE void light(const float *four, int h, int w, float *raw, float *cells) {
-    int rows = h / CELL, columns = w / CELL;
-    long plane = (long)h * w, size = (long)rows * columns;
-    for (int c = 0; c < 3; c++) {
-        const float *picture = four + 4 * c * plane;
-        for (int i = 0; i < rows; i++) {
-            float *to = raw + c * size + (long)i * columns;
-            for (int j = 0; j < columns; j++) to[j] = 0;
-            for (int k = 0; k < 4 * CELL; k++) {
-                const float *row = picture + (k / CELL) * plane + (long)(CELL * i + k % CELL) * w;
-                for (int j = 0; j < columns; j++)
-                    to[j] += (row[CELL * j] + row[CELL * j + 1]) + (row[CELL * j + 2] + row[CELL * j + 3]);
+// Sums over 4 × 4 pixels: grey levels, (3, 4, h, w) → (3, h/2, w/2).
+INLINE void sums_of_squares(const float *four, int h, int w, float *squares) {
+    long plane = (long)h * w;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < h / 2; i++) {
+            float *to = squares + (c * (h / 2L) + i) * (w / 2);
+            for (int j = 0; j < w / 2; j++) to[j] = 0;
+            for (int k = 0; k < 8; k++) {
+                const float *row = four + (4 * c + k / 2) * plane + (long)(2 * i + k % 2) * w;
+                for (int j = 0; j < w / 2; j++) to[j] += row[2 * j] + row[2 * j + 1];
             }
+        }
+}
+
+// Means over 8 × 8 pixels, smoothed over 3 × 3 of them: grey levels, sums over 4 × 4 → [0, 1], (3, rows, columns).
+INLINE void light(const float *squares, int rows, int columns, float *raw, float *cells) {
+    long size = (long)rows * columns;
+    for (int c = 0; c < 3; c++) {
+        for (int i = 0; i < rows; i++) {
+            const float *top = squares + (c * 2L * rows + 2 * i) * 2 * columns, *bottom = top + 2 * columns;
+            float *to = raw + c * size + (long)i * columns;
+            for (int j = 0; j < columns; j++)
+                to[j] = (top[2 * j] + top[2 * j + 1]) + (bottom[2 * j] + bottom[2 * j + 1]);
         }
         for (int i = 0; i < rows; i++) {
             int top = i > 0 ? i - 1 : 0, bottom = i < rows - 1 ? i + 1 : i;
@@ -91,12 +100,17 @@ template <class F> INLINE void box(const float *x, int h, int w, float *out, flo
 
 struct Noise {
     float read, shot;
+    // One over the difference that noise makes at a luma.
+    float scale(float luma) const {
+        float square = read + shot * luma;
+        return 1 / std::sqrt(square > LEAST_NOISE * LEAST_NOISE ? square : LEAST_NOISE * LEAST_NOISE);
+    }
 };
 
-// difference² = read² + shot · luma by least squares over what is not far above the usual; one value of four pixels.
-INLINE Noise noise(const float *difference, const float *luma, long count) {
+// difference² = read² + shot · luma by least squares over what is not far above the usual.
+INLINE Noise noise(const float *difference, const float *luma, long count, int rounds, double most) {
     double limit = INFINITY;
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < rounds; round++) {
         double sum = 0, kept = 0;
         for (long i = 0; i < count; i += 4096) {
             float part = 0, part_kept = 0, most_square = (float)limit;
@@ -111,7 +125,7 @@ INLINE Noise noise(const float *difference, const float *luma, long count) {
             sum += part;
             kept += part_kept;
         }
-        limit = 6 * (sum / count) / (kept / count + 1e-6);
+        limit = most * (sum / count) / (kept / count + 1e-6);
     }
     double kept = 0, sum_luma = 0, sum_square = 0, sum_luma2 = 0, sum_both = 0;
     for (long i = 0; i < count; i += 4096) {
@@ -182,18 +196,39 @@ INLINE void doubled(const float *x, int rows, int columns, float *out) {
     }
 }
 
-// Strength and near of a night, both as the generator sees them.
+// Magnitudes of means over 3 × 3 neighbours, over fewer at the border: (rows, columns) → the same.
+INLINE void smoothed(const float *x, int rows, int columns, float *line, float *to) {
+    float *of_three = line + 1;
+    for (int i = 0; i < rows; i++) {
+        const float *middle = x + (long)i * columns;
+        const float *above = i > 0 ? middle - columns : middle, *below = i < rows - 1 ? middle + columns : middle;
+        int count = 1 + (i > 0) + (i < rows - 1);
+        // The row itself is in twice where there is none beside it.
+        float own = count - 2.0f;
+        for (int j = 0; j < columns; j++) of_three[j] = above[j] + below[j] + own * middle[j];
+        line[0] = of_three[columns] = 0;
+        float scale = 1.0f / (3 * count), *to_row = to + (long)i * columns;
+        for (int j = 0; j < columns; j++)
+            to_row[j] = std::fabs(of_three[j - 1] + of_three[j] + of_three[j + 1]) * scale;
+        to_row[0] *= 1.5f;
+        to_row[columns - 1] *= 1.5f;
+    }
+}
+
+// Strength and near of a night, both as the generator sees them. ``usual_squares`` are means over 4 × 4 of ``usual``.
 template <class F> INLINE void nightday_evidence_of(
-    const float *four, int h, int w, const float *usual, const float *luma, const float *usual_cells, float *strength,
-    float *near, float *quarter, float *work) {
-    long plane = (long)h * w;
+    const float *four, int h, int w, const float *usual, const float *luma, const float *usual_squares,
+    const float *usual_cells, float *strength, float *near, float *quarter, float *work) {
+    long plane = (long)h * w, small = plane / 4;
     int rows = h / CELL, columns = w / CELL, stride = padded(w) + 2 * WIDEST;
     long cells_size = (long)rows * columns;
-    float *least_difference = work, *plain_difference = least_difference + 4 * plane + WIDEST;
-    float *box_work = plain_difference + 4 * plane + WIDEST;
-    float *raw = box_work + 10 * stride, *cells = raw + 3 * cells_size;
+    float *least_difference = work, *box_work = least_difference + 4 * plane + WIDEST;
+    float *squares = box_work + 10 * stride, *any = squares + 3 * small;
+    float *plain = any + small, *other = plain + small, *change = other + small;
+    float *raw = change + small, *cells = raw + 3 * cells_size;
     float *wide = cells + 3 * cells_size;
-    light(four, h, w, raw, cells);
+    sums_of_squares(four, h, w, squares);
+    light(squares, rows, columns, raw, cells);
     for (long i = 0; i < 3 * cells_size; i++) cells[i] = (cells[i] + DARK) / (usual_cells[i] + DARK);
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < rows; i++)
@@ -209,7 +244,7 @@ template <class F> INLINE void nightday_evidence_of(
             below = below >= rows ? rows - 1 : below;
             long place = k * plane + (long)y * w;
             for (int x = 0; x < w; x += LANES<F>) {
-                F least_most = {}, plain_most = {};
+                F least_most = {};
                 for (int c = 0; c < 3; c++) {
                     const float *up = wide + (((long)c * rows + above) * 2 + (k & 1)) * w + x;
                     const float *down = wide + (((long)c * rows + below) * 2 + (k & 1)) * w + x;
@@ -217,46 +252,46 @@ template <class F> INLINE void nightday_evidence_of(
                     F night = load<F>(four + 4 * c * plane + place + x) * (1.0f / 255);
                     F known = load<F>(usual + 4 * c * plane + place + x);
                     F plain = magnitude(night - known), other = magnitude(night - known * changed);
-                    plain_most = most(plain_most, plain);
                     least_most = most(least_most, least(plain, other));
                 }
                 store(least_difference + place + x, least_most);
-                store(plain_difference + place + x, plain_most);
             }
         }
     }
-    float *boxed = strength;
-    box<F>(least_difference, h, w, boxed, box_work);
-    box<F>(plain_difference, h, w, least_difference, box_work);
-    Noise fitted = noise(boxed, luma, plane);
-    for (int i = 0; i < h / 2; i++) {
-        for (int j = 0; j < w / 2; j++) quarter[(long)i * (w / 2) + j] = plain_difference[(long)i * (w / 2) + j] = 0;
-        for (int k = 0; k < 8; k++) {
-            long at = (k >> 1) * plane + (long)(2 * i + (k & 1)) * w;
-            float *sums = quarter + (long)i * (w / 2), *plain_sums = plain_difference + (long)i * (w / 2);
-            float *values = boxed + at;
-            const float *dim = luma + at, *plain = least_difference + at;
-            float *scaled = box_work, *plain_scaled = box_work + stride;
-            for (int x = 0; x < w; x++) {
-                float square = fitted.read + fitted.shot * dim[x];
-                float scale = 1 / std::sqrt(square > LEAST_NOISE * LEAST_NOISE ? square : LEAST_NOISE * LEAST_NOISE);
-                scaled[x] = values[x] * scale;
-                plain_scaled[x] = plain[x] * scale;
-                float share = scaled[x] * (1 / FULL);
-                values[x] = share < 1 ? share : 1;
-            }
-            for (int j = 0; j < w / 2; j++) {
-                sums[j] += scaled[2 * j] + scaled[2 * j + 1];
-                plain_sums[j] += plain_scaled[2 * j] + plain_scaled[2 * j + 1];
-            }
+    box<F>(least_difference, h, w, strength, box_work);
+    Noise of_pixels = noise(strength, luma, plane, 3, 6);
+    for (long i = 0; i < 4 * plane; i++) {
+        float share = strength[i] * of_pixels.scale(luma[i]) * (1 / FULL);
+        strength[i] = share < 1 ? share : 1;
+    }
+    for (long i = 0; i < small; i++) quarter[i] = any[i] = 0;
+    for (int c = 0; c < 3; c++) {
+        const float *night = squares + c * small, *known = usual_squares + c * small;
+        float *difference = least_difference, *other_difference = difference + small;
+        doubled(cells + c * cells_size, rows, columns, change);
+        for (long i = 0; i < small; i++) {
+            float value = night[i] * (1 / (16 * 255.0f));
+            difference[i] = value - known[i];
+            other_difference[i] = value - known[i] * change[i];
         }
-        for (int j = 0; j < w / 2; j++) {
-            long at = (long)i * (w / 2) + j;
-            float any = PLAIN * plain_difference[at];
-            quarter[at] = (quarter[at] > any ? quarter[at] : any) * (1.0f / 16);
+        smoothed(difference, h / 2, w / 2, box_work, plain);
+        smoothed(other_difference, h / 2, w / 2, box_work, other);
+        for (long i = 0; i < small; i++) {
+            float least_of = plain[i] < other[i] ? plain[i] : other[i];
+            quarter[i] = least_of > quarter[i] ? least_of : quarter[i];
+            any[i] = plain[i] > any[i] ? plain[i] : any[i];
         }
     }
-    widest(quarter, h / 2, w / 2, plain_difference);
+    float *luma_of = change;
+    for (long i = 0; i < small; i++)
+        luma_of[i] =
+            0.299f * usual_squares[i] + 0.587f * usual_squares[small + i] + 0.114f * usual_squares[2 * small + i];
+    Noise of_squares = noise(quarter, luma_of, small, 6, 3);
+    for (long i = 0; i < small; i++) {
+        float most_of = PLAIN * any[i] > quarter[i] ? PLAIN * any[i] : quarter[i];
+        quarter[i] = most_of * of_squares.scale(luma_of[i]);
+    }
+    widest(quarter, h / 2, w / 2, any);
     for (long i = 0; i < (long)(h / 2) * (w / 2); i++) {
         float share = (quarter[i] - FAINT) * (1 / (CLEAR - FAINT));
         quarter[i] = share < 0 ? 0 : share > 1 ? 1 : share;
@@ -265,6 +300,6 @@ template <class F> INLINE void nightday_evidence_of(
 }
 FOR_EACH_PROCESSOR(
     nightday_evidence,
-    (const float *four, int h, int w, const float *usual, const float *luma, const float *usual_cells, float *strength,
-     float *near, float *quarter, float *work),
-    (four, h, w, usual, luma, usual_cells, strength, near, quarter, work))
+    (const float *four, int h, int w, const float *usual, const float *luma, const float *usual_squares,
+     const float *usual_cells, float *strength, float *near, float *quarter, float *work),
+    (four, h, w, usual, luma, usual_squares, usual_cells, strength, near, quarter, work))

@@ -28,7 +28,7 @@ _PARAMETERS: dict[str, tuple[object, ...]] = {
     "scaled": (_FLOATS, _INT, _INT, _FLOATS),
     "relit": (_FLOATS, _FLOATS, _INT, _INT, _FLOATS, _FLOATS),
     "invariant": (_FLOATS, _INT, _INT, _FLOATS, _FLOATS, _INTS, _INT, *(_FLOATS,) * 4),
-    "evidence": (_FLOATS, _INT, _INT, *(_FLOATS,) * 7),
+    "evidence": (_FLOATS, _INT, _INT, *(_FLOATS,) * 8),
     "shrink": (_BYTES, *(_INT,) * 5, *(_FLOATS,) * 3),
     "lift": (_BYTES, *(_INT,) * 3, _FLOATS, _INT, _INT, _BYTES, _FLOATS),
     "drawn": (_FLOATS, _MAYBE, *(_INT,) * 4, _BYTES, _FLOATS),

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model.evidence import FULL
+from ..model.evidence import FULL, SQUARE
 from ..model.generator import NightToDay
 from ..model.layers import DOUBTED, BlendedGenerator
 from .library import Floats, address, floats, load
@@ -81,6 +81,7 @@ class Known:
 
     Attributes:
         gain, night, luma, cells, dark, reference: as the model makes them, with four pixels in each place.
+        squares: means of n_ref over 4×4 pixels, float32 (3, h / 2, w / 2).
         error: what the generator expects to be wrong, float32 (4, h, w), of a night like its background; None where
             it was not asked.
         still: day and trust of such a night, uint8 (H, W, 3) each; None where they were not made.
@@ -89,6 +90,7 @@ class Known:
     gain: Floats
     night: Floats
     luma: Floats
+    squares: Floats
     cells: Floats
     dark: Floats
     reference: Floats
@@ -106,6 +108,7 @@ class Known:
             gain=array("gain"),
             night=array("night"),
             luma=array("luma"),
+            squares=_array(F.avg_pool2d(made["night"], SQUARE)),
             cells=array("cells"),
             dark=array("dark"),
             reference=array("reference"),
@@ -166,6 +169,7 @@ class LightFront:
             w,
             known.night,
             known.luma,
+            known.squares,
             known.cells,
             seen[STRENGTH:NEAR],
             seen[NEAR:],
