@@ -77,7 +77,7 @@ def stills(footage: Path, *, left_out: set[str] = LEFT_OUT) -> list[Scene]:
         for row in csv.DictReader(lines):
             wanted = row["scene"].startswith(STILLS) and row["scene"] not in left_out
             if wanted and row["split"] == "train" and row["label"] in ("day", "night"):
-                picture = np.asarray(cv2.imread(str(footage / row["path"])), np.uint8)[..., ::-1]
+                picture = np.asarray(cv2.imread(str(footage / row["path"]), cv2.IMREAD_COLOR_RGB), np.uint8)
                 pictures.setdefault(row["scene"], {"day": [], "night": []})[row["label"]].append(picture)
     found = []
     for name, labelled in sorted(pictures.items()):
@@ -129,7 +129,9 @@ def main() -> int:
     add("--steps", type=int, default=4800)
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--widen", type=Path, help="version 0.1.0's general.pt, whose weights to begin with")
-    start.add_argument("--start", type=Path, help="a general.pt with backgrounds, whose weights to begin with")
+    start.add_argument(
+        "--start", type=Path, help="a general.pt with backgrounds, whose weights to begin with"
+    )
     add("--learning-rate", type=float, default=7e-4)
     add("--threads", type=int, default=1)
     args = parser.parse_args()

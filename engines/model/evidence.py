@@ -31,7 +31,7 @@ LEAST_NOISE = 1 / 255
 FULL = 10.0
 # The side, pixels, of the squares over whose means is told where something may be drawn.
 SQUARE = 4
-# What the mean over 3 × 3 squares differs by, in units of its noise: from the first on something may be drawn near by,
+# What the mean over 3 × 3 squares differs by, in units of noise: from the first on something may be drawn near by,
 # from the second on wholly.
 FAINT, CLEAR = 3.5, 5.5
 # What a difference counts for that may be one of light, to say where something may be drawn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from nightday.engines.model.generator import NightToDay
@@ -39,7 +40,7 @@ def translate(
             if day_background is None or len(night_backgrounds) != len(nights):
                 raise ValueError("the model needs the backgrounds by day and by night of each picture")
             given += [day_background, night_backgrounds[number]]
-        made = model(*(torch.from_numpy(picture[None]).to(device) for picture in given))
+        made = model(*(torch.from_numpy(np.ascontiguousarray(picture[None])).to(device) for picture in given))
         outputs.append((made[0] if isinstance(made, tuple) else made)[0].cpu().numpy())
     model.train(training)
     return outputs
