@@ -1,9 +1,9 @@
 """``python -m benchmarks.local_generator``: the local generator beside the general one: quality, tiles, and time.
 
 LOCAL is what ``benchmarks.local_generator.learn local`` wrote. Quality is that of ``benchmarks.day_one``, on cameras
-that none has seen. EARLY are local and wide after the same steps from the same start (``learn --until``). Tiles are
-compared with the whole picture on nights of the same scenes, with the frame's noise given to them. Times are of one
-core, in int8, on the package's busy clips, and on the scenes that ``benchmarks.quiet_scenes`` writes.
+that none has seen. EARLY is the local one after fewer steps (``learn --until``), which tells whether it still gains.
+Tiles are compared with the whole picture on nights of the same scenes, with the frame's noise given to them. Times
+are of one core, in int8, on the package's busy clips, and on the scenes that ``benchmarks.quiet_scenes`` writes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> int:
     add = parser.add_argument
     add("--footage", type=Path, required=True)
     add("--local", type=Path, default=Path("runs/local_generator/local/model.pt"))
-    add("--early", type=Path, nargs=2, metavar=("LOCAL", "WIDE"), help="their quality is measured too")
+    add("--early", type=Path, help="its quality is measured too")
     add("--quiet", type=Path, help="what benchmarks.quiet_scenes wrote")
     add("--runs", type=Path, default=Path("runs/local_generator/sheets"), help="the sheets, which stay here")
     add("--parts", nargs="*", choices=("quality", "tiles", "speed"), default=["quality", "tiles", "speed"])
@@ -68,9 +68,8 @@ def main() -> int:
     if "quality" in args.parts:
         result["quality"] = _quality(models, args.footage, args.runs)
     if args.early:
-        early = {name: load(path) for name, path in zip(("local", "wide"), args.early, strict=True)}
-        steps = [_steps(path) for path in args.early]
-        result["early"] = {"steps": steps, **_quality(early, args.footage, args.runs / "early")}
+        found = _quality({"local": load(args.early)}, args.footage, args.runs / "early")
+        result["early"] = {"steps": _steps(args.early), **found}
     if "tiles" in args.parts:
         result["tiles"] = [row for key in PAIRED for row in _tiles(key, models, args.footage)]
     if "speed" in args.parts:

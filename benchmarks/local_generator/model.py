@@ -1,9 +1,9 @@
 """The general model with a generator that is local: a pixel of the night changes what lies within ``REACH`` of it.
 
 It works at half and at a quarter of the size, where the general model's also works at an eighth; it does not see
-where evidence is near, since that is spread over 37 pixels already; and the invariant's mean and deviation are those
-of n_ref. One thing of the night is still global: the noise that evidence is measured in, two numbers that are fitted
-to the whole frame. It cannot come of n_ref, a median, in which there is hardly any.
+where evidence is near, which a pixel changes over 30 pixels far already; and the invariant's mean and deviation are
+those of n_ref. One thing of the night is still global: the noise that evidence is measured in, two numbers that are
+fitted to the whole frame. It cannot come of n_ref, a median, in which there is hardly any.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from benchmarks.local_generator.model import (
     started_from,
 )
 from benchmarks.local_generator.tiles import Night, in_tiles, reach, whole
+from nightday.engines.backends.openvino import regions
 from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.layers import LayeredGenerator
 from nightday.train.scores.scorer import decibel
@@ -100,3 +101,16 @@ def test_the_graph_that_is_timed_gives_what_the_model_gives(rng: np.random.Gener
         wanted = inner.after_first(inner.first(torch.cat((seen, known.seen), dim=1)))
         made = draw(seen[:, :24], draw.of_backgrounds(known.seen))
     assert torch.allclose(made, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+
+
+def test_squares_with_the_context_of_the_product_equal_the_whole(rng: np.random.Generator) -> None:
+    draw = LocalDraw(local_model())
+    seen, first = (torch.from_numpy(rng.random((1, 24, 96, 112), np.float32)) for _ in range(2))
+    top, left, side = (
+        int(rng.integers(low, high)) * regions.STEP for low, high in ((0, 5), (0, 9), (12, 20))
+    )
+    place = np.s_[..., top : top + side, left : left + side]
+    inner = np.s_[..., regions.CONTEXT : side - regions.CONTEXT, regions.CONTEXT : side - regions.CONTEXT]
+    with torch.no_grad():
+        wanted, made = draw(seen, first)[place][inner], draw(seen[place], first[place])[inner]
+    assert torch.allclose(made, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
