@@ -92,7 +92,8 @@ $(VENV)/run: $(VENV)/bin/pip $(INSTALLED)
 	$(check-cv2)
 	@touch $@
 
-# Of what mypy does the first time, half is to read libraries: here, once for each installation.
+# Of what mypy does the first time, half is to read libraries: here, once for each installation. To import them compiles
+# them, which each of the processes that run tests would do otherwise.
 LIBRARIES := av, jinja2, numpy, paho.mqtt.client, prometheus_client, pydantic, pytest, starlette.applications, torch, torch.export, tyro, uvicorn
 $(VENV)/dev: $(VENV)/bin/pip $(INSTALLED)
 	$(PIP) -c requirements.lock -e '.[c2pa,detect,mqtt,onnx,provenance,track,train,webrtc,dev]'
@@ -100,6 +101,7 @@ $(VENV)/dev: $(VENV)/bin/pip $(INSTALLED)
 	@touch $(VENV)/run
 	@mkdir -p build && echo "import $(LIBRARIES)" > build/libraries.py
 	$(BIN)/mypy build/libraries.py
+	$(BIN)/python build/libraries.py
 	@touch $@
 
 # The libraries of torch_tensorrt go: they are linked to torch's for CUDA, and are needed to run engines, not to build.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,10 +25,17 @@ def reached(starts: list[Callable[..., Any]]) -> set[object]:
         if thing in found:
             continue
         found.add(thing)
-        if _is_of_tests(thing):
-            waiting += [named for function in _functions(thing) for named in _named(function)]
-            waiting += thing.__bases__ if isinstance(thing, type) else ()
+        waiting += _followed(thing)
     return found
+
+
+# Tests share most of what they use.
+@cache
+def _followed(thing: object) -> list[object]:
+    if not _is_of_tests(thing):
+        return []
+    named = [named for function in _functions(thing) for named in _named(function)]
+    return [*named, *(thing.__bases__ if isinstance(thing, type) else ())]
 
 
 def _is_of_tests(thing: object) -> bool:

@@ -93,6 +93,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         frames_of_checkpoint(path)
 
 
+@pytest.mark.slow
 def test_each_frame_comes_back_with_the_backgrounds_of_its_own_camera(
     tmp_path: Path, noise: list[NDArray[np.uint8]]
 ) -> None:

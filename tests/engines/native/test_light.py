@@ -229,6 +229,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return library.declared(ctypes.CDLL(str(target)))
 
 
+@pytest.mark.slow
 def test_every_processor_computes_the_same(
     narrow: ctypes.CDLL, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -356,6 +356,7 @@ def killed_at(patch: pytest.MonkeyPatch, moment: int) -> Callable[[], int]:
     return lambda: count
 
 
+@pytest.mark.slow
 def test_whenever_it_is_killed_no_loser_serves_and_nothing_is_stuck(
     rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

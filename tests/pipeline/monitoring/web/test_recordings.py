@@ -113,7 +113,7 @@ def test_of_a_file_that_grows_no_more_is_sent_than_was_said(
 
     def grow() -> None:
         with path.open("ab") as file:
-            while not stop.is_set() and file.tell() < 100_000_000:
+            while not stop.wait(0.0005) and file.tell() < 100_000_000:
                 file.write(bytes(10_000))
                 file.flush()
 

@@ -128,28 +128,34 @@ class Held:
         self._home.serve(port=self._port)
 
 
+# Without what makes pictures, whose import takes seconds.
 CHILD = """
 import sys, time
-from pathlib import Path
+from types import SimpleNamespace
+from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.backoff import Backoff
-from tests.pipeline.monitoring.notify.mqtt.home import Home
-from tests.support.mosquitto import Mosquitto
+from nightday.pipeline.core.clock import SystemClock
+from nightday.pipeline.core.events import EventBus, Notice
+from nightday.pipeline.monitoring.notify.notifications import Notifications
 Backoff.delay = lambda self, attempt, rng: 0.05
-broker = Mosquitto(Path(sys.argv[1]))
-broker.port = int(sys.argv[2])
-home = Home(broker)
-home.serve()
-for number in range(int(sys.argv[3]), int(sys.argv[3]) + 100_000):
-    home.happen(number)
+port, first = map(int, sys.argv[1:])
+bus = EventBus(lambda event: None)
+notifications = Notifications(SimpleNamespace(cameras=list), publish=bus.publish, clock=SystemClock())
+bus.subscribe(notifications.note)
+camera = {"name": "gate", "url": "rtsp://10.0.0.5/s", "translate": "never"}
+mqtt = {"host": "127.0.0.1", "port": port}
+notifications.serve(Config.model_validate({"cameras": [camera], "mqtt": mqtt}))
+for number in range(first, first + 100_000):
+    bus.publish(Notice(name="reloaded", detail=str(number)))
     print(number, flush=True)
     time.sleep(0.0005)
 """
 
 
-def killed_child(folder: Path, broker: Mosquitto, first: int, enough: int) -> int:
+def killed_child(broker: Mosquitto, first: int, enough: int) -> int:
     """Let a program publish from ``first`` on, and kill it; the last it is known to have published."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), str(broker.port), str(first)],
+        [sys.executable, "-c", CHILD, str(broker.port), str(first)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -165,10 +171,10 @@ def killed_child(folder: Path, broker: Mosquitto, first: int, enough: int) -> in
 
 
 def test_a_killed_program_loses_nothing_that_was_written_and_repeats_with_the_same_id(
-    broker: Mosquitto, tmp_path: Path
+    broker: Mosquitto,
 ) -> None:
     listener = Listener(broker, "nightday/#")
-    killed_child(tmp_path, broker, 0, random.randint(100, 400))
+    killed_child(broker, 0, random.randint(100, 400))
     listener.wait_for_last("nightday/status", lambda payload: payload == b"offline")  # its last will
     before = len(once(listener))
     assert before > 0
@@ -189,15 +195,16 @@ def test_a_killed_program_loses_nothing_that_was_written_and_repeats_with_the_sa
     listener.close()
 
 
+@pytest.mark.slow
 def test_broker_and_program_are_killed_in_turn_and_every_event_arrives_once_or_with_its_id(
-    broker: Mosquitto, tmp_path: Path
+    broker: Mosquitto,
 ) -> None:
-    killed_child(tmp_path, broker, 0, 200)
+    killed_child(broker, 0, 200)
     broker.stop(kill=True)
-    killed_child(tmp_path, broker, 100_000, 200)  # nobody takes anything
+    killed_child(broker, 100_000, 200)  # nobody takes anything
     broker.start()
     listener = Listener(broker, "nightday/#")
-    killed_child(tmp_path, broker, 200_000, 200)
+    killed_child(broker, 200_000, 200)
     home = Home(broker)
     home.serve()
     home.happen(10**6)
