@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import itertools
 import random
+import struct
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nightday.engines.video.look import look_of
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.host_names import unresolved
 from nightday.pipeline.sources import snapshots
@@ -135,6 +137,20 @@ def test_what_is_no_jpeg_is_told() -> None:
     with HttpCamera({"/s": page}) as server, Camera(server.url("/s"), every_s=0.1) as camera:
         event = camera.events.wait_for(lambda event: event.state == "retrying")
     assert event.reason == "decode"
+
+
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_jpeg_that_says_in_its_exif_how_it_lies_is_turned_upright(orientation: int, quarters: int) -> None:
+    content = jpeg(90)
+    entry = struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    content = content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + content[2:]
+    with (
+        HttpCamera({"/s": whole(content, "image/jpeg")}) as server,
+        Camera(server.url("/s"), every_s=0.1) as camera,
+    ):
+        (frame, *_) = camera.slot.wait_for(1)
+    assert look_of(frame.video).quarters == quarters
 
 
 def test_half_a_jpeg_is_no_picture() -> None:
