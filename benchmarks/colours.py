@@ -90,7 +90,7 @@ def main() -> int:
     """Measure, print a table, and write it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.colours", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=TAGS, default=list(TAGS))
-    parser.add_argument("--rows", nargs="+", type=int, default=[288, 720])
+    parser.add_argument("--rows", nargs="+", type=int, default=[288, 576, 720, 1080, 2160])
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []

@@ -136,7 +136,12 @@ def _turned(video: av.VideoFrame) -> Look | None:
     """
     # Not video.side_data: PyAV 18.1 has the frame and that refer to each other, so the frame's memory would stay
     # until the garbage collector comes by.
-    data = SideDataContainer(video).get("DISPLAYMATRIX")  # type: ignore[call-arg]
+    try:
+        data = SideDataContainer(video).get("DISPLAYMATRIX")  # type: ignore[call-arg]
+    except (
+        ValueError
+    ):  # PyAV 18.1 does not know the side data that a JPEG with EXIF has; this it reads by itself
+        return Look(quarters=round(video.rotation / 90) % 4) if video.rotation else None
     if not isinstance(data, SideData):
         return None
     a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(data), np.int32)[:5])

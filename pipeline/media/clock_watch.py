@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -34,16 +36,86 @@ GAIN, PIECES_GAIN = 1.05, 30.0
 TOGETHER, FIVE_TOGETHER = 0.004, 0.05
 # How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
 BURST_STEPS, BURST_STEP = 2.0, 2.5
-# Seconds that bursts may gain on our clock in one connection: what a server sends at once at the start.
-BACKLOG = 30.0
+# A camera's rate varies (some film faster while something moves) if pictures were so many times further apart at one
+# time than at another; and by how far apart at the most, in seconds, its stamps may move against our clock.
+VARIES, VARIED = 2.0, 1.0
+# How often in one connection a burst may tell of a delay that has ended, within how many seconds of its beginning,
+# and by how many it may gain on our clock then: the first one, which is what a server sends at once at the start, and
+# all others together.
+DELAYS, DELAY_ENDS = 3, 0.9
+BACKLOG, DELAY = 30.0, 3.0
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """When a bucket began, and the largest lead (stamp - arrival) in it, in seconds."""
+    """When a bucket began, and what its pictures had, in seconds.
+
+    Attributes:
+        lead: the largest stamp - arrival.
+        shortest, longest: from stamp to stamp.
+        wait: the longest from arrival to arrival.
+    """
 
     began: float
     lead: float
+    shortest: float = math.inf
+    longest: float = 0.0
+    wait: float = 0.0
+
+    def see(self, step: float, wait: float) -> None:
+        """Take in a picture's."""
+        self.shortest, self.longest = min(self.shortest, step), max(self.longest, step)
+        self.wait = max(self.wait, wait)
+
+
+class _Arrivals:
+    """When one connection's pictures came.
+
+    Attributes:
+        waits: seconds from one arrival to the next, of the last ones.
+        gap: seconds without a picture before those that came together last.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=4)
+        self.waits: deque[float] = deque(maxlen=9)
+        self.gap = math.inf
+
+    def together(self, arrived: float) -> bool:
+        """Whether the next picture, which came ``arrived``, came together with the one before."""
+        seen = self._seen
+        pair = bool(seen) and arrived - seen[-1] < TOGETHER
+        five = len(seen) == 4 and arrived - seen[0] < FIVE_TOGETHER
+        if seen:
+            self.waits.append(arrived - seen[-1])
+            if not (pair or five):
+                self.gap = arrived - seen[-1]
+        seen.append(arrived)
+        return pair or five
+
+
+class _Delays:
+    """Delays of one connection that have ended: few. A clock that is too fast gains in each burst."""
+
+    def __init__(self) -> None:
+        self._count, self._began, self._left = 0, -math.inf, BACKLOG
+
+    def explain(self, gain: float, arrived: float) -> bool:
+        """Whether a burst that came ``arrived`` may gain so many seconds because a delay has ended."""
+        if arrived - self._began > DELAY_ENDS and self._count < DELAYS:
+            self._count, self._began = self._count + 1, arrived
+            self._left = BACKLOG if self._count == 1 else min(self._left, DELAY)
+        explained = arrived - self._began <= DELAY_ENDS and gain <= self._left
+        self._left -= gain if explained else 0.0
+        return explained
+
+
+def _longest(leads: Collection[_Bucket]) -> float:
+    """The longest time between pictures where the camera's rate varies, at most ``VARIED``; else 0."""
+    longest = max(bucket.longest for bucket in leads)
+    if longest <= VARIES * min(bucket.shortest for bucket in leads):
+        return 0.0
+    return min(longest, max(bucket.wait for bucket in leads), VARIED)
 
 
 class ClockWatch:
@@ -69,9 +141,10 @@ class ClockWatch:
         self._pieces = pieces
         self._why = None if stamped else "it sends no time stamps"
         self._jumps: deque[float] = deque(maxlen=JUMPS)
-        self._backlog = 0.0
-        self._seen: deque[float] = deque(maxlen=4)  # when the last pictures came
-        self._waits: deque[float] = deque(maxlen=9)  # seconds from one arrival to the next
+        self._delays = _Delays()
+        self._arrivals = _Arrivals()
+        # Whether the last believed stamp made a long step in a burst, and whether one that did was a stray.
+        self._leapt = self._stray = False
         self._last: tuple[float, float] | None = None  # the last believed stamp, and when it came
         self._restart()
 
@@ -79,6 +152,7 @@ class ClockWatch:
         self._leads: deque[_Bucket] = deque()
         self._first: tuple[float, float] | None = None  # the first stamp since, and when it came
         self._base = 0.0
+        self._allowed = 0.0  # how much of that comes from delays that ended
         self._gained = 0.0
         self._steps: deque[float] = deque(maxlen=9)
         self._odd: tuple[float, float] | None = None  # the last doubted stamp, and when it came
@@ -108,7 +182,7 @@ class ClockWatch:
         "believed": it goes on as those before. "started": it is the first, or the clock was set; compare from here.
         "doubted": go by its arrival.
         """
-        together = self._together(arrived)
+        together = self._arrivals.together(arrived)
         if self._why is not None:
             return "doubted"
         if stamp is None:
@@ -120,12 +194,17 @@ class ClockWatch:
         gain = lead - max(bucket.lead for bucket in self._recent())
         in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
         if step <= 0 or (gain > self._ahead_most(step) and not in_burst):
+            self._stray = self._stray or (self._leapt and step <= 0)
             return self._doubt(stamp, arrived, together)
+        self._leapt = in_burst and step > BURST_STEPS * (self.usual_step or math.inf)
         self._odd, self._odd_count = None, 0
         self._last = stamp, arrived
         self._steps.append(step)
-        if gain > 0:
-            self._allow(gain, lead, in_burst)
+        if gain > 0 and in_burst and self._delays.explain(gain, arrived):
+            self._allow(gain, lead)
+        else:
+            self._gained += max(gain, 0.0)
+        self._leads[-1].see(step, self._arrivals.waits[-1])
         if on_time:
             self._note(lead, arrived)
             self._check_pace(stamp, arrived)
@@ -139,14 +218,21 @@ class ClockWatch:
 
     def _step_most(self) -> float:
         usual = self.usual_step
-        return BURST_STEP if usual is None else BURST_STEPS * usual
+        if usual is None:
+            return BURST_STEP
+        # A burst may hold all that was filmed since the one before.
+        return (
+            BURST_STEPS * usual
+            if self._stray
+            else max(BURST_STEPS * usual, min(BURST_STEP, self._arrivals.gap))
+        )
 
     def _ahead_most(self, step: float | None = None) -> float:
         """How far a stamp may lie ahead. ``step`` is what it says itself, which counts while no other is known."""
         if self._pieces:
             least, most = PIECES_AHEAD
             return max(least, min(most, self.usual_step or step or 0.0))
-        steps = AHEAD_STEPS if len(self._waits) > FIRST else FIRST_AHEAD_STEPS
+        steps = AHEAD_STEPS if len(self._arrivals.waits) > FIRST else FIRST_AHEAD_STEPS
         return max(AHEAD, steps * self._apart(step))
 
     def _apart(self, step: float | None = None) -> float:
@@ -155,32 +241,20 @@ class ClockWatch:
         So neither a clock that is far too fast nor a burst allows itself more.
         """
         by_stamps = self.usual_step or step
-        if by_stamps is None or not self._waits:
+        if by_stamps is None or not self._arrivals.waits:
             return 0.0
-        return min(by_stamps, max(self._waits))
-
-    def _together(self, arrived: float) -> bool:
-        """Whether the picture that came ``arrived`` came together with the one before."""
-        seen = self._seen
-        pair = bool(seen) and arrived - seen[-1] < TOGETHER
-        five = len(seen) == 4 and arrived - seen[0] < FIVE_TOGETHER
-        if seen:
-            self._waits.append(arrived - seen[-1])
-        seen.append(arrived)
-        return pair or five
+        return min(by_stamps, max(self._arrivals.waits))
 
     def _recent(self) -> list[_Bucket]:
         return list(self._leads)[-3:]
 
-    def _allow(self, gain: float, lead: float, in_burst: bool) -> None:
-        """Take a gain in a burst for a delay that has ended, so that the lead was as large as ``lead`` before it."""
-        if in_burst and self._backlog + gain <= BACKLOG:
-            self._backlog += gain
-            self._base = max(self._base, min(self._base + gain, lead))
-            for bucket in self._leads:
-                bucket.lead = max(bucket.lead, min(bucket.lead + gain, lead))
-        else:
-            self._gained += gain
+    def _allow(self, gain: float, lead: float) -> None:
+        """Take a gain for a delay that has ended, so that the lead was as large as ``lead`` before it."""
+        base = max(self._base, min(self._base + gain, lead))
+        self._allowed += base - self._base
+        self._base = base
+        for bucket in self._leads:
+            bucket.lead = max(bucket.lead, min(bucket.lead + gain, lead))
 
     def _note(self, lead: float, arrived: float) -> None:
         if arrived - self._leads[-1].began >= self._bucket:
@@ -189,7 +263,7 @@ class ClockWatch:
         span = max(SPAN, SPAN_STEPS * self._apart())
         while len(self._leads) > 6 and self._leads[1].began < arrived - span:
             self._leads.popleft()
-            self._base = self._oldest()
+            self._base, self._allowed = self._oldest(), 0.0
 
     def _oldest(self) -> float:
         return max(bucket.lead for bucket in list(self._leads)[:3])
@@ -200,7 +274,8 @@ class ClockWatch:
         else:
             passed = self._leads[-3].began - self._leads[0].began
             moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
-            wrong = abs(moved) > max(PACE_SLACK + PACE_SHARE * passed, PACE_STEPS * self._apart())
+            most = PACE_SLACK + PACE_SHARE * passed + _longest(self._leads)
+            wrong = abs(moved) > max(most, PACE_STEPS * self._apart())
         if wrong:
             self._disbelieve(stamp, arrived)
 
@@ -233,6 +308,7 @@ class ClockWatch:
         if stamp is None:
             self._why = "it sends no time stamps"
             return
+        self._base -= self._allowed  # it was the clock
         first, began = self._first or (stamp, arrived)
         last = self._last or (stamp, arrived)
         if self._odd_count and stamp == last[0]:

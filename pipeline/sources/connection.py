@@ -28,6 +28,7 @@ from ..media.packet_digest import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder
+from .jpegs import checked
 from .packets import Arrival, LivePackets, Packet, demuxed, stalled
 from .steady_size import SteadySize
 
@@ -86,7 +87,6 @@ def open_connection(
             )
         except Exception as error:
             raise _not_opened(error, settings, began) from None
-        watch.expect(math.inf)
         with container, ExitStack() as stack:
             if live is None:
                 live = _is_live(container)
@@ -95,6 +95,11 @@ def open_connection(
             if settings.gstreamer:
                 decoder = stack.enter_context(open_decoder(stream, _time_base_of(stream)))
             packets = demuxed(container, stream, settings.stats, settings.damage, settings.sound)
+            try:
+                packets = checked(packets, container, stream)
+            except Exception as error:
+                raise _not_opened(error, settings, began) from None
+            watch.expect(math.inf)
             if not live:
                 yield FFmpegConnection(stream, _as_asked_for(packets, settings), settings=settings)
                 return

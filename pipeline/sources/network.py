@@ -50,6 +50,7 @@ _NO_PARTS = (
     "; if it is an MP4, its index may stand at its end, and the server sends no parts of a file: move the index to "
     "the front with ffmpeg -i clip.mp4 -c copy -movflags +faststart new.mp4"
 )
+_NO_ANSWER = "; it answers neither a picture nor why not: open the address in a browser"
 _NO_SRT = (
     "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
     "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
@@ -100,15 +101,17 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
             # FFmpeg calls the end of a stream whose length was not told so, too.
             if opened and url.scheme in HTTP and connection.clock_watch is not None:
                 raise SourceLostError("end_of_stream", "the source ended it") from None
-            raise _told(lost, url) from None
+            raise _told(lost, url, clip=settings.every_s is None) from None
 
 
-def _told(lost: SourceLostError, url: CameraUrl) -> SourceLostError:
+def _told(lost: SourceLostError, url: CameraUrl, *, clip: bool) -> SourceLostError:
     """What FFmpeg calls an input/output error in words: a name that does not resolve, a clip that cannot be read."""
     unknown = unresolved(url)
     if unknown is not None:
         return SourceLostError("unreachable", unknown)
-    return SourceLostError(lost.reason, lost.detail + _NO_PARTS) if url.scheme in HTTP else lost
+    if url.scheme not in HTTP:
+        return lost
+    return SourceLostError(lost.reason, lost.detail + (_NO_PARTS if clip else _NO_ANSWER))
 
 
 def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Connection:
@@ -124,8 +127,8 @@ def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Con
         if not http or lost.reason != "decode" or lost.nvdec:
             raise
         first = lost
-    # JPEGs in a multipart stream that does not begin with its boundary, as FFmpeg wants it to. Its reader of bare
-    # JPEGs passes over whatever stands between them.
+    # JPEGs in a multipart stream that does not begin with its boundary, whose parts have another length or type than
+    # it says, or such. FFmpeg's reader of bare JPEGs passes over whatever stands between them.
     opening = open_connection(
         url.reveal(), container_format="mjpeg", options=options | BARE_JPEGS, live=True, settings=settings
     )

@@ -15,6 +15,8 @@ from .packets import stalled
 
 TIME_BASE = Fraction(1, 90_000)
 _NO_JPEG = "what it answers is no JPEG; every_s wants the address of a single picture"
+# By default FFmpeg reads on for 5 s where the camera sends one picture after the other.
+ONE_PICTURE = {"analyzeduration": "0", "probesize": "32"}
 # Tries that may fail one after the other, after pictures that came, until the camera is away, all of them within
 # ``stall_timeout``. A lost request now and then is nothing.
 TRIES = 3
@@ -94,7 +96,7 @@ class SnapshotConnection:
         opening = open_connection(
             self._url.reveal(),
             container_format="jpeg_pipe",
-            options=self._options,
+            options={**self._options, **ONE_PICTURE},
             live=False,  # one picture, which comes as fast as it can
             settings=replace(self._settings, open_timeout=within, stall_timeout=within),
         )

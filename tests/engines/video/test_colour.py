@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from nightday.engines.video import colour
 from nightday.pipeline.core.frame import Frame, Picture
@@ -79,6 +81,29 @@ def test_colours_are_read_as_players_show_them_and_a_copy_is_shown_alike(
         )
     else:  # also where they say half: a player makes the same of both
         assert (copy.colorspace, copy.color_primaries, copy.color_trc) == tags
+
+
+@pytest.mark.parametrize("rows", [288, 720])
+def test_h264_that_codes_red_green_and_blue_is_read_as_these(
+    rng: np.random.Generator, tmp_path: Path, rows: int
+) -> None:
+    levels = rng.integers(0, 256, (cp.ROWS, cp.COLUMNS, 3), np.uint8)
+    down, across = np.arange(rows) * cp.ROWS // rows, np.arange(128) * cp.COLUMNS // 128
+    with av.open(str(tmp_path / "rgb.mp4"), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=5, options={"qp": "0", "preset": "ultrafast"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 128, rows, "rgb24"
+        picture = np.ascontiguousarray(levels[down][:, across])
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "rgb.mp4")) as container:
+        (video,) = container.decode(video=0)
+    assert video.format.name == "gbrp"
+    rgb = to_rgb(video, VideoReformatter())
+    np.testing.assert_array_equal(rgb, picture)
+    copy = encoded(Picture(Frame("gate", video, 0, Fraction(1, 5), 0.0, 0.0), rgb, False, seen=rgb))
+    matrix = cp.matrix_shown(copy.colorspace, full=False, rows=rows)
+    assert np.abs(cp.shown(*cp.planes_at_centres(copy), matrix, full=False) - levels).max() <= 4.0
 
 
 @pytest.mark.parametrize("rows", [288, 720])

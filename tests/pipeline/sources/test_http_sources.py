@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import itertools
 import random
+import struct
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nightday.engines.video.look import look_of
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.host_names import unresolved
 from nightday.pipeline.sources import snapshots
@@ -137,6 +139,56 @@ def test_what_is_no_jpeg_is_told() -> None:
     assert event.reason == "decode"
 
 
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_jpeg_that_says_in_its_exif_how_it_lies_is_turned_upright(orientation: int, quarters: int) -> None:
+    content = jpeg(90)
+    entry = struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    content = content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + content[2:]
+    with (
+        HttpCamera({"/s": whole(content, "image/jpeg")}) as server,
+        Camera(server.url("/s"), every_s=0.1) as camera,
+    ):
+        (frame, *_) = camera.slot.wait_for(1)
+    assert look_of(frame.video).quarters == quarters
+
+
+def test_half_a_jpeg_is_no_picture() -> None:
+    """FFmpeg decodes what there is, and paints the rest grey."""
+    content = jpeg(90, (320, 240))
+    half = whole(content[: len(content) // 2], "image/jpeg")
+    with HttpCamera({"/s": half}) as server, Camera(server.url("/s"), every_s=0.1) as camera:
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+        assert (event.reason, event.detail) == ("decode", "the JPEG that it answers breaks off")
+        assert not camera.slot.frames
+
+
+def test_every_so_often_a_picture_is_taken_of_a_stream_of_pictures() -> None:
+    stop = threading.Event()
+    try:
+        with (
+            HttpCamera({"/video": lambda request: multipart(stream("usual", stop))(request)}) as server,
+            Camera(server.url("/video"), every_s=0.2, open_timeout=30.0) as camera,
+        ):
+            camera.slot.wait_for(3)
+    finally:
+        stop.set()
+    assert greys(camera)[:3] == pytest.approx([20, 20, 20], abs=1)
+    assert server.asked.count("/video") >= 3
+
+
+def test_a_request_that_leads_nowhere_is_not_taken_for_a_clip() -> None:
+    def again(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", "/s")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with HttpCamera({"/s": again}) as server, Camera(server.url("/s"), every_s=0.1) as camera:
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.detail.endswith("open the address in a browser")
+
+
 def test_one_picture_at_the_address_of_a_video_leads_to_every_s() -> None:
     with (
         HttpCamera({"/snap.jpg": whole(jpeg(90), "image/jpeg")}) as server,
@@ -152,21 +204,30 @@ def test_one_picture_at_the_address_of_a_video_leads_to_every_s() -> None:
 # Multipart ----------------------------------------------------------------------------------------------------
 
 
+WRONG_PARTS = ("too short a length", "too long a length", "no type", "image/jpg")
+
+
 def stream(kind: str, stop: threading.Event) -> Iterator[bytes]:
     """A part every 50 ms, the grey of each 5 levels brighter; ``kind`` says what is odd about it."""
-    if kind == "usual":
+    if kind in ("usual", *WRONG_PARTS):
         yield b"--frame\r\n"
     for number in itertools.count():
         picture = jpeg(20 + 5 * (number % 40))
-        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
-        head = {"no length": b"Content-Type: image/jpeg\r\n\r\n", "no head": b""}.get(kind, head)
+        told = len(picture) + {"too short a length": -60, "too long a length": 60}.get(kind, 0)
+        length = f"Content-Length: {told}\r\n\r\n".encode()
+        head = {
+            "no length": b"Content-Type: image/jpeg\r\n\r\n",
+            "no head": b"",
+            "no type": length,
+            "image/jpg": b"Content-Type: image/jpg\r\n" + length,
+        }.get(kind, b"Content-Type: image/jpeg\r\n" + length)
         yield head + picture + b"\r\n--frame\r\n"
         if stop.wait(0.05):
             return
 
 
-@pytest.mark.parametrize("kind", ["usual", "no first boundary", "no length", "no head"])
-def test_a_multipart_stream_need_not_begin_with_its_boundary(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["usual", "no first boundary", "no length", "no head", *WRONG_PARTS])
+def test_a_multipart_stream_is_read_whatever_it_says_of_its_parts(kind: str) -> None:
     stop = threading.Event()
     try:
         with (
