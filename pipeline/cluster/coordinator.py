@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .fence import LEASE_SECONDS
-from .messages import Beat, Part, Report
+from .messages import Beat, Happened, Part, Report
 from .placement import CameraDemand, Node, place
 
 # Seconds beyond the lease's end, for clocks that run at unequal speed.
@@ -59,6 +59,7 @@ class Member:
         heard_at: when that came.
         void_at: when every lease that it was granted has run out.
         leaving: whether it is granted none any more.
+        told: the number of the last of its events that was taken.
         part: what it is to run.
     """
 
@@ -68,6 +69,7 @@ class Member:
     heard_at: float = 0.0
     void_at: float = float("-inf")
     leaving: bool = False
+    told: int = 0
     part: Part | None = None
 
 
@@ -136,14 +138,19 @@ class Coordinator:
         member = self.members[name]
         report, part = member.report, member.part
         if report is None:
-            return Beat(None)
+            return Beat(None, told_to=member.told)
         member.void_at = max(member.void_at, member.heard_at + LEASE_SECONDS)
         known = part is None or report.version >= part.version
-        return Beat(report.stamp + LEASE_SECONDS, None if known else part)
+        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told)
 
-    def heard(self, name: str, report: Report, *, now: float) -> None:
-        """A node has reported, at ``now`` by the coordinator's clock."""
+    def heard(self, name: str, report: Report, *, now: float) -> tuple[list[Happened], int]:
+        """A node has reported, at ``now`` by the coordinator's clock.
+
+        Returns what has happened there and was not taken before: of cameras that are its own, or of none; and how
+        many events it could not keep.
+        """
         member = self.members[name]
+        happened, lost = self._taken(member, report)
         if member.report is None:
             self._place_at = float("-inf")
         member.report, member.heard_at = report, now
@@ -161,6 +168,16 @@ class Coordinator:
                 assert member.part is not None
                 if report.version >= member.part.version:
                     del self.held[camera]
+        return happened, lost
+
+    def _taken(self, member: Member, report: Report) -> tuple[list[Happened], int]:
+        """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
+        new = [one for one in report.happened if one.number > member.told]
+        if not new:
+            return [], 0
+        lost, member.told = new[0].number - member.told - 1, new[-1].number
+        own = {None, *(camera for camera, held in self.held.items() if held.node == member.node.name)}
+        return [one for one in new if one.event.camera in own], lost
 
     def step(self, *, now: float) -> list[str]:
         """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""

@@ -10,6 +10,7 @@ from typing import Any
 from nightday.engines.backends.base import EngineInfo
 
 from ..core.counters import HistogramSnapshot
+from ..core.events import Event
 from ..core.status import CameraStatus
 
 
@@ -41,10 +42,27 @@ class Beat:
     Attributes:
         lease_until: until when it may write, by the clock of its own last report's stamp; None before its first.
         part: what it is to run; None where it knows that.
+        told_to: the number of the last event that was taken from it.
     """
 
     lease_until: float | None
     part: Part | None = None
+    told_to: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of a node.
+
+    Attributes:
+        number: its place in the order of all events of the node's process, from 1.
+        at: Unix seconds, by the node's clock.
+        event: what happened.
+    """
+
+    number: int
+    at: float
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,7 @@ class Report:
         beating: whether its workers are alive.
         batches: frames given to an engine at once; None before its first camera.
         events: how often each event has happened there.
+        happened: the next events that the coordinator has not taken yet, in order.
         problem: why its cameras cannot run at all; None if they can.
         files: what was written; only at its end.
     """
@@ -82,5 +101,6 @@ class Report:
     beating: bool = True
     batches: HistogramSnapshot | None = None
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    happened: tuple[Happened, ...] = ()
     problem: str | None = None
     files: tuple[Path, ...] = ()

@@ -21,6 +21,7 @@ from ..supervision.runtime import Runtime
 from ..supervision.systemd import Notifier
 from .costs import Costs
 from .fence import Fence, boot_seconds
+from .happenings import Happenings
 from .messages import Beat, Part, Report
 from .part_setup import Load, enter, setup_of
 
@@ -151,6 +152,7 @@ class NodeRunner:
         self._lease_clock = lease_clock
         self._clock = clock or SystemClock()
         self._costs = Costs(time.process_time, self._clock.monotonic)
+        self._happenings = Happenings(self._clock)
         self._changed = threading.Condition()
         self._part: Part | None = None
         self._part_at = 0.0
@@ -171,6 +173,7 @@ class NodeRunner:
         """Take what the coordinator tells, and answer how things are."""
         if beat.lease_until is not None:
             self._fence.renew(beat.lease_until)
+        self._happenings.taken(beat.told_to)
         part = beat.part
         with self._changed:
             if part is not None and (self._part is None or part.version > self._part.version):
@@ -194,6 +197,8 @@ class NodeRunner:
                 problem=self._problem,
                 cameras=tuple(self._over.states.values()),
             )
+        # After it was looked which cameras have ended, so that their last events are told before they go elsewhere.
+        report = replace(report, happened=self._happenings.next())
         return report if runtime is None else _with_runtime(report, runtime, self._costs)
 
     def drain(self) -> Report:
@@ -272,6 +277,7 @@ class NodeRunner:
             commands=running.commands,
             clock=self._clock,
             notifier=Notifier({}),  # systemd hears of the coordinator alone
+            listener=self._happenings.note,
         )
         with self._changed:
             self._running = running

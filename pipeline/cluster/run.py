@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp
-
 from ..config.errors import ConfigError
-from ..config.schema import Config, HttpConfig
-from ..core.camera_url import register_secret
+from ..config.schema import Config
 from ..core.counters import EventCounter
 from ..core.event_log import to_log
-from ..core.events import EventBus, Notice, NoticeName
+from ..core.events import EventBus, Notice, NoticeName, SourceChanged
 from ..core.status import CameraStatus
-from ..monitoring.http_server import WebError, app_of
-from ..monitoring.web.trial import trial_routes
+from ..monitoring.http_server import WebError
 from ..supervision.commands import CommandQueue
-from ..supervision.endpoint import HttpEndpoint
 from ..supervision.outcome import Cause, Outcome
 from ..supervision.systemd import Notifier
 from .coordinator import MARGIN, Coordinator, Wanted
 from .fence import LEASE_SECONDS, boot_seconds
-from .forward import Forwarder
 from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
-from .ray_nodes import RayNode
-from .view import ClusterView, NodeMetrics
+from .outside import Outside
+from .view import ClusterView
 
 # Seconds between turns of the loop.
 TURN = 0.1
@@ -69,13 +62,13 @@ class ClusterRun:
         self.coordinator = Coordinator(epoch=int(self.wall_time()))
         self.view = ClusterView(self._events, self.clock)
         """What is seen of it."""
-        self._token = secrets.token_urlsafe(32)
-        register_secret(self._token)
-        self._links = NodeLinks(self.nodes, self.coordinator, self._bus.publish, self._http_of)
+        self._outside = Outside(self.view, self._bus)
+        self._links = NodeLinks(
+            self.nodes, self.coordinator, self._bus.publish, self._outside.http_of, self._outside.tell
+        )
         self._placed: Mapping[str, str] = {}
         self._crowded = False
         self._began = self.clock()
-        self._endpoint = HttpEndpoint(self._app, self._bus.publish)
 
     def run(
         self,
@@ -88,7 +81,7 @@ class ClusterRun:
 
         Raises WebError: the configuration's ``http`` port cannot be had.
         """
-        self._endpoint.serve(self.config.http)
+        self._outside.serve(self.config)
         try:
             self._configure(self.config)
             self.notifier.ready()
@@ -96,7 +89,7 @@ class ClusterRun:
             self.notifier.stopping()
             return self._end(cause, report)
         finally:
-            self._endpoint.serve(None)
+            self._outside.close()
 
     def turn(self) -> None:
         """Do once what is to be done again and again. Returns at once."""
@@ -106,6 +99,7 @@ class ClusterRun:
         self._links.beat(now)
         for name in self.coordinator.step(now=now):
             self._links.drop(name)
+            self._tell_away(name)
         self._begin(now)
         self._tell_moves()
         self.view.update(self.coordinator, now=now)
@@ -147,9 +141,14 @@ class ClusterRun:
         if there and (not self._links.awaited or now > self._began + GATHER):
             self.coordinator.begun = True
 
-    def _http_of(self, node: RayNode) -> Mapping[str, Any]:
-        """Where a node is served: for the coordinator alone, which has the token."""
-        return {"host": node.address, "port": 0, "token": self._token}
+    def _tell_away(self, node: str) -> None:
+        """Say of each camera of a node that is gone that it is away; the node itself could not."""
+        for camera, has in self._placed.items():
+            if has == node and camera not in self.coordinator.ended:
+                gone = f"node {node} is gone"
+                self._bus.publish(
+                    SourceChanged(camera=camera, state="retrying", reason="no_node", detail=gone)
+                )
 
     def _tell_moves(self) -> None:
         """Say which cameras were given to which node."""
@@ -171,20 +170,19 @@ class ClusterRun:
         values = config.dump(reveal=True)
         cameras = {entry["name"]: entry for entry in values["cameras"]}
         rest = {"engine": values["engine"], "learning": values["learning"]}
-        served = config.http is not None
+        served = config.http is not None or config.mqtt is not None
         self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served))
 
     def _reload(self) -> None:
         self.notifier.reloading()
         try:
             config = self.reload()
-            self._endpoint.change(config.http)
+            self._outside.change(config)
         except ConfigError as error:
             for fault in error.faults:
                 self._tell("reload_refused", f"not reloaded: {fault}", level="error")
         except WebError as error:
             self._tell("reload_refused", f"not reloaded: {error}", level="error")
-            self._endpoint.restore()
         else:
             self._configure(config)
             self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
@@ -209,7 +207,7 @@ class ClusterRun:
             told = answer.result()
             files.update(told.files)
             problems += [f"node {name}: {told.problem}"] if told.problem else []
-            self.coordinator.heard(name, told, now=self.clock())
+            self._links.take(name, told, self.clock())
         self.view.update(self.coordinator, now=self.clock())
         cameras = tuple(self.view.cameras())
         if report is not None:
@@ -218,10 +216,6 @@ class ClusterRun:
         if cause in ("finished", "duration") and not any(camera.pictures for camera in cameras):
             problems.append("no camera delivered a single picture")
         return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=True)
-
-    def _app(self, settings: HttpConfig) -> ASGIApp:
-        forwarder = Forwarder(self.view, self._token, login=settings.token is not None)
-        return app_of(settings, self.view, [*forwarder.routes(), *trial_routes()], NodeMetrics(self.view))
 
     def _tell(self, name: NoticeName, detail: str, *, level: Any = "info") -> None:
         self._bus.publish(Notice(name=name, detail=detail, level=level))

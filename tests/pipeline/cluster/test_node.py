@@ -17,6 +17,7 @@ from nightday.pipeline.cluster.messages import Beat, Part, Report
 from nightday.pipeline.cluster.node import NodeRunner
 from nightday.pipeline.config.load import LoadedConfig
 from nightday.pipeline.config.schema import Config
+from nightday.pipeline.core.event_log import name_of
 from nightday.pipeline.outputs.mp4.recordings import recorded
 from nightday.pipeline.serving.setup import Setup
 from tests.support.clips import make_clip
@@ -107,6 +108,24 @@ def test_cameras_run_move_away_and_come_back_under_another_epoch(steered: Steere
     assert final.problem is None
     assert {path.name for path in final.files} == {*files("a"), *files("b")}
     assert all(packet_pts(path) for path in final.files)
+
+
+def test_what_happens_is_told_until_it_is_taken_and_a_cameras_end_before_it_is_let_go(
+    steered: Steered,
+) -> None:
+    steered.tell({"a": 1, "b": 2}, a=out("a"), b=out("b"))
+    steered.until(lambda report: passed(report, "a") > 3)
+    first = steered.runner.report().happened
+    assert [one.number for one in first] == [*range(1, len(first) + 1)]
+    half = len(first) // 2
+    report = steered.runner.beat(Beat(steered.lease_until[0], told_to=half))
+    assert report.happened[: len(first) - half] == first[half:]
+    steered.tell({"b": 2}, b=out("b"))
+    report = steered.until(lambda report: "a" not in report.written)
+    names = [name_of(one.event) for one in report.happened if one.event.camera == "a"]
+    assert {"camera_stopped", "output_closed", "file_finished"} <= {*names}
+    final = steered.runner.drain()
+    assert {name_of(one.event) for one in final.happened if one.event.camera == "b"} >= {"camera_stopped"}
 
 
 def test_without_the_lease_nothing_is_written_and_with_it_again_all_goes_on(steered: Steered) -> None:

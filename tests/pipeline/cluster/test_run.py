@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -14,13 +16,14 @@ from nightday.engines.distribution import program_version
 from nightday.pipeline.cluster.coordinator import MARGIN
 from nightday.pipeline.cluster.fence import LEASE_SECONDS
 from nightday.pipeline.cluster.links import AGAIN_AFTER
-from nightday.pipeline.cluster.messages import Beat, Report
+from nightday.pipeline.cluster.messages import Beat, Happened, Report
 from nightday.pipeline.cluster.ray_nodes import RayNode
 from nightday.pipeline.cluster.run import ClusterRun
 from nightday.pipeline.cluster.view import NodeMetrics
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.events import Event, LineCrossed
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebServer, app_of
 from nightday.pipeline.supervision.commands import CommandQueue
@@ -40,9 +43,16 @@ class PlayedActor:
     epochs: dict[str, int] = field(default_factory=dict)
     version: int = 0
     killed: bool = False
+    happened: list[Happened] = field(default_factory=list)
+    taken: int = 0
     more: dict[str, Any] = field(default_factory=dict)
 
+    def publish(self, *events: Event) -> None:
+        for event in events:
+            self.happened.append(Happened(len(self.happened) + 1, 1_700_000_000.0, event))
+
     def beat(self, beat: Beat) -> Future[Report]:
+        self.taken = beat.told_to
         if beat.part is not None:
             self.version, self.epochs = beat.part.version, dict(beat.part.epochs)
         answer: Future[Report] = Future()
@@ -62,6 +72,7 @@ class PlayedActor:
             program=program_version(),
             cameras=tuple(playing(name) for name in self.epochs),
             address=f"http://{self.node.address}:1",
+            happened=tuple(one for one in self.happened if one.number > self.taken),
             batches=batches.snapshot(),
             events={("camera_playing", name): 1 for name in self.epochs},
         )
@@ -105,25 +116,26 @@ def playing(name: str) -> CameraStatus:
     )
 
 
-def config(*names: str) -> Config:
+def config(*names: str, **sections: Any) -> Config:
     entries = [{"name": name, "url": "rtsp://u:secret12@10.0.0.9/s", "translate": "never"} for name in names]
-    return Config.model_validate({"cameras": entries})
+    return Config.model_validate({"cameras": entries, **sections})
 
 
 class Played:
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, **sections: Any) -> None:
         self.nodes = PlayedNodes(*names)
-        self.next: Config | ConfigError = config(*CAMERAS)
+        self.next: Config | ConfigError = config(*CAMERAS, **sections)
         self.commands = CommandQueue()
         self.run = ClusterRun(
             self.nodes,
-            config(*CAMERAS),
+            config(*CAMERAS, **sections),
             "cameras.yaml",
             self._read,
             self.commands,
             clock=lambda: self.nodes.now,
             wall_time=lambda: 1_700_000_000.0,
         )
+        self.run._outside.serve(self.run.config)
         self.run._configure(self.run.config)
 
     def _read(self) -> Config:
@@ -285,7 +297,75 @@ def test_secrets_are_shown_by_neither_a_part_nor_what_is_wanted() -> None:
     assert part.cameras["gate"]["url"] == "rtsp://u:secret12@10.0.0.9/s"
     for value in (part, played.run.coordinator.members["a"], played.run.coordinator._wanted):
         assert "secret12" not in repr(value)
-        assert played.run._token not in repr(value)
+        assert played.run._outside.http_of(node("a"))["token"] not in repr(value)
+
+
+def crossed(camera: str, track: int) -> LineCrossed:
+    return LineCrossed(camera=camera, line="kerb", direction="in", track=track, label="car", at=1.0)
+
+
+def test_events_of_all_nodes_are_told_once_and_in_order_when_a_camera_goes_to_another(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    played = Played(
+        "a", "b", events={"file": str(tmp_path / "events.jsonl"), "spool": str(tmp_path / "spool")}
+    )
+    played.turns(START + 1)
+    told: dict[str, list[int]] = {name: [] for name in CAMERAS}
+    track = 0
+
+    def happen(actor: PlayedActor, *, kept: bool = True) -> None:
+        nonlocal track
+        for name in rng.choices([*actor.epochs], k=rng.randint(1, 5)):
+            track += 1
+            actor.publish(crossed(name, track))
+            if kept:
+                told[name].append(track)
+
+    for _ in range(10):
+        for actor in played.nodes.actors.values():
+            happen(actor)
+        played.turns(rng.choice((0.25, 0.5, 2.0)))
+    played.turns(2.0)
+    dies = played.nodes.actors["a"]
+    moved = set(dies.epochs)
+    dies.silent = True
+    happen(dies, kept=False)  # nobody has heard of it before it died
+    played.turns(LEASE_SECONDS + 4.0)
+    # It stood still, and tells what is late of cameras that another has now.
+    dies.silent = False
+    happen(dies, kept=False)
+    stays = played.nodes.actors["b"]
+    stays.publish(*(crossed(name, 10_000) for name in moved))
+    outcome = played.run._end("signal", None)
+    played.run._outside.close()
+    assert outcome.problems == ()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    found = {name: [one for one in lines if one["camera"] == name] for name in CAMERAS}
+    for name in CAMERAS:
+        tracks = [one["track"] for one in found[name] if one["event"] == "line_crossed"]
+        assert tracks == told[name] + [10_000] * (name in moved)
+        names = [one["event"] for one in found[name]]
+        away = [one for one in found[name] if one["event"] == "camera_retrying"]
+        assert [one["reason"] for one in away] == ["no_node"] * (name in moved)
+        assert not away or names.index("camera_retrying") == len(names) - 3, (
+            names
+        )  # then it is placed, and goes on
+    assert {one["node"] for one in lines if one["event"] == "line_crossed"} == {"a", "b"}
+    assert {one["time"] for one in lines if "node" in one} == {"2023-11-14T22:13:20.000+00:00"}
+    assert not [one for one in lines if one["event"] == "node_lost" and "node" in one]
+
+
+def test_events_that_a_node_could_not_keep_are_counted() -> None:
+    played = Played("a")
+    played.turns(START + 1)
+    actor = played.nodes.actors["a"]
+    actor.publish(*(crossed("gate", number) for number in range(5)))
+    del actor.happened[:3]
+    played.turns(3.0)
+    assert played.events("events_lost") == 1
+    assert actor.taken == 5
 
 
 @pytest.mark.parametrize("seconds", [1.0, 30.0])
