@@ -13,8 +13,8 @@ from ..core.camera_url import register_secret
 from ..core.clock import SystemClock
 from ..core.events import EventBus
 from ..monitoring.http_server import app_of
+from ..monitoring.notify.notifications import Notifications
 from ..monitoring.web.trial import trial_routes
-from ..notify.notifications import Notifications
 from ..supervision.endpoint import HttpEndpoint
 from .forward import Forwarder
 from .home import ClusterHome
