@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from nightday.engines.distribution import program_version
@@ -16,6 +17,7 @@ from .coordinator import Coordinator
 from .messages import Beat, Happened, Report
 from .placement import Node
 from .ray_nodes import RayNode
+from .trainings import Task
 
 # Seconds between beats to a node.
 BEAT_EVERY = 1.0
@@ -49,6 +51,10 @@ class Nodes(Protocol):
 
     def start(self, node: RayNode) -> Actor:
         """Start the process of one."""
+        ...
+
+    def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> Task:
+        """Start the training of a round on one; see ``train_round``."""
         ...
 
 

@@ -15,6 +15,19 @@ from ..core.status import CameraStatus
 
 
 @dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder that every machine is to see.
+
+    Attributes:
+        folder: its path.
+        mark: what the coordinator has written to a file in it; "" if that failed.
+    """
+
+    folder: Path
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one node is to run.
 
@@ -25,6 +38,7 @@ class Part:
         cameras: the entries of its cameras, by name, as plain values with their secrets.
         epochs: the epoch under which each of them is written.
         rest: all other sections that a node needs, the same way.
+        learnt: where what cameras learn is kept; None where none learns.
     """
 
     version: int
@@ -33,6 +47,7 @@ class Part:
     cameras: Mapping[str, Mapping[str, Any]] = field(repr=False)
     epochs: Mapping[str, int]
     rest: Mapping[str, Any] = field(repr=False)
+    learnt: SharedFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,8 @@ class Report:
         cameras: the state of each of its cameras.
         costs: processor time that each of them takes, in seconds a second, where that was measured.
         refused: why cameras do not run there, by name.
+        apart: why cameras do not learn there; None where they do, or no camera is to.
+        memory: bytes that are free.
         address: where it is served over HTTP, if it is.
         engines: those that are loaded.
         engines_ready: whether none is still to be built.
@@ -95,6 +112,8 @@ class Report:
     cameras: tuple[CameraStatus, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    apart: str | None = None
+    memory: int = 0
     address: str | None = None
     engines: tuple[EngineInfo, ...] = ()
     engines_ready: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ..config.errors import ConfigError
 from ..config.schema import Config
 from ..core.counters import EventCounter
 from ..core.event_log import to_log
-from ..core.events import EventBus, Notice, NoticeName, SourceChanged
+from ..core.events import EventBus, Notice, NoticeName
 from ..core.status import CameraStatus
 from ..monitoring.http_server import WebError
 from ..supervision.commands import CommandQueue
@@ -20,7 +20,10 @@ from ..supervision.outcome import Cause, Outcome
 from ..supervision.systemd import Notifier
 from .coordinator import MARGIN, Coordinator, Wanted
 from .fence import LEASE_SECONDS, boot_seconds
+from .learning import ClusterLearning
 from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
+from .messages import Happened
+from .moves import Moves
 from .outside import Outside
 from .view import ClusterView
 
@@ -60,14 +63,16 @@ class ClusterRun:
         self._events = EventCounter()
         self._bus = EventBus(to_log, self._events.count)
         self.coordinator = Coordinator(epoch=int(self.wall_time()))
-        self.view = ClusterView(self._events, self.clock)
+        self._learning = ClusterLearning(
+            renew=lambda: self.commands.put("renew"), start=self.nodes.train, publish=self._bus.publish
+        )
+        self.view = ClusterView(self._events, self.clock, self._learning.status)
         """What is seen of it."""
         self._outside = Outside(self.view, self._bus)
         self._links = NodeLinks(
-            self.nodes, self.coordinator, self._bus.publish, self._outside.http_of, self._outside.tell
+            self.nodes, self.coordinator, self._bus.publish, self._outside.http_of, self._hear
         )
-        self._placed: Mapping[str, str] = {}
-        self._crowded = False
+        self._moves = Moves(self._bus.publish)
         self._began = self.clock()
 
     def run(
@@ -99,9 +104,10 @@ class ClusterRun:
         self._links.beat(now)
         for name in self.coordinator.step(now=now):
             self._links.drop(name)
-            self._tell_away(name)
+            self._moves.tell_gone(name, self.coordinator)
         self._begin(now)
-        self._tell_moves()
+        self._learning.look(self.coordinator, self.nodes.alive)
+        self._moves.tell(self.coordinator)
         self.view.update(self.coordinator, now=now)
 
     def _watch(
@@ -118,6 +124,8 @@ class ClusterRun:
                 return "signal"
             if command == "reload":
                 self._reload()
+            elif command == "renew":
+                self._configure(self.config)
             self.turn()
             now = self.clock()
             if ends is None and duration is not None and self.coordinator.begun:
@@ -141,37 +149,19 @@ class ClusterRun:
         if there and (not self._links.awaited or now > self._began + GATHER):
             self.coordinator.begun = True
 
-    def _tell_away(self, node: str) -> None:
-        """Say of each camera of a node that is gone that it is away; the node itself could not."""
-        for camera, has in self._placed.items():
-            if has == node and camera not in self.coordinator.ended:
-                gone = f"node {node} is gone"
-                self._bus.publish(
-                    SourceChanged(camera=camera, state="retrying", reason="no_node", detail=gone)
-                )
+    def _hear(self, node: str, happened: Sequence[Happened]) -> None:
+        """Take what has happened on a node."""
+        self._outside.tell(node, happened)
+        self._learning.hear(happened)
 
-    def _tell_moves(self) -> None:
-        """Say which cameras were given to which node."""
-        placed = {camera: held.node for camera, held in self.coordinator.held.items()}
-        if placed != self._placed:
-            for camera, node in placed.items():
-                if self._placed.get(camera) != node:
-                    detail = f"given to node {node}"
-                    self._bus.publish(Notice(camera=camera, name="camera_placed", detail=detail))
-            self._placed = placed
-        if self.coordinator.crowded != self._crowded:
-            self._crowded = self.coordinator.crowded
-            if self._crowded:
-                detail = "the cameras take more than all nodes have, so they slow down; add a node"
-                self._tell("cluster_full", detail, level="warning")
-
-    def _configure(self, config: Config) -> None:
+    def _configure(self, config: Config, *, anew: bool = False) -> None:
         self.config = config
-        values = config.dump(reveal=True)
+        own, learnt = self._learning.use(config, anew=anew)
+        values = own.dump(reveal=True)
         cameras = {entry["name"]: entry for entry in values["cameras"]}
         rest = {"engine": values["engine"], "learning": values["learning"]}
         served = config.http is not None or config.mqtt is not None
-        self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served))
+        self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served, learnt))
 
     def _reload(self) -> None:
         self.notifier.reloading()
@@ -184,12 +174,13 @@ class ClusterRun:
         except WebError as error:
             self._tell("reload_refused", f"not reloaded: {error}", level="error")
         else:
-            self._configure(config)
+            self._configure(config, anew=True)
             self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
         self.notifier.ready()
 
     def _end(self, cause: Cause, report: Callable[[Sequence[CameraStatus], float], None] | None) -> Outcome:
         """Have every node end its cameras in good order, and go on granting leases until that is done."""
+        self._learning.stop()
         last = self._links.drain()
         deadline = self.clock() + DRAIN_WITHIN
         while not all(answer.done() for answer in last.values()) and self.clock() < deadline:
@@ -212,10 +203,11 @@ class ClusterRun:
         cameras = tuple(self.view.cameras())
         if report is not None:
             report(cameras, self.clock() - self._began)
+        ended = self._learning.join()
         self._links.close()
         if cause in ("finished", "duration") and not any(camera.pictures for camera in cameras):
             problems.append("no camera delivered a single picture")
-        return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=True)
+        return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=ended)
 
     def _tell(self, name: NoticeName, detail: str, *, level: Any = "info") -> None:
         self._bus.publish(Notice(name=name, detail=detail, level=level))

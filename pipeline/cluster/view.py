@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from nightday.engines.backends.base import EngineInfo
 
 from ..core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, OwnModelStatus
 from .coordinator import Coordinator, Member
 
 # Seconds after which a node's word counts as old.
@@ -56,9 +56,16 @@ class ClusterView:
     Args:
         events: counts what happens at the coordinator.
         clock: the coordinator's.
+        own_model: how the own model of a camera fares, that is on a node or on none.
     """
 
-    def __init__(self, events: EventCounter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        events: EventCounter,
+        clock: Callable[[], float],
+        own_model: Callable[[str, str | None], OwnModelStatus | None] = lambda camera, node: None,
+    ) -> None:
+        self._own_model = own_model
         self._own_events = events
         self._clock = clock
         self._seen = _Seen(at=clock())
@@ -66,7 +73,10 @@ class ClusterView:
 
     def update(self, coordinator: Coordinator, *, now: float) -> None:
         """Show the state of ``coordinator``."""
-        states = [self._camera(name, coordinator, now) for name in coordinator.names]
+        states = [
+            replace(one, own_model=self._own_model(one.name, one.node))
+            for one in (self._camera(name, coordinator, now) for name in coordinator.names)
+        ]
         self._last = {state.name: state for state in states}
         costs = coordinator.costs
         nodes = []

@@ -269,6 +269,7 @@ NoticeName = Literal[
     "http_lost",
     "model_other_scene",
     "night_unsure",
+    "node_apart",
     "node_failed",
     "node_joined",
     "node_lost",

@@ -43,8 +43,8 @@ EngineState = Literal["preparing", "ready", "failed"]
 
 
 OwnModelStage = Literal["collecting", "waiting", "training", "judging", "resting"]
-"""Of a camera's own model: pictures are still missing; a round waits for that of another camera; it is trained; it is
-compared with the others; the next round is not due yet."""
+"""Of a camera's own model: pictures are still missing; a round waits until there is room for its training; it is
+trained; it is compared with the others; the next round is not due yet."""
 
 
 @dataclass(frozen=True, slots=True)

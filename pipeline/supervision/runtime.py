@@ -109,10 +109,7 @@ def run(
 
 
 class Runtime(RunView):
-    """All cameras and their workers; ``run`` and ``RunView`` say what it takes. Any thread may look, one ``run``s.
-
-    ``listener`` is told of all that happens, from the making of the cameras on.
-    """
+    """All cameras and their workers; ``run`` and ``RunView`` say what it takes. Any thread may look, one ``run``s."""
 
     def __init__(
         self,
@@ -124,7 +121,7 @@ class Runtime(RunView):
         clock: Clock | None = None,
         notifier: Notifier | None = None,
         adder: CameraAdder | None = None,
-        listener: Publish | None = None,
+        listener: Publish | None = None,  # told of all that happens, from the making of the cameras on
     ) -> None:
         self._config = setup.config
         self._renew = renew
