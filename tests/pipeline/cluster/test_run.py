@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nightday.engines.bundled import bundled_weights
 from nightday.engines.distribution import program_version
 from nightday.pipeline.cluster.coordinator import MARGIN
 from nightday.pipeline.cluster.fence import LEASE_SECONDS
@@ -24,8 +26,11 @@ from nightday.pipeline.cluster.view import NodeMetrics
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
-from nightday.pipeline.core.events import Event, LineCrossed
+from nightday.pipeline.core.events import EngineChanged, Event, LineCrossed
 from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.learning import learner
+from nightday.pipeline.learning.own_folder import OwnFolder, OwnModels
+from nightday.pipeline.learning.own_models import folder_of
 from nightday.pipeline.monitoring.http_server import WebServer, app_of
 from nightday.pipeline.supervision.commands import CommandQueue
 from tests.pipeline.monitoring.test_http_server import ask
@@ -378,3 +383,89 @@ def test_a_coordinator_that_hangs_is_not_alive(seconds: float) -> None:
     played.turns(1.0)
     played.nodes.now += seconds
     assert played.run.view.beating() is (seconds < 30.0)
+
+
+@dataclass
+class Learning:
+    """A cluster whose camera ``gate`` learns, and the folder of what it has learnt."""
+
+    played: Played
+    folder: OwnFolder
+
+    def until(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60.0
+        while not true():
+            assert time.monotonic() < deadline
+            if self.played.commands.get(0.05) == "renew":
+                self.played.run._configure(self.played.run.config)
+            self.played.turns(0.25)
+
+    def entry(self) -> Mapping[str, Any]:
+        """What the camera's node was told to run."""
+        (part,) = [
+            member.part
+            for member in self.played.run.coordinator.members.values()
+            if member.part is not None and "gate" in member.part.cameras
+        ]
+        return part.cameras["gate"]
+
+    def own(self) -> tuple[int | None, str]:
+        """The round whose model serves, and what is being done for the next."""
+        (status,) = [one.own_model for one in self.played.run.view.cameras() if one.name == "gate"]
+        return (None, "") if status is None else (status.serves, status.text)
+
+
+@pytest.fixture
+def learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learning]:
+    monkeypatch.setattr(learner, "LOOK_EVERY", 0.05)
+    played = Played("a", "b")
+    gate = {
+        "name": "gate",
+        "url": "rtsp://10.0.0.9/s",
+        "learn": True,
+        "outputs": [str(tmp_path / "gate.mp4")],
+    }
+    config = Config.model_validate({"cameras": [gate], "learning": {"folder": str(tmp_path / "learning")}})
+    played.run._configure(config)
+    played.turns(START + 1)
+    yield Learning(played, folder_of(config.cameras[0], config.learning))
+    played.run._end("signal", None)
+
+
+def test_a_model_that_has_won_serves_wherever_the_camera_goes_until_it_is_taken_back(
+    learning: Learning,
+) -> None:
+    learning.until(lambda: learning.own()[1].startswith("collecting"))
+    entry = learning.entry()
+    assert (entry["model"], entry["learn"]) == ("auto", False)
+    assert entry["collect"]["folder"] == str(learning.folder.pictures)
+    # The learner's own way to this, with a training, is tested in its room.
+    learning.folder.install(1, bundled_weights("general.pt"))
+    learning.folder.write(OwnModels().won("it was better", now=0.0, not_before=4e9))
+    learning.played.commands.put("renew")
+    model = str(learning.folder.model(1))
+    learning.until(lambda: learning.entry()["model"] == model and learning.own()[0] == 1)
+    # Its node dies: the next one is told the same model.
+    nodes = learning.played.nodes
+    held = learning.played.run.coordinator.held["gate"].node
+    nodes.actors[held].silent = True
+    learning.played.turns(LEASE_SECONDS + 4.0)
+    now = learning.played.run.coordinator.held["gate"].node
+    assert now != held
+    assert learning.entry()["model"] == model
+    rolled_back = EngineChanged(
+        step="rolled_back", cameras=("gate",), detail="it was slower", model=learning.folder.model(1)
+    )
+    nodes.actors[now].publish(rolled_back)
+    learning.until(lambda: learning.entry()["model"] == "auto" and learning.own()[0] is None)
+    assert [one.outcome for one in learning.folder.read().rounds] == ["rolled back"]
+
+
+def test_a_node_that_does_not_see_the_folder_says_so_once_and_its_camera_says_it_learns_nothing(
+    learning: Learning,
+) -> None:
+    held = learning.played.run.coordinator.held["gate"].node
+    learning.played.nodes.actors[held].more = {"apart": "it does not see /learning"}
+    learning.until(lambda: "/learning" in learning.own()[1])
+    learning.played.turns(5.0)
+    assert learning.played.events("node_apart") == 1
