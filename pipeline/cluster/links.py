@@ -49,6 +49,11 @@ class Nodes(Protocol):
         """Those that are there."""
         ...
 
+    @property
+    def looks(self) -> int:
+        """How often Ray's head has told which there are; it rises every second while the head answers."""
+        ...
+
     def start(self, node: RayNode) -> Actor:
         """Start the process of one."""
         ...

@@ -92,6 +92,8 @@ class RayNodes:
         self._verbose = verbose
         self._alive: tuple[RayNode, ...] = ()
         self._names: dict[str, str] = {}  # of each node, by Ray's own
+        self.looks = 0
+        """How often Ray's head has told which nodes there are."""
         self._stop = threading.Event()
         _connect(ray, address)
         from .actor import NodeActor
@@ -162,6 +164,7 @@ class RayNodes:
                 suffix = f"-{entry['NodeID'][:6]}" if taken else ""
                 names[entry["NodeID"]] = entry["NodeName"] + suffix
         self._names = names
+        self.looks += 1
         self._alive = tuple(_node(entry, names[entry["NodeID"]]) for entry in entries)
 
 

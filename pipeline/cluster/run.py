@@ -20,6 +20,7 @@ from ..supervision.outcome import Cause, Outcome
 from ..supervision.systemd import Notifier
 from .coordinator import MARGIN, Coordinator, Wanted
 from .fence import LEASE_SECONDS, boot_seconds
+from .head_watch import GONE, HeadWatch
 from .learning import ClusterLearning
 from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
 from .messages import Happened
@@ -73,6 +74,7 @@ class ClusterRun:
             self.nodes, self.coordinator, self._bus.publish, self._outside.http_of, self._hear
         )
         self._moves = Moves(self._bus.publish)
+        self._head = HeadWatch(self._bus.publish, self.clock())
         self._began = self.clock()
 
     def run(
@@ -108,7 +110,8 @@ class ClusterRun:
         self._begin(now)
         self._learning.look(self.coordinator, self.nodes.alive)
         self._moves.tell(self.coordinator)
-        self.view.update(self.coordinator, now=now)
+        self._head.look(self.nodes.looks, now)
+        self.view.update(self.coordinator, now=now, head_up=self._head.up)
 
     def _watch(
         self,
@@ -134,6 +137,8 @@ class ClusterRun:
                 return "finished"
             if ends is not None and now >= ends:
                 return "duration"
+            if self._head.over:
+                return "failed"
             if report is not None and now >= next_report:
                 next_report = max(next_report + report_every, now)
                 report(self.view.cameras(), now - self._began)
@@ -188,7 +193,7 @@ class ClusterRun:
             now = self.clock()
             self._links.hear(now)
             self._links.beat(now)
-        problems: list[str] = []
+        problems = [GONE] if cause == "failed" else []
         files: set[Path] = set()
         for name, answer in last.items():
             error = answer.exception() if answer.done() else TimeoutError("it did not answer in time")

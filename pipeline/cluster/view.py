@@ -48,6 +48,7 @@ class _Seen:
     nodes: tuple[NodeState, ...] = ()
     addresses: dict[str, str] | None = None
     members: tuple[Member, ...] = ()
+    head_up: bool = True
 
 
 class ClusterView:
@@ -71,8 +72,8 @@ class ClusterView:
         self._seen = _Seen(at=clock())
         self._last: dict[str, CameraStatus] = {}
 
-    def update(self, coordinator: Coordinator, *, now: float) -> None:
-        """Show the state of ``coordinator``."""
+    def update(self, coordinator: Coordinator, *, now: float, head_up: bool = True) -> None:
+        """Show the state of ``coordinator``, and whether Ray's head answers."""
         states = [
             replace(one, own_model=self._own_model(one.name, one.node))
             for one in (self._camera(name, coordinator, now) for name in coordinator.names)
@@ -93,7 +94,7 @@ class ClusterView:
             and its.report.address is not None
         }
         members = tuple(coordinator.members.values())
-        self._seen = _Seen(now, tuple(states), tuple(nodes), addresses, members)
+        self._seen = _Seen(now, tuple(states), tuple(nodes), addresses, members, head_up)
 
     def cameras(self) -> Sequence[CameraStatus]:
         """See ``RunState``."""
@@ -102,6 +103,10 @@ class ClusterView:
     def nodes(self) -> Sequence[NodeState]:
         """Each node at present."""
         return self._seen.nodes
+
+    def head_up(self) -> bool:
+        """Whether Ray's head answers."""
+        return self._seen.head_up
 
     def address_of(self, camera: str) -> str | None:
         """Where the node of a camera is served, if that is known. KeyError if there is no such camera."""
@@ -193,7 +198,9 @@ class NodeMetrics(Collector):
         for camera in self._view.cameras():
             if camera.node is not None:
                 where.add_metric((camera.name, camera.node), 1.0)
-        yield from (up, count, capacity, cost, where)
+        head = GaugeMetricFamily("nightday_ray_head_up", "Whether the head of the Ray cluster answers.")
+        head.add_metric((), float(self._view.head_up()))
+        yield from (up, count, capacity, cost, where, head)
 
 
 def _unknown(name: str) -> CameraStatus:

@@ -265,6 +265,8 @@ NoticeName = Literal[
     "events_not_kept",
     "frame_failed",
     "frames_damaged",
+    "head_back",
+    "head_lost",
     "http_listening",
     "http_lost",
     "model_other_scene",

@@ -100,6 +100,8 @@ class PlayedNodes:
         self.actors: dict[str, PlayedActor] = {}
         self.started: list[str] = []
         self.refuses: Exception | None = None
+        self.looks = 0
+        self.head_up = True
 
     def start(self, node: RayNode) -> PlayedActor:
         self.started.append(node.name)
@@ -155,6 +157,7 @@ class Played:
     def turns(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.25)):
             self.nodes.now += 0.25
+            self.nodes.looks += self.nodes.head_up
             self.run.turn()
 
     def states(self) -> dict[str, tuple[str, str | None, str | None]]:
@@ -469,3 +472,27 @@ def test_a_node_that_does_not_see_the_folder_says_so_once_and_its_camera_says_it
     learning.until(lambda: "/learning" in learning.own()[1])
     learning.played.turns(5.0)
     assert learning.played.events("node_apart") == 1
+
+
+def test_a_head_that_is_gone_is_told_and_ends_all_in_good_order_before_ray_does(tmp_path: Path) -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    played.nodes.head_up = False
+    played.turns(9.0)
+    assert played.events("head_lost") == 0
+    played.turns(2.0)
+    assert played.events("head_lost") == 1
+    assert {state for state, _, _ in played.states().values()} == {"playing"}
+    (metric,) = [one for one in NodeMetrics(played.run.view).collect() if one.name == "nightday_ray_head_up"]
+    assert [sample.value for sample in metric.samples] == [0.0]
+    played.nodes.now += 3600.0  # the coordinator stood still
+    played.run.turn()
+    played.nodes.head_up = True
+    played.turns(1.0)
+    assert played.events("head_back") == 1
+    played.nodes.head_up = False
+    played.turns(46.0)
+    assert played.run._watch(None, None, 1.0) == "failed"
+    outcome = played.run._end("failed", None)
+    assert any("ray start --head" in problem for problem in outcome.problems)
+    assert outcome.files == (Path("out/a.mp4"), Path("out/b.mp4"))
