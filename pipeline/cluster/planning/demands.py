@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ...outputs.encoding.encoder import KEYFRAME_SECONDS
 from .memory import camera_bytes
 from .profile import Profile
 from .simulation import Demand
@@ -66,7 +67,7 @@ def one_output(width: int, height: int, fps: float, scene: Scene, written: Writt
 def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
     """What a camera asks of the machine of ``profile``."""
     translated = kind.scene != "day"
-    outputs = []
+    outputs, keys = [], []
     for stream in kind.streams:
         encode = profile.encode if translated and not stream.original else profile.encode_passed
         cost = encode(stream.pixels)
@@ -74,6 +75,8 @@ def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
             (profile.record if one == "recorded" else profile.send)(stream.pixels) for one in stream.written
         )
         outputs.append(cost * min(1.0, stream.fps / kind.fps))
+        # A stream of fewer pictures than the key frames that are due has no others.
+        keys.append(profile.key(stream.pixels) * min(1.0, KEYFRAME_SECONDS * stream.fps))
     batches, width = {}, 1.0
     work = profile.day(kind.pixels)
     if translated:
@@ -95,6 +98,7 @@ def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
         work=work + by_second,
         translated=translated,
         outputs=tuple(outputs),
+        keys=tuple(keys),
         memory=camera_bytes(kind.pixels, backgrounds=profile.needs_backgrounds),
         width=width,
         batches=batches,
