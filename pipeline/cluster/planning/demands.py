@@ -16,6 +16,10 @@ Scene = Literal["busy", "quiet", "day"]
 
 Written = Literal["recorded", "restreamed"]
 
+# What receiving a frame over RTSP takes, and that it comes from another thread, as a multiple of what handing over a
+# frame of a file takes that is next to nothing: see "Planning" in benchmarks/NOTES.md.
+RECEIVING = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -44,6 +48,7 @@ class CameraKind:
         scene: what it sees.
         streams: what is made of its pictures.
         max_age: seconds after which a frame that waits is dropped.
+        live: whether it comes over the network, which takes a thread that receives it.
     """
 
     width: int
@@ -52,6 +57,7 @@ class CameraKind:
     scene: Scene
     streams: tuple[Stream, ...]
     max_age: float = 1.0
+    live: bool = True
 
     @property
     def pixels(self) -> int:
@@ -59,9 +65,11 @@ class CameraKind:
         return self.width * self.height
 
 
-def one_output(width: int, height: int, fps: float, scene: Scene, written: Written) -> CameraKind:
+def one_output(
+    width: int, height: int, fps: float, scene: Scene, written: Written, *, live: bool = True
+) -> CameraKind:
     """A camera whose pictures are written once, as large and as often as they come."""
-    return CameraKind(width, height, fps, scene, (Stream(width * height, fps, (written,)),))
+    return CameraKind(width, height, fps, scene, (Stream(width * height, fps, (written,)),), live=live)
 
 
 def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
@@ -91,10 +99,11 @@ def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
                 for count, cost in profile.night.items()
             }
     by_second = profile.by_second(kind.pixels) / kind.fps
+    decode = (profile.decode if translated else profile.decode_day)(kind.pixels)
     return Demand(
         name=name,
         fps=kind.fps,
-        decode=(profile.decode if translated else profile.decode_day)(kind.pixels),
+        decode=decode + (RECEIVING * profile.decode_lock if kind.live else 0.0),
         work=work + by_second,
         translated=translated,
         outputs=tuple(outputs),

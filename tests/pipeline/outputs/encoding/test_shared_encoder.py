@@ -267,5 +267,7 @@ def test_cameras_that_begin_together_have_their_key_frames_at_different_times() 
 def test_an_output_that_asks_for_each_key_frame_gets_no_others() -> None:
     client = EncoderClient(SharedEncoder(camera="gate"))
     usual = round(encoder.KEYFRAME_SECONDS * 25)
-    keys = [number for number in range(10 * usual) if client.encode(still(number), key=number % usual == 0).key]
+    keys = [
+        number for number in range(10 * usual) if client.encode(still(number), key=number % usual == 0).key
+    ]
     assert [number for number in keys if number >= usual] == [*range(usual, 10 * usual, usual)]
