@@ -270,9 +270,10 @@ def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | 
 
     faults: list[str] = []
     if cluster is not None:
-        from .cluster.command import cluster_faults
+        from .cluster.ray_nodes import address_fault
 
-        faults += cluster_faults(loaded, cluster)
+        wrong = address_fault(cluster)
+        faults += [] if wrong is None else [f"--ray: {wrong}"]
     try:
         models.check(loaded)
     except ConfigError as error:

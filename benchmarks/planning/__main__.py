@@ -4,10 +4,11 @@
 
     python -m benchmarks.planning [--save] cluster [--cameras 10000] [--nodes 1000] [--events 500]
     python -m benchmarks.planning [--save] measured --core 1
+    python -m benchmarks.planning [--save] costs --core 1
 
 ``cluster`` places cameras while nodes fail (see ``cluster.py``), ``measured`` compares ``nightday-stream --plan``
-with cameras that run (see ``measured.py``). Both write their figures to
-benchmarks/results/planning.json with ``--save``.
+with cameras that run, and ``costs`` the processor time that it plans with theirs (see ``measured.py``). They write
+their figures to benchmarks/results/planning.json with ``--save``.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     cluster.add_argument("--nodes", type=int, default=1000)
     cluster.add_argument("--events", type=int, default=500)
     cluster.add_argument("--seed", type=int, default=None)
-    measured = kinds.add_parser("measured")
-    measured.add_argument("--core", type=int, default=0, help="the processor that all of it has")
-    measured.add_argument(
-        "--points", type=int, nargs="*", default=None, help="by number, from 0; all of them"
-    )
+    whole = kinds.add_parser("measured")
+    whole.add_argument("--core", type=int, default=0, help="the processor that all of it has")
+    whole.add_argument("--points", type=int, nargs="*", default=None, help="by number, from 0; all of them")
+    costs = kinds.add_parser("costs")
+    costs.add_argument("--core", type=int, default=0, help="the processor that all of it has")
+    costs.add_argument("--points", type=int, nargs="*", default=None, help="by number, from 0; all of them")
     options = parser.parse_args(argv)
     figures: dict[str, Any]
     if options.what == "cluster":
@@ -47,10 +49,12 @@ def main(argv: list[str] | None = None) -> int:
         made = Cluster(options.cameras, options.nodes, seed)
         figures = {"seed": seed, **made.run(options.events).summary(options.cameras, options.nodes)}
     else:
-        from benchmarks.planning.measured import POINTS, compare
+        from benchmarks.planning import measured
 
-        chosen = range(len(POINTS)) if options.points is None else options.points
-        figures = compare(core=options.core, points=[POINTS[number] for number in chosen])
+        numbers = range(len(measured.POINTS)) if options.points is None else options.points
+        chosen = [measured.POINTS[number] for number in numbers]
+        run = measured.compare if options.what == "measured" else measured.costs
+        figures = run(core=options.core, points=chosen)
     figures = rounded(figures)
     print(json.dumps(figures, indent=1))
     if options.save:

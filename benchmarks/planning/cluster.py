@@ -19,15 +19,17 @@ import numpy as np
 
 from nightday.pipeline.cluster.placement import CameraDemand, Node, Placement, place
 
-Kind = Literal["node fails", "rack fails", "nodes return", "cameras join", "cameras leave", "night", "day"]
+Kind = Literal[
+    "node fails", "1 % fails", "rack fails", "nodes return", "cameras join", "cameras leave", "night", "day"
+]
 
 # Cores of nodes, and how many of ten there are of each; those with a GPU are the largest.
 SIZES = (4.0, 4.0, 4.0, 8.0, 8.0, 8.0, 8.0, 16.0, 16.0, 32.0)
 # Share of the capacity that the cameras take by night, and what a camera takes by day of that.
 FULL = 0.8
 BY_DAY = 0.4
-# Nodes of a rack, and how often such a one fails among the events.
-RACK, RACK_SHARE = 20, 0.05
+# Nodes of a rack, and how often such a one fails among the events; and how often one node of a hundred does.
+RACK, RACK_SHARE, HUNDREDTH_SHARE = 20, 0.05, 0.05
 # Seconds from a failure to the return of what failed, on average; and between events.
 REPAIR, BETWEEN = 1800.0, 60.0
 
@@ -38,8 +40,10 @@ class Figures:
 
     events: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
-    moved: list[float] = field(default_factory=list)
-    """Of each event, the share of the cameras that ran before and after, on another node."""
+    moved: list[tuple[Kind, float, float]] = field(default_factory=list)
+    """Of each event, the share of the cameras that ran before and after, on another node; and of those whose node
+    was still there.
+    """
     needless: int = 0
     """Cameras that moved although their node was there and not overloaded, and nothing was without a place."""
     overfilled: int = 0
@@ -55,8 +59,12 @@ class Figures:
             "events": self.events,
             "seconds_median": float(np.median(self.seconds)),
             "seconds_worst": max(self.seconds),
-            "moved_median_percent": 100 * float(np.median(self.moved)),
-            "moved_worst_percent": 100 * max(self.moved),
+            "moved_worst_percent": {
+                kind: 100 * max(all_ for one, all_, _ in self.moved if one == kind) for kind in self.events
+            },
+            "of_nodes_that_stay_worst_percent": {
+                kind: 100 * max(stay for one, _, stay in self.moved if one == kind) for kind in self.events
+            },
             "moved_needlessly": self.needless,
             "overfilled_nodes": self.overfilled,
             "unplaced_though_there_was_room": self.waiting,
@@ -108,6 +116,9 @@ class Cluster:
         if chance < RACK_SHARE:
             self._fail(RACK)
             return "rack fails"
+        if chance < RACK_SHARE + HUNDREDTH_SHARE:
+            self._fail(max(1, len(self.nodes) // 100))
+            return "1 % fails"
         if chance < 0.6:
             self._fail(1)
             return "node fails"
@@ -149,10 +160,10 @@ class Cluster:
         figures = self.figures
         figures.seconds.append(time.process_time() - began)
         figures.events[kind] = figures.events.get(kind, 0) + 1
-        self._judge(cameras, nodes, before)
+        self._judge(kind, cameras, nodes, before)
 
     def _judge(
-        self, cameras: Sequence[CameraDemand], nodes: Sequence[Node], before: Mapping[str, str]
+        self, kind: Kind, cameras: Sequence[CameraDemand], nodes: Sequence[Node], before: Mapping[str, str]
     ) -> None:
         figures, after = self.figures, self.placement.assigned
         load_before, load = dict.fromkeys(self.nodes, 0.0), dict.fromkeys(self.nodes, 0.0)
@@ -164,7 +175,8 @@ class Cluster:
         over_before = {node.name for node in nodes if load_before[node.name] > node.capacity * (1 + 1e-6)}
         over = {node.name for node in nodes if load[node.name] > node.capacity * (1 + 1e-6)}
         moved = [name for name in after if name in before and after[name] != before[name]]
-        figures.moved.append(len(moved) / max(1, len(cameras)))
+        stay = sum(before[name] in self.nodes for name in moved)
+        figures.moved.append((kind, len(moved) / max(1, len(cameras)), stay / max(1, len(cameras))))
         figures.overfilled += len(over - over_before)
         room = sum(node.capacity for node in nodes) - sum(camera.cost for camera in cameras)
         figures.waiting += len(self.placement.unplaced) if room > 0 else 0

@@ -48,8 +48,8 @@ WARM, COUNTED = 16.0, 20.0
 SPARE = 15.0
 # By how much the rates of cameras differ, so that their frames meet in every way.
 RATES_DIFFER = 0.02
-# The count that is tried first, as a share of what the plan says.
-FIRST = 0.9
+# The count that is tried first, as a share of what the plan says; and one that has room in any case.
+FIRST, WITH_ROOM = 0.9, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,45 @@ def _compare(point: Point, profile: Profile, engine: Engine, others: set[int]) -
     }
 
 
+def costs(*, core: int, points: Sequence[Point] = POINTS, rounds: int = 2) -> dict[str, Any]:
+    """The processor time that a camera is planned to take and that it takes, on processor ``core``.
+
+    It needs no idle machine: cameras that have room run between two measurements of the plan, again and again.
+    """
+    others = os.sched_getaffinity(0) - {core}
+    os.sched_setaffinity(0, {core})
+    engine = load_engine(bundled_weights(GENERAL))
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    profile = measure(engine, GENERAL, max_batch=8)
+    for point in [point for _ in range(rounds) for point in points]:
+        cost, planned = _planned(point, profile)
+        with tempfile.TemporaryDirectory() as folder:
+            footage = make_footage(point.size, Path(folder), clip=DAY if point.scene == "day" else NIGHT)
+            count = max(1, round(WITH_ROOM * planned))
+            figures = _run(point, footage, count, engine, others, Path(folder) / "run")
+        profile = measure(engine, GENERAL, max_batch=8)
+        took = figures["processors"] / count
+        means = (cost + _planned(point, profile)[0]) / 2
+        row = {"cameras": count, "planned": means, "took": took, "dropped": figures["dropped"]}
+        rows[str(point)].append(row)
+        print(point, row, "lock", profile.decode_lock, flush=True)
+    return {
+        "machine": profile.machine,
+        "engine": profile.engine,
+        "load_average": os.getloadavg()[0],
+        "planned / took": {
+            name: sum(one["planned"] for one in each) / sum(one["took"] for one in each)
+            for name, each in rows.items()
+        },
+        "rounds": rows,
+    }
+
+
 def _planned(point: Point, profile: Profile) -> tuple[float, int]:
     """What a camera takes, in processors, and how many are carried."""
     planner = Planner(profile, budget=BUDGET, max_batch=8)
     height, width = point.size
-    kind = one_output(width, height, point.fps, point.scene, point.written)
+    kind = one_output(width, height, point.fps, point.scene, point.written, live=point.source == "rtsp")
     carried = planner.most(lambda count: [demand_of(f"{n}", kind, profile) for n in range(count)])
     return demand_of("", kind, profile).cores, carried.count
 

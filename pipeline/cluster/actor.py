@@ -27,7 +27,10 @@ class NodeActor:
         from .node import NodeRunner
 
         set_up_logging(Screen(sys.stderr, log_format="text"), verbose=verbose)
-        self._runner = NodeRunner(load=ModelLoader().begin, fence=Fence())
+        models = ModelLoader()
+        self._runner = NodeRunner(
+            load=models.begin, build=lambda loaded, sizes: models.setup(loaded, sizes=sizes), fence=Fence()
+        )
 
     def beat(self, beat: Beat) -> Report:
         """See ``NodeRunner``."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.errors import ConfigError
-from ..config.load import LoadedConfig, load_config
+from ..config.load import load_config
 from ..config.schema import Config
 from ..monitoring.log_stream import Screen
 from ..monitoring.status_text import StatusLine
@@ -20,22 +20,6 @@ from .run import ClusterRun
 # Seconds that the actors of a coordinator that has ended have to go.
 GONE_WITHIN = 15.0
 LOOK_EVERY = 0.5
-
-
-def cluster_faults(loaded: LoadedConfig, address: str) -> list[str]:
-    """What is wrong with a cluster's address, and what of a configuration it cannot do, each in a line."""
-    fault = address_fault(address)
-    config, faults = loaded.config, [] if fault is None else [f"--ray: {fault}"]
-    for key, asked in (
-        ("mqtt", config.mqtt is not None),
-        ("webhooks", bool(config.webhooks)),
-        ("events", config.events.file is not None),
-    ):
-        if asked:
-            faults.append(
-                loaded.fault((key,), "tells nothing of the cameras of a cluster yet; leave it out with --ray")
-            )
-    return faults
 
 
 def stream(
@@ -56,12 +40,12 @@ def stream(
         WebError: the port of ``http`` cannot be had.
     """
 
+    fault = address_fault(address)
+    if fault is not None:
+        raise ConfigError([f"--ray: {fault}"])
+
     def read() -> Config:
-        loaded = load_config(file, overrides=overrides)
-        faults = cluster_faults(loaded, address)
-        if faults:
-            raise ConfigError(faults)
-        return loaded.config
+        return load_config(file, overrides=overrides).config
 
     config = read()
     nodes = RayNodes(address, verbose=verbose)

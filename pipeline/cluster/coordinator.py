@@ -11,12 +11,12 @@ No Ray here, and time is an argument.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .fence import LEASE_SECONDS
-from .messages import Beat, Part, Report
+from .messages import Beat, Happened, Part, Report, SharedFolder
 from .placement import CameraDemand, Node, place
 
 # Seconds beyond the lease's end, for clocks that run at unequal speed.
@@ -39,6 +39,7 @@ class Wanted:
         cameras: the entries of the cameras, by name, as plain values.
         rest: the other sections that nodes need.
         served: whether nodes are served over HTTP.
+        learnt: where what cameras learn is kept.
     """
 
     file: str
@@ -46,6 +47,7 @@ class Wanted:
     cameras: Mapping[str, Mapping[str, Any]] = field(repr=False)
     rest: Mapping[str, Any] = field(repr=False)
     served: bool = False
+    learnt: SharedFolder | None = None
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Member:
         heard_at: when that came.
         void_at: when every lease that it was granted has run out.
         leaving: whether it is granted none any more.
+        told: the number of the last of its events that was taken.
         part: what it is to run.
     """
 
@@ -68,6 +71,7 @@ class Member:
     heard_at: float = 0.0
     void_at: float = float("-inf")
     leaving: bool = False
+    told: int = 0
     part: Part | None = None
 
 
@@ -131,19 +135,30 @@ class Coordinator:
         self.members[name].leaving = True
         self._place_at = float("-inf")
 
+    def spare(self, name: str) -> float:
+        """Processors that the cameras of a node leave; of those not measured yet, by what is usual."""
+        usual = self._usual()
+        used = sum(self.costs.get(camera, usual) for camera, held in self.held.items() if held.node == name)
+        return self.members[name].node.capacity - used
+
     def beat(self, name: str) -> Beat:
         """What to tell a node now. It is sent once, in answer to one report, and then counts as received."""
         member = self.members[name]
         report, part = member.report, member.part
         if report is None:
-            return Beat(None)
+            return Beat(None, told_to=member.told)
         member.void_at = max(member.void_at, member.heard_at + LEASE_SECONDS)
         known = part is None or report.version >= part.version
-        return Beat(report.stamp + LEASE_SECONDS, None if known else part)
+        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told)
 
-    def heard(self, name: str, report: Report, *, now: float) -> None:
-        """A node has reported, at ``now`` by the coordinator's clock."""
+    def heard(self, name: str, report: Report, *, now: float) -> tuple[list[Happened], int]:
+        """A node has reported, at ``now`` by the coordinator's clock.
+
+        Returns what has happened there and was not taken before: of cameras that are its own, or of none; and how
+        many events it could not keep.
+        """
         member = self.members[name]
+        happened, lost = self._taken(member, report)
         if member.report is None:
             self._place_at = float("-inf")
         member.report, member.heard_at = report, now
@@ -161,6 +176,16 @@ class Coordinator:
                 assert member.part is not None
                 if report.version >= member.part.version:
                     del self.held[camera]
+        return happened, lost
+
+    def _taken(self, member: Member, report: Report) -> tuple[list[Happened], int]:
+        """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
+        new = [one for one in report.happened if one.number > member.told]
+        if not new:
+            return [], 0
+        lost, member.told = new[0].number - member.told - 1, new[-1].number
+        own = {None, *(camera for camera, held in self.held.items() if held.node == member.node.name)}
+        return [one for one in new if one.event.camera in own], lost
 
     def step(self, *, now: float) -> list[str]:
         """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""
@@ -193,8 +218,7 @@ class Coordinator:
         if not nodes or self._wanted is None:
             self._placed = {}
             return
-        known = [self.costs[name] for name in self._wanted.cameras if name in self.costs]
-        usual = sum(known) / len(known) if known else UNMEASURED
+        usual = self._usual()
         costs = {name: self.costs.get(name, usual) for name in self._wanted.cameras if name not in self.ended}
         current = {camera: held.node for camera, held in self.held.items()}
         placement = place([CameraDemand(name, cost) for name, cost in costs.items()], nodes, current)
@@ -206,7 +230,12 @@ class Coordinator:
             best = min(nodes, key=lambda node: ((load[node.name] + costs[camera]) / node.capacity, node.name))
             self._placed[camera] = best.name
             load[best.name] += costs[camera]
-        self.crowded = bool(placement.unplaced) and bool(known)
+        self.crowded = bool(placement.unplaced) and any(name in self.costs for name in costs)
+
+    def _usual(self) -> float:
+        """What a camera costs that was not measured yet."""
+        known = [self.costs[name] for name in self.names if name in self.costs]
+        return sum(known) / len(known) if known else UNMEASURED
 
     def _give(self) -> None:
         """Give cameras that nobody may write to the nodes where they are to be, under new epochs."""
@@ -232,9 +261,9 @@ class Coordinator:
         part = member.part
         if part is None and not cameras:
             return
-        if part is None or (part.cameras, part.epochs, part.rest) != (cameras, epochs, rest):
-            version = 1 if part is None else part.version + 1
-            member.part = Part(version, wanted.file, wanted.folder, cameras, epochs, rest)
+        new = Part(1, wanted.file, wanted.folder, cameras, epochs, rest, wanted.learnt)
+        if part is None or new != replace(part, version=1):
+            member.part = new if part is None else replace(new, version=part.version + 1)
 
 
 def _is_silent(member: Member, now: float) -> bool:

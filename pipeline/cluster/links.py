@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from nightday.engines.distribution import program_version
 
 from ..core.camera_url import redact
 from ..core.events import Notice, Publish
+from ..core.words import counted
 from .coordinator import Coordinator
-from .messages import Beat, Report
+from .messages import Beat, Happened, Report
 from .placement import Node
 from .ray_nodes import RayNode
+from .trainings import Task
 
 # Seconds between beats to a node.
 BEAT_EVERY = 1.0
@@ -46,8 +49,17 @@ class Nodes(Protocol):
         """Those that are there."""
         ...
 
+    @property
+    def looks(self) -> int:
+        """How often Ray's head has told which there are; it rises every second while the head answers."""
+        ...
+
     def start(self, node: RayNode) -> Actor:
         """Start the process of one."""
+        ...
+
+    def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> Task:
+        """Start the training of a round on one; see ``train_round``."""
         ...
 
 
@@ -82,6 +94,7 @@ class NodeLinks:
         coordinator: told what comes and goes, and asked what to tell.
         publish: told what happens to nodes.
         http: where a node is to be served, as the section of a configuration.
+        tell: told what has happened on a node.
     """
 
     def __init__(
@@ -90,11 +103,13 @@ class NodeLinks:
         coordinator: Coordinator,
         publish: Publish,
         http: Callable[[RayNode], Mapping[str, Any]],
+        tell: Callable[[str, Sequence[Happened]], None],
     ) -> None:
         self._nodes = nodes
         self._coordinator = coordinator
         self._publish = publish
         self._http = http
+        self._tell_outside = tell
         self._links: dict[str, _Link] = {}
         self._troubles: dict[str, _Trouble] = {}
 
@@ -146,6 +161,14 @@ class NodeLinks:
         """Have every node end its cameras in good order; their last reports, by name."""
         return {name: link.actor.drain() for name, link in self._links.items() if link.known}
 
+    def take(self, name: str, report: Report, now: float) -> None:
+        """A node has reported: let the coordinator hear it, and tell what has happened there."""
+        happened, lost = self._coordinator.heard(name, report, now=now)
+        if lost:
+            detail = f"node {name} could not keep {counted(lost, 'event')} while it was not asked"
+            self._tell("events_lost", detail, "warning")
+        self._tell_outside(name, happened)
+
     def close(self) -> None:
         """End every process."""
         for link in self._links.values():
@@ -164,7 +187,7 @@ class NodeLinks:
         if not link.known:
             link.known = True
             self._tell("node_joined", f"node {name} is there, with {link.node.cpus:g} processors", "info")
-        self._coordinator.heard(name, report, now=now)
+        self.take(name, report, now)
         if report.problem is not None:
             self._fail(name, report.problem, now)
 

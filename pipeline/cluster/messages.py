@@ -10,7 +10,21 @@ from typing import Any
 from nightday.engines.backends.base import EngineInfo
 
 from ..core.counters import HistogramSnapshot
+from ..core.events import Event
 from ..core.status import CameraStatus
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder that every machine is to see.
+
+    Attributes:
+        folder: its path.
+        mark: what the coordinator has written to a file in it; "" if that failed.
+    """
+
+    folder: Path
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,7 @@ class Part:
         cameras: the entries of its cameras, by name, as plain values with their secrets.
         epochs: the epoch under which each of them is written.
         rest: all other sections that a node needs, the same way.
+        learnt: where what cameras learn is kept; None where none learns.
     """
 
     version: int
@@ -32,6 +47,7 @@ class Part:
     cameras: Mapping[str, Mapping[str, Any]] = field(repr=False)
     epochs: Mapping[str, int]
     rest: Mapping[str, Any] = field(repr=False)
+    learnt: SharedFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +57,27 @@ class Beat:
     Attributes:
         lease_until: until when it may write, by the clock of its own last report's stamp; None before its first.
         part: what it is to run; None where it knows that.
+        told_to: the number of the last event that was taken from it.
     """
 
     lease_until: float | None
     part: Part | None = None
+    told_to: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of a node.
+
+    Attributes:
+        number: its place in the order of all events of the node's process, from 1.
+        at: Unix seconds, by the node's clock.
+        event: what happened.
+    """
+
+    number: int
+    at: float
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +92,15 @@ class Report:
         cameras: the state of each of its cameras.
         costs: processor time that each of them takes, in seconds a second, where that was measured.
         refused: why cameras do not run there, by name.
+        apart: why cameras do not learn there; None where they do, or no camera is to.
+        memory: bytes that are free.
         address: where it is served over HTTP, if it is.
         engines: those that are loaded.
         engines_ready: whether none is still to be built.
         beating: whether its workers are alive.
         batches: frames given to an engine at once; None before its first camera.
         events: how often each event has happened there.
+        happened: the next events that the coordinator has not taken yet, in order.
         problem: why its cameras cannot run at all; None if they can.
         files: what was written; only at its end.
     """
@@ -76,11 +112,14 @@ class Report:
     cameras: tuple[CameraStatus, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    apart: str | None = None
+    memory: int = 0
     address: str | None = None
     engines: tuple[EngineInfo, ...] = ()
     engines_ready: bool = True
     beating: bool = True
     batches: HistogramSnapshot | None = None
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    happened: tuple[Happened, ...] = ()
     problem: str | None = None
     files: tuple[Path, ...] = ()

@@ -16,13 +16,18 @@ from ..config.errors import ConfigError
 from ..config.load import LoadedConfig
 from ..config.schema import CameraConfig, Config
 from ..core.camera_url import redact
-from ..learning.own_models import with_own_models
+from ..core.events import Publish
 from ..serving.setup import Setup
 from .fence import Fence
 from .messages import Part
+from .model_changes import ModelChanges
+from .shared import apart, without_share
 
 Load = Callable[[LoadedConfig], Setup]
 """Loads what a configuration needs, without waiting for engines; see ``ModelLoader.begin``. Raises ConfigError."""
+
+Build = Callable[[LoadedConfig, Mapping[str, tuple[int, int]]], Setup]
+"""The same, engines included, for frames of these sizes (height, width), by camera; see ``ModelLoader.setup``."""
 
 # Characters of a value that a message shows.
 _LONGEST = 100
@@ -37,28 +42,34 @@ class PartSetup:
     Attributes:
         setup: its cameras with all they need.
         refused: why other cameras cannot run here, by name, in a line.
+        apart: why its cameras do not learn here; None where they do, or none is to.
     """
 
     setup: Setup
     refused: Mapping[str, str] = field(default_factory=dict)
+    apart: str | None = None
 
 
 def setup_of(part: Part, load: Load, fence: Fence, *, without: frozenset[str] = frozenset()) -> PartSetup:
     """What of ``part`` can run here, but for the cameras ``without``. Raises ConfigError where nothing can."""
     refused: dict[str, str] = {}
     cameras: list[CameraConfig] = []
+    why = None if part.learnt is None else apart(part.learnt)
     for name, values in part.cameras.items():
         if name not in without:
             camera, fault = _tried(lambda: CameraConfig.model_validate(values))  # noqa: B023 - called at once
-            refused |= {name: fault} if camera is None else {}
-            cameras += [] if camera is None else [camera]
+            if camera is not None and part.learnt is not None and why is not None:
+                camera, fault = without_share(camera, part.learnt, why)
+            if camera is None or fault:
+                refused[name] = fault
+            else:
+                cameras.append(camera)
     rest, fault = _tried(lambda: Config.model_validate({**part.rest, "cameras": []}))
     if rest is None:
         raise ConfigError([fault])
 
     def loaded_with(some: list[CameraConfig]) -> Setup:
-        config = with_own_models(rest.model_copy(update={"cameras": tuple(some)}))
-        return load(LoadedConfig(config, part.file, {}))
+        return load(LoadedConfig(rest.model_copy(update={"cameras": tuple(some)}), part.file, {}))
 
     setup, _ = _tried(lambda: loaded_with(cameras))
     if setup is None:
@@ -69,7 +80,56 @@ def setup_of(part: Part, load: Load, fence: Fence, *, without: frozenset[str] = 
                 cameras.remove(camera)
         setup = loaded_with(cameras)
     leases = {one.name: fence.lease(one.name, part.epochs[one.name]) for one in setup.config.cameras}
-    return PartSetup(Setup(setup.config, setup.engines, setup.detectors, leases), refused)
+    return PartSetup(Setup(setup.config, setup.engines, setup.detectors, leases), refused, why)
+
+
+class PartSetups:
+    """Sets one part after the other up on a node. ``make`` is for one thread, and any may read what came of it.
+
+    Args:
+        load, build: see ``Load`` and ``Build``.
+        fence: what cameras ask before they write.
+        sizes: tells (height, width) of what cameras send, by name.
+        again: called when the part is to be made again; must not block.
+        publish: told what happens.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        build: Build,
+        fence: Fence,
+        *,
+        sizes: Callable[[], Mapping[str, tuple[int, int]]],
+        again: Callable[[], None],
+        publish: Publish,
+    ) -> None:
+        self._load = load
+        self._fence = fence
+        self._models = ModelChanges(lambda loaded: build(loaded, sizes()), again=again, publish=publish)
+        self.refused: Mapping[str, str] = {}
+        """Why cameras cannot run here, by name."""
+        self.apart: str | None = None
+        """Why cameras do not learn here; None where they do, or none is to."""
+
+    def make(self, part: Part, *, without: frozenset[str]) -> Setup | None:
+        """What of ``part`` can run here, but for the cameras ``without``; None if nothing can."""
+        fault = enter(part.folder)
+        made = None
+        try:
+            if fault is None:
+                now, later = self._models.held_back(part)
+                made = setup_of(now, self._load, self._fence, without=without)
+                self._models.served(now, later, LoadedConfig(made.setup.config, part.file, {}))
+        except Exception as error:  # whatever is wrong here, other nodes may do it
+            fault = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self.refused = dict.fromkeys(part.cameras, fault or "") if made is None else made.refused
+        self.apart = None if made is None else made.apart
+        return None if made is None else made.setup
+
+    def forget(self) -> None:
+        """Nothing runs any more: no camera keeps a model until the next is there."""
+        self._models.forget()
 
 
 def _tried(make: Callable[[], _T]) -> tuple[_T | None, str]:

@@ -16,7 +16,8 @@ from .errors import ClusterError
 from .messages import Beat, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class RayNodes:
         self._verbose = verbose
         self._alive: tuple[RayNode, ...] = ()
         self._names: dict[str, str] = {}  # of each node, by Ray's own
+        self.looks = 0
+        """How often Ray's head has told which nodes there are."""
         self._stop = threading.Event()
         _connect(ray, address)
         from .actor import NodeActor
@@ -125,6 +128,19 @@ class RayNodes:
         ).remote(self._verbose)
         return RayActor(self._ray, actor)
 
+    def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> RayTask:
+        """Start the training of a round on a node; see ``train_round``. Returns at once."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from .training_task import train_round
+
+        task = self._ray.remote(train_round).options(
+            num_cpus=0,
+            max_retries=0,  # elsewhere, if anything, and the coordinator says where
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+        )
+        return RayTask(self._ray, task.remote(folder, start, list(words)))
+
     def close(self) -> None:
         """Leave the cluster; its actors end."""
         self._stop.set()
@@ -148,6 +164,7 @@ class RayNodes:
                 suffix = f"-{entry['NodeID'][:6]}" if taken else ""
                 names[entry["NodeID"]] = entry["NodeName"] + suffix
         self._names = names
+        self.looks += 1
         self._alive = tuple(_node(entry, names[entry["NodeID"]]) for entry in entries)
 
 
@@ -172,6 +189,39 @@ class RayActor:
             self._ray.kill(self._actor, no_restart=True)
         except Exception as error:  # it is gone
             log.debug("an actor cannot be ended: %s", error)
+
+
+class RayTask:
+    """A training on a node; see ``Task``."""
+
+    def __init__(self, ray: Any, reference: Any) -> None:
+        self._ray = ray
+        self._reference = reference
+        self.answer: Future[tuple[int, str]] = Future()
+        reference.future().add_done_callback(self._answered)
+
+    def cancel(self) -> None:
+        """See ``Task``."""
+        try:
+            self._ray.cancel(self._reference)
+        except Exception as error:  # it is gone
+            log.debug("a training cannot be cancelled: %s", error)
+
+    def _answered(self, told: Future[tuple[int, str]]) -> None:
+        errors = self._ray.exceptions
+        error = told.exception()
+        if error is None:
+            self.answer.set_result(told.result())
+        elif isinstance(error, errors.OutOfMemoryError):
+            self.answer.set_exception(MemoryError(_last_line(error)))
+        elif isinstance(error, errors.RayTaskError) and isinstance(error.cause, OSError):
+            self.answer.set_exception(OSError(f"{type(error.cause).__name__}: {error.cause}"))
+        else:
+            self.answer.set_exception(error)
+
+
+def _last_line(error: BaseException) -> str:
+    return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1]
 
 
 def _asked(ask: Callable[[], Any]) -> Future[Report]:

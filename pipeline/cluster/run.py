@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp
-
 from ..config.errors import ConfigError
-from ..config.schema import Config, HttpConfig
-from ..core.camera_url import register_secret
+from ..config.schema import Config
 from ..core.counters import EventCounter
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice, NoticeName
 from ..core.status import CameraStatus
-from ..monitoring.http_server import WebError, app_of
-from ..monitoring.web.trial import trial_routes
+from ..monitoring.http_server import WebError
 from ..supervision.commands import CommandQueue
-from ..supervision.endpoint import HttpEndpoint
 from ..supervision.outcome import Cause, Outcome
 from ..supervision.systemd import Notifier
 from .coordinator import MARGIN, Coordinator, Wanted
 from .fence import LEASE_SECONDS, boot_seconds
-from .forward import Forwarder
+from .head_watch import GONE, HeadWatch
+from .learning import ClusterLearning
 from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
-from .ray_nodes import RayNode
-from .view import ClusterView, NodeMetrics
+from .messages import Happened
+from .moves import Moves
+from .outside import Outside
+from .view import ClusterView
 
 # Seconds between turns of the loop.
 TURN = 0.1
@@ -67,15 +64,18 @@ class ClusterRun:
         self._events = EventCounter()
         self._bus = EventBus(to_log, self._events.count)
         self.coordinator = Coordinator(epoch=int(self.wall_time()))
-        self.view = ClusterView(self._events, self.clock)
+        self._learning = ClusterLearning(
+            renew=lambda: self.commands.put("renew"), start=self.nodes.train, publish=self._bus.publish
+        )
+        self.view = ClusterView(self._events, self.clock, self._learning.status)
         """What is seen of it."""
-        self._token = secrets.token_urlsafe(32)
-        register_secret(self._token)
-        self._links = NodeLinks(self.nodes, self.coordinator, self._bus.publish, self._http_of)
-        self._placed: Mapping[str, str] = {}
-        self._crowded = False
+        self._outside = Outside(self.view, self._bus)
+        self._links = NodeLinks(
+            self.nodes, self.coordinator, self._bus.publish, self._outside.http_of, self._hear
+        )
+        self._moves = Moves(self._bus.publish)
+        self._head = HeadWatch(self._bus.publish, self.clock())
         self._began = self.clock()
-        self._endpoint = HttpEndpoint(self._app, self._bus.publish)
 
     def run(
         self,
@@ -88,7 +88,7 @@ class ClusterRun:
 
         Raises WebError: the configuration's ``http`` port cannot be had.
         """
-        self._endpoint.serve(self.config.http)
+        self._outside.serve(self.config)
         try:
             self._configure(self.config)
             self.notifier.ready()
@@ -96,7 +96,7 @@ class ClusterRun:
             self.notifier.stopping()
             return self._end(cause, report)
         finally:
-            self._endpoint.serve(None)
+            self._outside.close()
 
     def turn(self) -> None:
         """Do once what is to be done again and again. Returns at once."""
@@ -106,9 +106,12 @@ class ClusterRun:
         self._links.beat(now)
         for name in self.coordinator.step(now=now):
             self._links.drop(name)
+            self._moves.tell_gone(name, self.coordinator)
         self._begin(now)
-        self._tell_moves()
-        self.view.update(self.coordinator, now=now)
+        self._learning.look(self.coordinator, self.nodes.alive)
+        self._moves.tell(self.coordinator)
+        self._head.look(self.nodes.looks, now)
+        self.view.update(self.coordinator, now=now, head_up=self._head.up)
 
     def _watch(
         self,
@@ -124,6 +127,8 @@ class ClusterRun:
                 return "signal"
             if command == "reload":
                 self._reload()
+            elif command == "renew":
+                self._configure(self.config)
             self.turn()
             now = self.clock()
             if ends is None and duration is not None and self.coordinator.begun:
@@ -132,6 +137,8 @@ class ClusterRun:
                 return "finished"
             if ends is not None and now >= ends:
                 return "duration"
+            if self._head.over:
+                return "failed"
             if report is not None and now >= next_report:
                 next_report = max(next_report + report_every, now)
                 report(self.view.cameras(), now - self._began)
@@ -147,51 +154,38 @@ class ClusterRun:
         if there and (not self._links.awaited or now > self._began + GATHER):
             self.coordinator.begun = True
 
-    def _http_of(self, node: RayNode) -> Mapping[str, Any]:
-        """Where a node is served: for the coordinator alone, which has the token."""
-        return {"host": node.address, "port": 0, "token": self._token}
+    def _hear(self, node: str, happened: Sequence[Happened]) -> None:
+        """Take what has happened on a node."""
+        self._outside.tell(node, happened)
+        self._learning.hear(happened)
 
-    def _tell_moves(self) -> None:
-        """Say which cameras were given to which node."""
-        placed = {camera: held.node for camera, held in self.coordinator.held.items()}
-        if placed != self._placed:
-            for camera, node in placed.items():
-                if self._placed.get(camera) != node:
-                    detail = f"given to node {node}"
-                    self._bus.publish(Notice(camera=camera, name="camera_placed", detail=detail))
-            self._placed = placed
-        if self.coordinator.crowded != self._crowded:
-            self._crowded = self.coordinator.crowded
-            if self._crowded:
-                detail = "the cameras take more than all nodes have, so they slow down; add a node"
-                self._tell("cluster_full", detail, level="warning")
-
-    def _configure(self, config: Config) -> None:
+    def _configure(self, config: Config, *, anew: bool = False) -> None:
         self.config = config
-        values = config.dump(reveal=True)
+        own, learnt = self._learning.use(config, anew=anew)
+        values = own.dump(reveal=True)
         cameras = {entry["name"]: entry for entry in values["cameras"]}
         rest = {"engine": values["engine"], "learning": values["learning"]}
-        served = config.http is not None
-        self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served))
+        served = config.http is not None or config.mqtt is not None
+        self.coordinator.configure(Wanted(self.file, Path.cwd(), cameras, rest, served, learnt))
 
     def _reload(self) -> None:
         self.notifier.reloading()
         try:
             config = self.reload()
-            self._endpoint.change(config.http)
+            self._outside.change(config)
         except ConfigError as error:
             for fault in error.faults:
                 self._tell("reload_refused", f"not reloaded: {fault}", level="error")
         except WebError as error:
             self._tell("reload_refused", f"not reloaded: {error}", level="error")
-            self._endpoint.restore()
         else:
-            self._configure(config)
+            self._configure(config, anew=True)
             self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
         self.notifier.ready()
 
     def _end(self, cause: Cause, report: Callable[[Sequence[CameraStatus], float], None] | None) -> Outcome:
         """Have every node end its cameras in good order, and go on granting leases until that is done."""
+        self._learning.stop()
         last = self._links.drain()
         deadline = self.clock() + DRAIN_WITHIN
         while not all(answer.done() for answer in last.values()) and self.clock() < deadline:
@@ -199,7 +193,7 @@ class ClusterRun:
             now = self.clock()
             self._links.hear(now)
             self._links.beat(now)
-        problems: list[str] = []
+        problems = [GONE] if cause == "failed" else []
         files: set[Path] = set()
         for name, answer in last.items():
             error = answer.exception() if answer.done() else TimeoutError("it did not answer in time")
@@ -209,19 +203,16 @@ class ClusterRun:
             told = answer.result()
             files.update(told.files)
             problems += [f"node {name}: {told.problem}"] if told.problem else []
-            self.coordinator.heard(name, told, now=self.clock())
+            self._links.take(name, told, self.clock())
         self.view.update(self.coordinator, now=self.clock())
         cameras = tuple(self.view.cameras())
         if report is not None:
             report(cameras, self.clock() - self._began)
+        ended = self._learning.join()
         self._links.close()
         if cause in ("finished", "duration") and not any(camera.pictures for camera in cameras):
             problems.append("no camera delivered a single picture")
-        return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=True)
-
-    def _app(self, settings: HttpConfig) -> ASGIApp:
-        forwarder = Forwarder(self.view, self._token, login=settings.token is not None)
-        return app_of(settings, self.view, [*forwarder.routes(), *trial_routes()], NodeMetrics(self.view))
+        return Outcome(cause, tuple(problems), tuple(sorted(files)), cameras, clean=ended)
 
     def _tell(self, name: NoticeName, detail: str, *, level: Any = "info") -> None:
         self._bus.publish(Notice(name=name, detail=detail, level=level))

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from nightday.engines.backends.base import EngineInfo
 
 from ..core.counters import BATCH_BOUNDS, CameraStats, EventCounter, Histogram
-from ..core.status import CameraStatus
+from ..core.status import CameraStatus, OwnModelStatus
 from .coordinator import Coordinator, Member
 
 # Seconds after which a node's word counts as old.
@@ -48,6 +48,7 @@ class _Seen:
     nodes: tuple[NodeState, ...] = ()
     addresses: dict[str, str] | None = None
     members: tuple[Member, ...] = ()
+    head_up: bool = True
 
 
 class ClusterView:
@@ -56,17 +57,27 @@ class ClusterView:
     Args:
         events: counts what happens at the coordinator.
         clock: the coordinator's.
+        own_model: how the own model of a camera fares, that is on a node or on none.
     """
 
-    def __init__(self, events: EventCounter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        events: EventCounter,
+        clock: Callable[[], float],
+        own_model: Callable[[str, str | None], OwnModelStatus | None] = lambda camera, node: None,
+    ) -> None:
+        self._own_model = own_model
         self._own_events = events
         self._clock = clock
         self._seen = _Seen(at=clock())
         self._last: dict[str, CameraStatus] = {}
 
-    def update(self, coordinator: Coordinator, *, now: float) -> None:
-        """Show the state of ``coordinator``."""
-        states = [self._camera(name, coordinator, now) for name in coordinator.names]
+    def update(self, coordinator: Coordinator, *, now: float, head_up: bool = True) -> None:
+        """Show the state of ``coordinator``, and whether Ray's head answers."""
+        states = [
+            replace(one, own_model=self._own_model(one.name, one.node))
+            for one in (self._camera(name, coordinator, now) for name in coordinator.names)
+        ]
         self._last = {state.name: state for state in states}
         costs = coordinator.costs
         nodes = []
@@ -83,7 +94,7 @@ class ClusterView:
             and its.report.address is not None
         }
         members = tuple(coordinator.members.values())
-        self._seen = _Seen(now, tuple(states), tuple(nodes), addresses, members)
+        self._seen = _Seen(now, tuple(states), tuple(nodes), addresses, members, head_up)
 
     def cameras(self) -> Sequence[CameraStatus]:
         """See ``RunState``."""
@@ -92,6 +103,10 @@ class ClusterView:
     def nodes(self) -> Sequence[NodeState]:
         """Each node at present."""
         return self._seen.nodes
+
+    def head_up(self) -> bool:
+        """Whether Ray's head answers."""
+        return self._seen.head_up
 
     def address_of(self, camera: str) -> str | None:
         """Where the node of a camera is served, if that is known. KeyError if there is no such camera."""
@@ -183,7 +198,9 @@ class NodeMetrics(Collector):
         for camera in self._view.cameras():
             if camera.node is not None:
                 where.add_metric((camera.name, camera.node), 1.0)
-        yield from (up, count, capacity, cost, where)
+        head = GaugeMetricFamily("nightday_ray_head_up", "Whether the head of the Ray cluster answers.")
+        head.add_metric((), float(self._view.head_up()))
+        yield from (up, count, capacity, cost, where, head)
 
 
 def _unknown(name: str) -> CameraStatus:

@@ -253,19 +253,24 @@ class EngineConfig(Section):
 
 
 class LearningConfig(Section):
-    """``learning``: how cameras' own models are trained, one at a time, beside the cameras.
+    """``learning``: how cameras' own models are trained beside the cameras.
 
     Attributes:
         threads: of a training, which runs only where no other program wants the processor.
         device: where it runs.
         steps: of a training.
         every_days: days from a round to the next.
+        at_once: trainings at a time, of a machine.
+        folder: where models and what they learn from are kept, by default below the state folder. All machines of a
+            cluster see it.
     """
 
     threads: Count = Field(default=1, ge=1, le=256)
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     steps: Count = Field(default=1500, ge=1, le=100_000)
     every_days: Annotated[Number, Field(gt=0, le=365)] = 7.0
+    at_once: Count = Field(default=1, ge=1, le=64)
+    folder: Folder | None = None
 
 
 class HttpConfig(Section):

@@ -42,15 +42,20 @@ class Added:
     secrets: tuple[Path, ...]
 
 
-class Controls(Protocol):
-    """A run as it may be changed from outside. Any thread may call it at any time, and no call waits for a frame."""
+class Switches(Protocol):
+    """A run's cameras as they may be switched from outside. Any thread may call it at any time."""
 
     def set_translate(self, camera: str, when: Translate) -> None:
         """Translate a camera's frames ``when`` from its next one on, until the configuration is read again.
 
-        Raises KeyError if there is no such camera, and ValueError, with a sentence, if it has no model.
+        Raises KeyError if there is no such camera, and ValueError, with a sentence, if it has no model or cannot be
+        told.
         """
         ...
+
+
+class Controls(Switches, Protocol):
+    """A run as it may be changed from outside. Any thread may call it at any time, and no call waits for a frame."""
 
     def adding_fault(self) -> str | None:
         """Why no camera can be added to the configuration, in a sentence; None if one can."""

@@ -16,7 +16,7 @@ from typing import Literal
 from nightday.engines.detection.detections import View
 
 from .control import Translate
-from .faults import FaultReason, OutputReason
+from .faults import OutputReason, SourceReason
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class SourceChanged(Event):
     camera: str
     state: SourceState
     source: str = ""
-    reason: FaultReason | None = None
+    reason: SourceReason | None = None
     detail: str = ""
     retry_at: float | None = None
 
@@ -265,10 +265,13 @@ NoticeName = Literal[
     "events_not_kept",
     "frame_failed",
     "frames_damaged",
+    "head_back",
+    "head_lost",
     "http_listening",
     "http_lost",
     "model_other_scene",
     "night_unsure",
+    "node_apart",
     "node_failed",
     "node_joined",
     "node_lost",

@@ -22,6 +22,9 @@ FaultReason = Literal[
 ]
 """Why a source, or an output on the network, is away. ``timeout`` is silence at opening, ``stall`` in mid-stream."""
 
+SourceReason = FaultReason | Literal["no_node"]
+"""Why a camera is away: for its source, or because its node of a cluster is gone."""
+
 DiskReason = Literal["disk_full", "read_only", "denied", "disk_error"]
 """Why files cannot be written."""
 

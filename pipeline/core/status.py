@@ -43,8 +43,8 @@ EngineState = Literal["preparing", "ready", "failed"]
 
 
 OwnModelStage = Literal["collecting", "waiting", "training", "judging", "resting"]
-"""Of a camera's own model: pictures are still missing; a round waits for that of another camera; it is trained; it is
-compared with the others; the next round is not due yet."""
+"""Of a camera's own model: pictures are still missing; a round waits until there is room for its training; it is
+trained; it is compared with the others; the next round is not due yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,15 +288,23 @@ class RunState(Protocol):
         ...
 
 
-class Watched(RunState, Protocol):
+class Pictured(Protocol):
+    """Cameras, and the newest picture of each. Any thread may call it at any time."""
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        """Each camera at present."""
+        ...
+
+    def newest(self, name: str) -> NewestPicture | None:
+        """A camera's newest picture; None where there is none. KeyError if there is no such camera."""
+        ...
+
+
+class Watched(RunState, Pictured, Protocol):
     """A run as monitoring sees it, pictures included. Any thread may call it at any time, and no call waits."""
 
     def trust(self, name: str) -> TrustMap | str:
         """A camera's newest trust map, or why there is none, in a sentence. KeyError if there is no such camera."""
-        ...
-
-    def newest(self, name: str) -> NewestPicture | None:
-        """A camera's newest picture; None before its first. KeyError if there is no such camera."""
         ...
 
     def background(self, name: str, *, night: bool) -> Background | None:

@@ -26,13 +26,15 @@ AGAIN_AFTER = 3600.0
 MOST_TRIES = 5
 DAY = 86_400.0
 MODULE = "nightday.train.round"
+LOST = -1000
+"""The status of a training whose machine is gone: the round goes on on another, and it counts as no try."""
 
 
 class Training(Protocol):
     """A round under way in another process; see ``BackgroundProcess``."""
 
     def status(self) -> int | None:
-        """How it ended; None while it runs."""
+        """How it ended, ``LOST`` where its machine is gone; None while it runs."""
         ...
 
     def last_words(self) -> str:
@@ -105,7 +107,7 @@ class CameraLearning:
         return self._training is not None
 
     def look(self, *, may_train: bool) -> OwnModelStatus:
-        """Do what is due; how its own model fares then. ``may_train``: whether no other camera trains."""
+        """Do what is due; how its own model fares then. ``may_train``: whether there is room for its training."""
         own, now = self._folder.read(), self._clock.time()
         if self._training is not None and (status := self._training.status()) is not None:
             said, self._training = self._training.last_words(), None
@@ -165,9 +167,12 @@ class CameraLearning:
         if training is None:
             return
         training.stop(STOP_WITHIN)
-        own = self._folder.read()
         with suppress(OSError):  # then it counts as killed
-            self._folder.write(replace(own, tries=max(0, own.tries - 1)))
+            self._take_back_try()
+
+    def _take_back_try(self) -> None:
+        own = self._folder.read()
+        self._folder.write(replace(own, tries=max(0, own.tries - 1)))
 
     def _go_on(self, own: OwnModels, plan: dict[str, Any], *, may_train: bool) -> None:
         """What a round is due for that no process works on: of this run, or of one that was killed."""
@@ -202,7 +207,7 @@ class CameraLearning:
 
     def _under_way(self, own: OwnModels, plan: dict[str, Any]) -> OwnModelStatus:
         if self._training is None:
-            return OwnModelStatus(own.serves, "waiting", "a round waits for that of another camera")
+            return OwnModelStatus(own.serves, "waiting", "a round waits until there is room for its training")
         share, seconds = rounds.progress_of(self._folder.round, int(plan["steps"]))
         if share >= 1:
             return OwnModelStatus(own.serves, "judging", "its new model is being judged")
@@ -214,6 +219,8 @@ class CameraLearning:
         judgement = rounds.judgement_of(self._folder.round)
         if status == 0 and judgement is not None:
             self._take(own, judgement)
+        elif status == LOST:
+            self._take_back_try()
         elif status in (1, 2):
             self._fail(own, redact(said) or f"training ended with status {status}")
 

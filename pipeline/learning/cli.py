@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..config.errors import ConfigError
 from ..config.load import load_config
-from ..config.schema import CameraConfig
+from ..config.schema import CameraConfig, LearningConfig
 from .own_folder import OwnModels
 from .own_models import folder_of
 
@@ -32,18 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        cameras = {camera.name: camera for camera in load_config(options.cameras).config.cameras}
+        config = load_config(options.cameras).config
     except ConfigError as error:
         print("\n".join(error.faults), file=sys.stderr)
         return 2
+    cameras = {camera.name: camera for camera in config.cameras}
     if options.take_back is None:
-        print("\n".join(line for camera in cameras.values() for line in _lines(camera)))
+        print("\n".join(line for camera in config.cameras for line in _lines(camera, config.learning)))
         return 0
     camera = cameras.get(options.take_back)
     if camera is None:
         print(f"{PROGRAM}: no camera {options.take_back!r}; there are: {', '.join(cameras)}", file=sys.stderr)
         return 2
-    folder = folder_of(camera)
+    folder = folder_of(camera, config.learning)
     own = folder.read()
     if own.serves is None:
         print(
@@ -59,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _lines(camera: CameraConfig) -> list[str]:
+def _lines(camera: CameraConfig, learning: LearningConfig) -> list[str]:
     if not camera.learns:
         return [f"{camera.name}: learns no model of its own"]
-    folder = folder_of(camera)
+    folder = folder_of(camera, learning)
     own = folder.read()
     lines = [f"{camera.name}: {_serving(own)}"]
     for one in own.rounds:

@@ -1,8 +1,8 @@
 """Looks after the cameras' own models: begins rounds, trains beside the cameras, and puts winners into service.
 
-One round runs at a time, in a process of its own. What is to serve stands in each camera's ``OwnFolder``. The learner
-asks with ``renew`` for it to be put behind the camera, which goes the way of every other swap: prepared, on
-probation, and back where it fails.
+Rounds run in processes of their own, one at a time unless told otherwise. What is to serve stands in each camera's
+``OwnFolder``. The learner asks with ``renew`` for it to be put behind the camera, which goes the way of every other
+swap: prepared, on probation, and back where it fails.
 """
 
 from __future__ import annotations
@@ -35,15 +35,23 @@ class Learner:
         publish: told what happens.
         clock: time.
         start: starts the training of a round.
+        has_room: whether one more may be started; by default while fewer than ``at_once`` run.
     """
 
     def __init__(
-        self, *, renew: Callable[[], None], publish: Publish, clock: Clock, start: Start = start_round
+        self,
+        *,
+        renew: Callable[[], None],
+        publish: Publish,
+        clock: Clock,
+        start: Start = start_round,
+        has_room: Callable[[], bool] | None = None,
     ) -> None:
         self._renew = renew
         self._publish = publish
         self._clock = clock
         self._start_round = start
+        self._has_room = has_room or self._has_room_here
         self._wanted: tuple[tuple[LearningCamera, ...], LearningConfig] = ((), LearningConfig())
         self._learning: dict[str, CameraLearning] = {}
         self._faults: dict[str, FaultLog] = {}
@@ -92,12 +100,14 @@ class Learner:
         self._take_up()
         self._take_events()
         for name, learning in self._learning.items():
-            others = any(other.trains for other in self._learning.values() if other is not learning)
             try:
-                self._status[name] = learning.look(may_train=not others)
+                self._status[name] = learning.look(may_train=learning.trains or self._has_room())
                 self._faults[name].end("own model")
             except OSError as error:
                 self._fault(name, error)
+
+    def _has_room_here(self) -> bool:
+        return sum(one.trains for one in self._learning.values()) < self._wanted[1].at_once
 
     def _take_up(self) -> None:
         """Begin with the cameras that are new, and end with those that have gone."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..core.atomic_file import write_atomically
-from ..core.state_folder import name_of, state_folder
+from ..core.state_folder import name_of
 
 Outcome = Literal["won", "lost", "failed", "dropped", "rolled back", "taken back"]
 """What came of a round: its model serves or has served; it was no better; training failed; the scene changed
@@ -107,9 +107,9 @@ class OwnFolder:
         self._state = folder / "own_model.json"
 
     @classmethod
-    def of(cls, camera: str, address: str) -> OwnFolder:
-        """That of a camera by its name and the address of its source, secrets masked."""
-        return cls(state_folder() / "own_models" / name_of(camera, address))
+    def of(cls, camera: str, address: str, *, root: Path) -> OwnFolder:
+        """That of a camera below ``root``, by its name and the address of its source, secrets masked."""
+        return cls(root / name_of(camera, address))
 
     def model(self, number: int) -> Path:
         """Where the model of a round is."""

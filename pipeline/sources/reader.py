@@ -18,7 +18,7 @@ from ..core.counters import CameraStats
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish, SourceChanged, SourceState
 from ..core.fault_log import FaultLog
-from ..core.faults import FaultReason, detail_of
+from ..core.faults import FaultReason, SourceReason, detail_of
 from ..core.packet_log import PacketLog
 from ..core.sound import SoundTrack
 from ..media import gpu_video
@@ -318,7 +318,7 @@ class Reader(threading.Thread):
     def _change(
         self,
         state: SourceState,
-        reason: FaultReason | None = None,
+        reason: SourceReason | None = None,
         detail: str = "",
         retry_at: float | None = None,
     ) -> None:

@@ -16,7 +16,7 @@ from ..core.backoff import RestartBudget
 from ..core.clock import Clock, SystemClock
 from ..core.counters import EventCounter
 from ..core.event_log import to_log
-from ..core.events import EventBus, Notice
+from ..core.events import EventBus, Notice, Publish
 from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..learning.learner import Learner
@@ -121,6 +121,7 @@ class Runtime(RunView):
         clock: Clock | None = None,
         notifier: Notifier | None = None,
         adder: CameraAdder | None = None,
+        listener: Publish | None = None,  # told of all that happens, from the making of the cameras on
     ) -> None:
         self._config = setup.config
         self._renew = renew
@@ -132,7 +133,7 @@ class Runtime(RunView):
         self._running = False
         self._beat_at = self._clock.monotonic()
         self._recorded = RecordedFiles()
-        self._bus = EventBus(to_log, self._recorded.note)
+        self._bus = EventBus(to_log, self._recorded.note, *([] if listener is None else [listener]))
         publish = self._bus.publish
         events = EventCounter()
         learner = Learner(renew=lambda: commands.put("renew"), publish=publish, clock=clock)

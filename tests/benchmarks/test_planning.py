@@ -21,7 +21,7 @@ def test_a_small_cluster_keeps_what_placement_promises() -> None:
     assert summary["moved_needlessly"] == 0
     assert summary["overfilled_nodes"] == 0
     # Of all that failed at once, a rack is the most: half of these nodes.
-    assert summary["moved_worst_percent"] < 100
+    assert max(summary["moved_worst_percent"].values()) < 100
 
 
 def test_its_judgement_sees_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
 
 from av.video.reformatter import VideoReformatter
 
 from nightday.engines.backends.base import Engine
 
+from ...core.frame import Frame, Picture
 from ...media.colour import to_rgb
 from ...scene.background import Background
 from ...scene.night_gate import INTERVAL, NightGate
 from ...supervision.camera_parts import OWN_EVERY, OWN_FRAMES
 from ...translation.engine_call import beside_of, call_engine
-from .footage import Footage
-from .parts import silent
+from .footage import RATE, Footage
+from .parts import Writing, silent
 
 # Samples of a scene that are measured, and frames from one to the next, over which the work is spread.
 SAMPLES, STEPS = 3, 150
 # Frames that a night gate judges.
 GATED = 10
+# Key frames, and other pictures in between, that are measured.
+KEYS = 8
 # Calls of which the shortest is taken: others may have had the processors meanwhile.
 LONE = 6
 
@@ -48,6 +54,32 @@ def _sampling_time(footage: Footage, *, lasting: bool) -> float:
         for step in range(STEPS):
             background.observe(picture, time="night", seconds=OWN_EVERY * (sample + step / STEPS))
     return (time.process_time() - began) / SAMPLES
+
+
+def key_frame(footage: Footage, folder: Path) -> float:
+    """Processor time that a key frame takes more than another picture, encoded and written.
+
+    Encoders make them by the time, so at four frames a second one in eight is one, and at 25 one in fifty.
+    """
+    writing = Writing(folder)
+    took: tuple[list[float], list[float]] = ([], [])
+    reformatter = VideoReformatter()
+    for number in range(2 * KEYS + 2):
+        video = footage.video[number % len(footage.video)]
+        rgb = to_rgb(video, reformatter)
+        frame = Frame(
+            camera="plan",
+            video=video,
+            pts=number,
+            time_base=Fraction(1, RATE),
+            decoded_at=number / RATE,
+            wall_time=number / RATE,
+        )
+        writing.write(Picture(frame=frame, rgb=rgb, seen=rgb, translated=False), key=bool(number % 2))
+        took[number % 2].append(sum(writing.took))
+    writing.close()
+    others, keys = (median(each[1:]) for each in took)
+    return max(0.0, keys - others)
 
 
 def lone_call(footage: Footage, engine: Engine) -> float:

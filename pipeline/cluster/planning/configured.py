@@ -87,7 +87,8 @@ def planned(camera: CameraConfig, assumed: Assumed) -> PlannedCamera:
         remarks.append("detection is not counted")
     if camera.pace == "fast" and is_file(camera.url):
         remarks.append("a file at `pace: fast` takes all that others leave; it is counted at its own rate")
-    kind = CameraKind(width, height, fps, scene, streams, camera.max_age)
+    live = not is_file(camera.url)
+    kind = CameraKind(width, height, fps, scene, streams, camera.max_age, live)
     return PlannedCamera(camera, kind, not known, tuple(remarks))
 
 

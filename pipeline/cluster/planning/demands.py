@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ...outputs.encoding.encoder import KEYFRAME_SECONDS
 from .memory import camera_bytes
 from .profile import Profile
 from .simulation import Demand
@@ -14,6 +15,10 @@ Scene = Literal["busy", "quiet", "day"]
 """What a camera sees: a night with traffic all over the picture, a night on which nothing moves, or day."""
 
 Written = Literal["recorded", "restreamed"]
+
+# What receiving a frame over RTSP takes, and that it comes from another thread, as a multiple of what handing over a
+# frame of a file takes that is next to nothing: see "Planning" in benchmarks/NOTES.md.
+RECEIVING = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class CameraKind:
         scene: what it sees.
         streams: what is made of its pictures.
         max_age: seconds after which a frame that waits is dropped.
+        live: whether it comes over the network, which takes a thread that receives it.
     """
 
     width: int
@@ -51,6 +57,7 @@ class CameraKind:
     scene: Scene
     streams: tuple[Stream, ...]
     max_age: float = 1.0
+    live: bool = True
 
     @property
     def pixels(self) -> int:
@@ -58,15 +65,17 @@ class CameraKind:
         return self.width * self.height
 
 
-def one_output(width: int, height: int, fps: float, scene: Scene, written: Written) -> CameraKind:
+def one_output(
+    width: int, height: int, fps: float, scene: Scene, written: Written, *, live: bool = True
+) -> CameraKind:
     """A camera whose pictures are written once, as large and as often as they come."""
-    return CameraKind(width, height, fps, scene, (Stream(width * height, fps, (written,)),))
+    return CameraKind(width, height, fps, scene, (Stream(width * height, fps, (written,)),), live=live)
 
 
 def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
     """What a camera asks of the machine of ``profile``."""
     translated = kind.scene != "day"
-    outputs = []
+    outputs, keys = [], []
     for stream in kind.streams:
         encode = profile.encode if translated and not stream.original else profile.encode_passed
         cost = encode(stream.pixels)
@@ -74,6 +83,8 @@ def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
             (profile.record if one == "recorded" else profile.send)(stream.pixels) for one in stream.written
         )
         outputs.append(cost * min(1.0, stream.fps / kind.fps))
+        # A stream of fewer pictures than the key frames that are due has no others.
+        keys.append(profile.key(stream.pixels) * min(1.0, KEYFRAME_SECONDS * stream.fps))
     batches, width = {}, 1.0
     work = profile.day(kind.pixels)
     if translated:
@@ -88,13 +99,15 @@ def demand_of(name: str, kind: CameraKind, profile: Profile) -> Demand:
                 for count, cost in profile.night.items()
             }
     by_second = profile.by_second(kind.pixels) / kind.fps
+    decode = (profile.decode if translated else profile.decode_day)(kind.pixels)
     return Demand(
         name=name,
         fps=kind.fps,
-        decode=(profile.decode if translated else profile.decode_day)(kind.pixels),
+        decode=decode + (RECEIVING * profile.decode_lock if kind.live else 0.0),
         work=work + by_second,
         translated=translated,
         outputs=tuple(outputs),
+        keys=tuple(keys),
         memory=camera_bytes(kind.pixels, backgrounds=profile.needs_backgrounds),
         width=width,
         batches=batches,

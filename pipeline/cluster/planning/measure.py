@@ -21,7 +21,7 @@ from nightday.engines.cache import machine
 from nightday.engines.distribution import program_version
 
 from ...media import gpu_video
-from .apart import by_second, lone_call
+from .apart import by_second, key_frame, lone_call
 from .demands import Scene
 from .footage import DAY, Footage, make_footage
 from .memory import memory_limit
@@ -119,6 +119,7 @@ def measure(engine: Engine, model: str, *, max_batch: int, say: Say = lambda lin
         encode_passed=points.curve("encode_passed"),
         record=points.curve("record"),
         send=points.curve("send"),
+        key=points.curve("key"),
         by_second=points.curve("by_second"),
         decode_lock=points.smallest("decode_day"),
         work_lock=points.smallest("day"),
@@ -144,6 +145,7 @@ def _measure_size(
     points.add("encode_passed", pixels, day.mean.encode)
     points.add("record", pixels, day.mean.record)
     points.add("send", pixels, day.mean.send)
+    points.add("key", pixels, key_frame(by_day, folder / "key"))
     points.encode_spread = day.encode_spread
     if size == SMALLEST:
         return

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Literal
@@ -157,10 +158,10 @@ class Writing:
         self.written = threading.Event()
         """Set when a picture is written."""
 
-    def write(self, picture: Picture) -> None:
-        """Write one picture."""
+    def write(self, picture: Picture, *, key: bool = False) -> None:
+        """Write one picture, as a key frame if ``key``."""
         times = [time.thread_time()]
-        for step in (self._encoder.encode, self._file.write, self._sender.write):
+        for step in (partial(self._encoder.encode, key=key), self._file.write, self._sender.write):
             step(picture)
             times.append(time.thread_time())
         encode, record, send = (after - before for before, after in pairwise(times))

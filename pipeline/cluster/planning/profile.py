@@ -11,7 +11,7 @@ from typing import Any
 from nightday.engines.errors import NightdayError
 
 # Of files written by other versions of this module.
-FORMAT = 1
+FORMAT = 2
 
 
 class PlanError(NightdayError, ValueError):
@@ -75,6 +75,7 @@ class Profile:
         encode_passed: the same of a picture as the camera sent it by day.
         record: writing an encoded picture to a file.
         send: sending one over the network.
+        key: what a key frame takes more than another picture.
         by_second: what a camera takes each second whatever its rate: samples of its scene, and judging night or day.
         decode_lock, work_lock, encode_lock: what of these does not depend on the size of the picture. It is taken to
             hold the interpreter's lock, which one thread at a time has.
@@ -102,6 +103,7 @@ class Profile:
     encode_passed: Curve
     record: Curve
     send: Curve
+    key: Curve
     by_second: Curve
     decode_lock: float
     work_lock: float
@@ -130,6 +132,7 @@ class Profile:
                 "encode_passed",
                 "record",
                 "send",
+                "key",
                 "by_second",
             ):
                 values[name] = _curve(values[name])

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ...outputs.encoding.encoder import KEYFRAME_SECONDS
 from ...outputs.output import QUEUE
 from .queueing import Machine, Thread, Wait
 
@@ -37,6 +38,7 @@ class Demand:
         work: what a worker does with one that is translated alone, or that is not translated.
         translated: whether it is translated.
         outputs: for each encoder what encoding a picture and writing it takes.
+        keys: for each encoder what a key frame takes more, of which one comes every ``KEYFRAME_SECONDS``.
         memory: bytes that it keeps.
         width: processors that translating one keeps busy where nothing else is being translated.
         batches: what a worker does with a batch of so many such frames: seconds, and processor time. Empty where
@@ -51,6 +53,7 @@ class Demand:
     translated: bool
     outputs: tuple[float, ...]
     memory: int
+    keys: tuple[float, ...] = ()
     width: float = 1.0
     batches: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     max_age: float = 1.0
@@ -61,7 +64,7 @@ class Demand:
         work = self.work
         if self.translated and self.batches:
             work = min(processor / count for count, (_, processor) in self.batches.items())
-        return self.fps * (self.decode + work + sum(self.outputs))
+        return self.fps * (self.decode + work + sum(self.outputs)) + sum(self.keys) / KEYFRAME_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +172,11 @@ class _Run:
     def outcome(self, workers: int) -> Outcome:
         for camera in self._cameras:
             self._machine.wake(self._decoder(camera))
-            for output, cost in zip(self._outputs[camera.number], camera.demand.outputs, strict=True):
-                output.thread = self._writer(camera, output, cost)
+            keys = camera.demand.keys or (0.0,) * len(camera.demand.outputs)
+            for output, cost, key in zip(
+                self._outputs[camera.number], camera.demand.outputs, keys, strict=True
+            ):
+                output.thread = self._writer(camera, output, cost, key)
                 self._machine.wake(output.thread)
         for _ in range(workers):
             self._machine.wake(self._worker_thread())
@@ -287,16 +293,22 @@ class _Run:
                 output.rests = False
                 self._machine.wake(output.thread)
 
-    def _writer(self, camera: _Camera, output: _Output, cost: float) -> Thread:
+    def _writer(self, camera: _Camera, output: _Output, cost: float, key: float) -> Thread:
         lock = min(self._locks.encode, cost)
+        # Each camera has its own turn; see ``Encoder``.
+        key_at = self._rng.uniform(0, KEYFRAME_SECONDS)
         while True:
             if not output.queue:
                 output.rests = True
                 yield Wait("rest")
                 continue
             decoded_at, left = output.queue.popleft()
+            seconds = cost * self._rng.choice(self._locks.encode_spread)
+            if decoded_at >= key_at:
+                seconds += key
+                key_at += KEYFRAME_SECONDS * (1 + (decoded_at - key_at) // KEYFRAME_SECONDS)
             yield Wait("locked", lock)
-            yield Wait("compute", max(0.0, cost * self._rng.choice(self._locks.encode_spread) - lock))
+            yield Wait("compute", max(0.0, seconds - lock))
             left[0] -= 1
             if not left[0]:
                 camera.latencies.append(self._machine.now - decoded_at)

@@ -78,8 +78,8 @@ class CameraFacts:
             for label, count in event.counts.items():
                 if (zone, label) in facts.counts or len(facts.counts) < MOST_COUNTS:
                     facts.counts[zone, label] = count
-        elif isinstance(event, SourceChanged) and event.state == "stopped":
-            # With other settings nothing is told of what is not there.
+        elif isinstance(event, SourceChanged) and (event.state == "stopped" or event.reason == "no_node"):
+            # With other settings, or on another node, nothing is told of what is not there.
             facts.counts = dict.fromkeys(facts.counts, 0)
         elif isinstance(event, BackgroundChanged) and event.step == "dropped":
             facts.moved = facts.moved or event.reason in _MOVED

@@ -56,8 +56,8 @@ class StoredMessage:
         return self.payload.encode()
 
 
-def message_of(event: Event, time: float) -> Message:
-    """What is told of an event that happened at ``time``, in Unix seconds."""
+def message_of(event: Event, time: float, *, node: str | None = None) -> Message:
+    """What is told of an event that happened at ``time``, in Unix seconds, on a cluster's ``node`` if on one."""
     name, text = name_of(event), text_of(event)
     values = {
         field.name: getattr(event, field.name)
@@ -71,6 +71,7 @@ def message_of(event: Event, time: float) -> Message:
         "event": name,
         "level": logging.getLevelName(level_of(event)).lower(),
         "camera": event.camera,
+        **({} if node is None else {"node": node}),
         "message": text,
         **values,
     }

@@ -14,10 +14,10 @@ from typing import NamedTuple, Protocol
 from ...config.notify import EventsConfig
 from ...config.schema import Config
 from ...core.clock import Clock
-from ...core.control import Controls
+from ...core.control import Switches
 from ...core.events import Event, Notice, Publish
 from ...core.state_folder import state_folder
-from ...core.status import Watched
+from ...core.status import Pictured
 from .camera_facts import CameraFacts
 from .file import FileSink
 from .outbox import Outbox
@@ -33,8 +33,8 @@ MOST_EARLY = 1_000
 CHANGE_WITHIN = 2.0
 
 
-class Run(Watched, Controls, Protocol):
-    """A run as home automation sees it: it may look, and change what ``Controls`` lists."""
+class Run(Pictured, Switches, Protocol):
+    """A run as home automation sees it: it may look, and change what ``Switches`` lists. Calls may take seconds."""
 
 
 class Wanted(NamedTuple):
@@ -80,12 +80,12 @@ class Notifications:
         """Those that send."""
         return [sink for _, sink in list(self._sinks.values())]
 
-    def note(self, event: Event) -> None:
-        """Something has happened. Never waits."""
+    def note(self, event: Event, *, at: float | None = None, node: str | None = None) -> None:
+        """Something has happened, at a Unix second, by default now; in a cluster maybe on a node. Never waits."""
         self._facts.note(event)
         outbox, early = self._outbox, self._early
         if outbox is not None:
-            outbox.put(event)
+            outbox.put(event, at=at, node=node)
         elif early is not None:
             early.append(event)
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ...core.clock import Clock
 from ...core.events import Event, Notice, Publish
@@ -19,6 +20,12 @@ MOST_WAITING = 10_000
 BATCH = 500
 # Seconds until a disk that failed is tried again.
 RETRY_AFTER = 5.0
+
+
+class _Waiting(NamedTuple):
+    event: Event
+    at: float
+    node: str | None
 
 
 class Outbox(threading.Thread):
@@ -38,7 +45,7 @@ class Outbox(threading.Thread):
         self._publish = publish
         self._clock = clock
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Event, float]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._pushed_out = 0  # events that went to make room for others in the queue
         self._finishing = threading.Event()
         self._losing = False
@@ -46,14 +53,14 @@ class Outbox(threading.Thread):
         self.lost = 0
         """Events that were lost since the start, because the queue or the spool was full."""
 
-    def put(self, event: Event) -> None:
-        """Take an event. Never waits; where too many wait the oldest goes."""
-        at = self._clock.time()
+    def put(self, event: Event, *, at: float | None = None, node: str | None = None) -> None:
+        """Take an event of Unix second ``at``, by default now. Never waits; where too many wait the oldest goes."""
+        at = self._clock.time() if at is None else at
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.popleft()
                 self._pushed_out += 1
-            self._waiting.append((event, at))
+            self._waiting.append(_Waiting(event, at, node))
             self._changed.notify()
 
     def finish(self) -> None:
@@ -77,9 +84,9 @@ class Outbox(threading.Thread):
             if ended:
                 return
 
-    def _write(self, batch: list[tuple[Event, float]]) -> int:
+    def _write(self, batch: list[_Waiting]) -> int:
         """Write a batch, again and again if the disk fails; how many messages are lost."""
-        messages = [message_of(event, at) for event, at in batch]
+        messages = [message_of(one.event, one.at, node=one.node) for one in batch]
         while True:
             try:
                 return self._spool.add(messages)

@@ -62,6 +62,9 @@ class Encoder:
         bitrate: bits a second at the most, on average over a second; None: what the quality takes.
         rate: pictures a second that the bit rate counts on, since the encoder counts pictures and no time.
         level: H.264's, times 10; None: what rate and size take.
+        turn: when in the usual interval key frames come after one that was asked for, 0 to 1. Cameras that begin
+            together, or files that do, would otherwise have theirs at one moment for ever, and each costs as much as
+            two other pictures.
 
     Raises what PyAV raises.
     """
@@ -75,6 +78,7 @@ class Encoder:
         bitrate: int | None = None,
         rate: float | None = None,
         level: int | None = None,
+        turn: float = 1.0,
     ) -> None:
         self.nvenc = nvenc
         self.size = even_size(picture)
@@ -112,6 +116,9 @@ class Encoder:
         self._context = context
         self._keyframe_pts: int | None = None
         self._keyframe_every = max(1, round(Fraction(KEYFRAME_SECONDS) / self.time_base))
+        self._first_wait = max(1, round(turn * self._keyframe_every))
+        self._wait = self._keyframe_every
+        self._asked_pts: int | None = None
 
     def accepts(self, picture: Picture) -> bool:
         """Whether ``picture`` has size, look and time base of the first one, and is on the same device."""
@@ -142,10 +149,19 @@ class Encoder:
         if self._last_pts is not None:
             self._intervals.append(float((frame.pts - self._last_pts) * self.time_base))
         self._last_pts = frame.pts
-        if key or self._keyframe_pts is None or frame.pts - self._keyframe_pts >= self._keyframe_every:
+        asked = key or self._keyframe_pts is None
+        if asked or self._keyframe_pts is None or frame.pts - self._keyframe_pts >= self._wait:
             frame.pict_type = av.video.frame.PictureType.I
             self._keyframe_pts = frame.pts
+            self._wait = self._wait_after(frame.pts) if asked else self._keyframe_every
         return self._context.encode(frame)
+
+    def _wait_after(self, pts: int) -> int:
+        """Ticks from a key frame at ``pts`` that was asked for to the next."""
+        before, self._asked_pts = self._asked_pts, pts
+        # An output that asks for all of its key frames gets no others.
+        often = before is not None and pts - before <= 2 * self._keyframe_every
+        return self._keyframe_every if often else self._first_wait
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
         """The picture as the encoder takes it."""

@@ -58,23 +58,6 @@ def test_without_ray_one_line_names_the_extra(
     assert "nightday-stream[cluster]" in line
 
 
-@pytest.mark.parametrize(
-    ("section", "value"),
-    [
-        ("mqtt", {"url": "mqtt://127.0.0.1"}),
-        ("webhooks", [{"url": "http://127.0.0.1/x"}]),
-        ("events", {"file": "events.jsonl"}),
-    ],
-)
-@pytest.mark.parametrize("check", [[], ["--check"]])
-def test_what_a_cluster_does_not_do_is_refused(
-    section: str, value: object, check: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(**{section: value})
-    assert main(["--cameras", "cameras.yaml", "--ray", "auto", *check]) == 2
-    assert f"{section}: tells nothing of the cameras of a cluster yet" in capsys.readouterr().err
-
-
 def test_a_configuration_goes_to_a_node_as_it_is_with_its_secrets() -> None:
     Path("y.pt").touch()
     more = {

@@ -1,7 +1,8 @@
-"""A real Ray cluster of several nodes on this machine, of which one dies and one stands still."""
+"""A real Ray cluster of several nodes on this machine, some of which die or stand still."""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -9,11 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import psutil
 import pytest
 
 from nightday.pipeline.cluster.ray_nodes import RayNodes
 from nightday.pipeline.cluster.run import ClusterRun
+from nightday.pipeline.cluster.trainings import Place, RemoteTraining, Trainings
 from nightday.pipeline.config.schema import Config
+from nightday.pipeline.learning.camera_learning import LOST
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.outcome import Outcome
 from tests.support.clips import make_clip
@@ -27,14 +33,16 @@ WAIT = 90.0
 CAMERAS = ("one", "two", "three", "four")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    make_clip(Path("clip.mp4"), 40)
-    cluster = start_head()
-    yield cluster
-    cluster.shutdown()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        make_clip(Path("clip.mp4"), 40)
+        cluster = start_head()
+        yield cluster
+        cluster.shutdown()
 
 
 class Running:
@@ -43,7 +51,8 @@ class Running:
     def __init__(self, nodes: RayNodes) -> None:
         entries = [{"name": name, "outputs": [f"out/{name}/%Y.mp4"]} for name in CAMERAS]
         plain = {"url": "clip.mp4", "loop": True, "translate": "never"}
-        config = Config.model_validate({"cameras": [plain | entry for entry in entries]})
+        told = {"file": "events.jsonl"}
+        config = Config.model_validate({"cameras": [plain | entry for entry in entries], "events": told})
         self._commands = CommandQueue()
         self.run = ClusterRun(nodes, config, "cameras.yaml", lambda: config, self._commands)
         self._outcome: Outcome | None = None
@@ -78,6 +87,87 @@ class Running:
 def epochs(name: str) -> dict[int, Path]:
     """The files of a camera by their epoch."""
     return {int(path.stem.rpartition("-e")[2]): path for path in Path("out", name).glob("*.mp4")}
+
+
+def _told_once(first: dict[str, str], last: str) -> None:
+    """Each camera began on its first node and ended on the last one, and all of it was told once."""
+    lines = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    assert len({line["id"] for line in lines}) == len(lines)
+    for name, node in first.items():
+        own = [(line["event"], line.get("node")) for line in lines if line["camera"] == name]
+        playing = [where for event, where in own if event == "camera_playing"]
+        nodes = [where for at, where in enumerate(playing) if at == 0 or playing[at - 1] != where]
+        assert nodes == ([node] if node == last else [node, last])
+        assert own.count(("camera_retrying", None)) == (
+            node != last
+        )  # what the coordinator tells of a lost node
+        assert own.count(("camera_stopped", last)) == 1
+        assert own[-1][1] == last
+
+
+def test_a_training_whose_node_dies_is_done_again_elsewhere(cluster: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "round"
+    for part in ("pictures", "held"):
+        for time_of_day in ("day", "night"):
+            (folder / part / time_of_day).mkdir(parents=True)
+            for number in range(4):
+                picture = np.full((64, 64, 3), 40 * number, np.uint8)
+                cv2.imwrite(str(folder / part / time_of_day / f"20260101-00000{number}Z.jpg"), picture)
+    boxes = {box.name: box for box in (Box(cluster, cpus=1), Box(cluster, cpus=1))}
+    nodes = RayNodes(cluster.address)
+    trainings = Trainings(nodes.train, tmp_path)
+
+    def offer(*names: str) -> None:
+        places = [Place(node, 1.0) for node in nodes.alive if node.name in names]
+        trainings.offer(places, threads=1, at_once=1)
+
+    def begun() -> Path:
+        """The try under way, once its process is there."""
+        _until(lambda: (folder / "run").is_symlink() and (_try_of(folder) / "round.log").exists())
+        return _try_of(folder)
+
+    try:
+        offer(*boxes)
+        first = trainings.begin(folder, ["--steps=100000"])
+        before = begun()
+        assert isinstance(first, RemoteTraining)
+        assert first.status() is None
+        boxes[first.node.name].kill()
+        _until(lambda: first.status() == LOST)
+        (stays,) = boxes.keys() - {first.node.name}
+        offer(stays)
+        second = trainings.begin(folder, ["--steps=100000"])
+        after = begun()
+        assert after != before
+        assert second.status() is None
+        second.stop(WAIT)
+        _until(lambda: not _at_work(after))
+        # One that cannot be done says why.
+        offer(stays)
+        third = trainings.begin(folder, ["--steps=none"])
+        _until(lambda: third.status() is not None)
+        assert third.status() == 2
+        assert "none" in third.last_words()
+    finally:
+        nodes.close()
+        for box in boxes.values():
+            box.kill()
+
+
+def _try_of(folder: Path) -> Path:
+    return (folder / "run").parent / (folder / "run").readlink().parent
+
+
+def _at_work(folder: Path) -> bool:
+    words = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
+    return any(str(folder) in line for line in words)
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not true():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.1)
 
 
 def test_cameras_of_a_node_that_dies_and_of_one_that_stands_still_go_on_elsewhere(cluster: Any) -> None:
@@ -116,6 +206,7 @@ def test_cameras_of_a_node_that_dies_and_of_one_that_stands_still_go_on_elsewher
             assert len(epochs(name)) == 1 + moved
             assert max(epochs(name)) == max(before[name]) or moved
             assert not ffmpeg_complaints(epochs(name)[max(epochs(name))])
+        _told_once(first, stays.name)
     finally:
         for box in boxes:
             box.send(signal.SIGCONT)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,18 +13,24 @@ from typing import Any
 
 import pytest
 
+from nightday.engines.bundled import bundled_weights
 from nightday.engines.distribution import program_version
 from nightday.pipeline.cluster.coordinator import MARGIN
 from nightday.pipeline.cluster.fence import LEASE_SECONDS
 from nightday.pipeline.cluster.links import AGAIN_AFTER
-from nightday.pipeline.cluster.messages import Beat, Report
+from nightday.pipeline.cluster.messages import Beat, Happened, Report
 from nightday.pipeline.cluster.ray_nodes import RayNode
 from nightday.pipeline.cluster.run import ClusterRun
+from nightday.pipeline.cluster.trainings import Task
 from nightday.pipeline.cluster.view import NodeMetrics
 from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.counters import BATCH_BOUNDS, CameraStats, Histogram
+from nightday.pipeline.core.events import EngineChanged, Event, LineCrossed
 from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.learning import learner
+from nightday.pipeline.learning.own_folder import OwnFolder, OwnModels
+from nightday.pipeline.learning.own_models import folder_of
 from nightday.pipeline.monitoring.http_server import WebServer, app_of
 from nightday.pipeline.supervision.commands import CommandQueue
 from tests.pipeline.monitoring.test_http_server import ask
@@ -40,9 +49,16 @@ class PlayedActor:
     epochs: dict[str, int] = field(default_factory=dict)
     version: int = 0
     killed: bool = False
+    happened: list[Happened] = field(default_factory=list)
+    taken: int = 0
     more: dict[str, Any] = field(default_factory=dict)
 
+    def publish(self, *events: Event) -> None:
+        for event in events:
+            self.happened.append(Happened(len(self.happened) + 1, 1_700_000_000.0, event))
+
     def beat(self, beat: Beat) -> Future[Report]:
+        self.taken = beat.told_to
         if beat.part is not None:
             self.version, self.epochs = beat.part.version, dict(beat.part.epochs)
         answer: Future[Report] = Future()
@@ -62,6 +78,7 @@ class PlayedActor:
             program=program_version(),
             cameras=tuple(playing(name) for name in self.epochs),
             address=f"http://{self.node.address}:1",
+            happened=tuple(one for one in self.happened if one.number > self.taken),
             batches=batches.snapshot(),
             events={("camera_playing", name): 1 for name in self.epochs},
         )
@@ -83,6 +100,8 @@ class PlayedNodes:
         self.actors: dict[str, PlayedActor] = {}
         self.started: list[str] = []
         self.refuses: Exception | None = None
+        self.looks = 0
+        self.head_up = True
 
     def start(self, node: RayNode) -> PlayedActor:
         self.started.append(node.name)
@@ -90,6 +109,9 @@ class PlayedNodes:
             raise self.refuses
         actor = self.actors[node.name] = PlayedActor(self, node)
         return actor
+
+    def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> Task:
+        raise AssertionError("no camera learns")
 
 
 def node(name: str) -> RayNode:
@@ -105,25 +127,26 @@ def playing(name: str) -> CameraStatus:
     )
 
 
-def config(*names: str) -> Config:
+def config(*names: str, **sections: Any) -> Config:
     entries = [{"name": name, "url": "rtsp://u:secret12@10.0.0.9/s", "translate": "never"} for name in names]
-    return Config.model_validate({"cameras": entries})
+    return Config.model_validate({"cameras": entries, **sections})
 
 
 class Played:
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, **sections: Any) -> None:
         self.nodes = PlayedNodes(*names)
-        self.next: Config | ConfigError = config(*CAMERAS)
+        self.next: Config | ConfigError = config(*CAMERAS, **sections)
         self.commands = CommandQueue()
         self.run = ClusterRun(
             self.nodes,
-            config(*CAMERAS),
+            config(*CAMERAS, **sections),
             "cameras.yaml",
             self._read,
             self.commands,
             clock=lambda: self.nodes.now,
             wall_time=lambda: 1_700_000_000.0,
         )
+        self.run._outside.serve(self.run.config)
         self.run._configure(self.run.config)
 
     def _read(self) -> Config:
@@ -134,6 +157,7 @@ class Played:
     def turns(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.25)):
             self.nodes.now += 0.25
+            self.nodes.looks += self.nodes.head_up
             self.run.turn()
 
     def states(self) -> dict[str, tuple[str, str | None, str | None]]:
@@ -285,7 +309,75 @@ def test_secrets_are_shown_by_neither_a_part_nor_what_is_wanted() -> None:
     assert part.cameras["gate"]["url"] == "rtsp://u:secret12@10.0.0.9/s"
     for value in (part, played.run.coordinator.members["a"], played.run.coordinator._wanted):
         assert "secret12" not in repr(value)
-        assert played.run._token not in repr(value)
+        assert played.run._outside.http_of(node("a"))["token"] not in repr(value)
+
+
+def crossed(camera: str, track: int) -> LineCrossed:
+    return LineCrossed(camera=camera, line="kerb", direction="in", track=track, label="car", at=1.0)
+
+
+def test_events_of_all_nodes_are_told_once_and_in_order_when_a_camera_goes_to_another(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    played = Played(
+        "a", "b", events={"file": str(tmp_path / "events.jsonl"), "spool": str(tmp_path / "spool")}
+    )
+    played.turns(START + 1)
+    told: dict[str, list[int]] = {name: [] for name in CAMERAS}
+    track = 0
+
+    def happen(actor: PlayedActor, *, kept: bool = True) -> None:
+        nonlocal track
+        for name in rng.choices([*actor.epochs], k=rng.randint(1, 5)):
+            track += 1
+            actor.publish(crossed(name, track))
+            if kept:
+                told[name].append(track)
+
+    for _ in range(10):
+        for actor in played.nodes.actors.values():
+            happen(actor)
+        played.turns(rng.choice((0.25, 0.5, 2.0)))
+    played.turns(2.0)
+    dies = played.nodes.actors["a"]
+    moved = set(dies.epochs)
+    dies.silent = True
+    happen(dies, kept=False)  # nobody has heard of it before it died
+    played.turns(LEASE_SECONDS + 4.0)
+    # It stood still, and tells what is late of cameras that another has now.
+    dies.silent = False
+    happen(dies, kept=False)
+    stays = played.nodes.actors["b"]
+    stays.publish(*(crossed(name, 10_000) for name in moved))
+    outcome = played.run._end("signal", None)
+    played.run._outside.close()
+    assert outcome.problems == ()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    found = {name: [one for one in lines if one["camera"] == name] for name in CAMERAS}
+    for name in CAMERAS:
+        tracks = [one["track"] for one in found[name] if one["event"] == "line_crossed"]
+        assert tracks == told[name] + [10_000] * (name in moved)
+        names = [one["event"] for one in found[name]]
+        away = [one for one in found[name] if one["event"] == "camera_retrying"]
+        assert [one["reason"] for one in away] == ["no_node"] * (name in moved)
+        assert not away or names.index("camera_retrying") == len(names) - 3, (
+            names
+        )  # then it is placed, and goes on
+    assert {one["node"] for one in lines if one["event"] == "line_crossed"} == {"a", "b"}
+    assert {one["time"] for one in lines if "node" in one} == {"2023-11-14T22:13:20.000+00:00"}
+    assert not [one for one in lines if one["event"] == "node_lost" and "node" in one]
+
+
+def test_events_that_a_node_could_not_keep_are_counted() -> None:
+    played = Played("a")
+    played.turns(START + 1)
+    actor = played.nodes.actors["a"]
+    actor.publish(*(crossed("gate", number) for number in range(5)))
+    del actor.happened[:3]
+    played.turns(3.0)
+    assert played.events("events_lost") == 1
+    assert actor.taken == 5
 
 
 @pytest.mark.parametrize("seconds", [1.0, 30.0])
@@ -294,3 +386,113 @@ def test_a_coordinator_that_hangs_is_not_alive(seconds: float) -> None:
     played.turns(1.0)
     played.nodes.now += seconds
     assert played.run.view.beating() is (seconds < 30.0)
+
+
+@dataclass
+class Learning:
+    """A cluster whose camera ``gate`` learns, and the folder of what it has learnt."""
+
+    played: Played
+    folder: OwnFolder
+
+    def until(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60.0
+        while not true():
+            assert time.monotonic() < deadline
+            if self.played.commands.get(0.05) == "renew":
+                self.played.run._configure(self.played.run.config)
+            self.played.turns(0.25)
+
+    def entry(self) -> Mapping[str, Any]:
+        """What the camera's node was told to run."""
+        (part,) = [
+            member.part
+            for member in self.played.run.coordinator.members.values()
+            if member.part is not None and "gate" in member.part.cameras
+        ]
+        return part.cameras["gate"]
+
+    def own(self) -> tuple[int | None, str]:
+        """The round whose model serves, and what is being done for the next."""
+        (status,) = [one.own_model for one in self.played.run.view.cameras() if one.name == "gate"]
+        return (None, "") if status is None else (status.serves, status.text)
+
+
+@pytest.fixture
+def learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learning]:
+    monkeypatch.setattr(learner, "LOOK_EVERY", 0.05)
+    played = Played("a", "b")
+    gate = {
+        "name": "gate",
+        "url": "rtsp://10.0.0.9/s",
+        "learn": True,
+        "outputs": [str(tmp_path / "gate.mp4")],
+    }
+    config = Config.model_validate({"cameras": [gate], "learning": {"folder": str(tmp_path / "learning")}})
+    played.run._configure(config)
+    played.turns(START + 1)
+    yield Learning(played, folder_of(config.cameras[0], config.learning))
+    played.run._end("signal", None)
+
+
+def test_a_model_that_has_won_serves_wherever_the_camera_goes_until_it_is_taken_back(
+    learning: Learning,
+) -> None:
+    learning.until(lambda: learning.own()[1].startswith("collecting"))
+    entry = learning.entry()
+    assert (entry["model"], entry["learn"]) == ("auto", False)
+    assert entry["collect"]["folder"] == str(learning.folder.pictures)
+    # The learner's own way to this, with a training, is tested in its room.
+    learning.folder.install(1, bundled_weights("general.pt"))
+    learning.folder.write(OwnModels().won("it was better", now=0.0, not_before=4e9))
+    learning.played.commands.put("renew")
+    model = str(learning.folder.model(1))
+    learning.until(lambda: learning.entry()["model"] == model and learning.own()[0] == 1)
+    # Its node dies: the next one is told the same model.
+    nodes = learning.played.nodes
+    held = learning.played.run.coordinator.held["gate"].node
+    nodes.actors[held].silent = True
+    learning.played.turns(LEASE_SECONDS + 4.0)
+    now = learning.played.run.coordinator.held["gate"].node
+    assert now != held
+    assert learning.entry()["model"] == model
+    rolled_back = EngineChanged(
+        step="rolled_back", cameras=("gate",), detail="it was slower", model=learning.folder.model(1)
+    )
+    nodes.actors[now].publish(rolled_back)
+    learning.until(lambda: learning.entry()["model"] == "auto" and learning.own()[0] is None)
+    assert [one.outcome for one in learning.folder.read().rounds] == ["rolled back"]
+
+
+def test_a_node_that_does_not_see_the_folder_says_so_once_and_its_camera_says_it_learns_nothing(
+    learning: Learning,
+) -> None:
+    held = learning.played.run.coordinator.held["gate"].node
+    learning.played.nodes.actors[held].more = {"apart": "it does not see /learning"}
+    learning.until(lambda: "/learning" in learning.own()[1])
+    learning.played.turns(5.0)
+    assert learning.played.events("node_apart") == 1
+
+
+def test_a_head_that_is_gone_is_told_and_ends_all_in_good_order_before_ray_does(tmp_path: Path) -> None:
+    played = Played("a", "b")
+    played.turns(START + 1)
+    played.nodes.head_up = False
+    played.turns(9.0)
+    assert played.events("head_lost") == 0
+    played.turns(2.0)
+    assert played.events("head_lost") == 1
+    assert {state for state, _, _ in played.states().values()} == {"playing"}
+    (metric,) = [one for one in NodeMetrics(played.run.view).collect() if one.name == "nightday_ray_head_up"]
+    assert [sample.value for sample in metric.samples] == [0.0]
+    played.nodes.now += 3600.0  # the coordinator stood still
+    played.run.turn()
+    played.nodes.head_up = True
+    played.turns(1.0)
+    assert played.events("head_back") == 1
+    played.nodes.head_up = False
+    played.turns(46.0)
+    assert played.run._watch(None, None, 1.0) == "failed"
+    outcome = played.run._end("failed", None)
+    assert any("ray start --head" in problem for problem in outcome.problems)
+    assert outcome.files == (Path("out/a.mp4"), Path("out/b.mp4"))

@@ -43,7 +43,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedConfig:
 
 
 def own_folder(loaded: LoadedConfig) -> OwnFolder:
-    return folder_of(loaded.config.cameras[0])
+    return folder_of(loaded.config.cameras[0], loaded.config.learning)
 
 
 def with_won(folder: OwnFolder) -> OwnModels:

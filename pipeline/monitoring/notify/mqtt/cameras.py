@@ -15,7 +15,7 @@ from nightday.engines.device_copies import on_host
 
 from ....core.clock import Clock
 from ....core.picture_files import jpeg_of, with_square_pixels
-from ....core.status import CameraStatus, NewestPicture, Watched
+from ....core.status import CameraStatus, NewestPicture, Pictured
 from ..camera_facts import WHOLE_PICTURE, CameraFacts, Place
 from ..spool import Spool
 from .camera_state import state_payload
@@ -60,7 +60,7 @@ class CameraTopics:
         self,
         topics: Topics,
         *,
-        run: Watched,
+        run: Pictured,
         facts: CameraFacts,
         spool: Spool,
         clock: Clock,

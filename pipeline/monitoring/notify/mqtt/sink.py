@@ -14,8 +14,8 @@ from typing import get_args
 
 from ....config.notify import MqttConfig
 from ....core.backoff import Backoff
-from ....core.control import Controls, Translate
-from ....core.status import Watched
+from ....core.control import Switches, Translate
+from ....core.status import Pictured
 from ..camera_facts import CameraFacts
 from ..message import StoredMessage
 from ..sink import Sink, Surroundings
@@ -53,8 +53,8 @@ class MqttSink(Sink):
         self,
         config: MqttConfig,
         *,
-        run: Watched,
-        controls: Controls,
+        run: Pictured,
+        controls: Switches,
         facts: CameraFacts,
         around: Surroundings,
         backoff: Backoff = Backoff(),  # noqa: B008 - a value

@@ -35,6 +35,7 @@ def made_up(**changes: Any) -> Profile:
         encode_passed=flat(0.002),
         record=flat(0.0001),
         send=flat(0.0001),
+        key=flat(0.0),
         by_second=flat(0.0),
         decode_lock=0.00005,
         work_lock=0.00005,

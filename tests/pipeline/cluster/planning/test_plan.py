@@ -126,3 +126,16 @@ def test_the_memory_of_a_container_counts(tmp_path_factory: pytest.TempPathFacto
     assert memory_limit(system) == 16_384_000_000
     (inner.parent / "memory.max").write_text("2000000000\n")
     assert memory_limit(system) == 2_000_000_000
+
+
+def test_a_live_camera_takes_more_than_a_file_and_key_frames_are_no_more_than_its_pictures() -> None:
+    profile = made_up(key=flat(0.01), decode_lock=0.0002)
+    live, file = (
+        demand_of("gate", one_output(352, 288, 10.0, "day", "recorded", live=live), profile)
+        for live in (True, False)
+    )
+    assert live.decode - file.decode == pytest.approx(0.0002)
+    assert file.keys == (0.01,)
+    # A picture each ten seconds is a key frame each time, of which one in ten seconds is counted.
+    slow = demand_of("gate", one_output(352, 288, 0.1, "day", "recorded"), profile)
+    assert slow.keys[0] / 2 == pytest.approx(0.1 * 0.01)

@@ -88,3 +88,18 @@ def test_the_same_seed_gives_the_same_outcome() -> None:
     cameras = [camera(f"{n}", fps=7.0) for n in range(9)]
     assert run(*cameras, seed=5) == run(*cameras, seed=5)
     assert run(*cameras, seed=5) != run(*cameras, seed=6)
+
+
+def test_key_frames_come_by_the_time_whatever_the_rate(rng: np.random.Generator) -> None:
+    key = float(rng.uniform(0.005, 0.03))
+    for fps in (4.0, 25.0):
+        plain, keyed = camera(fps=fps), camera(fps=fps, keys=(key,))
+        assert keyed.cores - plain.cores == pytest.approx(key / 2)
+        more = run(keyed).cores - run(plain).cores
+        assert more == pytest.approx(key / 2, rel=0.15)
+
+
+def test_key_frames_of_a_slow_camera_are_among_its_latest_pictures() -> None:
+    # One in eight at 4 fps, and one in fifty at 25.
+    assert run(camera(fps=4.0, keys=(0.05,))).p95 == pytest.approx([0.062])
+    assert run(camera(fps=25.0, keys=(0.05,))).p95 == pytest.approx([0.012])

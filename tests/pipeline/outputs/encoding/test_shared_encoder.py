@@ -232,3 +232,42 @@ def test_another_look_begins_another_stream(encoded: list[int]) -> None:
     assert streams == [(1, True), (1, False), (2, True), (2, False), (3, True), (3, False)]
     assert told[1:] == [(Fraction(16, 11), 6), (Fraction(16, 11), 1)]
     assert told[0][0] in (None, 0, 1)
+
+
+def still(number: int) -> Picture:
+    """A picture like all others: x264 makes a key frame of one that differs from the one before."""
+    return picture(number * FRAME, rgb=np.full((48, 64, 3), 90, np.uint8))
+
+
+def test_cameras_that_begin_together_have_their_key_frames_at_different_times() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    names = [f"camera{rng.randrange(10**6)}" for _ in range(12)]
+    # Ticks at 25 pictures a second; a recording asks for a key frame each 20 s, as files begin together.
+    rate, seconds, file_seconds = 25, 40, 20
+    at: dict[str, list[int]] = {}
+    for name in names:
+        client = EncoderClient(SharedEncoder(camera=name))
+        at[name] = []
+        for number in range(rate * seconds):
+            encoded = client.encode(still(number), key=number % (file_seconds * rate) == 0)
+            if encoded.key:
+                at[name].append(number)
+    for numbers in at.values():
+        apart = np.diff(numbers)
+        usual = round(encoder.KEYFRAME_SECONDS * rate)
+        assert apart.max() <= usual
+        assert (apart == usual).sum() >= len(apart) - 4, "but for those around a file's beginning"
+        assert {0, file_seconds * rate} <= set(numbers)
+    both = [len(set(at[one]) & set(at[other])) for one in names for other in names if one < other]
+    assert np.mean(both) < 5, "of over 20"
+
+
+def test_an_output_that_asks_for_each_key_frame_gets_no_others() -> None:
+    client = EncoderClient(SharedEncoder(camera="gate"))
+    usual = round(encoder.KEYFRAME_SECONDS * 25)
+    keys = [
+        number for number in range(10 * usual) if client.encode(still(number), key=number % usual == 0).key
+    ]
+    assert [number for number in keys if number >= usual] == [*range(usual, 10 * usual, usual)]
