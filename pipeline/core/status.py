@@ -314,6 +314,11 @@ class Watched(RunState, Protocol):
         """Where the reports of a camera's nights are, if there are any. KeyError if there is no such camera."""
         ...
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
-        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
+    def watch(
+        self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day", sound: bool = True
+    ) -> Viewer:
+        """One viewer more of a camera, to be woken in any thread, with its ``sound`` where the form takes it.
+
+        KeyError if there is no such camera.
+        """
         ...

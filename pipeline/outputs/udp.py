@@ -148,7 +148,7 @@ class UdpWriter:
         """End the stream, if there is one."""
         stream, self._open = self._open, None
         if stream is not None:
-            stream.socket.close()
+            stream.close()
 
 
 class _Stream:
@@ -167,7 +167,16 @@ class _Stream:
 
     def send(self, encoded: EncodedPicture) -> None:
         """Send one picture."""
-        data = self._muxer.mux(encoded)
+        self._send(self._muxer.mux(encoded))
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        try:
+            self._send(self._muxer.end())
+        finally:
+            self.socket.close()
+
+    def _send(self, data: bytes) -> None:
         for start in range(0, len(data), self._datagram):
             self.socket.sendto(data[start : start + self._datagram], self._address)
 

@@ -24,6 +24,7 @@ from ...core.faults import detail_of
 from ...core.frame import Frame, Picture
 from ...core.live import View
 from ...core.sound import SoundFormat, SoundPacket, SoundReader, SoundTrack
+from ..module import NO_SOUNDS, Sounds
 from ..writer import PictureSkipped
 from .encoder import Encoder, even_size
 from .mark import mark_of, with_mark
@@ -46,13 +47,13 @@ class EncodedPicture:
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size, look, time base or format of sound, or when
-            time goes back.
+        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
         sound: what is heard by its PTS and did not come with pictures before.
-        sound_format: that of the stream's sound; None where it has none.
+        sound_format: that of the camera's sound; None before any. With another one comes a key frame.
+        silent: whether no sound has come for a while. When that changes, a key frame comes.
     """
 
     data: bytes
@@ -66,11 +67,23 @@ class EncodedPicture:
     pixel_aspect: Fraction = Fraction(1)
     sound: tuple[SoundPacket, ...] = ()
     sound_format: SoundFormat | None = None
+    silent: bool = False
 
     @property
     def at(self) -> Fraction:
         """Its time on the camera's timeline, in seconds."""
         return self.pts * self.time_base
+
+    def sound_in(self, sounds: Sounds) -> SoundFormat | None:
+        """The format of the sound that goes along in a container of ``sounds``; None where none does."""
+        form = self.sound_format
+        if form is None or not sounds.take(form) or (self.silent and not sounds.gaps):
+            return None
+        return form
+
+    def goes_on(self, first: EncodedPicture, sounds: Sounds = NO_SOUNDS) -> bool:
+        """Whether it belongs to the stream that ``first`` began, in a container of ``sounds``."""
+        return self.stream == first.stream and self.sound_in(sounds) == first.sound_in(sounds)
 
     def is_of(self, frame: Frame) -> bool:
         """Whether it shows ``frame``."""
@@ -127,7 +140,7 @@ class SharedEncoder:
         sound: SoundTrack | None = None,
     ) -> None:
         self._sound = None if sound is None else SoundReader(sound)
-        self._sound_format: SoundFormat | None = None
+        self._heard: tuple[SoundFormat | None, bool] = None, False
         self.encoding = encoding
         self._thinning = Thinning(encoding.fps)
         self._preset = preset
@@ -162,13 +175,15 @@ class SharedEncoder:
                 return earlier
             picture = picture_of(picture, self.encoding)
             encoder = self._encoder
-            heard, self._sound_format = self._sound_format, self._sound.format if self._sound else None
-            if back or encoder is None or not encoder.accepts(picture) or heard != self._sound_format:
+            if back or encoder is None or not encoder.accepts(picture):
                 encoder = self._begin(picture)
             elif encoder.rate_is_off:
                 encoder = self._begin(picture, stream=self._stream)
             # Marks stand before key frames alone, so what they tell may change there alone.
             changed, self._generated = picture.translated != self._generated, picture.translated
+            # Containers take up another sound at a key frame.
+            sound, heard = self._heard_by(frame.pts * frame.time_base)
+            changed, self._heard = changed or heard != self._heard, heard
             packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
             self._number += 1
@@ -186,11 +201,19 @@ class SharedEncoder:
                 size=encoder.size,
                 decoded_at=frame.decoded_at,
                 pixel_aspect=encoder.pixel_aspect,
-                sound=self._sound.until(frame.pts * frame.time_base) if self._sound else (),
-                sound_format=self._sound_format,
+                sound=sound,
+                sound_format=heard[0],
+                silent=heard[1],
             )
             self._history.append(encoded)
             return encoded
+
+    def _heard_by(self, at: Fraction) -> tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]]:
+        """What is heard by ``at``, its format, and whether nothing has been for a while."""
+        if self._sound is None:
+            return (), (None, False)
+        packets = self._sound.until(at)
+        return packets, (self._sound.format, self._sound.silent)
 
     @property
     def name(self) -> str | None:
@@ -302,6 +325,11 @@ class CameraEncoders:
                     camera=self._camera, publish=self._publish, encoding=encoding, sound=self._sound
                 )
             return self._encoders[encoding]
+
+    @property
+    def sound_format(self) -> SoundFormat | None:
+        """That of the camera's sound; None before any, and where none is wanted."""
+        return None if self._sound is None else self._sound.format
 
     @property
     def name(self) -> str | None:

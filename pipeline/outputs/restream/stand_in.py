@@ -72,4 +72,4 @@ def stand_in_for(
         decoded_at=frame.decoded_at,
         wall_time=frame.wall_time,
     )
-    return StandIn(encoded, replace(picture, frame=kept), shown_at, shape, view)
+    return StandIn(replace(encoded, sound=()), replace(picture, frame=kept), shown_at, shape, view)

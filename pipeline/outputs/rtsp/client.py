@@ -1,4 +1,4 @@
-"""A small RTSP client that announces one H.264 stream and records it to a server (RFC 2326), over TCP.
+"""A small RTSP client that announces a stream and records it to a server (RFC 2326), over TCP.
 
 It owns its socket, unlike FFmpeg's: through PyAV that one holds the interpreter's lock during the handshake, which
 stops every camera while a server is silent, and it has no timeout once the stream runs.
@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
@@ -50,14 +50,15 @@ class RtspRecording:
 
     Args:
         url: ``rtsp://`` address, its login included.
-        sdp: what is announced: one stream, its control ``streamid=0``.
+        sdp: what is announced; the media's controls are ``streamid=0``, ``streamid=1`` and so on.
+        media: how many those are.
         timeout: seconds the server may take to connect, to answer a request, and to take what ``send`` sends.
 
     Raises RtspError for a refusal, OutputError for a name that does not resolve, TimeoutError and OSError for the
     network.
     """
 
-    def __init__(self, *, url: CameraUrl, sdp: str, timeout: float) -> None:
+    def __init__(self, *, url: CameraUrl, sdp: str, timeout: float, media: int = 1) -> None:
         address = urlsplit(url.reveal())
         host, port = address.hostname or "", address.port or 554
         shown = f"[{host}]" if ":" in host else host
@@ -79,9 +80,11 @@ class RtspRecording:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._ask("ANNOUNCE", self._url, {"Content-Type": "application/sdp"}, body=sdp)
-            transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
-            reply = self._ask("SETUP", self._url.rstrip("/") + "/streamid=0", transport)
-            self._session = reply.get("session", "").partition(";")[0].strip()
+            for number in range(media):
+                way = f"RTP/AVP/TCP;unicast;interleaved={2 * number}-{2 * number + 1};mode=record"
+                place = f"{self._url.rstrip('/')}/streamid={number}"
+                reply = self._ask("SETUP", place, {"Transport": way})
+                self._session = reply.get("session", "").partition(";")[0].strip() or self._session
             self._ask("RECORD", self._url, {"Range": "npt=0.000-"})
         except BaseException:
             self._socket.close()
@@ -205,14 +208,18 @@ class RtspRecording:
         self._received += more
 
 
-def interleaved(packet: bytes) -> bytes:
-    """An RTP or RTCP packet as it goes through the connection: channel 0 for RTP, 1 for RTCP."""
-    channel = 1 if 200 <= packet[1] <= 204 else 0  # RTCP's packet types; RTP has the marker and 96 there
+def interleaved(packet: bytes, *, media: int = 0) -> bytes:
+    """An RTP or RTCP packet as it goes through the connection: each medium has a channel for RTP and one for RTCP."""
+    # RTCP's packet types; RTP has the marker and its payload type there.
+    channel = 2 * media + (200 <= packet[1] <= 204)
     return b"$" + bytes((channel,)) + len(packet).to_bytes(2, "big") + packet
 
 
-def describe(*, title: str, parameter_sets: list[bytes]) -> str:
-    """The SDP of one H.264 stream (RFC 6184); ``parameter_sets`` are its SPS and PPS, without start codes."""
+def describe(*, title: str, parameter_sets: list[bytes], sound: Sequence[str] = ()) -> str:
+    """The SDP of an H.264 stream (RFC 6184); ``parameter_sets`` are its SPS and PPS, without start codes.
+
+    ``sound``: the lines of its sound, but the control.
+    """
     sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
     profile = next((unit[1:4].hex() for unit in parameter_sets if unit[0] & 31 == 7), "42e01f")
     return "\r\n".join(
@@ -226,6 +233,8 @@ def describe(*, title: str, parameter_sets: list[bytes]) -> str:
             f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
             f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}",
             "a=control:streamid=0",
+            *sound,
+            *(["a=control:streamid=1"] if sound else []),
             "",
         ]
     )
