@@ -139,3 +139,12 @@ class SoundReader:
             self._newest = at
         self.silent = self._newest is not None and at - self._newest > SILENT_AFTER
         return packets
+
+    def heard_by(self, at: Fraction) -> tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]]:
+        """As ``until``, with the format and whether it is ``silent``."""
+        packets = self.until(at)
+        return packets, (self.format, self.silent)
+
+
+UNHEARD: tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]] = (), (None, False)
+"""What is heard of a camera without sound; see ``SoundReader.heard_by``."""

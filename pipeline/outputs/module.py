@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..core.events import Publish
     from ..core.faults import OutputReason
     from ..core.sound import SoundFormat
+    from .encoding.settings import VideoCodec
     from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
     from .writer import Writer
@@ -72,6 +73,8 @@ WEBRTC_SOUNDS = Sounds(
     instead="Opus, or G.711 with 8000 Hz and one channel",
     only=dict.fromkeys(_G711, (8000, 1)),
 )
+H264: frozenset[VideoCodec] = frozenset({"h264"})
+H264_H265: frozenset[VideoCodec] = frozenset({"h264", "hevc"})
 NO_SOUNDS = Sounds("this stream", frozenset())
 
 
@@ -117,12 +120,14 @@ class OutputModule(Protocol):
             advice.
         backoff: how long to wait between tries.
         sounds: the sound that it passes on.
+        codecs: those of pictures that it holds and its players play.
     """
 
     address_form: str
     advice: Mapping[OutputReason, str]
     backoff: Backoff
     sounds: Sounds
+    codecs: frozenset[VideoCodec]
 
     def fault(self, url: CameraUrl) -> str | None:
         """What is wrong with an address and how to put it right, without the address; None if nothing is."""

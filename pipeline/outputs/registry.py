@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..core.events import Publish
     from ..core.faults import OutputReason
     from ..core.sound import SoundFormat
+    from .encoding.settings import VideoCodec
     from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
     from .output import Output
@@ -83,6 +84,14 @@ def advice(scheme: str, reason: str) -> str | None:
     """What to do about an output that is not being written for ``reason``; None where there is no advice."""
     module = _module(scheme)
     return None if module is None else module.advice.get(cast("OutputReason", reason))
+
+
+def codec_fault(output: CameraUrl, codec: VideoCodec) -> str | None:
+    """Why pictures of a codec do not go into an output; None if they do."""
+    module = _module(output.scheme)
+    if module is None or codec in module.codecs:
+        return None
+    return f"makes H.265, which {output.scheme} outputs do not hold or their players do not play"
 
 
 def sound_fault(output: CameraUrl, form: SoundFormat) -> str | None:

@@ -17,7 +17,7 @@ from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.faults import OutputError
 from ..core.host_names import not_resolved
-from .module import TS_SOUNDS, OutputSettings
+from .module import H264_H265, TS_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ..core.faults import OutputReason
@@ -34,6 +34,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff()
 sounds = TS_SOUNDS
+codecs = H264_H265
 
 TS_PACKET = 188  # bytes
 # Bytes of a datagram: seven TS packets, the most that fit into an Ethernet frame.

@@ -165,12 +165,12 @@ SOUNDS = {
 
 
 class Recorder(GstRtspServer.RTSPMediaFactory):
-    """``/day``, and ``/heard/CODEC`` with sound: writes what a client RECORDs to ``{prefix}{n}.mkv``.
+    """``/day``, ``/h265``, and ``/heard/CODEC`` with sound: writes what a client RECORDs to ``{prefix}{n}.mkv``.
 
     It says after each frame how many came.
     """
 
-    def __init__(self, prefix: str, sound: str = "") -> None:
+    def __init__(self, prefix: str, sound: str = "", codec: str = "h264") -> None:
         super().__init__()
         self.prefix, self.sessions = prefix, 0
         self.set_media_gtype(RecordedMedia.__gtype__)
@@ -182,7 +182,7 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
             "( rtph264depay name=depay0 ! h264parse name=parse ! queue ! mux. matroskamux name=mux streamable=true "
             f"! filesink name=file buffer-mode=unbuffered sync=false {heard} )"
             if sound
-            else "( rtph264depay name=depay0 ! h264parse name=parse "
+            else f"( rtp{codec}depay name=depay0 ! {codec}parse name=parse "
             "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered sync=false )"
         )
         self.connect("media-configure", self.configure)
@@ -247,6 +247,7 @@ def main() -> None:
     recorder = Recorder(arguments.record)
     server.get_mount_points().add_factory("/cam", camera)
     server.get_mount_points().add_factory("/day", recorder)
+    server.get_mount_points().add_factory("/h265", Recorder(f"{arguments.record}-h265", codec="h265"))
     for sound in SOUNDS:
         server.get_mount_points().add_factory(
             f"/heard/{sound}", Recorder(f"{arguments.record}-{sound}", sound)

@@ -23,18 +23,25 @@ from ...core.events import Notice, Publish
 from ...core.faults import detail_of
 from ...core.frame import Frame, Picture
 from ...core.live import View
-from ...core.sound import SoundFormat, SoundPacket, SoundReader, SoundTrack
+from ...core.sound import UNHEARD, SoundFormat, SoundPacket, SoundReader, SoundTrack
 from ..module import NO_SOUNDS, Sounds
 from ..writer import PictureSkipped
 from .encoder import Encoder, even_size
 from .mark import mark_of, with_mark
-from .settings import AS_IT_COMES, Encoding
+from .settings import AS_IT_COMES, Encoding, VideoCodec, codec_of
 from .sps import level_of, parameter_sets, without_rate
 from .thinning import Thinning
 from .views import picture_of
 
 # Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
 HISTORY = 8
+# What encodes, as the camera's state tells it.
+_NAMES: dict[tuple[VideoCodec, bool], str] = {
+    ("h264", False): "x264",
+    ("h264", True): "nvenc",
+    ("hevc", False): "x265",
+    ("hevc", True): "hevc_nvenc",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,8 @@ class EncodedPicture:
     """One encoded picture.
 
     Attributes:
-        data: H.264, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the PTS
-            tell it.
+        data: H.264 or H.265, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the
+            PTS tell it.
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
@@ -51,6 +58,7 @@ class EncodedPicture:
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
+        codec: which of both.
         sound: what is heard by its PTS and did not come with pictures before.
         sound_format: that of the camera's sound; None before any. With another one comes a key frame.
         silent: whether no sound has come for a while. When that changes, a key frame comes.
@@ -65,6 +73,7 @@ class EncodedPicture:
     size: tuple[int, int]
     decoded_at: float
     pixel_aspect: Fraction = Fraction(1)
+    codec: VideoCodec = "h264"
     sound: tuple[SoundPacket, ...] = ()
     sound_format: SoundFormat | None = None
     silent: bool = False
@@ -92,7 +101,7 @@ class EncodedPicture:
     def add_stream(self, container: OutputContainer) -> VideoStream:
         """A stream of ``container`` for pictures like this one; its header must not be written yet."""
         width, height = self.size
-        stream = container.add_mux_stream("h264", width=width, height=height)
+        stream = container.add_mux_stream(self.codec, width=width, height=height)
         assert isinstance(stream, VideoStream)
         stream.time_base = self.time_base
         return stream
@@ -111,9 +120,10 @@ class EncodedPicture:
         return packet
 
 
-def finished(key_frame: bytes, picture: Picture, view: View) -> bytes:
+def finished(key_frame: bytes, picture: Picture, view: View, codec: VideoCodec = "h264") -> bytes:
     """A key frame of ``picture`` as it goes out: it names no rate and bears the mark."""
-    return with_mark(without_rate(key_frame), mark_of(picture, view))
+    data = without_rate(key_frame) if codec == "h264" else key_frame  # x265 is told to name none
+    return with_mark(data, mark_of(picture, view), codec)
 
 
 class SharedEncoder:
@@ -146,6 +156,7 @@ class SharedEncoder:
         self._preset = preset
         self._camera = camera
         self._publish = publish
+        self._codec = codec_of(encoding.encoder)
         self._nvenc = encoding.encoder == "auto"  # until it fails
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
@@ -182,7 +193,7 @@ class SharedEncoder:
             # Marks stand before key frames alone, so what they tell may change there alone.
             changed, self._generated = picture.translated != self._generated, picture.translated
             # Containers take up another sound at a key frame.
-            sound, heard = self._heard_by(frame.pts * frame.time_base)
+            sound, heard = self._sound.heard_by(frame.pts * frame.time_base) if self._sound else UNHEARD
             changed, self._heard = changed or heard != self._heard, heard
             packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
@@ -190,7 +201,7 @@ class SharedEncoder:
             if packet.is_keyframe:
                 self._note_sets(bytes(packet))
             encoded = EncodedPicture(
-                data=finished(bytes(packet), picture, self.encoding.view)
+                data=finished(bytes(packet), picture, self.encoding.view, self._codec)
                 if packet.is_keyframe
                 else bytes(packet),
                 pts=frame.pts,
@@ -201,6 +212,7 @@ class SharedEncoder:
                 size=encoder.size,
                 decoded_at=frame.decoded_at,
                 pixel_aspect=encoder.pixel_aspect,
+                codec=self._codec,
                 sound=sound,
                 sound_format=heard[0],
                 silent=heard[1],
@@ -208,28 +220,21 @@ class SharedEncoder:
             self._history.append(encoded)
             return encoded
 
-    def _heard_by(self, at: Fraction) -> tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]]:
-        """What is heard by ``at``, its format, and whether nothing has been for a while."""
-        if self._sound is None:
-            return (), (None, False)
-        packets = self._sound.until(at)
-        return packets, (self._sound.format, self._sound.silent)
-
     @property
     def name(self) -> str | None:
-        """What encodes: ``nvenc`` or ``x264``; None before the first picture."""
+        """What encodes: ``nvenc``, ``x264``, ``hevc_nvenc`` or ``x265``; None before the first picture."""
         encoder = self._encoder
-        return None if encoder is None else "nvenc" if encoder.nvenc else "x264"
+        return None if encoder is None else _NAMES[encoder.codec, encoder.nvenc]
 
     def _note_sets(self, key_frame: bytes) -> None:
         """Begin another stream where an encoder that was to go on with one needs other parameter sets."""
-        sets = parameter_sets(without_rate(key_frame))
+        sets = parameter_sets(without_rate(key_frame) if self._codec == "h264" else key_frame, self._codec)
         if self._sets is not None and sets != self._sets[1] and self._sets[0] == self._stream:
             self._stream += 1
         self._sets = self._stream, sets
 
     def _begin(self, picture: Picture, *, stream: int | None = None) -> Encoder:
-        """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before.
+        """A new stream, by NVENC if that is asked for, or if the picture is on a GPU and NVENC has not failed before.
 
         With ``stream``, another encoder for that one, if its parameter sets come out the same.
         """
@@ -242,7 +247,10 @@ class SharedEncoder:
             bitrate=self.encoding.bitrate,
             rate=(None if before is None else before.measured_rate) or self.encoding.fps,
             level=None if stream is None or self._sets is None else level_of(self._sets[1]),
+            codec=self._codec,
         )
+        if self.encoding.encoder in ("h264_nvenc", "hevc_nvenc"):
+            encoder = make(nvenc=True)
         if self._nvenc and isinstance(picture.rgb, Tensor):
             try:
                 encoder = make(nvenc=True)
@@ -259,7 +267,7 @@ class SharedEncoder:
         try:
             (packet,) = encoder.encode(picture, key=key)
         except Exception as error:
-            if not encoder.nvenc:
+            if not encoder.nvenc or self.encoding.encoder != "auto":
                 raise
             self._give_up_nvenc(error)
             encoder = self._begin(picture)

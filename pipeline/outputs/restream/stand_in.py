@@ -50,8 +50,9 @@ class StandIn:
         pts = self.last.pts + max(1, round((now - self.shown_at - LAG) / self.last.time_base))
         frame = replace(shown.frame, pts=pts)
         still = replace(shown, frame=frame, rgb=rgb)
-        (packet,) = Encoder(still, preset="veryfast").encode(still, key=True)
-        return replace(self.last, data=finished(bytes(packet), still, self.view), pts=pts, key=True)
+        codec = self.last.codec
+        (packet,) = Encoder(still, preset="veryfast", codec=codec).encode(still, key=True)
+        return replace(self.last, data=finished(bytes(packet), still, self.view, codec), pts=pts, key=True)
 
 
 def stand_in_for(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import RTMP_SOUNDS, OutputSettings
+from ..module import H264, RTMP_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -26,6 +26,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff()
 sounds = RTMP_SOUNDS
+codecs = H264
 
 
 def fault(url: CameraUrl) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import RTSP_SOUNDS, OutputSettings
+from ..module import H264_H265, RTSP_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -28,6 +28,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff()
 sounds = RTSP_SOUNDS
+codecs = H264_H265
 
 
 def fault(url: CameraUrl) -> str | None:

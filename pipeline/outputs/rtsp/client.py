@@ -19,6 +19,7 @@ from urllib.request import parse_http_list, parse_keqv_list
 from ...core.camera_url import CameraUrl
 from ...core.faults import OutputError, OutputReason
 from ...core.host_names import unresolved
+from ..encoding.settings import VideoCodec
 
 # Seconds between signs of life. By default servers end a session after 60 s without one, go2rtc after 15 s.
 KEEP_ALIVE = 10.0
@@ -215,13 +216,18 @@ def interleaved(packet: bytes, *, media: int = 0) -> bytes:
     return b"$" + bytes((channel,)) + len(packet).to_bytes(2, "big") + packet
 
 
-def describe(*, title: str, parameter_sets: list[bytes], sound: Sequence[str] = ()) -> str:
-    """The SDP of an H.264 stream (RFC 6184); ``parameter_sets`` are its SPS and PPS, without start codes.
+def describe(
+    *, title: str, parameter_sets: list[bytes], sound: Sequence[str] = (), codec: VideoCodec = "h264"
+) -> str:
+    """The SDP of a stream of H.264 (RFC 6184) or H.265 (RFC 7798).
 
-    ``sound``: the lines of its sound, but the control.
+    Args:
+        title: the stream's.
+        parameter_sets: SPS and PPS, of H.265 the VPS as well, without start codes.
+        sound: the lines of its sound, but the control.
+        codec: that of the pictures.
     """
-    sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
-    profile = next((unit[1:4].hex() for unit in parameter_sets if unit[0] & 31 == 7), "42e01f")
+    about = _about_h264(parameter_sets) if codec == "h264" else _about_h265(parameter_sets)
     return "\r\n".join(
         [
             "v=0",
@@ -230,14 +236,26 @@ def describe(*, title: str, parameter_sets: list[bytes], sound: Sequence[str] = 
             "c=IN IP4 0.0.0.0",
             "t=0 0",
             f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
-            f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
-            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}",
+            f"a=rtpmap:{PAYLOAD_TYPE} {'H264' if codec == 'h264' else 'H265'}/90000",
+            f"a=fmtp:{PAYLOAD_TYPE} {about}",
             "a=control:streamid=0",
             *sound,
             *(["a=control:streamid=1"] if sound else []),
             "",
         ]
     )
+
+
+def _about_h264(sets: list[bytes]) -> str:
+    sprop = ",".join(base64.b64encode(unit).decode() for unit in sets)
+    profile = next((unit[1:4].hex() for unit in sets if unit[0] & 31 == 7), "42e01f")
+    return f"packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}"
+
+
+def _about_h265(sets: list[bytes]) -> str:
+    names = {32: "sprop-vps", 33: "sprop-sps", 34: "sprop-pps"}
+    told = {names[unit[0] >> 1 & 63]: base64.b64encode(unit).decode() for unit in sets}
+    return "; ".join(f"{name}={value}" for name, value in told.items())
 
 
 def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:

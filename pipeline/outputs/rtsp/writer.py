@@ -88,7 +88,8 @@ class RtspConnection:
         self, url: CameraUrl, first: EncodedPicture, *, title: str, sound: SoundFormat | None = None
     ) -> None:
         lines = [] if sound is None else sound_lines(sound)
-        sdp = describe(title=title, parameter_sets=parameter_sets(first.data), sound=lines)
+        sets = parameter_sets(first.data, first.codec)
+        sdp = describe(title=title, parameter_sets=sets, sound=lines, codec=first.codec)
         self._recording = RtspRecording(url=url, sdp=sdp, timeout=IO_TIMEOUT, media=1 if sound is None else 2)
         # The moment of PTS 0, which is to be the same one for pictures and sound.
         start = round((time.time() - float(first.at)) * 1e6)

@@ -10,7 +10,7 @@ from nightday.engines.distribution import INSTALL_WEBRTC
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import WEBRTC_SOUNDS, OutputSettings
+from ..module import H264, WEBRTC_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -30,6 +30,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff()
 sounds = WEBRTC_SOUNDS
+codecs = H264
 
 
 def fault(url: CameraUrl) -> str | None:
