@@ -33,7 +33,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from nightday.pipeline.config.schema import Config
 from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.events import EventBus, Notice
-from nightday.pipeline.notify.notifications import Notifications
+from nightday.pipeline.monitoring.notify.notifications import Notifications
 from tests.support.mosquitto import Mosquitto
 from tests.support.watched import FakeRun
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 from nightday.engines import cores
 from nightday.engines.distribution import INSTALL, program_version
 
+from .cluster.planning.arguments import add_plan, plan_fault
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
-from .planning.arguments import add_plan, plan_fault
 from .supervision.commands import CommandQueue, hangups, signals
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
 
     try:
         if options.plan:
-            from .planning.command import run_plan
+            from .cluster.planning.command import run_plan
 
             run_plan(
                 None if options.cameras is None else _read(file, overrides),

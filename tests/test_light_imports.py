@@ -51,7 +51,7 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...], status: int, said
     "module",
     [
         "nightday.pipeline.cli",
-        "nightday.pipeline.provenance.cli",
+        "nightday.pipeline.outputs.mp4.provenance.cli",
         "nightday.train.cli",
         "nightday.train.scores.evaluate",
         "nightday.engines.cli",

@@ -15,7 +15,7 @@ from nightday.pipeline.core.control import Translate
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.events import CountsChanged, EventBus, TranslateChanged
 from nightday.pipeline.core.status import NewestPicture
-from nightday.pipeline.notify.notifications import Notifications
+from nightday.pipeline.monitoring.notify.notifications import Notifications
 from tests.support.watched import FakeRun
 
 bus = EventBus()

@@ -26,15 +26,15 @@ import numpy as np
 from nightday.engines import load_engine
 from nightday.engines.backends.base import Engine
 from nightday.engines.bundled import bundled_weights
+from nightday.pipeline.cluster.planning.demands import Scene, Written, demand_of, one_output
+from nightday.pipeline.cluster.planning.footage import DAY, FRAMES, NIGHT, RATE, Footage, make_footage
+from nightday.pipeline.cluster.planning.measure import measure
+from nightday.pipeline.cluster.planning.plan import Planner
+from nightday.pipeline.cluster.planning.profile import Profile
+from nightday.pipeline.cluster.planning.simulation import DROPPED_MOST
 from nightday.pipeline.config.schema import GENERAL, Config
 from nightday.pipeline.core.counters import CameraStats, Stage
 from nightday.pipeline.core.status import CameraStatus
-from nightday.pipeline.planning.demands import Scene, Written, demand_of, one_output
-from nightday.pipeline.planning.footage import DAY, FRAMES, NIGHT, RATE, Footage, make_footage
-from nightday.pipeline.planning.measure import measure
-from nightday.pipeline.planning.plan import Planner
-from nightday.pipeline.planning.profile import Profile
-from nightday.pipeline.planning.simulation import DROPPED_MOST
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.runtime import run
 from nightday.pipeline.translation.camera_pictures import CameraPictures

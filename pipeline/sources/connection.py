@@ -24,7 +24,7 @@ from ..media import gpu_video
 from ..media.clock_watch import ClockWatch
 from ..media.ffmpeg import BinaryInput, has_end, is_picture, open_input, reason_of
 from ..media.interruptible import Watch, interruptible
-from ..provenance.original import packet_digest
+from ..media.packet_digest import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder

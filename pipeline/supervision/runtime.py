@@ -23,7 +23,7 @@ from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
 from ..monitoring.http_server import WebError, web_app
 from ..monitoring.night_reports import NightReports
-from ..notify.notifications import Notifications
+from ..monitoring.notify.notifications import Notifications
 from ..serving.setup import Setup
 from ..translation.worker_pool import WorkerPool
 from .cameras import CHANGE_WITHIN, Cameras

@@ -52,7 +52,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
 
     ledger = None
     if settings.signing_key is not None:
-        from ...provenance.ledger import Ledger
+        from .provenance.ledger import Ledger
 
         ledger = Ledger(
             template=url.path,

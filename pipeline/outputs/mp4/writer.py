@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ...core.event_log import to_log
 from ...core.events import FileBegun, FileFinished, Publish
 from ...core.frame import Picture
-from ...provenance.facts import Facts
 from ..encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
 from .fsync_thread import FsyncThread
+from .provenance.facts import Facts
 from .retention import Retention
 from .segment_file import SegmentFile
 
@@ -30,7 +30,7 @@ SUFFIXES = 10_000
 
 
 if TYPE_CHECKING:
-    from ...provenance.ledger import Ledger
+    from .provenance.ledger import Ledger
 
 
 class SegmentWriter:

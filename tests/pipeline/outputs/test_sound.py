@@ -19,10 +19,10 @@ from nightday.pipeline.core.sound import SoundFormat, SoundPacket, SoundTrack
 from nightday.pipeline.outputs.encoding.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.hls.writer import HlsWriter
 from nightday.pipeline.outputs.module import HLS_SOUNDS, MP4_SOUNDS, TS_SOUNDS, WEBRTC_SOUNDS
+from nightday.pipeline.outputs.mp4.provenance.verify import verify
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.mpeg_ts import TsMuxer
 from nightday.pipeline.outputs.registry import open_output, sound_fault
-from nightday.pipeline.provenance.verify import verify
 from nightday.pipeline.sources.sound import format_of
 from tests.support.clips import ffmpeg
 from tests.support.heard import apart, flashing, payloads, play

@@ -30,9 +30,9 @@ from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.core.status import CameraStatus
 from nightday.pipeline.monitoring.http_server import WebError
+from nightday.pipeline.outputs.mp4.provenance.verify import verify
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output
-from nightday.pipeline.provenance.verify import verify
 from nightday.pipeline.serving.setup import Setup
 from nightday.pipeline.supervision import endpoint, runtime, shutdown
 from nightday.pipeline.supervision.commands import CommandQueue
