@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--result", type=Path)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        files = [*sorted(args.scenes.glob("*.npz")), *_busy(Path(folder))]
+        files = [*sorted(args.scenes.glob("*.npz")), *busy_clips(Path(folder))]
         costs = []
         for file in files:
             for model in ("general.pt", "a1_barnet.pt"):
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _busy(folder: Path) -> list[Path]:
+def busy_clips(folder: Path) -> list[Path]:
     """The package's busy clips, with backgrounds; Piccadilly's day is its own night brightened, for want of one."""
     clips, made = bundled_clips(), []
     day = temporal_median(read_frames(clips / "day_tfl_09731_a1_barnet.mp4"))

@@ -28,7 +28,7 @@ from nightday.train.footage.foreground import foreground_mask
 from nightday.train.footage.night_conditions import random_conditions
 from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, Scene, read_frames, temporal_median
-from nightday.train.run.settings import default_settings
+from nightday.train.run.settings import TrainSettings, default_settings
 from nightday.train.run.trainer import Trainer
 
 # Never trained on by what ships: the study's clips with a truth, five cameras of LTA's 2021 stills with few and with
@@ -77,7 +77,8 @@ def stills(footage: Path, *, left_out: set[str] = LEFT_OUT) -> list[Scene]:
         for row in csv.DictReader(lines):
             wanted = row["scene"].startswith(STILLS) and row["scene"] not in left_out
             if wanted and row["split"] == "train" and row["label"] in ("day", "night"):
-                picture = np.asarray(cv2.imread(str(footage / row["path"])), np.uint8)[..., ::-1]
+                read = np.asarray(cv2.imread(str(footage / row["path"])), np.uint8)
+                picture = np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
                 pictures.setdefault(row["scene"], {"day": [], "night": []})[row["label"]].append(picture)
     found = []
     for name, labelled in sorted(pictures.items()):
@@ -85,6 +86,31 @@ def stills(footage: Path, *, left_out: set[str] = LEFT_OUT) -> list[Scene]:
         day, night = ([p for p in labelled[label] if p.shape == shape] for label in ("day", "night"))
         found.append(Scene(name, day, night, temporal_median(day)))
     return found
+
+
+def learned(footage: Path) -> tuple[list[Scene], Scene, list[Scene]]:
+    """All that is learned: the clips as cameras, those of each height together; the first camera; and all others."""
+    paths = list(clips(footage))
+    clip_cameras = [camera for height in HEIGHTS for camera in cameras(paths, height=height)]
+    first, *others = [*stills(footage), *clip_cameras]
+    return clip_cameras, first, others
+
+
+def settings_of(steps: int, others: int) -> TrainSettings:
+    """Those of a run of so many steps with so many cameras beside the first."""
+    return replace(
+        default_settings("blend"),
+        generator=LIGHT,
+        pairs=4,
+        batch=2,
+        crop=(128, 176),
+        steps=steps,
+        others_share=others / (others + 1),
+        seed=11,
+        save_every=250,
+        sample_every=1000,
+        learning_rate=7e-4,
+    )
 
 
 def widened(old: dict[str, Tensor], model: NightToDay) -> NightToDay:
@@ -132,27 +158,12 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    paths = list(clips(args.footage))
-    clip_cameras = [camera for height in HEIGHTS for camera in cameras(paths, height=height)]
-    first, *others = [*stills(args.footage), *clip_cameras]
-    settings = replace(
-        default_settings("blend"),
-        generator=LIGHT,
-        pairs=4,
-        batch=2,
-        crop=(128, 176),
-        steps=args.steps,
-        others_share=len(others) / (len(others) + 1),
-        seed=11,
-        save_every=250,
-        sample_every=1000,
-        learning_rate=7e-4,
-    )
-    trainer = Trainer(first, settings, args.out, others=others)
+    clip_cameras, first, others = learned(args.footage)
+    trainer = Trainer(first, settings_of(args.steps, len(others)), args.out, others=others)
     if not trainer.resume() and args.widen is not None:
         widened(read_checkpoint(args.widen)["state"], trainer.model)
     trainer.run(lambda step, terms: logging.info("%d %s", step, terms) if step % 50 == 0 else None)
-    frames, packed = pack_with_backgrounds(*qualification(clip_cameras[: len(paths)]))
+    frames, packed = pack_with_backgrounds(*qualification(clip_cameras[: len(clip_cameras) // len(HEIGHTS)]))
     card = {name: value for name, value in trainer.card().items() if name != "settings"}
     save_checkpoint(
         args.out / "general.pt",

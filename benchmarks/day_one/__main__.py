@@ -80,37 +80,7 @@ def main() -> int:
         "left_out": sorted(LEFT_OUT),
     }
     try:
-        if "labelled" in args.parts:
-            cameras = [c for c in labelled_cameras(args.footage) if not args.only or c.name in args.only]
-            rows = _measure(cameras, compared, labelled_row, args.runs)
-            unseen = [row for row in rows if row["left_out"]]
-            result["labelled"] = rows
-            result["labelled_summary"] = [
-                {"cameras_of": title, **row}
-                for title, some in (("left out", unseen), ("all", rows))
-                for row in summary(some, boxes=True)
-            ]
-            _print(table(rows, LABELLED_COLUMNS), table(result["labelled_summary"], SUMMARY_COLUMNS))
-        if "stills" in args.parts:
-            cameras = [c for c in still_cameras(args.footage) if not args.only or c.name in args.only]
-            result["stills"] = rows = _measure(cameras, compared, still_row, args.runs)
-            result["stills_summary"] = summary(rows, boxes=False)
-            _print(table(rows, STILL_COLUMNS), table(result["stills_summary"], SUMMARY_COLUMNS))
-        if "paired" in args.parts:
-            rows = []
-            for key in PAIRED:
-                if args.only and key not in args.only:
-                    continue
-                scene = load(key, args.footage)
-
-                def row(
-                    camera: Camera, method: str, answer: Answer, of: StudyScene = scene
-                ) -> dict[str, Any]:
-                    return paired_row(of, camera, method, answer)
-
-                rows += _measure([of_scene(key, scene)], compared, row, args.runs)
-            result["paired"] = rows
-            _print(table(rows, PAIRED_COLUMNS))
+        result |= measured(compared, args.footage, args.runs, parts=args.parts, only=args.only)
     except SceneError as error:
         print(f"benchmarks.day_one: {error}", file=sys.stderr)
         return 2
@@ -118,6 +88,50 @@ def main() -> int:
     for path in [*([RESULT] if whole else []), *([args.result] if args.result else [])]:
         path.write_text(json.dumps(rounded(result), indent=1) + "\n")
     return 0
+
+
+def measured(
+    compared: dict[str, Method],
+    footage: Path,
+    runs: Path,
+    *,
+    parts: Sequence[str],
+    only: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The rows of each part and their summaries, which are also printed; sheets go to ``runs``.
+
+    Raises SceneError where footage is missing.
+    """
+    result: dict[str, Any] = {}
+    if "labelled" in parts:
+        cameras = [c for c in labelled_cameras(footage) if not only or c.name in only]
+        rows = _measure(cameras, compared, labelled_row, runs)
+        unseen = [row for row in rows if row["left_out"]]
+        result["labelled"] = rows
+        result["labelled_summary"] = [
+            {"cameras_of": title, **row}
+            for title, some in (("left out", unseen), ("all", rows))
+            for row in summary(some, boxes=True)
+        ]
+        _print(table(rows, LABELLED_COLUMNS), table(result["labelled_summary"], SUMMARY_COLUMNS))
+    if "stills" in parts:
+        cameras = [c for c in still_cameras(footage) if not only or c.name in only]
+        result["stills"] = rows = _measure(cameras, compared, still_row, runs)
+        result["stills_summary"] = summary(rows, boxes=False)
+        _print(table(rows, STILL_COLUMNS), table(result["stills_summary"], SUMMARY_COLUMNS))
+    if "paired" in parts:
+        result["paired"] = rows = []
+        for key in PAIRED:
+            if only and key not in only:
+                continue
+            scene = load(key, footage)
+
+            def row(camera: Camera, method: str, answer: Answer, of: StudyScene = scene) -> dict[str, Any]:
+                return paired_row(of, camera, method, answer)
+
+            rows += _measure([of_scene(key, scene)], compared, row, runs)
+        _print(table(rows, PAIRED_COLUMNS))
+    return result
 
 
 def _measure(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.day_one.cameras import Camera
 from nightday.engines.model.checkpoint import load_checkpoint
+from nightday.engines.model.generator import NightToDay
 from nightday.train.footage.evidence import relit_paste
 from nightday.train.footage.scene import Image
 from nightday.train.scores.baselines import EMPTY_SCENE, RELIT_PASTE, clahe, gamma, gamma_to
@@ -58,10 +59,14 @@ def methods(models: Sequence[tuple[str, str]]) -> dict[str, Method]:
     }
 
 
-@torch.no_grad()
 def translated(path: Path, camera: Camera) -> Answer:
-    """What a checkpoint makes of the nights: with both backgrounds, with x_ref put into it, or alone."""
-    model = load_checkpoint(path)
+    """What a checkpoint makes of the nights."""
+    return answer_of(load_checkpoint(path), camera)
+
+
+@torch.no_grad()
+def answer_of(model: NightToDay, camera: Camera) -> Answer:
+    """What a model makes of the nights: with both backgrounds, with x_ref put into it, or alone."""
     if getattr(model.settings, "backgrounds", False):
         days, trust = [], []
         x_ref, n_ref = (torch.from_numpy(picture[None]) for picture in (camera.x_ref, camera.n_ref))

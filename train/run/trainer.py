@@ -49,6 +49,7 @@ class Trainer:
         folder: of the run.
         others: other cameras, whose days become pairs as well: more moving things, and places that cannot be learned
             by heart.
+        model: what is trained, with the settings' shape; that of ``first_model`` unless given.
 
     Raises:
         SceneError: the pictures are too small, or there is no night to learn from.
@@ -57,13 +58,19 @@ class Trainer:
     """
 
     def __init__(
-        self, scene: Scene, settings: TrainSettings, folder: Path, *, others: Sequence[Scene] = ()
+        self,
+        scene: Scene,
+        settings: TrainSettings,
+        folder: Path,
+        *,
+        others: Sequence[Scene] = (),
+        model: NightToDay | None = None,
     ) -> None:
         self.scene, self.settings, self.folder = scene, settings, folder
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
         self.step = 0
-        self.model = first_model(scene, settings).to(self.device)
+        self.model = (model or first_model(scene, settings)).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         betas = (0.9 if settings.paired else 0.5, 0.999)
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=betas)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from nightday.engines.model.checkpoint import load_checkpoint, read_checkpoint
+from nightday.engines.model.generator import NightToDay
 from nightday.engines.model.settings import GeneratorSettings
 from nightday.train.arguments import parse
 from nightday.train.cli import main
@@ -83,6 +84,20 @@ def folder(scene: Scene, tmp_path: Path) -> Path:
 
 def quiet(_step: int, _terms: dict[str, float]) -> None:
     pass
+
+
+def test_a_model_of_the_callers_is_trained_and_gone_on_with(scene: Scene, tmp_path: Path) -> None:
+    settings = replace(TINY, recipe="paired", steps=1, reference_weight=0.0)
+    model = NightToDay(TINY.generator)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer = Trainer(scene, settings, tmp_path, model=model)
+    trainer.run(lambda *_: None)
+    assert trainer.model is model
+    assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    again = Trainer(scene, settings, tmp_path, model=NightToDay(TINY.generator))
+    assert again.resume()
+    for name, value in again.model.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

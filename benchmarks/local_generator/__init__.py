@@ -1,0 +1,1 @@
+"""A generator that is local by construction, beside the general model's."""
