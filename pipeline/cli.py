@@ -219,12 +219,13 @@ def _stream(
     from .learning.own_models import with_own_models
     from .monitoring.status_text import StatusLine
     from .serving.model_loader import ModelLoader
+    from .supervision.encoder_check import check_encoders
     from .supervision.runtime import Runtime
 
     models = ModelLoader()
 
     def with_models(loaded: LoadedConfig) -> LoadedConfig:
-        return replace(loaded, config=with_own_models(loaded.config))
+        return replace(check_encoders(loaded), config=with_own_models(loaded.config))
 
     def load(sizes: Mapping[str, tuple[int, int]]) -> Setup:
         return models.setup(with_models(_read(file, overrides)), sizes=sizes)
@@ -266,6 +267,7 @@ def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | 
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
     from .monitoring.http_server import is_served, port_fault
+    from .supervision.encoder_check import encoder_faults
     from .supervision.model_check import model_faults
 
     faults: list[str] = []
@@ -274,6 +276,8 @@ def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | 
 
         wrong = address_fault(cluster)
         faults += [] if wrong is None else [f"--ray: {wrong}"]
+    else:  # nodes may have other GPUs
+        faults += encoder_faults(loaded)
     try:
         models.check(loaded)
     except ConfigError as error:

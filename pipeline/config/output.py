@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from ..core.camera_url import CameraUrl
 from ..core.live import View
-from ..outputs.encoding.settings import EncoderChoice, Encoding
+from ..outputs.encoding.settings import EncoderChoice, Encoding, codec_of
+from ..outputs.registry import codec_fault
 from .fields import Number, OutputAddress, fail
 from .section import Section
 
@@ -18,8 +19,17 @@ from .section import Section
 _LEAST_SIZE, _MOST_SIZE = 16, 8192
 _LEAST_BITS, _MOST_BITS = 16_000, 400_000_000
 _BITS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([kKmM]?)")
+# What encoders are called elsewhere.
+_ENCODERS = {
+    "libx264": "x264",
+    "nvenc": "h264_nvenc",
+    "nvenc_h264": "h264_nvenc",
+    "libx265": "x265",
+    "h265_nvenc": "hevc_nvenc",
+    "nvenc_hevc": "hevc_nvenc",
+}
 _OTHER_CODECS = re.compile(
-    r"(x|lib|h\.?)?26[56].*|hevc.*|av1.*|svt.*|vp[89].*|mjpe?g.*|mpeg.*", re.IGNORECASE
+    r".*26[356].*|hevc.*|av1.*|.*av1|.*vp[89].*|mjpe?g.*|mpeg.*|.*(qsv|vaapi|amf|v4l2m2m)", re.IGNORECASE
 )
 
 
@@ -47,11 +57,12 @@ def _bits(value: object) -> int:
 
 
 def _encoder(value: object) -> object:
-    if isinstance(value, str) and _OTHER_CODECS.fullmatch(value):
-        fail("makes no H.264, which is what every output here holds; use auto or x264")
-    if isinstance(value, str) and value.lower() in ("nvenc", "h264_nvenc"):
-        fail("is what auto takes for pictures on a GPU that has it; use auto")
-    return value
+    if not isinstance(value, str):
+        return value
+    known = _ENCODERS.get(value.lower(), value.lower())
+    if known not in get_args(EncoderChoice) and _OTHER_CODECS.fullmatch(value):
+        fail("is no encoder here; H.264 is made by x264 or h264_nvenc, H.265 by x265 or hevc_nvenc")
+    return known
 
 
 class OutputConfig(Section):
@@ -63,7 +74,7 @@ class OutputConfig(Section):
         size: the height of the encoded picture, or its width and height; without it, that of the view.
         fps: most pictures a second.
         bitrate: most bits a second.
-        encoder: what encodes.
+        encoder: what encodes: H.264 or H.265, by name; ``auto`` takes NVENC where pictures are on a GPU, else x264.
         window: of HLS: seconds that the playlist names; their files stay twice as long.
     """
 
@@ -91,6 +102,15 @@ class OutputConfig(Section):
         if not isinstance(data, (Mapping, OutputConfig)):
             fail("must be a path or an address, or a mapping with one below `to`")
         return data
+
+    @field_validator("encoder")
+    @classmethod
+    def _fits_the_container(cls, value: EncoderChoice, info: ValidationInfo) -> EncoderChoice:
+        to: CameraUrl | None = info.data.get("to")
+        fault = None if to is None else codec_fault(to, codec_of(value))
+        if fault is not None:
+            fail(f"{fault}; use auto, x264 or h264_nvenc")
+        return value
 
     @property
     def encoding(self) -> Encoding:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, get_args
 
-LiveForm = Literal["ts", "mp4", "timed", "jpeg"]
-"""H.264 in MPEG-TS, in fragmented MP4, or as pictures apart, each a piece with its time; or JPEGs, a piece each."""
+LiveForm = Literal["ts", "mp4", "media_source", "timed", "jpeg"]
+"""H.264 in MPEG-TS, in fragmented MP4, in the same as browsers' Media Source takes it, or as pictures apart, each a
+piece with its time; or JPEGs, a piece each."""
 
 View = Literal["day", "night", "pair"]
 """A camera's picture as its outputs show it, as the camera sees it, or both: the night left, the day right."""

@@ -11,6 +11,8 @@ from fractions import Fraction
 # What is kept for encoders that are behind: about 10 s of most codecs. The oldest goes first.
 MOST_PACKETS = 500
 MOST_BYTES = 4 * 2**20
+# Seconds of pictures without any sound after which it counts as silent.
+SILENT_AFTER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ class SoundFormat:
         rate: samples a second.
         layout: the channels.
         setup: what a decoder has to know beforehand.
-        description: the format as the beginning of a Matroska file; empty where that cannot hold it, so that nothing
-            here can pass it on.
+        description: the format as the beginning of a file of ``description_form``; empty where that cannot hold it,
+            so that nothing here can pass it on.
+        channels: how many.
     """
 
     codec: str
@@ -31,6 +34,17 @@ class SoundFormat:
     layout: str
     setup: bytes
     description: bytes = field(compare=False, repr=False)
+    channels: int = 1
+
+    @property
+    def description_form(self) -> str:
+        """FFmpeg's name of the kind of file whose beginning describes it."""
+        return description_form(self.codec)
+
+
+def description_form(codec: str) -> str:
+    """FFmpeg's name of the kind of file that describes sound of a codec: PyAV writes no PCM into Matroska."""
+    return "wav" if codec.startswith("pcm_") else "matroska"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,9 @@ class SoundReader:
     def __init__(self, track: SoundTrack) -> None:
         self._track = track
         self._next = 0
+        self._newest: Fraction | None = None  # when the last sound was heard, or could have been
+        self.silent = False
+        """Whether nothing was heard for ``SILENT_AFTER`` seconds of pictures, though there was sound before."""
 
     @property
     def format(self) -> SoundFormat | None:
@@ -116,4 +133,18 @@ class SoundReader:
     def until(self, at: Fraction) -> tuple[SoundPacket, ...]:
         """What was not taken yet and is heard by ``at``, in order."""
         packets, self._next = self._track.since(self._next, at)
+        if packets:
+            self._newest = packets[-1].at
+        elif self._newest is None and self.format is not None:
+            self._newest = at
+        self.silent = self._newest is not None and at - self._newest > SILENT_AFTER
         return packets
+
+    def heard_by(self, at: Fraction) -> tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]]:
+        """As ``until``, with the format and whether it is ``silent``."""
+        packets = self.until(at)
+        return packets, (self.format, self.silent)
+
+
+UNHEARD: tuple[tuple[SoundPacket, ...], tuple[SoundFormat | None, bool]] = (), (None, False)
+"""What is heard of a camera without sound; see ``SoundReader.heard_by``."""

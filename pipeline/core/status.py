@@ -82,7 +82,7 @@ class CameraStatus:
         outputs: the present state of each of its outputs.
         next_try: seconds until its source is tried again; None if no try is due.
         decoder: what decoded its last frame, ``nvdec``, ``gstreamer`` or ``software``; None before the first.
-        encoder: what encodes for its outputs, ``nvenc`` or ``x264``; None before the first picture.
+        encoder: what encodes for its outputs, ``nvenc``, ``x264``, ``hevc_nvenc`` or ``x265``; None before the first.
         clock_fault: why its pictures are placed by their arrival rather than by its clock; None while by its clock.
         colour_fault: what its colours say that is not read here, and how they look then; None if all is read.
         night_told_by: what tells its bright nights from days; None without a gate.
@@ -322,6 +322,11 @@ class Watched(RunState, Pictured, Protocol):
         """Where the reports of a camera's nights are, if there are any. KeyError if there is no such camera."""
         ...
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
-        """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
+    def watch(
+        self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day", sound: bool = True
+    ) -> Viewer:
+        """One viewer more of a camera, to be woken in any thread, with its ``sound`` where the form takes it.
+
+        KeyError if there is no such camera.
+        """
         ...

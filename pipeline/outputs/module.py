@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..core.clock import Clock
     from ..core.events import Publish
     from ..core.faults import OutputReason
+    from ..core.sound import SoundFormat
+    from .encoding.settings import VideoCodec
     from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
     from .writer import Writer
@@ -21,11 +23,59 @@ if TYPE_CHECKING:
 WINDOW = 60.0
 """Seconds of a live stream that stay on the disk, unless an output says otherwise."""
 
-MP4_SOUNDS = frozenset({"aac", "mp3", "opus", "ac3", "eac3", "flac"})
-HLS_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3"})
-TS_SOUNDS = frozenset({"aac", "mp3", "mp2", "ac3", "eac3"})
-NO_SOUNDS: frozenset[str] = frozenset()
-"""Codecs of sound, by FFmpeg's names, that containers hold and players of them play."""
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """The sound that a container holds and players of it play.
+
+    Attributes:
+        container: its name, for messages.
+        codecs: by FFmpeg's names.
+        instead: what the camera may send where it sends something else.
+        gaps: whether players show pictures on while no sound comes.
+        only: the samples a second and the channels that some codecs must have.
+    """
+
+    container: str
+    codecs: frozenset[str]
+    instead: str = "AAC"
+    gaps: bool = True
+    only: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+
+    def take(self, form: SoundFormat) -> bool:
+        """Whether sound of this format goes along."""
+        return form.codec in self.codecs and self.only.get(form.codec) in (None, (form.rate, form.channels))
+
+    def fault(self, form: SoundFormat) -> str | None:
+        """Why sound of this format does not go along, and the way out; None if it does."""
+        if self.take(form):
+            return None
+        shown = form.codec
+        if form.codec in self.codecs:
+            shown += f" with {form.rate} Hz and {form.channels} channels"
+        return (
+            f"{self.container} does not hold sound of the codec {shown}; let the camera send {self.instead}"
+        )
+
+
+_G711 = frozenset({"pcm_alaw", "pcm_mulaw"})
+MP4_SOUNDS = Sounds("MP4", frozenset({"aac", "mp3", "opus", "ac3", "eac3", "flac"}))
+MEDIA_SOURCE_SOUNDS = Sounds(
+    "a browser's Media Source", frozenset({"aac", "mp3", "opus", "flac"}), gaps=False
+)
+HLS_SOUNDS = Sounds("HLS", frozenset({"aac", "mp3", "ac3", "eac3"}), gaps=False)
+TS_SOUNDS = Sounds("MPEG-TS", frozenset({"aac", "mp3", "mp2", "ac3", "eac3"}))
+RTMP_SOUNDS = Sounds("RTMP", frozenset({"aac", "mp3"}))
+RTSP_SOUNDS = Sounds("RTSP", frozenset({"aac", "opus", *_G711}), instead="AAC, Opus or G.711")
+WEBRTC_SOUNDS = Sounds(
+    "WebRTC",
+    frozenset({"opus", *_G711}),
+    instead="Opus, or G.711 with 8000 Hz and one channel",
+    only=dict.fromkeys(_G711, (8000, 1)),
+)
+H264: frozenset[VideoCodec] = frozenset({"h264"})
+H264_H265: frozenset[VideoCodec] = frozenset({"h264", "hevc"})
+NO_SOUNDS = Sounds("this stream", frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +119,15 @@ class OutputModule(Protocol):
         advice: what to do about an output that is not being written, by the reason. A reason without an entry has no
             advice.
         backoff: how long to wait between tries.
-        sounds: the codecs of sound that it passes on.
+        sounds: the sound that it passes on.
+        codecs: those of pictures that it holds and its players play.
     """
 
     address_form: str
     advice: Mapping[OutputReason, str]
     backoff: Backoff
-    sounds: frozenset[str]
+    sounds: Sounds
+    codecs: frozenset[VideoCodec]
 
     def fault(self, url: CameraUrl) -> str | None:
         """What is wrong with an address and how to put it right, without the address; None if nothing is."""

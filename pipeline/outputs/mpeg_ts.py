@@ -7,8 +7,8 @@ from fractions import Fraction
 import av
 
 from .encoding.shared_encoder import EncodedPicture
-from .module import TS_SOUNDS
-from .sound import sound_stream
+from .module import TS_SOUNDS, Sounds
+from .sound import PROMPT, sound_stream
 
 # Microseconds that the stream's clock is behind the pictures' PTS, so that receivers get a picture before it is due.
 CLOCK_DELAY = 100_000
@@ -23,11 +23,18 @@ class TsMuxer:
     Args:
         first: the first picture, which is a key frame.
         title: the name of the service that the stream carries.
+        sounds: the sound that goes along.
+        before: TS packets that go out before its own.
     """
 
-    def __init__(self, first: EncodedPicture, *, title: str) -> None:
+    def __init__(
+        self, first: EncodedPicture, *, title: str, sounds: Sounds = TS_SOUNDS, before: bytes = b""
+    ) -> None:
+        self._before = before
+        self._number = first.number
         self._first = first
         self._title = title
+        self._sounds = sounds
         self._written = CollectedBytes()
         options = {
             "mpegts_copyts": "1",
@@ -37,29 +44,39 @@ class TsMuxer:
             "avoid_negative_ts": "disabled",
             "flush_packets": "1",
             "pes_payload_size": "0",  # else sound waits for more of it
+            **PROMPT,
         }
         self._container = av.open(self._written, "w", format="mpegts", container_options=options)
         self._container.metadata["service_name"] = title
         self._container.metadata["service_provider"] = "nightday-stream"
         self._stream = first.add_stream(self._container)
         self._sound = sound_stream(
-            self._container, first.sound_format, TS_SOUNDS, origin=Fraction(0), begin=first.at
+            self._container, first.sound_in(sounds), origin=Fraction(0), begin=first.at
         )
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began."""
-        return encoded.stream == self._first.stream
+        return encoded.goes_on(self._first, self._sounds)
 
     def mux(self, encoded: EncodedPicture) -> bytes:
         """The TS packets of one picture and of the sound before it, whole ones. Raises what PyAV raises."""
         if self._sound is not None:
             self._sound.mux(encoded.sound)
         self._container.mux_one(encoded.packet(self._stream))
+        self._number = encoded.number
+        before, self._before = self._before, b""
+        return before + self._written.take()
+
+    def end(self) -> bytes:
+        """What was still waiting for sound. Nothing may be muxed afterwards."""
+        self._container.close()
         return self._written.take()
 
     def resume(self, first: EncodedPicture) -> TsMuxer:
         """What goes on with a key frame after a gap or in another stream; it says that there is a break."""
-        return TsMuxer(first, title=self._title)
+        # Where pictures were left out, what waits depends on them.
+        before = self.end() if first.number == self._number + 1 else b""
+        return TsMuxer(first, title=self._title, sounds=self._sounds, before=before)
 
 
 class CollectedBytes:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..core.counters import CameraStats
     from ..core.events import Publish
     from ..core.faults import OutputReason
+    from ..core.sound import SoundFormat
+    from .encoding.settings import VideoCodec
     from .encoding.shared_encoder import SharedEncoder
     from .mp4.limits import Limits
     from .output import Output
@@ -84,14 +86,18 @@ def advice(scheme: str, reason: str) -> str | None:
     return None if module is None else module.advice.get(cast("OutputReason", reason))
 
 
-def sound_fault(output: CameraUrl, codec: str) -> str | None:
-    """Why sound of a codec, by FFmpeg's name, does not go along with an output; None if it does."""
+def codec_fault(output: CameraUrl, codec: VideoCodec) -> str | None:
+    """Why pictures of a codec do not go into an output; None if they do."""
     module = _module(output.scheme)
-    if module is None or codec in module.sounds:
+    if module is None or codec in module.codecs:
         return None
-    if not module.sounds:
-        return f"sound does not go along with {output.scheme} outputs"
-    return f"it does not hold sound of the codec {codec}; let the camera send AAC"
+    return f"makes H.265, which {output.scheme} outputs do not hold or their players do not play"
+
+
+def sound_fault(output: CameraUrl, form: SoundFormat) -> str | None:
+    """Why sound of a format does not go along with an output, and the way out; None if it does."""
+    module = _module(output.scheme)
+    return None if module is None else module.sounds.fault(form)
 
 
 def open_output(

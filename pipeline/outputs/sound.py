@@ -13,6 +13,9 @@ from av.container import OutputContainer
 
 from ..core.sound import SoundFormat, SoundPacket
 
+PROMPT = {"max_interleave_delta": "1"}
+"""What a muxer of two streams is told: no picture waits for sound, which may have ended, longer than until the next
+picture. By default it waits for up to 10 s."""
 # Ticks a second that times are given in; muxers make their own of them.
 _TICKS = 10**6 * 9
 
@@ -28,13 +31,18 @@ class SoundStream:
     """
 
     def __init__(
-        self, container: OutputContainer, form: SoundFormat, *, origin: Fraction, begin: Fraction
+        self,
+        container: OutputContainer,
+        form: SoundFormat,
+        *,
+        origin: Fraction = Fraction(0),
+        begin: Fraction,
     ) -> None:
         self._container = container
         self._format = form
         self._origin = origin
         self._begin = begin
-        with av.open(io.BytesIO(form.description), format="matroska") as described:
+        with av.open(io.BytesIO(form.description), format=form.description_form) as described:
             self._stream: AudioStream = container.add_stream_from_template(described.streams.audio[0])
 
     def mux(self, packets: Iterable[SoundPacket]) -> None:
@@ -54,12 +62,9 @@ class SoundStream:
 def sound_stream(
     container: OutputContainer,
     form: SoundFormat | None,
-    taken: frozenset[str],
     *,
     origin: Fraction,
     begin: Fraction,
 ) -> SoundStream | None:
-    """A stream for sound of this format; None where there is no sound, or none of those ``taken``."""
-    if form is None or form.codec not in taken:
-        return None
-    return SoundStream(container, form, origin=origin, begin=begin)
+    """A stream for sound of this format; None for none."""
+    return None if form is None else SoundStream(container, form, origin=origin, begin=begin)

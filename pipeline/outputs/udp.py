@@ -17,7 +17,7 @@ from ..core.backoff import Backoff
 from ..core.camera_url import CameraUrl
 from ..core.faults import OutputError
 from ..core.host_names import not_resolved
-from .module import TS_SOUNDS, OutputSettings
+from .module import H264_H265, TS_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ..core.faults import OutputReason
@@ -34,6 +34,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff()
 sounds = TS_SOUNDS
+codecs = H264_H265
 
 TS_PACKET = 188  # bytes
 # Bytes of a datagram: seven TS packets, the most that fit into an Ethernet frame.
@@ -148,7 +149,7 @@ class UdpWriter:
         """End the stream, if there is one."""
         stream, self._open = self._open, None
         if stream is not None:
-            stream.socket.close()
+            stream.close()
 
 
 class _Stream:
@@ -167,7 +168,16 @@ class _Stream:
 
     def send(self, encoded: EncodedPicture) -> None:
         """Send one picture."""
-        data = self._muxer.mux(encoded)
+        self._send(self._muxer.mux(encoded))
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        try:
+            self._send(self._muxer.end())
+        finally:
+            self.socket.close()
+
+    def _send(self, data: bytes) -> None:
         for start in range(0, len(data), self._datagram):
             self.socket.sendto(data[start : start + self._datagram], self._address)
 

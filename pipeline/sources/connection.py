@@ -28,7 +28,7 @@ from ..media.packet_digest import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder
-from .jpegs import checked
+from .jpegs import ONE_PICTURE, checked
 from .packets import Arrival, LivePackets, Packet, demuxed, stalled
 from .steady_size import SteadySize
 
@@ -40,8 +40,6 @@ NO_TIME_STAMPS = 0x80
 IN_PIECES = ("hls", "dash")
 # Ticks in which frames count that have no time stamps.
 ARRIVAL_TIME_BASE = Fraction(1, 90_000)
-ONE_PICTURE = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
-"""What is said of an address that is to be fetched again and again."""
 # Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
 # gives a picture now and then; one whose codec has changed never does.
 BROKEN_RUN = 3.0
@@ -91,9 +89,8 @@ def open_connection(
             if live is None:
                 live = _is_live(container)
             stream = _video_of(container)
-            decoder = None
-            if settings.gstreamer:
-                decoder = stack.enter_context(open_decoder(stream, _time_base_of(stream)))
+            own = open_decoder(stream, _time_base_of(stream)) if settings.gstreamer else None
+            decoder = None if own is None else stack.enter_context(own)
             packets = demuxed(container, stream, settings.stats, settings.damage, settings.sound)
             try:
                 packets = checked(packets, container, stream)

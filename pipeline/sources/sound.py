@@ -12,10 +12,12 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from ..core.sound import MOST_PACKETS, SoundFormat, SoundPacket, SoundTrack
+from ..core.sound import MOST_PACKETS, SoundFormat, SoundPacket, SoundTrack, description_form
 
 # Seconds that sound may lie before or behind the picture with which it came. What is further off has bad stamps.
 FARTHEST = 5
+# Codecs of which nothing more is to be known than the rate and the channels.
+_TOLD = ("pcm_alaw", "pcm_mulaw", "opus")
 
 
 class SoundInput:
@@ -30,16 +32,30 @@ class SoundInput:
     def __init__(self, track: SoundTrack) -> None:
         self._track = track
         self._format: SoundFormat | None = None
+        self._begun = False
         self._framed = False  # whether each packet has a header of ADTS, as in MPEG-TS
         self._lock = threading.Lock()
         self._waiting: deque[SoundPacket] = deque(maxlen=MOST_PACKETS)
 
     def stream_of(self, container: InputContainer) -> AudioStream | None:
-        """The sound that a player would take; None where there is none that can be told."""
+        """The sound that a player would take; None where there is none that can be told.
+
+        Where the container tells its format, that is known before any packet, so that outputs begin with it.
+        """
         best = container.streams.best("audio")
         if not isinstance(best, AudioStream) or best.codec_context is None or best.time_base is None:
             return None
+        with suppress(Exception):  # as in ``take``
+            self._tell_early(best)
         return best
+
+    def _tell_early(self, stream: AudioStream) -> None:
+        if not stream.codec_context.extradata and stream.codec_context.name not in _TOLD:
+            return
+        form = format_of(stream, b"")
+        if form.description:
+            self._format = form
+            self._track.tell(form)
 
     def take(self, packet: av.Packet[AudioStream]) -> None:
         """Take one packet as it was read. Never fails."""
@@ -51,10 +67,13 @@ class SoundInput:
         if ticks is None or not packet.size or tick is None:
             return
         data = bytes(packet)
-        if self._format is None:
+        if not self._begun:
+            self._begun = True
             self._framed = packet.stream.codec_context.name == "aac" and _adts(data) > 0
-            self._format = format_of(packet.stream, data)
-            self._track.tell(self._format)
+            if self._format is None or self._framed:
+                self._format = format_of(packet.stream, data)
+                self._track.tell(self._format)
+        assert self._format is not None
         if not self._format.description:
             return
         start = _adts(data) if self._framed else 0
@@ -77,11 +96,11 @@ class SoundInput:
 
 
 def format_of(stream: AudioStream, first: bytes) -> SoundFormat:
-    """The format of a stream that begins with the packet ``first``."""
+    """The format of a stream that begins with the packet ``first``; empty for none yet."""
     codec = stream.codec_context
     try:
         description = _description(stream, first)
-    except (ValueError, av.FFmpegError):  # Matroska does not hold it
+    except (ValueError, av.FFmpegError):  # no such file holds it
         description = b""
     return SoundFormat(
         codec=codec.codec.canonical_name,
@@ -90,15 +109,18 @@ def format_of(stream: AudioStream, first: bytes) -> SoundFormat:
         # Where each packet has a header, the part of it that does not change.
         setup=codec.extradata or first[: 3 if _adts(first) else 0],
         description=description,
+        channels=codec.layout.nb_channels,
     )
 
 
 def _description(stream: AudioStream, first: bytes) -> bytes:
     written = io.BytesIO()
     options = {"fflags": "+bitexact"}
-    with av.open(written, "w", format="matroska", container_options=options) as container:
+    form = description_form(stream.codec_context.codec.canonical_name)
+    with av.open(written, "w", format=form, container_options=options) as container:
         copied = container.add_stream_from_template(stream)
-        packet = av.Packet(first)
+        # A file without a packet cannot be read; what is in it is not looked at where all is known.
+        packet = av.Packet(first or b"\0")
         packet.stream = copied
         packet.pts = packet.dts = 0
         packet.time_base = stream.time_base or Fraction(1, 1000)

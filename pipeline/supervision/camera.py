@@ -253,7 +253,7 @@ class Camera:
 
 def _status_of(camera: Camera) -> CameraStatus:
     channel, event = camera.channel, camera.reader.event
-    sound = None if camera._sound is None or camera._sound.format is None else camera._sound.format.codec
+    sound = None if camera._sound is None else camera._sound.format
     gate = channel.gate or camera._gate
     pending = channel.engine if isinstance(channel.engine, PendingEngine) else None
     return CameraStatus(
@@ -280,7 +280,7 @@ def _status_of(camera: Camera) -> CameraStatus:
         engine=None if channel.engine is None else _engine_state(pending, waits=camera.waits),
         engine_fault=(pending.fault or None) if pending is not None else None,
         brightened=_brightened(channel) or None,
-        sound=sound,
+        sound=None if sound is None else sound.codec,
         silent=silent_outputs(camera.config, sound),
         next_try=None if event.retry_at is None else max(0.0, event.retry_at - camera._clock.monotonic()),
     )

@@ -61,17 +61,17 @@ class OutputTroubles:
         return tuple(f"{event.output} ({event.reason})" for event in self.events())
 
 
-def silent_outputs(config: CameraConfig, codec: str | None) -> dict[str, str]:
-    """Why outputs pass on no sound of this codec, by their names, secrets masked; none without sound."""
-    if codec is None:
+def silent_outputs(config: CameraConfig, form: SoundFormat | None) -> dict[str, str]:
+    """Why outputs pass on no sound of this format, by their names, secrets masked; none without sound."""
+    if form is None:
         return {}
-    reasons = {str(output.to): sound_fault(output.to, codec) for output in config.outputs}
+    reasons = {str(output.to): sound_fault(output.to, form) for output in config.outputs}
     return {output: why for output, why in reasons.items() if why is not None}
 
 
 def tell_silent(config: CameraConfig, faults: FaultLog, form: SoundFormat) -> None:
     """Say of each output once that the camera's sound, of this form, does not go along."""
-    for output, why in silent_outputs(config, form.codec).items():
+    for output, why in silent_outputs(config, form).items():
         faults.begin(f"sound {output}", "sound_dropped", f"{output}: {why}")
 
 

@@ -104,9 +104,11 @@ class RunView:
         config = self._cameras[name].config
         return state_folder() / "reports" / name_of(config.name, str(config.url))
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
+    def watch(
+        self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day", sound: bool = True
+    ) -> Viewer:
         """One viewer more of a camera, to be woken in any thread. KeyError if there is no such camera."""
-        return self._cameras[name].live.watch(form, wake, view=view)
+        return self._cameras[name].live.watch(form, wake, view=view, sound=sound)
 
     def set_translate(self, camera: str, when: Translate) -> None:
         """See ``Controls``."""

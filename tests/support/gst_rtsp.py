@@ -155,17 +155,34 @@ class RecordedMedia(GstRtspServer.RTSPMedia):
         return True
 
 
-class Recorder(GstRtspServer.RTSPMediaFactory):
-    """``/day``: writes what a client RECORDs to ``{prefix}{n}.mkv`` and says after each frame how many came."""
+# How recorded sound is unpacked.
+SOUNDS = {
+    "aac": "rtpmp4gdepay name=depay1 ! aacparse",
+    "opus": "rtpopusdepay name=depay1 ! opusparse",
+    "pcm_alaw": "rtppcmadepay name=depay1",
+    "pcm_mulaw": "rtppcmudepay name=depay1",
+}
 
-    def __init__(self, prefix: str) -> None:
+
+class Recorder(GstRtspServer.RTSPMediaFactory):
+    """``/day``, ``/h265``, and ``/heard/CODEC`` with sound: writes what a client RECORDs to ``{prefix}{n}.mkv``.
+
+    It says after each frame how many came.
+    """
+
+    def __init__(self, prefix: str, sound: str = "", codec: str = "h264") -> None:
         super().__init__()
         self.prefix, self.sessions = prefix, 0
         self.set_media_gtype(RecordedMedia.__gtype__)
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         self.set_eos_shutdown(True)  # else the last frame may be lost between the parser and the file
+        # A file of two streams is written once both have begun, so what comes later is told by the parser alone.
+        heard = f"{SOUNDS[sound]} ! queue ! mux." if sound else ""
         self.set_launch(
-            "( rtph264depay name=depay0 ! h264parse name=parse "
+            "( rtph264depay name=depay0 ! h264parse name=parse ! queue ! mux. matroskamux name=mux streamable=true "
+            f"! filesink name=file buffer-mode=unbuffered sync=false {heard} )"
+            if sound
+            else f"( rtp{codec}depay name=depay0 ! {codec}parse name=parse "
             "! matroskamux streamable=true ! filesink name=file buffer-mode=unbuffered sync=false )"
         )
         self.connect("media-configure", self.configure)
@@ -230,6 +247,11 @@ def main() -> None:
     recorder = Recorder(arguments.record)
     server.get_mount_points().add_factory("/cam", camera)
     server.get_mount_points().add_factory("/day", recorder)
+    server.get_mount_points().add_factory("/h265", Recorder(f"{arguments.record}-h265", codec="h265"))
+    for sound in SOUNDS:
+        server.get_mount_points().add_factory(
+            f"/heard/{sound}", Recorder(f"{arguments.record}-{sound}", sound)
+        )
     if arguments.login:
         protect(server, [camera, recorder], arguments.login)
     if not server.attach(None):

@@ -78,8 +78,10 @@ class FakeRun:
         self.added.append(camera)
         return Added(Path("cameras.yaml"), Path("cameras.yaml.bak"), (Path("secrets/CAMERA_GATE"),))
 
-    def watch(self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
-        return self.live[name].watch(form, wake, view=view)
+    def watch(
+        self, name: str, form: LiveForm, wake: Callable[[], None], *, view: View = "day", sound: bool = True
+    ) -> Viewer:
+        return self.live[name].watch(form, wake, view=view, sound=sound)
 
     def engines(self) -> Sequence[EngineInfo]:
         return self.loaded

@@ -30,6 +30,8 @@ FIRST_WITHIN = 8.0
 STALLED = 30.0
 
 _BOUNDARY = "picture"
+# MPEG-4's number for AAC (ISO/IEC 14496-1, 7.2.6.6.2).
+_AAC = 0x40
 _FORMS: dict[str, tuple[LiveForm, str]] = {
     "ts": ("ts", "video/mp2t"),
     "mp4": ("mp4", "video/mp4"),
@@ -65,7 +67,9 @@ class Pieces(Protocol):
 class ViewerPieces:
     """The pieces of one viewer's stream, as they come."""
 
-    def __init__(self, watched: Watched, name: str, form: LiveForm, view: View) -> None:
+    def __init__(
+        self, watched: Watched, name: str, form: LiveForm, view: View, *, sound: bool = True
+    ) -> None:
         loop, came = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -73,7 +77,7 @@ class ViewerPieces:
                 loop.call_soon_threadsafe(came.set)
 
         self._came = came
-        self._viewer = watched.watch(name, form, wake, view=view)
+        self._viewer = watched.watch(name, form, wake, view=view, sound=sound)
 
     async def next(self, *, within: float | None = None) -> bytes | None:
         """The next one; None if none comes ``within`` seconds, or none ever will."""
@@ -106,6 +110,11 @@ def view_for(asked: HTTPConnection, present: set[object]) -> View | Response:
     return view
 
 
+def wants_sound(asked: HTTPConnection) -> bool:
+    """Whether the camera's sound is to go along: unless ``sound=no`` is asked for."""
+    return asked.query_params.get("sound") != "no"
+
+
 def _pieces(
     watched: Watched, asked: HTTPConnection, form: LiveForm, present: set[object]
 ) -> ViewerPieces | Response:
@@ -114,7 +123,7 @@ def _pieces(
     if isinstance(view, Response):
         return view
     try:
-        return ViewerPieces(watched, asked.path_params["name"], form, view)
+        return ViewerPieces(watched, asked.path_params["name"], form, view, sound=wants_sound(asked))
     except KeyError:
         return refusal(404, UNKNOWN)
 
@@ -205,7 +214,7 @@ def _body(data: bytes, *, more: bool = True) -> dict[str, Any]:
 
 async def _show_on(websocket: WebSocket, watched: Watched, present: set[object]) -> None:
     """Send a stream as fragmented MP4: what it is as JSON, then its pieces."""
-    pieces = _pieces(watched, websocket, "mp4", present)
+    pieces = _pieces(watched, websocket, "media_source", present)
     if isinstance(pieces, Response):
         return await websocket.send_denial_response(pieces)
     present.add(pieces)
@@ -247,4 +256,31 @@ def media_source_type(header: bytes) -> str:
     The three bytes are profile, constraints and level (ISO/IEC 14496-15, 5.3.3.1.2). Raises ValueError.
     """
     at = header.index(b"avcC") + 5
-    return f'video/mp4; codecs="avc1.{header[at : at + 3].hex()}"'
+    sound = _sound_type(header)
+    return f'video/mp4; codecs="avc1.{header[at : at + 3].hex()}{f",{sound}" if sound else ""}"'
+
+
+def _sound_type(header: bytes) -> str | None:
+    """The sound's codec in RFC 6381's words; None without sound."""
+    for box, name in ((b"dOps", "opus"), (b"dfLa", "flac")):
+        if box in header:
+            return name
+    start = header.find(b"esds")
+    if start < 0:
+        return None
+    # Descriptors within each other (ISO/IEC 14496-1, 7.2.6): the stream, its decoder, and what that is told.
+    at = _descriptor(header, start + 8) + 3
+    at = _descriptor(header, at)
+    kind = header[at]
+    if kind != _AAC:
+        return f"mp4a.{kind:02x}"
+    at = _descriptor(header, at + 13)
+    return f"mp4a.40.{header[at] >> 3}"
+
+
+def _descriptor(data: bytes, at: int) -> int:
+    """Where the content of the descriptor at ``at`` begins, after its tag and its length of up to four bytes."""
+    at += 1
+    while data[at] & 0x80:
+        at += 1
+    return at + 1

@@ -1,4 +1,4 @@
-"""One who watches over WebRTC. aiortc packs, encrypts and sends the pictures as they were encoded.
+"""One who watches over WebRTC. aiortc packs, encrypts and sends pictures and sound as they were encoded.
 
 It runs in the loop of the HTTP server. Nothing here waits for a viewer: what is sent over UDP is gone.
 """
@@ -6,6 +6,8 @@ It runs in the loop of the HTTP server. Nothing here waits for a viewer: what is
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
@@ -18,14 +20,17 @@ from aiortc.mediastreams import MediaStreamError
 from nightday.engines.errors import NightdayError
 
 from ...outputs.live.timed import TICKS, picture_of
-from ...outputs.webrtc import sending_peer, tell_of_key_wishes
+from ...outputs.webrtc import MIME_TYPES, new_peer, packet_of, sends, tell_of_key_wishes
 from .live import FIRST_WITHIN, ViewerPieces
 
 # Seconds from the answer until packets must go through, and for hanging up.
 CONNECT_WITHIN = 10.0
 CLOSE_WITHIN = 5.0
-# Media that may be offered: pictures, sound and data; of those only the pictures are answered with something.
+# Media that may be offered: pictures, sound and data.
 MOST_MEDIA = 3
+# Packets of sound that may wait to be sent.
+MOST_SOUND = 50
+_TICK = Fraction(1, TICKS)
 
 
 class OfferError(NightdayError, ValueError):
@@ -37,11 +42,14 @@ class PeerViewer:
 
     Args:
         watch: begins its stream, once it is connected: nothing is encoded for offers.
+        sound: the codec of the camera's sound, by FFmpeg's name; None without any that WebRTC takes.
     """
 
-    def __init__(self, watch: Callable[[], ViewerPieces]) -> None:
+    def __init__(self, watch: Callable[[], ViewerPieces], *, sound: str | None = None) -> None:
+        self._sound = sound
         self._track = _Track(watch)
-        self._peer, transceiver = sending_peer(self._track)
+        self._peer = new_peer()
+        transceiver = sends(self._peer, self._track, "h264")
         tell_of_key_wishes(transceiver.sender, self._track.want_key)
         self._changed = asyncio.Event()
         self._ended = False
@@ -55,6 +63,9 @@ class PeerViewer:
             raise OfferError(f"offer to receive one video, and no more than {MOST_MEDIA} media")
         if "\na=fingerprint:" not in offer:
             raise OfferError("the offer has no fingerprint")
+        if self._sound is not None and offers(offer, self._sound):
+            self._track.sound = _SoundTrack()
+            sends(self._peer, self._track.sound, self._sound)
         try:
             await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             await self._peer.setLocalDescription(await self._peer.createAnswer())
@@ -85,7 +96,8 @@ class PeerViewer:
 
     @property
     def _sends(self) -> bool:
-        return any(one.currentDirection == "sendonly" for one in self._peer.getTransceivers())
+        transceivers = self._peer.getTransceivers()
+        return any(one.kind == "video" and one.currentDirection == "sendonly" for one in transceivers)
 
     async def _while_in(self, *states: str) -> None:
         while self._peer.connectionState in states and not self._ended:
@@ -102,6 +114,8 @@ class _Track(MediaStreamTrack):
         super().__init__()
         self._watch = watch
         self._pieces: ViewerPieces | None = None
+        self.sound: _SoundTrack | None = None
+        """What takes the sound; None where none was asked for."""
 
     async def recv(self) -> av.Packet[Any]:
         """The next picture; asked for once the viewer is connected. Raises MediaStreamError once none will come."""
@@ -118,10 +132,11 @@ class _Track(MediaStreamTrack):
         if piece is None:
             self.stop()
             raise MediaStreamError
-        ticks, picture = picture_of(piece)
-        packet: av.Packet[Any] = av.Packet(picture)
-        packet.pts, packet.time_base = ticks, Fraction(1, TICKS)
-        return packet
+        picture = picture_of(piece)
+        if self.sound is not None:
+            for at, data in picture.sound:
+                self.sound.put(packet_of(data, at, _TICK))
+        return packet_of(picture.data, picture.at, _TICK)
 
     def want_key(self) -> None:
         """Ask for a key frame."""
@@ -133,3 +148,41 @@ class _Track(MediaStreamTrack):
         super().stop()
         if self._pieces is not None:
             self._pieces.leave()
+        if self.sound is not None:
+            self.sound.stop()
+
+
+class _SoundTrack(MediaStreamTrack):
+    """The sound beside it. What is not taken in time goes, the oldest first."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._packets: deque[av.Packet[Any]] = deque(maxlen=MOST_SOUND)
+        self._came = asyncio.Event()
+
+    def put(self, packet: av.Packet[Any]) -> None:
+        """Have one packet sent."""
+        self._packets.append(packet)
+        self._came.set()
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next packet. Raises MediaStreamError once none will come."""
+        while not self._packets:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._came.clear()
+            await self._came.wait()
+        return self._packets.popleft()
+
+    def stop(self) -> None:
+        """Nothing more will come."""
+        super().stop()
+        self._came.set()
+
+
+def offers(offer: str, codec: str) -> bool:
+    """Whether an offer has sound of a codec, by FFmpeg's name, in it."""
+    wanted = MIME_TYPES[codec].partition("/")[2]
+    return re.search(rf"^a=rtpmap:\d+ {wanted}/", offer, re.IGNORECASE | re.MULTILINE) is not None

@@ -27,8 +27,8 @@ from ...core.faults import detail_of
 from ...core.picture_files import jpeg_of, with_square_pixels
 from ...media.colour import to_rgb
 from ...sources.base import ConnectionSettings, SourceLostError
-from ...sources.connection import ONE_PICTURE
 from ...sources.frame_skipping import FrameSkipping
+from ...sources.jpegs import ONE_PICTURE
 from ...sources.network import PROTOCOLS
 from ...sources.registry import advice, open_source, source_fault
 from .pictures import refusal

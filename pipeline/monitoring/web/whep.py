@@ -21,7 +21,8 @@ from nightday.engines.distribution import INSTALL_WEBRTC
 
 from ...core.live import View
 from ...core.status import Watched
-from .live import ViewerPieces, view_for
+from ...outputs.module import WEBRTC_SOUNDS
+from .live import ViewerPieces, view_for, wants_sound
 from .pictures import UNKNOWN, refusal
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class _Sessions:
         if len(self._viewers) >= MOST_PEERS:
             return refusal(503, f"{MOST_PEERS} watch over WebRTC already")
         key = name, secrets.token_urlsafe(16)
-        viewer: PeerViewer = peer.PeerViewer(partial(self._pieces, name, view))
+        heard = wants_sound(request)
+        sound = self._sound_of(name) if heard else None
+        watch = partial(self._pieces, name, view, heard, sound)
+        viewer: PeerViewer = peer.PeerViewer(watch, sound=sound)
         self._viewers[key] = viewer
         self._present.add(viewer)
         try:
@@ -110,8 +114,15 @@ class _Sessions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _pieces(self, name: str, view: View) -> ViewerPieces:
-        return ViewerPieces(self._watched, name, "timed", view)
+    def _pieces(self, name: str, view: View, heard: bool, sound: str | None) -> ViewerPieces:
+        # Without it where the camera's has become another one since.
+        same = sound == self._sound_of(name)
+        return ViewerPieces(self._watched, name, "timed", view, sound=heard and same)
+
+    def _sound_of(self, name: str) -> str | None:
+        """The codec of a camera's sound, where WebRTC takes it."""
+        codec = next((camera.sound for camera in self._watched.cameras() if camera.name == name), None)
+        return codec if codec in WEBRTC_SOUNDS.codecs else None
 
 
 def reachable(offer: str, host: str) -> str:

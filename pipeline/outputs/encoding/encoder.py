@@ -1,8 +1,9 @@
-"""Pictures to H.264: the settings that all outputs share."""
+"""Pictures to H.264 or H.265: the settings that all outputs share."""
 
 from __future__ import annotations
 
 import statistics
+import zlib
 from collections import deque
 from fractions import Fraction
 
@@ -18,9 +19,12 @@ from nightday.engines.video import colour, look
 from ...analysis.draw import MARK
 from ...core.frame import Picture
 from ...media import gpu_video, nv12
+from .settings import FFMPEG_ENCODERS, VideoCodec
 
 # A viewer who joins waits for at most this long, in seconds, until the picture appears.
 KEYFRAME_SECONDS = 2.0
+# The earliest that a camera has its first key frame after one that was asked for, as a share of the usual interval.
+EARLIEST = 0.1
 # Frames a second that only the encoder's rate control looks at. ``sps`` takes it out of what is encoded.
 NOMINAL_RATE = 25
 # Pictures by which the rate is judged that a bit rate counts on, and what share of that it may be. Where it is lower,
@@ -31,7 +35,7 @@ RATE_SHARES = 0.5, 1.2
 GENERATED_COMMENT = f"nightday-stream: pictures marked '{MARK}' are generated"
 
 # As for x264 below: no frame is held back, key frames come when they are asked for and not at changes of scene, and
-# the quality is 23. It has not run on a GPU yet.
+# the quality is 23. It has not run on a GPU yet. H.265 takes the same.
 NVENC_OPTIONS = {
     "preset": "p4",
     "tune": "ull",
@@ -45,10 +49,25 @@ NVENC_OPTIONS = {
 }
 
 
-class Encoder:
-    """Pictures to H.264 packets: 4:2:0, Annex B with the parameter sets before each key frame.
+# One thread, as for x264, and no rate in the parameter sets. Its quality 28 is about x264's 23.
+X265_OPTIONS = {
+    "tune": "zerolatency",
+    "forced-idr": "1",
+    "crf": "28",
+    "x265-params": "vui-timing-info=0:repeat-headers=1:scenecut=0:open-gop=0:pools=none:frame-threads=1:wpp=0:"
+    "log-level=error",
+}
 
-    No frame is held back (x264's "zerolatency"), so there is nothing to flush at the end. A key frame comes
+
+def turn_of(camera: str) -> float:
+    """When a camera has its key frames; the same each time, and spread evenly over cameras. 1 for none."""
+    return 1.0 - (1.0 - EARLIEST) * zlib.crc32(camera.encode()) / 2**32
+
+
+class Encoder:
+    """Pictures to packets of H.264 or H.265: 4:2:0, Annex B with the parameter sets before each key frame.
+
+    No frame is held back ("zerolatency"), so there is nothing to flush at the end. A key frame comes
     first, then every ``KEYFRAME_SECONDS`` and whenever it is asked for.
 
     The picture is cropped to even width and height (at most one row and one column at the bottom and the
@@ -57,8 +76,9 @@ class Encoder:
 
     Args:
         picture: the first picture; see ``accepts`` for those that follow.
-        preset: x264's.
-        nvenc: whether NVENC encodes, which takes only pictures on a GPU.
+        preset: x264's and x265's.
+        codec: what is made.
+        nvenc: whether NVENC encodes.
         bitrate: bits a second at the most, on average over a second; None: what the quality takes.
         rate: pictures a second that the bit rate counts on, since the encoder counts pictures and no time.
         level: H.264's, times 10; None: what rate and size take.
@@ -74,13 +94,14 @@ class Encoder:
         picture: Picture,
         *,
         preset: str,
+        codec: VideoCodec = "h264",
         nvenc: bool = False,
         bitrate: int | None = None,
         rate: float | None = None,
         level: int | None = None,
         turn: float = 1.0,
     ) -> None:
-        self.nvenc = nvenc
+        self.nvenc, self.codec = nvenc, codec
         self.size = even_size(picture)
         self._gpu = picture.rgb.device if isinstance(picture.rgb, Tensor) else None
         self.time_base = picture.frame.time_base
@@ -96,11 +117,16 @@ class Encoder:
         self._limited, self._rate = bitrate is not None, rate or float(NOMINAL_RATE)
         self._intervals: deque[float] = deque(maxlen=RATE_PICTURES)
         self._last_pts: int | None = None
+        on_host = "yuv420p" if self._gpu is None else "nv12"
+        name = FFMPEG_ENCODERS[codec, nvenc]
         if nvenc:
-            context = _codec("h264_nvenc", "cuda", NVENC_OPTIONS | limit)
+            context = _codec(name, on_host if self._gpu is None else "cuda", NVENC_OPTIONS | limit)
             context.bit_rate = 0  # the quality alone decides
+        elif codec == "hevc":
+            # x265 takes no NV12.
+            context = _codec(name, "yuv420p", {"preset": preset} | X265_OPTIONS | limit)
         else:
-            context = _codec("libx264", "yuv420p" if self._gpu is None else "nv12", x264 | limit)
+            context = _codec(name, on_host, x264 | limit)
         self._reformatter = VideoReformatter()  # a new one each time takes longer than the conversion
         self._packed: Tensor | None = None
         self._cuda = gpu_video.context_for(self._gpu) if nvenc and self._gpu is not None else None
@@ -178,7 +204,10 @@ class Encoder:
         self._packed = packed
         if self.nvenc:
             return gpu_video.as_frame(packed, self._cuda)
-        return av.VideoFrame.from_ndarray(device_copies.to_host(packed.contiguous(), "encode"), format="nv12")
+        frame = av.VideoFrame.from_ndarray(
+            device_copies.to_host(packed.contiguous(), "encode"), format="nv12"
+        )
+        return self._reformatter.reformat(frame, format="yuv420p") if self.codec == "hevc" else frame
 
 
 def _codec(name: str, pix_fmt: str, options: dict[str, str]) -> VideoCodecContext:

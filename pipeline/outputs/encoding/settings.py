@@ -7,8 +7,24 @@ from typing import Literal
 
 from ...core.live import View
 
-EncoderChoice = Literal["auto", "x264"]
-"""``auto``: NVENC for pictures on a GPU that has it, else x264."""
+EncoderChoice = Literal["auto", "x264", "h264_nvenc", "x265", "hevc_nvenc"]
+"""``auto``: NVENC for pictures on a GPU that has it, else x264. Any other one encodes or fails: nothing stands in."""
+
+VideoCodec = Literal["h264", "hevc"]
+"""H.264 or H.265, by FFmpeg's names."""
+
+FFMPEG_ENCODERS: dict[tuple[VideoCodec, bool], str] = {
+    ("h264", False): "libx264",
+    ("h264", True): "h264_nvenc",
+    ("hevc", False): "libx265",
+    ("hevc", True): "hevc_nvenc",
+}
+"""FFmpeg's names of what encodes a codec, on a CPU and by NVENC."""
+
+
+def codec_of(encoder: EncoderChoice) -> VideoCodec:
+    """What an encoder makes."""
+    return "hevc" if encoder in ("x265", "hevc_nvenc") else "h264"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

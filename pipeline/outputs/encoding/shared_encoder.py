@@ -7,7 +7,6 @@ sessions are taken, they are copied to the host as NV12, which is half as large 
 from __future__ import annotations
 
 import threading
-import zlib
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,19 +23,25 @@ from ...core.events import Notice, Publish
 from ...core.faults import detail_of
 from ...core.frame import Frame, Picture
 from ...core.live import View
-from ...core.sound import SoundFormat, SoundPacket, SoundReader, SoundTrack
+from ...core.sound import UNHEARD, SoundFormat, SoundPacket, SoundReader, SoundTrack
+from ..module import NO_SOUNDS, Sounds
 from ..writer import PictureSkipped
-from .encoder import Encoder, even_size
+from .encoder import Encoder, even_size, turn_of
 from .mark import mark_of, with_mark
-from .settings import AS_IT_COMES, Encoding
+from .settings import AS_IT_COMES, Encoding, VideoCodec, codec_of
 from .sps import level_of, parameter_sets, without_rate
 from .thinning import Thinning
 from .views import picture_of
 
 # Encoded pictures that are kept for slower outputs: twice as many as one may have waiting.
 HISTORY = 8
-# The earliest that a camera has its first key frame after one that was asked for, as a share of the usual interval.
-EARLIEST = 0.1
+# What encodes, as the camera's state tells it.
+_NAMES: dict[tuple[VideoCodec, bool], str] = {
+    ("h264", False): "x264",
+    ("h264", True): "nvenc",
+    ("hevc", False): "x265",
+    ("hevc", True): "hevc_nvenc",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +49,19 @@ class EncodedPicture:
     """One encoded picture.
 
     Attributes:
-        data: H.264, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the PTS
-            tell it.
+        data: H.264 or H.265, Annex B, with the parameter sets and the mark before a key frame. It names no rate: the
+            PTS tell it.
         pts: its frame's, in ticks of ``time_base``.
         key: whether decoding can begin here.
         number: counts the encoded pictures. Each depends on the one before, unless it is a key frame.
-        stream: counts the streams. A new one begins with another size, look, time base or format of sound, or when
-            time goes back.
+        stream: counts the streams. A new one begins with another size, look or time base, or when time goes back.
         size: width and height.
         pixel_aspect: width by height of a pixel.
         decoded_at: its frame's.
+        codec: which of both.
         sound: what is heard by its PTS and did not come with pictures before.
-        sound_format: that of the stream's sound; None where it has none.
+        sound_format: that of the camera's sound; None before any. With another one comes a key frame.
+        silent: whether no sound has come for a while. When that changes, a key frame comes.
     """
 
     data: bytes
@@ -67,13 +73,26 @@ class EncodedPicture:
     size: tuple[int, int]
     decoded_at: float
     pixel_aspect: Fraction = Fraction(1)
+    codec: VideoCodec = "h264"
     sound: tuple[SoundPacket, ...] = ()
     sound_format: SoundFormat | None = None
+    silent: bool = False
 
     @property
     def at(self) -> Fraction:
         """Its time on the camera's timeline, in seconds."""
         return self.pts * self.time_base
+
+    def sound_in(self, sounds: Sounds) -> SoundFormat | None:
+        """The format of the sound that goes along in a container of ``sounds``; None where none does."""
+        form = self.sound_format
+        if form is None or not sounds.take(form) or (self.silent and not sounds.gaps):
+            return None
+        return form
+
+    def goes_on(self, first: EncodedPicture, sounds: Sounds = NO_SOUNDS) -> bool:
+        """Whether it belongs to the stream that ``first`` began, in a container of ``sounds``."""
+        return self.stream == first.stream and self.sound_in(sounds) == first.sound_in(sounds)
 
     def is_of(self, frame: Frame) -> bool:
         """Whether it shows ``frame``."""
@@ -82,7 +101,7 @@ class EncodedPicture:
     def add_stream(self, container: OutputContainer) -> VideoStream:
         """A stream of ``container`` for pictures like this one; its header must not be written yet."""
         width, height = self.size
-        stream = container.add_mux_stream("h264", width=width, height=height)
+        stream = container.add_mux_stream(self.codec, width=width, height=height)
         assert isinstance(stream, VideoStream)
         stream.time_base = self.time_base
         return stream
@@ -101,14 +120,10 @@ class EncodedPicture:
         return packet
 
 
-def finished(key_frame: bytes, picture: Picture, view: View) -> bytes:
+def finished(key_frame: bytes, picture: Picture, view: View, codec: VideoCodec = "h264") -> bytes:
     """A key frame of ``picture`` as it goes out: it names no rate and bears the mark."""
-    return with_mark(without_rate(key_frame), mark_of(picture, view))
-
-
-def _turn_of(camera: str) -> float:
-    """When a camera has its key frames; the same each time, and spread evenly over cameras. 1 for none."""
-    return 1.0 - (1.0 - EARLIEST) * zlib.crc32(camera.encode()) / 2**32
+    data = without_rate(key_frame) if codec == "h264" else key_frame  # x265 is told to name none
+    return with_mark(data, mark_of(picture, view), codec)
 
 
 class SharedEncoder:
@@ -135,12 +150,13 @@ class SharedEncoder:
         sound: SoundTrack | None = None,
     ) -> None:
         self._sound = None if sound is None else SoundReader(sound)
-        self._sound_format: SoundFormat | None = None
+        self._heard: tuple[SoundFormat | None, bool] = None, False
         self.encoding = encoding
         self._thinning = Thinning(encoding.fps)
         self._preset = preset
         self._camera = camera
         self._publish = publish
+        self._codec = codec_of(encoding.encoder)
         self._nvenc = encoding.encoder == "auto"  # until it fails
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
@@ -170,20 +186,22 @@ class SharedEncoder:
                 return earlier
             picture = picture_of(picture, self.encoding)
             encoder = self._encoder
-            heard, self._sound_format = self._sound_format, self._sound.format if self._sound else None
-            if back or encoder is None or not encoder.accepts(picture) or heard != self._sound_format:
+            if back or encoder is None or not encoder.accepts(picture):
                 encoder = self._begin(picture)
             elif encoder.rate_is_off:
                 encoder = self._begin(picture, stream=self._stream)
             # Marks stand before key frames alone, so what they tell may change there alone.
             changed, self._generated = picture.translated != self._generated, picture.translated
+            # Containers take up another sound at a key frame.
+            sound, heard = self._sound.heard_by(frame.pts * frame.time_base) if self._sound else UNHEARD
+            changed, self._heard = changed or heard != self._heard, heard
             packet, encoder = self._packet(encoder, picture, key=key or self._key_wanted or changed)
             self._key_wanted = False
             self._number += 1
             if packet.is_keyframe:
                 self._note_sets(bytes(packet))
             encoded = EncodedPicture(
-                data=finished(bytes(packet), picture, self.encoding.view)
+                data=finished(bytes(packet), picture, self.encoding.view, self._codec)
                 if packet.is_keyframe
                 else bytes(packet),
                 pts=frame.pts,
@@ -194,27 +212,29 @@ class SharedEncoder:
                 size=encoder.size,
                 decoded_at=frame.decoded_at,
                 pixel_aspect=encoder.pixel_aspect,
-                sound=self._sound.until(frame.pts * frame.time_base) if self._sound else (),
-                sound_format=self._sound_format,
+                codec=self._codec,
+                sound=sound,
+                sound_format=heard[0],
+                silent=heard[1],
             )
             self._history.append(encoded)
             return encoded
 
     @property
     def name(self) -> str | None:
-        """What encodes: ``nvenc`` or ``x264``; None before the first picture."""
+        """What encodes: ``nvenc``, ``x264``, ``hevc_nvenc`` or ``x265``; None before the first picture."""
         encoder = self._encoder
-        return None if encoder is None else "nvenc" if encoder.nvenc else "x264"
+        return None if encoder is None else _NAMES[encoder.codec, encoder.nvenc]
 
     def _note_sets(self, key_frame: bytes) -> None:
         """Begin another stream where an encoder that was to go on with one needs other parameter sets."""
-        sets = parameter_sets(without_rate(key_frame))
+        sets = parameter_sets(without_rate(key_frame) if self._codec == "h264" else key_frame, self._codec)
         if self._sets is not None and sets != self._sets[1] and self._sets[0] == self._stream:
             self._stream += 1
         self._sets = self._stream, sets
 
     def _begin(self, picture: Picture, *, stream: int | None = None) -> Encoder:
-        """A new stream, by NVENC if the picture is on a GPU and NVENC has not failed before.
+        """A new stream, by NVENC if that is asked for, or if the picture is on a GPU and NVENC has not failed before.
 
         With ``stream``, another encoder for that one, if its parameter sets come out the same.
         """
@@ -227,8 +247,11 @@ class SharedEncoder:
             bitrate=self.encoding.bitrate,
             rate=(None if before is None else before.measured_rate) or self.encoding.fps,
             level=None if stream is None or self._sets is None else level_of(self._sets[1]),
-            turn=_turn_of(self._camera),
+            turn=turn_of(self._camera),
+            codec=self._codec,
         )
+        if self.encoding.encoder in ("h264_nvenc", "hevc_nvenc"):
+            encoder = make(nvenc=True)
         if self._nvenc and isinstance(picture.rgb, Tensor):
             try:
                 encoder = make(nvenc=True)
@@ -245,7 +268,7 @@ class SharedEncoder:
         try:
             (packet,) = encoder.encode(picture, key=key)
         except Exception as error:
-            if not encoder.nvenc:
+            if not encoder.nvenc or self.encoding.encoder != "auto":
                 raise
             self._give_up_nvenc(error)
             encoder = self._begin(picture)
@@ -311,6 +334,11 @@ class CameraEncoders:
                     camera=self._camera, publish=self._publish, encoding=encoding, sound=self._sound
                 )
             return self._encoders[encoding]
+
+    @property
+    def sound_format(self) -> SoundFormat | None:
+        """That of the camera's sound; None before any, and where none is wanted."""
+        return None if self._sound is None else self._sound.format
 
     @property
     def name(self) -> str | None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 
+from .settings import VideoCodec
+
 # A start code and the first byte of an SPS, and the rest up to the next start code.
 _SPS = re.compile(rb"(\x00\x00\x01[\x07\x27\x47\x67])(.*?)(?=\x00\x00[\x00\x01]|\Z)", re.DOTALL)
 # The profiles that say how their colour is sampled (ITU-T H.264, 7.3.2.1.1).
 _SAMPLED = (44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244)
+_SETS: dict[VideoCodec, tuple[int, ...]] = {"h264": (7, 8), "hevc": (32, 33, 34)}
 # num_units_in_tick, time_scale and fixed_frame_rate_flag.
 _TIMING_BITS = 32 + 32 + 1
 
@@ -25,10 +28,15 @@ def without_rate(packet: bytes) -> bytes:
     return _SPS.sub(lambda unit: unit[1] + _without_rate(unit[2]), packet)
 
 
-def parameter_sets(packet: bytes) -> list[bytes]:
-    """The SPS and PPS among the units of an Annex B packet."""
+def parameter_sets(packet: bytes, codec: VideoCodec = "h264") -> list[bytes]:
+    """The SPS and PPS among the units of an Annex B packet; of H.265 the VPS as well."""
     units = (unit.rstrip(b"\0") for unit in re.split(b"\0\0\1", packet))
-    return [unit for unit in units if unit and unit[0] & 31 in (7, 8)]
+    return [unit for unit in units if unit and kind_of(unit, codec) in _SETS[codec]]
+
+
+def kind_of(unit: bytes, codec: VideoCodec) -> int:
+    """The kind of a unit without its start code (ITU-T H.264, 7.3.1, and H.265, 7.3.1.2)."""
+    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
 
 
 def level_of(sets: list[bytes]) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import CameraUrl
-from ..module import HLS_SOUNDS, OutputSettings
+from ..module import H264, HLS_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -26,6 +26,7 @@ advice: Mapping[OutputReason, str] = {
 }
 backoff = Backoff(cap=5.0)
 sounds = HLS_SOUNDS
+codecs = H264
 
 
 def fault(url: CameraUrl) -> str | None:

@@ -51,7 +51,7 @@ def segment_of(
         container.metadata["comment"] = title
         stream = first.add_stream(container)
         begin = origin * first.time_base
-        heard = sound_stream(container, first.sound_format, HLS_SOUNDS, origin=begin, begin=begin)
+        heard = sound_stream(container, first.sound_in(HLS_SOUNDS), origin=begin, begin=begin)
         ends = [*(picture.pts for picture in pictures[1:]), until]
         for picture, end in zip(pictures, ends, strict=True):
             lasts = max(1, end - picture.pts)

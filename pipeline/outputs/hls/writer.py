@@ -14,6 +14,7 @@ from ...core.frame import Picture
 from ...core.sound import SoundPacket
 from ..encoding.encoder import NOMINAL_RATE, title_of
 from ..encoding.shared_encoder import EncodedPicture, EncoderClient
+from ..module import HLS_SOUNDS
 from ..mp4.retention import NO_SPACE
 from .playlist import Playlist, Segment, utc
 from .segment import segment_of
@@ -77,7 +78,7 @@ class HlsWriter:
         seconds = float((picture.frame.pts - held[0].pts) * held[0].time_base) if held else 0.0
         encoded = self._encoder.encode(picture, key=seconds >= SEGMENT_SECONDS, begins=not held)
         self._sound += encoded.sound
-        if held and encoded.stream != held[0].stream:
+        if held and not encoded.goes_on(held[0], HLS_SOUNDS):
             self._end_stream()
         elif held and encoded.key and seconds >= SEGMENT_SECONDS:
             self._write_segment(until=encoded.pts)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import av
 
+from ...core.sound import SoundFormat
 from ..encoding.shared_encoder import EncodedPicture
+from ..module import MP4_SOUNDS, Sounds
 from ..mp4.segment_file import FINEST, MICROSECONDS
 from ..mpeg_ts import CollectedBytes
+from ..sound import PROMPT, sound_stream
 
 # Each picture is a fragment, which tells its own time, also after a gap.
 _MOVFLAGS = "empty_moov+default_base_moof+frag_every_frame+frag_discont"
@@ -16,17 +19,28 @@ _HEADER = (b"ftyp", b"moov")
 class Mp4Muxer:
     """The boxes of one stream, which FFmpeg makes: the header with the first picture, a fragment for each.
 
-    Time begins at 0. A fragment is there once the next picture tells how long its own lasts.
+    Time begins at 0. A fragment is there once the next picture, or sound after it, tells how long its own lasts.
 
     Args:
         first: the first picture, which is a key frame.
         title: what the stream's comment says.
         origin: PTS at which time began; None: with this picture, with which the header comes, too.
+        sounds: the sound that goes along.
+        form: with ``origin``, the format of the sound that the header told of.
     """
 
-    def __init__(self, first: EncodedPicture, *, title: str, origin: int | None = None) -> None:
+    def __init__(
+        self,
+        first: EncodedPicture,
+        *,
+        title: str,
+        origin: int | None = None,
+        sounds: Sounds = MP4_SOUNDS,
+        form: SoundFormat | None = None,
+    ) -> None:
         self._first = first
         self._title = title
+        self._sounds = sounds
         self._origin = first.pts if origin is None else origin
         self._without_header = origin is not None
         self._written = CollectedBytes()
@@ -37,24 +51,36 @@ class Mp4Muxer:
             "avoid_negative_ts": "disabled",
             "use_editlist": "0",
             "flush_packets": "1",
+            **PROMPT,
         }
         self._container = av.open(self._written, "w", format="mp4", container_options=options)
         self._container.metadata["comment"] = title
         self._stream = first.add_stream(self._container)
+        self._form = first.sound_in(sounds) if origin is None else form
+        begin = self._origin * first.time_base
+        self._sound = sound_stream(self._container, self._form, origin=begin, begin=first.at)
 
     def accepts(self, encoded: EncodedPicture) -> bool:
-        """Whether ``encoded`` belongs to the stream that the first picture began."""
-        return encoded.stream == self._first.stream
+        """Whether ``encoded`` belongs to the stream that the first picture began.
+
+        Another sound cannot be told any more. Where players would stop for it, the stream ends; else it goes without.
+        """
+        same = self._sounds.gaps or encoded.sound_in(self._sounds) == self._form
+        return same and encoded.goes_on(self._first)
 
     def mux(self, encoded: EncodedPicture) -> bytes:
         """Whole boxes, those that are complete with one picture more. Raises what PyAV raises."""
+        if self._sound is not None:
+            self._sound.mux(encoded.sound)
         self._container.mux_one(encoded.packet(self._stream, origin=self._origin))
         data = self._written.take()
         return _without_header(data) if self._without_header else data
 
     def resume(self, first: EncodedPicture) -> Mp4Muxer | None:
         """What goes on with a key frame after a gap; None for one of another stream, which takes another header."""
-        return Mp4Muxer(first, title=self._title, origin=self._origin) if self.accepts(first) else None
+        if not self.accepts(first):
+            return None
+        return Mp4Muxer(first, title=self._title, origin=self._origin, sounds=self._sounds, form=self._form)
 
 
 def _without_header(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from nightday.engines.device_copies import on_host
 
 from ...core.clock import Clock
 from ...core.counters import CameraStats
-from ...core.events import Publish
+from ...core.events import Notice, Publish
 from ...core.frame import Picture
 from ...core.live import LiveForm, View, Viewer
 from ...core.picture_files import jpeg_of, with_square_pixels
@@ -19,6 +19,7 @@ from ..encoding.encoder import GENERATED_COMMENT
 from ..encoding.settings import Encoding
 from ..encoding.shared_encoder import CameraEncoders, EncoderClient
 from ..encoding.views import view_of
+from ..module import MEDIA_SOURCE_SOUNDS, MP4_SOUNDS, NO_SOUNDS, TS_SOUNDS, WEBRTC_SOUNDS, Sounds
 from ..mpeg_ts import TsMuxer
 from ..output import Output
 from ..writer import Writer
@@ -33,10 +34,11 @@ KEY_EVERY = 1.0
 
 # What a stream says of itself in which nothing is generated.
 _TITLE = "nightday-stream"
-_MUXERS: dict[LiveForm, type[TsMuxer] | type[Mp4Muxer] | type[TimedPictures]] = {
-    "ts": TsMuxer,
-    "mp4": Mp4Muxer,
-    "timed": TimedPictures,
+_MUXERS: dict[LiveForm, tuple[type[TsMuxer] | type[Mp4Muxer] | type[TimedPictures], Sounds]] = {
+    "ts": (TsMuxer, TS_SOUNDS),
+    "mp4": (Mp4Muxer, MP4_SOUNDS),
+    "media_source": (Mp4Muxer, MEDIA_SOURCE_SOUNDS),
+    "timed": (TimedPictures, WEBRTC_SOUNDS),
 }
 _Codec = Literal["h264", "jpeg"]
 
@@ -74,12 +76,16 @@ class LiveViewers:
         self._lock = threading.Lock()
         self._streams: dict[tuple[View, _Codec], _Stream] = {}
         self._ending: list[Output] = []
+        self._told: set[str] = set()
         self._finished = False
 
-    def watch(self, form: LiveForm, wake: Callable[[], None], *, view: View = "day") -> Viewer:
+    def watch(
+        self, form: LiveForm, wake: Callable[[], None], *, view: View = "day", sound: bool = True
+    ) -> Viewer:
         """One viewer more; ``wake`` is called, in another thread, when there is something for it to take.
 
-        Its stream begins with the next picture, which becomes a key frame. It has ended at once where the camera has.
+        With ``sound``, the camera's goes along where the form takes it. Its stream begins with the next picture,
+        which becomes a key frame. It has ended at once where the camera has.
         """
         key: tuple[View, _Codec] = (view, "jpeg" if form == "jpeg" else "h264")
         leave = partial(self._leave, key)
@@ -88,7 +94,11 @@ class LiveViewers:
             viewer = JpegViewer(wake=wake, leave=leave)
         else:
             title = _TITLE if view == "night" else self._title
-            viewer = LiveViewer(begin=partial(_MUXERS[form], title=title), wake=wake, leave=leave)
+            muxer, sounds = _MUXERS[form]
+            if sound:
+                self._tell_silent(sounds)
+            begin = partial(muxer, title=title, sounds=sounds if sound else NO_SOUNDS)
+            viewer = LiveViewer(begin=begin, wake=wake, leave=leave)
         with self._lock:
             if self._finished:
                 viewer.end()
@@ -126,6 +136,15 @@ class LiveViewers:
         with self._lock:
             self._ending = [output for output in self._ending if output.is_alive()]
             return [*self._ending, *(stream.output for stream in self._streams.values())]
+
+    def _tell_silent(self, sounds: Sounds) -> None:
+        """Say once that the camera's sound, as it is now, does not go along."""
+        form = self._encoders.sound_format
+        fault = None if form is None else sounds.fault(form)
+        if fault is not None and fault not in self._told:
+            self._told.add(fault)
+            detail = f"live pictures: {fault}"
+            self._publish(Notice(camera=self._camera, name="sound_dropped", detail=detail, level="warning"))
 
     def _start(self, key: tuple[View, _Codec], viewers: tuple[LiveViewer | JpegViewer, ...]) -> _Stream:
         view, codec = key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import CameraUrl
-from ..module import MP4_SOUNDS, OutputSettings
+from ..module import H264_H265, MP4_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -28,6 +28,7 @@ advice: Mapping[OutputReason, str] = {
 # Trying a folder again costs little, and recording is to resume soon after somebody has put it right.
 backoff = Backoff(cap=5.0)
 sounds = MP4_SOUNDS
+codecs = H264_H265
 
 
 def fault(url: CameraUrl) -> str | None:

@@ -17,7 +17,7 @@ from ...core.sound import SoundPacket
 from ..encoding.encoder import GENERATED_COMMENT, NOMINAL_RATE
 from ..encoding.shared_encoder import EncodedPicture
 from ..module import MP4_SOUNDS
-from ..sound import sound_stream
+from ..sound import PROMPT, sound_stream
 from .fsync_thread import FLUSH_SECONDS, FsyncThread
 from .header import DurationField, duration_field
 
@@ -75,7 +75,7 @@ class SegmentFile:
         self._held: EncodedPicture | None = None
         self._flushed_at = first.decoded_at
         self._last_lasts: int | None = None  # once no more pictures come
-        heard = first.sound_format if first.sound_format and first.sound_format.codec in MP4_SOUNDS else None
+        heard = first.sound_in(MP4_SOUNDS)
         timescale = first.time_base.denominator
         options = {
             "movflags": f"{_MOVFLAGS}+frag_discont" if heard else _MOVFLAGS,
@@ -84,6 +84,7 @@ class SegmentFile:
             "avoid_negative_ts": "disabled",
             "use_editlist": "0",
             "flush_packets": "1",
+            **PROMPT,
         }
         self._file = _File(path, handle, fsync_thread)
         try:
@@ -94,7 +95,7 @@ class SegmentFile:
             if generated:
                 self._container.metadata["comment"] = GENERATED_COMMENT
             self._stream = first.add_stream(self._container)
-            self._sound = sound_stream(self._container, heard, MP4_SOUNDS, origin=first.at, begin=first.at)
+            self._sound = sound_stream(self._container, heard, origin=first.at, begin=first.at)
         except BaseException:
             self._file.close()
             raise
@@ -111,7 +112,7 @@ class SegmentFile:
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began."""
-        return encoded.stream == self._first.stream
+        return encoded.goes_on(self._first, MP4_SOUNDS)
 
     def write(self, encoded: EncodedPicture) -> None:
         """Write one picture."""

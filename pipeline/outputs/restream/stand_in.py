@@ -50,8 +50,9 @@ class StandIn:
         pts = self.last.pts + max(1, round((now - self.shown_at - LAG) / self.last.time_base))
         frame = replace(shown.frame, pts=pts)
         still = replace(shown, frame=frame, rgb=rgb)
-        (packet,) = Encoder(still, preset="veryfast").encode(still, key=True)
-        return replace(self.last, data=finished(bytes(packet), still, self.view), pts=pts, key=True)
+        codec = self.last.codec
+        (packet,) = Encoder(still, preset="veryfast", codec=codec).encode(still, key=True)
+        return replace(self.last, data=finished(bytes(packet), still, self.view, codec), pts=pts, key=True)
 
 
 def stand_in_for(
@@ -72,4 +73,4 @@ def stand_in_for(
         decoded_at=frame.decoded_at,
         wall_time=frame.wall_time,
     )
-    return StandIn(encoded, replace(picture, frame=kept), shown_at, shape, view)
+    return StandIn(replace(encoded, sound=()), replace(picture, frame=kept), shown_at, shape, view)

@@ -11,6 +11,7 @@ from typing import Protocol
 from ...core.clock import Clock, SystemClock
 from ...core.frame import Picture
 from ..encoding.shared_encoder import EncodedPicture, EncoderClient, SharedEncoder
+from ..module import NO_SOUNDS, Sounds
 from .stand_in import StandIn, stand_in_for
 
 # Seconds to connect, for one answer, and for the server to take one picture.
@@ -47,6 +48,7 @@ class Restreamer:
 
     Args:
         connect: begins a stream with this picture, which is to be sent, too.
+        sounds: the sound that goes along; another one begins the stream anew.
         encoder: the camera's, shared with its other outputs; without one it encodes for itself.
         clock: time.
     """
@@ -55,10 +57,12 @@ class Restreamer:
         self,
         *,
         connect: Callable[[EncodedPicture], Connection],
+        sounds: Sounds = NO_SOUNDS,
         encoder: SharedEncoder | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._connect = connect
+        self._sounds = sounds
         self._encoder = EncoderClient(encoder or SharedEncoder())
         self._clock = clock or SystemClock()
         self._open: _Stream | None = None
@@ -97,7 +101,7 @@ class Restreamer:
 
     def _send(self, encoded: EncodedPicture, *, stands_in: bool = False) -> None:
         if self._open is None:
-            self._open = _Stream(self._connect(encoded), encoded)
+            self._open = _Stream(self._connect(encoded), encoded, self._sounds)
         self._open.send(encoded, stands_in=stands_in)
         self._sent_at = self._clock.monotonic()
 
@@ -105,9 +109,10 @@ class Restreamer:
 class _Stream:
     """A connection, and the times of what was sent over it."""
 
-    def __init__(self, connection: Connection, first: EncodedPicture) -> None:
+    def __init__(self, connection: Connection, first: EncodedPicture, sounds: Sounds) -> None:
         self.connection = connection
         self._first = first
+        self._sounds = sounds
         self._step = max(1, math.ceil(STEP / first.time_base))
         self._last_pts = first.pts - self._step
         self._shift = 0
@@ -116,7 +121,7 @@ class _Stream:
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began."""
-        return encoded.stream == self._first.stream
+        return encoded.goes_on(self._first, self._sounds)
 
     def send(self, encoded: EncodedPicture, *, stands_in: bool) -> None:
         """Send one picture. Those after a stand-in are moved where their PTS would not lie after its own."""
@@ -124,4 +129,6 @@ class _Stream:
             self._shift = max(0, self._last_pts + self._step - encoded.pts)
         self.stands_in = stands_in
         self._last_pts = encoded.pts + self._shift
-        self.connection.send(replace(encoded, pts=self._last_pts))
+        moved = self._shift * encoded.time_base
+        sound = tuple(replace(one, at=one.at + moved) for one in encoded.sound) if moved else encoded.sound
+        self.connection.send(replace(encoded, pts=self._last_pts, sound=sound))

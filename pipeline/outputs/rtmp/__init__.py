@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import NO_SOUNDS, OutputSettings
+from ..module import H264, RTMP_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -25,7 +25,8 @@ advice: Mapping[OutputReason, str] = {
     "denied": "This machine does not permit the connection: look at its firewall.",
 }
 backoff = Backoff()
-sounds = NO_SOUNDS
+sounds = RTMP_SOUNDS
+codecs = H264
 
 
 def fault(url: CameraUrl) -> str | None:
@@ -54,6 +55,7 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     title = title_of(generated=settings.generated)
     return Restreamer(
         connect=lambda first: RtmpConnection(url, first, title=title),
+        sounds=sounds,
         encoder=settings.encoder,
         clock=settings.clock,
     )

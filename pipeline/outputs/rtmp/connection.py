@@ -1,14 +1,20 @@
-"""Encoded pictures as RTMP's messages, which FFmpeg's FLV muxer makes, and their way to a server."""
+"""Encoded pictures and sound as RTMP's messages, which FFmpeg's FLV muxer makes, and their way to a server."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 import av
 
 from ...core.camera_url import CameraUrl
 from ..encoding.shared_encoder import EncodedPicture
+from ..module import RTMP_SOUNDS
 from ..mpeg_ts import CollectedBytes
+from ..sound import SoundStream
+from .amf import decoded
 from .amf import encoded as amf
-from .chunks import DATA, Message
+from .chunks import AUDIO, DATA, Message
 from .client import RtmpPublication, Target
 
 # Seconds to connect, for one answer, and for the server to take one picture. Large services take their time.
@@ -18,7 +24,9 @@ _FILE_HEADER = 9 + _TAG_END
 
 
 class FlvMuxer:
-    """The messages of one stream: what it is first, and one for each picture. Time begins at 0.
+    """The messages of one stream: what it is first, and one for each picture and packet of sound. Time begins at 0.
+
+    Pictures and sound have a muxer each: one for both would hold each picture back until sound comes after it.
 
     Args:
         first: the first picture, which is a key frame.
@@ -27,19 +35,43 @@ class FlvMuxer:
 
     def __init__(self, first: EncodedPicture, *, title: str) -> None:
         self._origin = first.pts
+        self._pictures = _Flv(title=title)
+        self._stream = first.add_stream(self._pictures.container)
+        form = first.sound_in(RTMP_SOUNDS)
+        self._heard = None if form is None else _Flv(title=title)
+        if form is not None and self._heard is not None:
+            self._sound = SoundStream(self._heard.container, form, origin=first.at, begin=first.at)
+            self._heard.container.start_encoding()
+
+    def mux(self, encoded: EncodedPicture) -> list[Message]:
+        """The messages of one picture and of the sound before it. Raises what PyAV raises."""
+        self._pictures.container.mux_one(encoded.packet(self._stream, origin=self._origin))
+        messages = self._pictures.take()
+        if self._heard is None:
+            return messages
+        self._sound.mux(encoded.sound)
+        heard = self._heard.take()
+        about = next((_about(one) for one in heard if one.kind == DATA), None)
+        if about is not None:
+            messages = [_told_of(one, about) if one.kind == DATA else one for one in messages]
+        return messages + [one for one in heard if one.kind == AUDIO]
+
+
+class _Flv:
+    """A muxer of FFmpeg's, whose tags are taken as messages."""
+
+    def __init__(self, *, title: str) -> None:
         self._written = CollectedBytes()
         self._rest = b""
         self._begun = False
         options = {"flvflags": "no_duration_filesize", "flush_packets": "1"}
-        self._container = av.open(self._written, "w", format="flv", container_options=options)
-        self._container.metadata["comment"] = title
-        self._stream = first.add_stream(self._container)
+        self.container = av.open(self._written, "w", format="flv", container_options=options)
+        self.container.metadata["comment"] = title
 
-    def mux(self, encoded: EncodedPicture) -> list[Message]:
-        """The messages of one picture. Raises what PyAV raises."""
-        self._container.mux_one(encoded.packet(self._stream, origin=self._origin))
+    def take(self) -> list[Message]:
+        """What is complete since the last time."""
         data = self._rest + self._written.take()
-        if not self._begun:
+        if not self._begun and data:
             self._begun, data = True, data[_FILE_HEADER:]
         messages, at = [], 0
         while len(data) >= at + _TAG_HEADER:
@@ -58,6 +90,17 @@ def _message(tag: bytes) -> Message:
     if kind == DATA:
         body = amf("@setDataFrame") + body  # the server is to hand it to each viewer
     return Message(kind, body, time=tag[7] << 24 | int.from_bytes(tag[4:7], "big"))
+
+
+def _about(message: Message) -> Mapping[str, object]:
+    """What a message says of its stream."""
+    return next((one for one in decoded(message.data) if isinstance(one, Mapping)), {})
+
+
+def _told_of(message: Message, sound: Mapping[str, object]) -> Message:
+    """A message about the pictures that tells of their ``sound``, too."""
+    both = {**sound, **_about(message)}
+    return replace(message, data=amf("@setDataFrame", "onMetaData", both))  # type: ignore[arg-type]
 
 
 class RtmpConnection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import NO_SOUNDS, OutputSettings
+from ..module import H264_H265, RTSP_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -27,7 +27,8 @@ advice: Mapping[OutputReason, str] = {
     "denied": "This machine does not permit the connection: look at its firewall.",
 }
 backoff = Backoff()
-sounds = NO_SOUNDS
+sounds = RTSP_SOUNDS
+codecs = H264_H265
 
 
 def fault(url: CameraUrl) -> str | None:
@@ -46,5 +47,10 @@ def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     from .writer import RestreamWriter
 
     return RestreamWriter(
-        url=url, generated=settings.generated, encoder=settings.encoder, clock=settings.clock
+        url=url,
+        generated=settings.generated,
+        encoder=settings.encoder,
+        camera=settings.camera,
+        publish=settings.publish,
+        clock=settings.clock,
     )

@@ -1,4 +1,4 @@
-"""A small RTSP client that announces one H.264 stream and records it to a server (RFC 2326), over TCP.
+"""A small RTSP client that announces a stream and records it to a server (RFC 2326), over TCP.
 
 It owns its socket, unlike FFmpeg's: through PyAV that one holds the interpreter's lock during the handshake, which
 stops every camera while a server is silent, and it has no timeout once the stream runs.
@@ -12,13 +12,14 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
 from ...core.camera_url import CameraUrl
 from ...core.faults import OutputError, OutputReason
 from ...core.host_names import unresolved
+from ..encoding.settings import VideoCodec
 
 # Seconds between signs of life. By default servers end a session after 60 s without one, go2rtc after 15 s.
 KEEP_ALIVE = 10.0
@@ -50,14 +51,15 @@ class RtspRecording:
 
     Args:
         url: ``rtsp://`` address, its login included.
-        sdp: what is announced: one stream, its control ``streamid=0``.
+        sdp: what is announced; the media's controls are ``streamid=0``, ``streamid=1`` and so on.
+        media: how many those are.
         timeout: seconds the server may take to connect, to answer a request, and to take what ``send`` sends.
 
     Raises RtspError for a refusal, OutputError for a name that does not resolve, TimeoutError and OSError for the
     network.
     """
 
-    def __init__(self, *, url: CameraUrl, sdp: str, timeout: float) -> None:
+    def __init__(self, *, url: CameraUrl, sdp: str, timeout: float, media: int = 1) -> None:
         address = urlsplit(url.reveal())
         host, port = address.hostname or "", address.port or 554
         shown = f"[{host}]" if ":" in host else host
@@ -79,9 +81,11 @@ class RtspRecording:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._ask("ANNOUNCE", self._url, {"Content-Type": "application/sdp"}, body=sdp)
-            transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
-            reply = self._ask("SETUP", self._url.rstrip("/") + "/streamid=0", transport)
-            self._session = reply.get("session", "").partition(";")[0].strip()
+            for number in range(media):
+                way = f"RTP/AVP/TCP;unicast;interleaved={2 * number}-{2 * number + 1};mode=record"
+                place = f"{self._url.rstrip('/')}/streamid={number}"
+                reply = self._ask("SETUP", place, {"Transport": way})
+                self._session = reply.get("session", "").partition(";")[0].strip() or self._session
             self._ask("RECORD", self._url, {"Range": "npt=0.000-"})
         except BaseException:
             self._socket.close()
@@ -205,16 +209,25 @@ class RtspRecording:
         self._received += more
 
 
-def interleaved(packet: bytes) -> bytes:
-    """An RTP or RTCP packet as it goes through the connection: channel 0 for RTP, 1 for RTCP."""
-    channel = 1 if 200 <= packet[1] <= 204 else 0  # RTCP's packet types; RTP has the marker and 96 there
+def interleaved(packet: bytes, *, media: int = 0) -> bytes:
+    """An RTP or RTCP packet as it goes through the connection: each medium has a channel for RTP and one for RTCP."""
+    # RTCP's packet types; RTP has the marker and its payload type there.
+    channel = 2 * media + (200 <= packet[1] <= 204)
     return b"$" + bytes((channel,)) + len(packet).to_bytes(2, "big") + packet
 
 
-def describe(*, title: str, parameter_sets: list[bytes]) -> str:
-    """The SDP of one H.264 stream (RFC 6184); ``parameter_sets`` are its SPS and PPS, without start codes."""
-    sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
-    profile = next((unit[1:4].hex() for unit in parameter_sets if unit[0] & 31 == 7), "42e01f")
+def describe(
+    *, title: str, parameter_sets: list[bytes], sound: Sequence[str] = (), codec: VideoCodec = "h264"
+) -> str:
+    """The SDP of a stream of H.264 (RFC 6184) or H.265 (RFC 7798).
+
+    Args:
+        title: the stream's.
+        parameter_sets: SPS and PPS, of H.265 the VPS as well, without start codes.
+        sound: the lines of its sound, but the control.
+        codec: that of the pictures.
+    """
+    about = _about_h264(parameter_sets) if codec == "h264" else _about_h265(parameter_sets)
     return "\r\n".join(
         [
             "v=0",
@@ -223,12 +236,26 @@ def describe(*, title: str, parameter_sets: list[bytes]) -> str:
             "c=IN IP4 0.0.0.0",
             "t=0 0",
             f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
-            f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
-            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}",
+            f"a=rtpmap:{PAYLOAD_TYPE} {'H264' if codec == 'h264' else 'H265'}/90000",
+            f"a=fmtp:{PAYLOAD_TYPE} {about}",
             "a=control:streamid=0",
+            *sound,
+            *(["a=control:streamid=1"] if sound else []),
             "",
         ]
     )
+
+
+def _about_h264(sets: list[bytes]) -> str:
+    sprop = ",".join(base64.b64encode(unit).decode() for unit in sets)
+    profile = next((unit[1:4].hex() for unit in sets if unit[0] & 31 == 7), "42e01f")
+    return f"packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={profile}"
+
+
+def _about_h265(sets: list[bytes]) -> str:
+    names = {32: "sprop-vps", 33: "sprop-sps", 34: "sprop-pps"}
+    told = {names[unit[0] >> 1 & 63]: base64.b64encode(unit).decode() for unit in sets}
+    return "; ".join(f"{name}={value}" for name, value in told.items())
 
 
 def _challenge(header: str) -> tuple[str, Mapping[str, str]] | None:

@@ -10,7 +10,7 @@ from nightday.engines.distribution import INSTALL_WEBRTC
 
 from ...core.backoff import Backoff
 from ...core.camera_url import PORT_FAULT, CameraUrl
-from ..module import NO_SOUNDS, OutputSettings
+from ..module import H264, WEBRTC_SOUNDS, OutputSettings
 
 if TYPE_CHECKING:
     from ...core.faults import OutputReason
@@ -29,7 +29,8 @@ advice: Mapping[OutputReason, str] = {
     "denied": "This machine does not permit the connection: look at its firewall.",
 }
 backoff = Backoff()
-sounds = NO_SOUNDS
+sounds = WEBRTC_SOUNDS
+codecs = H264
 
 
 def fault(url: CameraUrl) -> str | None:
@@ -53,11 +54,12 @@ def folder(url: CameraUrl) -> None:
 
 def make_writer(url: CameraUrl, settings: OutputSettings) -> Writer:
     """A writer that publishes to ``url``."""
-    from ..restream.writer import Restreamer
-    from .connection import WhipConnection
+    from .writer import WhipWriter
 
-    return Restreamer(
-        connect=lambda first: WhipConnection(url, first),
+    return WhipWriter(
+        url=url,
         encoder=settings.encoder,
+        camera=settings.camera,
+        publish=settings.publish,
         clock=settings.clock,
     )

@@ -15,10 +15,10 @@ import pytest
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
-from nightday.pipeline.core.sound import SoundPacket, SoundTrack
+from nightday.pipeline.core.sound import SoundFormat, SoundPacket, SoundTrack
 from nightday.pipeline.outputs.encoding.shared_encoder import EncoderClient, SharedEncoder
 from nightday.pipeline.outputs.hls.writer import HlsWriter
-from nightday.pipeline.outputs.module import HLS_SOUNDS, MP4_SOUNDS, TS_SOUNDS
+from nightday.pipeline.outputs.module import HLS_SOUNDS, MP4_SOUNDS, TS_SOUNDS, WEBRTC_SOUNDS
 from nightday.pipeline.outputs.mp4.provenance.verify import verify
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.mpeg_ts import TsMuxer
@@ -127,16 +127,16 @@ def test_it_is_passed_on_unchanged_and_in_time(tmp_path: Path, codec: str, form:
     # One file's sound goes on where that of the file before ends.
     steps = np.diff([at for path in files for at in heard_at(path)])
     assert max(steps) - min(steps) < 0.004
-    if track.format.codec in HLS_SOUNDS:
+    if HLS_SOUNDS.take(track.format):
         whole = hls_file(tmp_path / "hls")
         is_part_of(payloads(whole), sent, but=20)
         assert len(differences := apart(whole)) >= seconds - 2
         assert max(map(abs, differences)) < IN_TIME
-    if track.format.codec in TS_SOUNDS:
+    if TS_SOUNDS.take(track.format):
         is_part_of(payloads(tmp_path / "live.ts"), sent, but=20)
         assert len(differences := apart(tmp_path / "live.ts")) >= seconds - 2
         assert max(map(abs, differences)) < IN_TIME
-    assert track.format.codec in MP4_SOUNDS
+    assert MP4_SOUNDS.take(track.format)
 
 
 def test_ffmpeg_joins_files_without_a_hole(tmp_path: Path) -> None:
@@ -277,12 +277,43 @@ def test_a_clip_that_is_played_again_stays_in_time(tmp_path: Path) -> None:
     [
         ("out/%H.mp4", "aac", None),
         ("out/%H.mp4", "opus", None),
-        ("out/%H.mp4", "pcm_alaw", "it does not hold sound of the codec pcm_alaw; let the camera send AAC"),
+        ("out/%H.mp4", "pcm_alaw", "MP4 does not hold sound of the codec pcm_alaw; let the camera send AAC"),
         ("udp://127.0.0.1:1234", "aac", None),
-        ("udp://127.0.0.1:1234", "opus", "it does not hold sound of the codec opus; let the camera send AAC"),
+        (
+            "udp://127.0.0.1:1234",
+            "opus",
+            "MPEG-TS does not hold sound of the codec opus; let the camera send AAC",
+        ),
         ("hls:out/live.m3u8", "mp3", None),
-        ("rtsp://127.0.0.1/day", "aac", "sound does not go along with rtsp outputs"),
+        ("rtsp://127.0.0.1/day", "aac", None),
+        ("rtsp://127.0.0.1/day", "pcm_mulaw", None),
+        (
+            "rtsp://127.0.0.1/day",
+            "mp3",
+            "RTSP does not hold sound of the codec mp3; let the camera send AAC, Opus or G.711",
+        ),
+        ("rtmp://127.0.0.1/live/key", "aac", None),
+        (
+            "rtmp://127.0.0.1/live/key",
+            "opus",
+            "RTMP does not hold sound of the codec opus; let the camera send AAC",
+        ),
+        ("whip://127.0.0.1/day", "opus", None),
+        ("whip://127.0.0.1/day", "pcm_alaw", None),
+        (
+            "whip://127.0.0.1/day",
+            "aac",
+            "WebRTC does not hold sound of the codec aac; let the camera send Opus, or G.711 with 8000 Hz and one "
+            "channel",
+        ),
     ],
 )
 def test_which_output_takes_what(address: str, codec: str, why: str | None) -> None:
-    assert sound_fault(CameraUrl(address), codec) == why
+    rate = 8000 if codec.startswith("pcm") else 48_000
+    assert sound_fault(CameraUrl(address), SoundFormat(codec, rate, "mono", b"", b"")) == why
+
+
+def test_webrtc_takes_g711_of_telephones_alone() -> None:
+    fault = WEBRTC_SOUNDS.fault(SoundFormat("pcm_alaw", 16_000, "mono", b"", b""))
+    assert fault is not None
+    assert "pcm_alaw with 16000 Hz and 1 channels" in fault

@@ -24,6 +24,7 @@ const stage = new Stage(
 const plot = new Plot(by("plot"));
 let before = null;
 let playing = false;
+let heard = null;
 
 // The picture.
 
@@ -55,6 +56,11 @@ by("pause").addEventListener("click", () => {
   by("pause").setAttribute("aria-pressed", String(!paused()));
   say(by("pause"), paused() ? "Play" : "Pause");
   run();
+});
+by("sound").addEventListener("click", () => {
+  const on = by("sound").getAttribute("aria-pressed") !== "true";
+  by("sound").setAttribute("aria-pressed", String(on));
+  stage.listen(on ? heard : null);
 });
 by("full").addEventListener("click", () => {
   if (document.fullscreenElement) {
@@ -93,6 +99,16 @@ by("trust-on").addEventListener("change", () => {
   by("trust-legend").hidden = !by("trust-on").checked;
   trust.hidden = true;
 });
+
+// Its sound, once there is some.
+
+function sound(camera) {
+  heard = camera.sound;
+  by("sound").hidden = !heard;
+  if (by("sound").getAttribute("aria-pressed") === "true") {
+    stage.listen(heard);
+  }
+}
 
 // Its state.
 
@@ -236,6 +252,7 @@ async function refresh() {
   detections(camera);
   zones(camera);
   outputs(camera);
+  sound(camera);
   switches(camera);
   const seconds = before ? (now.at - before.at) / 1000 : 1;
   const drops = before ? Math.max(0, dropped(camera) - dropped(before.camera)) / seconds : 0;

@@ -23,12 +23,14 @@ export class LiveStream {
    * @param {(element: HTMLVideoElement | HTMLImageElement) => void} onElement called with what shows it, anew each time
    * @param {(live: boolean) => void} onLive called when pictures come, and when they no longer do
    * @param {boolean} peer whether to try WebRTC
+   * @param {boolean} sound whether the camera's sound is to be heard
    */
-  constructor(camera, view, onElement, onLive = () => {}, peer = false) {
+  constructor(camera, view, onElement, onLive = () => {}, peer = false, sound = false) {
     this.camera = camera;
     this.view = view;
     this.onElement = onElement;
     this.onLive = onLive;
+    this.sound = sound;
     this.failures = 0;
     this.form = Source ? "socket" : "jpeg";
     this.peerFirst = peer && Boolean(window.RTCPeerConnection);
@@ -87,7 +89,7 @@ export class LiveStream {
       this.showJpegs();
       return;
     }
-    const path = `${root}live/${this.camera}?view=${this.view}`;
+    const path = `${root}live/${this.camera}?${this.query()}`;
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
     socket.binaryType = "arraybuffer";
     socket.onmessage = (message) => {
@@ -108,6 +110,10 @@ export class LiveStream {
     this.socket = socket;
   }
 
+  query() {
+    return `view=${this.view}&sound=${this.sound ? "yes" : "no"}`;
+  }
+
   /** Watch over WebRTC (WHEP); in another way from then on where no picture comes. */
   async connectPeer() {
     const peer = new RTCPeerConnection();
@@ -119,13 +125,18 @@ export class LiveStream {
       }
     };
     this.timer = setTimeout(giveUp, PEER * 1000);
+    const stream = new MediaStream();
     peer.ontrack = ({ receiver, track }) => {
+      stream.addTrack(track);
+      if (track.kind === "audio") {
+        return;
+      }
       receiver.jitterBufferTarget = 0; // milliseconds: a camera's picture is to be new rather than smooth
       const video = this.makeVideo(() => {
         clearTimeout(this.timer);
         this.failures = 0;
       });
-      video.srcObject = new MediaStream([track]);
+      video.srcObject = stream;
       video.play().catch((error) => console.debug(error));
       this.onElement(video);
       receiver.transport.onstatechange = () => {
@@ -141,8 +152,11 @@ export class LiveStream {
     };
     try {
       peer.addTransceiver("video", { direction: "recvonly" });
+      if (this.sound) {
+        peer.addTransceiver("audio", { direction: "recvonly" });
+      }
       await peer.setLocalDescription();
-      const answer = await fetch(`${root}live/${this.camera}/whep?view=${this.view}`, {
+      const answer = await fetch(`${root}live/${this.camera}/whep?${this.query()}`, {
         method: "POST",
         headers: { "Content-Type": "application/sdp" },
         body: peer.localDescription.sdp,
@@ -159,7 +173,7 @@ export class LiveStream {
 
   makeVideo(onFirst = () => {}) {
     const video = document.createElement("video");
-    video.muted = true;
+    video.muted = !this.sound;
     video.playsInline = true;
     video.disableRemotePlayback = true;
     video.addEventListener("error", () => {
@@ -195,7 +209,11 @@ export class LiveStream {
 
   begin(type) {
     if (!Source.isTypeSupported(type)) {
-      this.form = "jpeg";
+      if (this.sound) {
+        this.sound = false; // another browser may play it, and the picture goes on
+      } else {
+        this.form = "jpeg";
+      }
       this.connect();
       return;
     }

@@ -2,6 +2,9 @@
 
 import { LiveStream } from "./live.js";
 
+// What goes over WebRTC; other sound needs Media Source.
+const PEER_SOUNDS = ["opus", "pcm_alaw", "pcm_mulaw"];
+
 export class Stage {
   /**
    * @param {string} camera its name
@@ -17,6 +20,7 @@ export class Stage {
     this.split = document.getElementById("split");
     this.view = "pair";
     this.wanted = false;
+    this.sound = null;
     this.split.addEventListener("input", () => this.describe());
     this.split.addEventListener("keydown", (event) => this.key(event));
     // Fingers may take the line anywhere, and not only where a browser thinks that the slider's thumb is.
@@ -36,6 +40,14 @@ export class Stage {
   show(view) {
     this.view = view;
     this.restart();
+  }
+
+  /** Have sound of a codec heard from now on; null: none. */
+  listen(codec) {
+    if (codec !== this.sound) {
+      this.sound = codec;
+      this.restart();
+    }
   }
 
   /** Go on, or stop, which fetches nothing. */
@@ -61,7 +73,8 @@ export class Stage {
         this.follow(element);
       },
       (live) => this.onLive(live),
-      this.peer,
+      this.peer && (!this.sound || PEER_SOUNDS.includes(this.sound)),
+      Boolean(this.sound),
     );
   }
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -28,6 +28,7 @@ from nightday.pipeline.core.clock import SystemClock
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.core.picture_files import jpeg_of
+from nightday.pipeline.core.sound import SoundPacket, SoundTrack
 from nightday.pipeline.monitoring.http_server import WebServer, web_app
 from nightday.pipeline.monitoring.web import live as over_http
 from nightday.pipeline.outputs.encoding import encoder
@@ -46,12 +47,23 @@ MP4 = "/live/gate.mp4"
 class Camera:
     """A camera that shows noise, ``rate`` pictures a second, and whoever watches it."""
 
-    def __init__(self, *, size: tuple[int, int] = (64, 48), rate: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] = (64, 48),
+        rate: float = 60.0,
+        sound: Sequence[SoundPacket] = (),
+    ) -> None:
         self.stats = CameraStats()
         self.events = Events()
+        self._track = SoundTrack()
+        self._sound = list(sound)
+        for packet in self._sound[:1]:
+            self._track.tell(packet.format)
+        self.states = {"gate": {"sound": sound[0].format.codec}} if sound else {}
         self.live = LiveViewers(
             camera="gate",
-            encoders=CameraEncoders(camera="gate", publish=self.events),
+            encoders=CameraEncoders(camera="gate", publish=self.events, sound=self._track if sound else None),
             generated=True,
             stats=self.stats,
             publish=self.events,
@@ -93,6 +105,8 @@ class Camera:
             queues = [len(stream.output._queue) for stream in self.live._streams.values()]
             if max(queues, default=0) > 1:  # on a busy machine it would lose pictures
                 continue
+            while self._sound and self._sound[0].at <= self.shown / 25:
+                self._track.put(self._sound.pop(0))
             self.live.offer(self.picture(self.shown))
             self.shown += 1
 
@@ -126,7 +140,9 @@ def serve() -> Iterator[Serve]:
 
     def serve(camera: Camera, *, token: str | None = None, silent: bool = False, **limits: Any) -> WebServer:
         settings = HttpConfig(port=0, token=SecretStr(token) if token else None)
-        server = WebServer(settings, web_app(settings, FakeRun(live={"gate": camera.live})), **limits)
+        server = WebServer(
+            settings, web_app(settings, FakeRun(live={"gate": camera.live}, states=camera.states)), **limits
+        )
         begun.append((server, camera))
         server.start()
         if not silent:

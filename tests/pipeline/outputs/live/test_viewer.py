@@ -15,7 +15,7 @@ import numpy as np
 from nightday.pipeline.outputs.encoding.shared_encoder import EncodedPicture, SharedEncoder
 from nightday.pipeline.outputs.live import viewer as live
 from nightday.pipeline.outputs.live.mp4 import Mp4Muxer
-from nightday.pipeline.outputs.live.timed import TICKS, TimedPictures, picture_of
+from nightday.pipeline.outputs.live.timed import TICKS, TimedPicture, TimedPictures, picture_of
 from nightday.pipeline.outputs.live.viewer import LiveViewer
 from nightday.pipeline.outputs.mpeg_ts import TsMuxer
 from tests.support.media_helpers import picture
@@ -90,7 +90,7 @@ def test_pictures_apart_have_times_that_go_on_over_gaps_and_other_streams() -> N
     begin = random.randrange(10**6)
     print(f"begin {begin}")
     shown_at: list[float] = []
-    pieces: list[tuple[int, bytes]] = []
+    pieces: list[TimedPicture] = []
     for number in [*range(10), *range(50, 60), *range(10)]:
         again = len(shown_at) >= 20  # the camera's clock was put back
         shot = picture((begin + number) * FRAME, rgb=np.full((48, 64, 3), number, np.uint8))
@@ -102,9 +102,9 @@ def test_pictures_apart_have_times_that_go_on_over_gaps_and_other_streams() -> N
         one.put(encoded)
         shown_at.append(at)
         pieces.append(picture_of(one.take() or b""))
-    assert [ticks for ticks, _ in pieces] == [round(at * TICKS) for at in shown_at]
+    assert [piece.at for piece in pieces] == [round(at * TICKS) for at in shown_at]
     decoder = av.CodecContext.create("h264", "r")
-    frames = [frame for _, data in pieces for frame in decoder.decode(av.Packet(data))]
+    frames = [frame for piece in pieces for frame in decoder.decode(av.Packet(piece.data))]
     assert len(frames) + len(decoder.decode(None)) == len(pieces)
 
 

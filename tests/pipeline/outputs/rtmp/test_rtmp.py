@@ -21,6 +21,9 @@ import pytest
 from nightday.pipeline.core.backoff import Backoff
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.sound import SoundTrack
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
+from nightday.pipeline.outputs.module import RTMP_SOUNDS
 from nightday.pipeline.outputs.registry import open_output, output_fault
 from nightday.pipeline.outputs.restream.writer import Restreamer
 from nightday.pipeline.outputs.rtmp import connection as connection_module
@@ -30,6 +33,7 @@ from nightday.pipeline.outputs.rtmp.client import Target
 from nightday.pipeline.outputs.rtmp.connection import RtmpConnection
 from tests.faults.feeding import heartbeat
 from tests.pipeline.outputs.hls.test_hls_writer import shown
+from tests.support.heard import apart, flashing, payloads, play
 from tests.support.media_helpers import OutputEvents, ffmpeg_complaints, ffprobe
 from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
@@ -454,3 +458,31 @@ def test_what_an_address_says() -> None:
     assert "key" not in repr(target).replace("key=", "")
     plain = Target.of(CameraUrl("rtmps://live.example/rtmp/key"))
     assert (plain.port, plain.tls, plain.address) == (443, True, "rtmps://live.example/rtmp")
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame"])
+def test_a_server_gets_the_sound_unchanged_and_in_time(tmp_path: Path, codec: str) -> None:
+    source, path, track = (
+        flashing(tmp_path / "source.mkv", codec, seconds=4),
+        tmp_path / "got.mkv",
+        SoundTrack(),
+    )
+    with ffmpeg_server(path) as port:
+        one = Restreamer(
+            connect=lambda first: RtmpConnection(
+                CameraUrl(f"rtmp://127.0.0.1:{port}/live/{KEY}"), first, title="made by night"
+            ),
+            sounds=RTMP_SOUNDS,
+            encoder=SharedEncoder(sound=track),
+        )
+        play(source, track, one.write)
+        one.close()
+    sent, found = payloads(source), payloads(path)
+    start = sent.index(found[1]) - 1
+    assert start < 3
+    assert found == sent[start : start + len(found)]
+    assert len(found) > len(sent) - 8
+    differences = apart(path)
+    assert len(differences) >= 3
+    assert max(map(abs, differences)) < 0.03
+    assert ffmpeg_complaints(path) == ""

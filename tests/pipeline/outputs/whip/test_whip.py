@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,19 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
+from nightday.pipeline.core.events import Notice
+from nightday.pipeline.core.sound import SoundTrack
+from nightday.pipeline.outputs.encoding.shared_encoder import SharedEncoder
 from nightday.pipeline.outputs.registry import open_output, output_fault
 from nightday.pipeline.outputs.restream.writer import Restreamer
 from nightday.pipeline.outputs.whip import connection as connection_module
 from nightday.pipeline.outputs.whip.connection import WhipConnection
 from nightday.pipeline.outputs.whip.session import Target
+from nightday.pipeline.outputs.whip.writer import WhipWriter
 from tests.pipeline.outputs.hls.test_hls_writer import shown
-from tests.support.media_helpers import OutputEvents
+from tests.support.heard import flashing
+from tests.support.heard import play as play_clip
+from tests.support.media_helpers import Events, OutputEvents
 from tests.support.rtsp_server import WAIT
 
 TOKEN = "Zk9q7Wx2"
@@ -34,6 +41,8 @@ class Server:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
         self.frames: list[tuple[float, np.ndarray]] = []
+        self.heard: list[Any] = []
+        self.without_sound = False
         self.peers: list[RTCPeerConnection] = []
         self.status = 201
         self.silent = False
@@ -113,6 +122,9 @@ class Server:
             self._tasks.append(asyncio.ensure_future(self._take(track)))
 
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        for transceiver in peer.getTransceivers():
+            if self.without_sound and transceiver.kind == "audio":
+                transceiver.direction = "inactive"
         await peer.setLocalDescription(await peer.createAnswer())
         sdp: str = peer.localDescription.sdp
         if self.silent:  # other ports than its own
@@ -124,6 +136,9 @@ class Server:
         try:
             while True:
                 frame = await track.recv()
+                if track.kind == "audio":
+                    self.heard.append(frame)
+                    continue
                 with self._came:
                     self.frames.append((float(frame.pts * frame.time_base), frame.to_ndarray(format="rgb24")))
                     self._came.notify_all()
@@ -248,3 +263,45 @@ def test_what_an_address_says() -> None:
     target = Target.of(CameraUrl(f"whips://[::1]:8443/a/b?x=1&token={TOKEN}"))
     assert (target.address, target.token) == ("https://[::1]:8443/a/b?x=1", TOKEN)
     assert TOKEN not in repr(target)
+
+
+def played(server: Server, folder: Path, *coding: str) -> list[Notice]:
+    """A clip with sound that was published, at about ten times its pace, and what was told."""
+    source = flashing(folder / "source.mkv", coding[0], seconds=3, more=coding[1:])
+    track, events = SoundTrack(), Events()
+    one = WhipWriter(
+        url=CameraUrl(server.url), encoder=SharedEncoder(sound=track), camera="gate", publish=events
+    )
+    play_clip(source, track, one.write, lambda _: time.sleep(0.004))
+    server.wait_for(lambda: len(server.frames) >= 55)
+    one.close()
+    server.wait_for(lambda: server.asked[-1][0] == "DELETE")
+    return [event for event in events if isinstance(event, Notice)]
+
+
+@pytest.mark.parametrize("coding", [("libopus",), ("pcm_alaw", "-ar", "8000", "-ac", "1")])
+def test_a_server_gets_the_sound_as_it_is_decoded_elsewhere(
+    server: Server, tmp_path: Path, coding: tuple[str, ...]
+) -> None:
+    assert played(server, tmp_path, *coding) == []
+    heard = [frame.to_ndarray().astype(float).ravel() for frame in server.heard]
+    # It is silent but for a beep of 0.8 of full scale each second.
+    loud = [number for number, samples in enumerate(heard) if np.abs(samples).max() > 0.2 * 2**15]
+    assert loud
+    assert len(loud) < len(heard) / 2
+
+
+def test_a_server_that_leaves_sound_out_gets_the_pictures_and_that_is_told(
+    server: Server, tmp_path: Path
+) -> None:
+    server.without_sound = True
+    (note,) = played(server, tmp_path, "libopus")
+    assert server.heard == []
+    assert note.name == "sound_dropped"
+    assert "takes no sound of the codec opus (its answer leaves it out)" in note.detail
+    assert TOKEN not in note.detail
+
+
+def test_sound_that_webrtc_does_not_take_is_not_offered(server: Server, tmp_path: Path) -> None:
+    assert played(server, tmp_path, "aac") == []
+    assert server.heard == []
