@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from nightday.engines import cores
 from nightday.engines.distribution import INSTALL, program_version
 
-from .cluster.planning.arguments import add_plan, plan_fault
+from .cluster.planning.arguments import add_plan, number_of, plan_fault
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
 from .supervision.commands import CommandQueue, hangups, signals
@@ -95,7 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         help="validate, print the resolved configuration with its secrets masked, open no camera",
     )
     parser.add_argument(
-        "--duration", type=_seconds, metavar="SECONDS", help="stop so long after the last camera was opened"
+        "--duration",
+        type=number_of("seconds"),
+        metavar="SECONDS",
+        help="stop so long after the last camera was opened",
     )
     parser.add_argument(
         "--set",
@@ -127,16 +129,6 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.plan and options.cameras is None and not options.demo:
         parser.error("one of the arguments --cameras --demo is required")
     return options
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
 
 
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:

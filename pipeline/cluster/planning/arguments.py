@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 
 # What goes with a plan alone, and what does not go with one.
 _OWN = ("budget", "nodes", "assume", "json")
@@ -20,7 +21,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     plan.add_argument(
         "--budget",
-        type=_milliseconds,
+        type=number_of("milliseconds"),
         metavar="MS",
         help="95 of 100 pictures are to be there within (default: 250)",
     )
@@ -35,6 +36,21 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
+def number_of(unit: str) -> Callable[[str], float]:
+    """What reads a number above 0 of that unit from the command line."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit} above 0")
+        return number
+
+    return read
+
+
 def plan_fault(options: argparse.Namespace) -> str | None:
     """What does not go together; None where all does."""
     if not options.plan:
@@ -42,16 +58,6 @@ def plan_fault(options: argparse.Namespace) -> str | None:
         return f"argument --{given[0]}: belongs to --plan" if given else None
     other = next((name for name in _OTHERS if getattr(options, name)), None)
     return None if other is None else f"argument --plan: not allowed with argument --{other}"
-
-
-def _milliseconds(text: str) -> float:
-    try:
-        milliseconds = float(text)
-    except ValueError:
-        milliseconds = math.nan
-    if not 0 < milliseconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds above 0")
-    return milliseconds
 
 
 def _machines(text: str) -> int:
