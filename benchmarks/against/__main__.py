@@ -20,6 +20,10 @@ their ratios.
   ``four``. p95 from decoded to written: at most half of either's. Ages, which count from when the camera sent a
   frame, are told beside it.
 
+- ``mixed``: four cameras at 60 fps of which two are quiet (a still yard, and one with a walker) and two busy, the
+  general model with each camera's own backgrounds, which every contestant gives to the very same engine: at least 1.5
+  times the frames of InferencePipeline. Without ``--roboflow`` it is left out.
+
 The pipeline writes H.264, the others MPEG-4 part 2, which is what OpenCV has. PYTHON is an interpreter of an
 environment with ``inference``, torch and openvino, the last two in this project's versions.
 """
@@ -37,18 +41,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 import torch
 
 from benchmarks.against.figures import Figures, figures_of, percentile, ratio
-from benchmarks.against.material import LIGHT, ROOT, clip, compact
+from benchmarks.against.material import CLIP, LIGHT, ROOT, clip, compact, mixed_scenes
 from benchmarks.against.notes import Job, Notes
 from nightday.engines import load_engine
+from nightday.engines.bundled import bundled_weights
 from nightday.engines.cache import machine
+from nightday.train.footage.scene import read_frames
 from tests.support.rtsp_server import RtspServer
 
 CORES = 2
@@ -91,6 +99,8 @@ def main(argv: list[str] | None = None) -> int:
         figures["light"] = bench.beside("light", 60)
         rate = math.ceil(2 * four["pipeline"]["fps"] / CAMERAS)
         figures["overload"] = bench.beside("compact", rate)
+        if args.roboflow is not None:
+            figures["mixed"] = bench.mixed(60)
     figures["load average after"] = round(os.getloadavg()[0], 1)
     figures["missed"] = missed = misses(figures)
     args.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -114,6 +124,8 @@ def misses(figures: Mapping[str, Any]) -> list[str]:
             found.append(f"four, {rival}: {times} times its frames, not {bar:g}")
         if (share := figures["overload"][rival]["pipeline's p95"]) > 0.5:
             found.append(f"overload, {rival}: {share} of its p95 latency, not 0.5")
+    if "mixed" in figures and (times := figures["mixed"]["roboflow"]["pipeline's frames"]) < 1.5:
+        found.append(f"mixed: {times} times the frames of roboflow, not 1.5")
     return found
 
 
@@ -138,7 +150,11 @@ class Bench:
             )  # not resolved: its name is what tells its packages
         self._rounds, self._seconds, self._settle = rounds, seconds, settle
         self._runs = 0
-        self.models = {"light": LIGHT, "compact": compact(folder / "compact.pt")}
+        self.models = {
+            "light": LIGHT,
+            "compact": compact(folder / "compact.pt"),
+            "general": bundled_weights("general.pt"),
+        }
         self.engines: dict[str, Engine] = {}
         """What ``auto`` takes, by model."""
         for name, model in self.models.items():
@@ -172,12 +188,42 @@ class Bench:
     def beside(self, model: str, rate: int) -> Row:
         """Four cameras of a rate through each contestant in turns; ratios are the pipeline's to the other's."""
         source = self._clip(SMALL, rate)
-        found: dict[str, list[Figures]] = {name: [] for name in self._pythons}
+        return self._compared(model, rate, [source], list(self._pythons))
+
+    def mixed(self, rate: int) -> Row:
+        """As ``beside``, of two quiet and two busy cameras, each with its own backgrounds."""
+        sources, known = [], []
+        for scene in mixed_scenes(self._folder):
+            nights = np.load(scene)["nights"]
+            known.append(str(scene))
+            height, width = SMALL
+            sources.append(clip(scene.with_suffix(".mp4"), nights, height=height, width=width, rate=rate))
+        names = [name for name in self._pythons if name != "opencv"]
+        return self._compared("general", rate, sources, names, backgrounds=tuple(known))
+
+    def _compared(
+        self,
+        model: str,
+        rate: int,
+        sources: Sequence[Path],
+        names: Sequence[str],
+        *,
+        backgrounds: tuple[str, ...] = (),
+    ) -> Row:
+        """Rounds in turns, of cameras that the one source serves, or each its own."""
+        found: dict[str, list[Figures]] = {name: [] for name in names}
         more: dict[str, Row] = {}
         for _ in range(self._rounds):
             for name, figures in found.items():
-                with RtspServer(record=self._folder, clip=source) as server:
-                    job = self._job(server, model, SMALL, rate, cameras=CAMERAS)
+                with ExitStack() as open_servers:
+                    servers = [
+                        open_servers.enter_context(RtspServer(record=self._folder, clip=source))
+                        for source in sources
+                    ]
+                    job = self._job(servers[0], model, SMALL, rate, cameras=CAMERAS)
+                    urls = tuple(server.url("/cam") for server in servers)
+                    if backgrounds:
+                        job = replace(job, urls=urls, backgrounds=backgrounds)
                     notes = self._run(name, job)
                 figures.append(figures_of(notes, CAMERAS))
                 more[name] = notes.more
@@ -223,7 +269,9 @@ class Bench:
 
     def _clip(self, size: tuple[int, int], rate: int) -> Path:
         path = self._folder / f"{size[0]}at{rate}.mp4"
-        return path if path.exists() else clip(path, height=size[0], width=size[1], rate=rate)
+        if not path.exists():
+            clip(path, read_frames(CLIP), height=size[0], width=size[1], rate=rate)
+        return path
 
 
 def end_to_end(server: RtspServer, notes: Notes) -> list[float]:

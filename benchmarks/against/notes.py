@@ -33,6 +33,8 @@ class Job:
         model: a checkpoint.
         backend, precision: the engine it runs on.
         folder: where the videos go, and ``notes.json``.
+        backgrounds: of each camera a file of numpy's with ``day_background`` and ``night_background``, for a model
+            that needs them.
         restream: an RTSP server that takes the day view of the only camera, in place of a file; "" for files.
         settle: seconds to run before anything counts.
         seconds: that count.
@@ -46,6 +48,7 @@ class Job:
     backend: str
     precision: str
     folder: str
+    backgrounds: tuple[str, ...] = ()
     restream: str = ""
     settle: float = 5.0
     seconds: float = 30.0
@@ -54,7 +57,7 @@ class Job:
     def parse(cls, text: str) -> Job:
         """A job as ``text`` has it."""
         told = json.loads(text)
-        return cls(**told | {"urls": tuple(told["urls"])})
+        return cls(**told | {name: tuple(told[name]) for name in ("urls", "backgrounds")})
 
     def text(self) -> str:
         """For the command line."""

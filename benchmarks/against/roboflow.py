@@ -68,8 +68,16 @@ def start(job: Job, notebook: Notebook) -> Stop:
         for number in range(len(job.urls))
     ]
 
+    known = [_of_camera(path) for path in job.backgrounds]
+
     def translate(frames: list[VideoFrame]) -> list[Picture]:
-        return list(engine(np.stack([cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB) for frame in frames])))
+        nights = np.stack([cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB) for frame in frames])
+        if not known:
+            return list(engine(nights))
+        own = [known[frame.source_id] for frame in frames]
+        return list(
+            engine(nights, day_background=[day for day, _ in own], night_background=[n for _, n in own])
+        )
 
     def write(days: list[Picture | None], frames: list[VideoFrame | None]) -> None:
         for number, (day, frame) in enumerate(zip(days, frames, strict=True)):
@@ -91,6 +99,14 @@ def start(job: Job, notebook: Notebook) -> Stop:
         return {"inference": importlib.metadata.version("inference"), "opencv": cv2.__version__}
 
     return stop
+
+
+def _of_camera(path: str) -> tuple[Picture, Picture]:
+    """A camera's backgrounds by day and by night, which do not change."""
+    known = np.load(path)
+    day, night = known["day_background"].copy(), known["night_background"].copy()
+    day.flags.writeable = night.flags.writeable = False
+    return day, night
 
 
 if __name__ == "__main__":

@@ -574,7 +574,7 @@ def test_nvdec_that_fails_on_its_first_picture_gives_way(
             raise error(errno.ENOMEM, "CUDA_ERROR_OUT_OF_MEMORY")
 
         class Broken:
-            streams = container.streams
+            streams, format = container.streams, container.format
 
             def demux(self, stream: Any) -> Iterator[Any]:
                 for packet in container.demux(stream):

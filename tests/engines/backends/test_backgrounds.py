@@ -122,12 +122,15 @@ def test_each_frame_of_a_batch_is_translated_beside_its_own_backgrounds(
     if backend == "compile":  # which would take two minutes; test_torch_compile does it
         monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     monkeypatch.setattr("nightday.engines.cores.processors", lambda: 1)  # half as much is compiled
-    model = model_of(settings)
+    frames, days, nights = cameras(rng, size)
+    for _ in range(20):  # random weights may call everything unclear
+        model = model_of(settings)
+        day, trust = wanted(model, frames, days, nights)
+        if np.ptp(trust, axis=(0, 1, 2)).min() > 40:
+            break
     engine = engine_of(backend, model)
     assert engine.needs_backgrounds
-    frames, days, nights = cameras(rng, size)
     made = engine.translate(frames, days, nights)
-    day, trust = wanted(model, frames, days, nights)
     assert made.day.shape == frames.shape
     assert made.trust.shape == (3, *translation_size(model, *size), 3)
     assert isinstance(module_for(model, *size), Lifted) == (size == LIFTED)
