@@ -79,13 +79,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="that count of each run")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds before them")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--mixed", action="store_true", help="measure mixed alone, and put it into what --json holds"
+    )
     parser.add_argument("--json", type=Path, default=ROOT / "results" / "against.json")
     args = parser.parse_args(argv)
+    if args.mixed and args.roboflow is None:
+        parser.error("--mixed needs --roboflow")
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)  # children, the server among them, have them too
     figures: Row = {
         "command": f"python -m benchmarks.against --seconds {args.seconds:g} --settle {args.settle:g} "
-        f"--rounds {args.rounds}{' --roboflow PYTHON' if args.roboflow else ''}",
+        f"--rounds {args.rounds}{' --roboflow PYTHON' if args.roboflow else ''}{' --mixed' if args.mixed else ''}",
         "date": datetime.date.today().isoformat(),
         "hardware": f"{machine.cpu()}; {len(cores)} of {os.cpu_count()} cores",
         "load average before": round(os.getloadavg()[0], 1),
@@ -94,6 +99,12 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), args.roboflow, args.rounds, args.seconds, args.settle)
         figures["engines"] = {name: " ".join(engine) for name, engine in bench.engines.items()}
+        if args.mixed:
+            held = json.loads(args.json.read_text())
+            held["mixed"] = {**figures, **bench.mixed(60)}
+            args.json.write_text(json.dumps(held, indent=1) + "\n")
+            print(json.dumps(held["mixed"], indent=1))
+            return 0
         figures["single"] = [bench.single(name) for name in bench.models]
         figures["four"] = four = bench.beside("compact", 25)
         figures["light"] = bench.beside("light", 60)
