@@ -27,6 +27,8 @@ DARK = 4 / 255
 MOST_GAIN = 10.0
 # The least noise, [0, 1]: that of rounding and of compression.
 LEAST_NOISE = 1 / 255
+# The same of means over squares: compression at a camera's bit rate leaves up to 4 levels in one of them.
+LEAST_OF_SQUARES = 1.3 / 255
 # Evidence in units of noise that counts as 1, where it is given to a generator.
 FULL = 10.0
 # The side, pixels, of the squares over whose means is told where something may be drawn.
@@ -106,14 +108,18 @@ def differences(
         change = _enlarged(change_of_cells, night.shape[-2:])
         plain, other_light = (night - usual_night).abs(), (night - usual_night * change).abs()
         least = _box(_most(torch.minimum(plain, other_light)))
-        strength = least / _noise(least[..., ::2, ::2], usual_luma[..., ::2, ::2], 3, 6).of(usual_luma)
+        strength = least / _noise(least[..., ::2, ::2], usual_luma[..., ::2, ::2], 3, 6).of(
+            usual_luma, LEAST_NOISE
+        )
         # Noise of either sign averages out, and what is there does not: in the dark this finds what no pixel shows.
         squares, usual_squares = _means(night, SQUARE), _means(usual_night, SQUARE)
         change = _enlarged(change_of_cells, squares.shape[-2:], CELL // SQUARE)
         plain, other_light = _box(squares - usual_squares).abs(), _box(squares - usual_squares * change).abs()
         least, luma = _most(torch.minimum(plain, other_light)), _luma(usual_squares)
         # The inside of a large, plain thing is like another light, so that a plain difference counts as well.
-        there = torch.maximum(least, PLAIN * _most(plain)) / _noise(least, luma, 6, 3).of(luma)
+        there = torch.maximum(least, PLAIN * _most(plain)) / _noise(least, luma, 6, 3).of(
+            luma, LEAST_OF_SQUARES
+        )
         there = F.max_pool2d(F.max_pool2d(there, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))
         return strength, between(there, FAINT, CLEAR)
 
@@ -140,9 +146,9 @@ class _Noise:
     read: Tensor
     shot: Tensor
 
-    def of(self, luma: Tensor) -> Tensor:
-        """The difference at a luma, float32 (N, 1, h, w) each, at least ``LEAST_NOISE``."""
-        return (self.read + self.shot * luma).clamp_min(LEAST_NOISE**2).sqrt()
+    def of(self, luma: Tensor, least: float) -> Tensor:
+        """The difference at a luma, float32 (N, 1, h, w) each, at least ``least``."""
+        return (self.read + self.shot * luma).clamp_min(least**2).sqrt()
 
 
 def _noise(difference: Tensor, luma: Tensor, rounds: int, limit: float) -> _Noise:

