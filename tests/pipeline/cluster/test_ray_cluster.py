@@ -98,9 +98,9 @@ def _told_once(first: dict[str, str], last: str) -> None:
         playing = [where for event, where in own if event == "camera_playing"]
         nodes = [where for at, where in enumerate(playing) if at == 0 or playing[at - 1] != where]
         assert nodes == ([node] if node == last else [node, last])
-        assert own.count(("camera_retrying", None)) == (
-            node != last
-        )  # what the coordinator tells of a lost node
+        # What the coordinator tells of a lost node; twice where a camera was given to the other one that was lost.
+        told = own.count(("camera_retrying", None))
+        assert told in ((1, 2) if node != last else (0,))
         assert own.count(("camera_stopped", last)) == 1
         assert own[-1][1] == last
 

