@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any, get_args
 
 from . import cores
 from .choices import MIN_SIDE, Backend, Precision, Reuse
+from .command_line import number_of
 from .distribution import program_version
 from .errors import CheckpointError, EngineError
 
@@ -104,14 +104,14 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "the camera's backgrounds by day and by night, two pictures, for a model that takes them; with --frames"
     add("--backgrounds", type=Path, nargs=2, metavar=("DAY", "NIGHT"), help=help_)
     help_ = "accept what takes no longer, even if eager is faster"
-    add("--budget-ms", type=_positive, metavar="MS", help=help_)
+    add("--budget-ms", type=number_of("milliseconds"), metavar="MS", help=help_)
 
     prune = command("prune", "model size backend precision bytes used", "delete from the cache")
     prune.set_defaults(fail=prune.error)
     add = prune.add_argument_group("what to delete, at least one of").add_argument
     help_ = "those unused for longest, until the others fit"
-    add("--max-gigabytes", type=_positive, metavar="GB", help=help_)
-    add("--days", type=_positive, metavar="N", help="those unused for so many days")
+    add("--max-gigabytes", type=number_of("gigabytes"), metavar="GB", help=help_)
+    add("--days", type=number_of("days"), metavar="N", help="those unused for so many days")
     add("--all", action="store_true", help="all")
     return parser
 
@@ -153,16 +153,6 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 256")
     return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from nightday.engines import cores
+from nightday.engines.command_line import number_of
 from nightday.engines.distribution import INSTALL, program_version
 
-from .cluster.planning.arguments import add_plan, number_of, plan_fault
+from .cluster.planning.arguments import add_plan, plan_fault
 from .config.demo import DEMO_FILE, DEMO_SECONDS, demo_overrides
 from .core.camera_url import redact
 from .supervision.commands import CommandQueue, hangups, signals

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nightday.engines.model.blocks import fold_batch_norms, norm_layer
+from nightday.engines.model.blocks import SeparableBlock, fold_batch_norms, norm_layer
 from nightday.engines.model.checkpoint import model_of, read_checkpoint
 from nightday.engines.model.color_invariant import ColorInvariant
 from nightday.engines.model.generator import Known, NightToDay
@@ -53,7 +53,7 @@ class LocalGenerator(nn.Module):
             )
 
         self.to_half = conv(channels - 1, w)
-        blocks = (_Block(3 * w, settings) for _ in range(BLOCKS))
+        blocks = (SeparableBlock(3 * w, settings.norm, 3) for _ in range(BLOCKS))
         self.quarter = nn.Sequential(conv(w, 3 * w, 2), *blocks)
         self.back = nn.Sequential(nn.Conv2d(3 * w, 4 * w, 1), nn.PixelShuffle(2))
         self.at_half = nn.Sequential(nn.ReLU(inplace=True), conv(w, w))
@@ -75,24 +75,6 @@ class LocalGenerator(nn.Module):
         half = self.to_half[1:](made)
         before: Tensor = self.out[0](self.at_half(half + self.back(self.quarter(half))))
         return before
-
-
-class _Block(nn.Module):
-    """``SeparableBlock`` with 3×3 pixels in place of 5×5."""
-
-    def __init__(self, channels: int, settings: GeneratorSettings) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-            norm_layer(settings.norm, channels),
-            nn.Conv2d(channels, 2 * channels, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(2 * channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = x + self.body(x)
-        return made
 
 
 class LocalInvariant(ColorInvariant):

@@ -69,12 +69,15 @@ class ResidualBlock(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """x + pointwise-relu-pointwise(norm(5×5 depthwise(x))): a ninth of a residual block's products at 64 channels."""
+    """x + pointwise-relu-pointwise(norm(depthwise(x))): a ninth of a residual block's products at 64 channels.
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+    The depthwise convolution sees ``side`` × ``side`` pixels.
+    """
+
+    def __init__(self, channels: int, norm: Norm, side: int = 5) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
+            nn.Conv2d(channels, channels, side, padding=side // 2, groups=channels),
             norm_layer(norm, channels),
             nn.Conv2d(channels, 2 * channels, 1),
             nn.ReLU(inplace=True),

@@ -1,7 +1,8 @@
 // What the light generator sees of a night beside its backgrounds, see evidence.py and NightToDay.see_beside.
 #include "simd.h"
 
-constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, LEAST_OF_SQUARES = 1.3f / 255, FULL = 10, FAINT = 3.5f, CLEAR = 5.5f, PLAIN = 0.2f;
+constexpr float DARK = 4.0f / 255, LEAST_NOISE = 1.0f / 255, LEAST_OF_SQUARES = 1.3f / 255;
+constexpr float FULL = 10, FAINT = 3.5f, CLEAR = 5.5f, PLAIN = 0.2f;
 constexpr int CELL = 4;  // 8 pixels
 
 // Sums over 4 × 4 pixels: grey levels, (3, 4, h, w) → (3, h/2, w/2).

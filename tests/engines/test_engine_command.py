@@ -220,7 +220,7 @@ def test_what_is_wrong_is_said(backends: Backends, fault: Callable[..., str]) ->
         ),
         (2, "qualify --model none.pt", "none.pt: no such checkpoint"),
         (2, "prune", "--max-gigabytes, --days or --all"),
-        (2, "prune --days nan", "'nan' is no number above 0"),
+        (2, "prune --days nan", "'nan' is no number of days above 0"),
     ):
         assert words in fault(status, *arguments.split())
     backends.have["bf16"] = (1, 20.0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
+
+from nightday.engines.command_line import number_of
 
 # What goes with a plan alone, and what does not go with one.
 _OWN = ("budget", "nodes", "assume", "json")
@@ -34,21 +34,6 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         help="what live cameras send, e.g. 1280x720@15 (default: 1920x1080@25)",
     )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
-
-
-def number_of(unit: str) -> Callable[[str], float]:
-    """What reads a number above 0 of that unit from the command line."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not 0 < number < math.inf:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit} above 0")
-        return number
-
-    return read
 
 
 def plan_fault(options: argparse.Namespace) -> str | None:

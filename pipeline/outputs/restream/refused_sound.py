@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from ...core.camera_url import CameraUrl, redact
 from ...core.events import Notice, Publish
+from ...core.faults import OutputError
 from ...core.sound import SoundFormat
+
+Connected = TypeVar("Connected")
 
 
 class RefusedSound:
@@ -22,9 +28,24 @@ class RefusedSound:
         self._publish = publish
         self._formats: set[SoundFormat] = set()
 
-    def unless(self, form: SoundFormat | None) -> SoundFormat | None:
-        """``form``, or None where it was refused before."""
-        return None if form in self._formats else form
+    def connected(
+        self, form: SoundFormat | None, connect: Callable[[SoundFormat | None], Connected]
+    ) -> tuple[Connected, SoundFormat | None]:
+        """What ``connect`` gives, with sound of ``form`` unless the server refuses that, and the sound it was given.
+
+        Raises what ``connect`` raises without sound.
+        """
+        if form is None or form in self._formats:
+            return connect(None), None
+        try:
+            return connect(form), form
+        except (OutputError, ConnectionError) as error:
+            if isinstance(error, OutputError) and error.reason != "failed":
+                raise
+            # Only where it takes the pictures alone was it the sound.
+            connection = connect(None)
+            self.note(form, str(error))
+            return connection, None
 
     def note(self, form: SoundFormat, why: str) -> None:
         """``form`` was refused."""

@@ -20,7 +20,7 @@ from ..module import RTSP_SOUNDS
 from ..restream.refused_sound import RefusedSound
 from ..restream.writer import IO_TIMEOUT, Restreamer
 from ..sound import SoundStream
-from .client import RtspError, RtspRecording, describe, interleaved
+from .client import RtspRecording, describe, interleaved
 from .sound import SOUND_PAYLOAD_TYPE, sound_lines
 
 # Bytes of an RTP packet: small enough for a server to pass it on over UDP.
@@ -57,18 +57,11 @@ class RestreamWriter(Restreamer):
         super().__init__(connect=self._begin, sounds=RTSP_SOUNDS, encoder=encoder, clock=clock)
 
     def _begin(self, first: EncodedPicture) -> RtspConnection:
-        form = self._refused.unless(first.sound_in(RTSP_SOUNDS))
-        if form is None:
-            return RtspConnection(self._url, first, title=self._title)
-        try:
-            return RtspConnection(self._url, first, title=self._title, sound=form)
-        except (RtspError, ConnectionError) as error:
-            if isinstance(error, RtspError) and error.reason != "failed":
-                raise
-            # Only where it takes the pictures alone was it the sound.
-            connection = RtspConnection(self._url, first, title=self._title)
-            self._refused.note(form, str(error))
-            return connection
+        connection, _ = self._refused.connected(
+            first.sound_in(RTSP_SOUNDS),
+            lambda form: RtspConnection(self._url, first, title=self._title, sound=form),
+        )
+        return connection
 
 
 class RtspConnection:

@@ -6,7 +6,6 @@ from ...core.camera_url import CameraUrl
 from ...core.clock import Clock
 from ...core.event_log import to_log
 from ...core.events import Publish
-from ...core.faults import OutputError
 from ..encoding.shared_encoder import EncodedPicture, SharedEncoder
 from ..module import WEBRTC_SOUNDS
 from ..restream.refused_sound import RefusedSound
@@ -39,18 +38,9 @@ class WhipWriter(Restreamer):
         super().__init__(connect=self._begin, sounds=WEBRTC_SOUNDS, encoder=encoder, clock=clock)
 
     def _begin(self, first: EncodedPicture) -> WhipConnection:
-        form = self._refused.unless(first.sound_in(WEBRTC_SOUNDS))
-        if form is None:
-            return WhipConnection(self._url, first)
-        try:
-            connection = WhipConnection(self._url, first, sound=form)
-        except OutputError as error:
-            if error.reason != "failed":
-                raise
-            # Only where it takes the pictures alone was it the sound.
-            connection = WhipConnection(self._url, first)
-            self._refused.note(form, str(error))
-            return connection
-        if not connection.takes_sound:
+        connection, form = self._refused.connected(
+            first.sound_in(WEBRTC_SOUNDS), lambda form: WhipConnection(self._url, first, sound=form)
+        )
+        if form is not None and not connection.takes_sound:
             self._refused.note(form, "its answer leaves it out")
         return connection
