@@ -16,9 +16,10 @@ import numpy as np
 import benchmarks.page
 from benchmarks.page.browser import Browser
 from benchmarks.page.cameras import BITS, SQUARE, stamping_camera
-from benchmarks.page.controls import use_all
+from benchmarks.page.controls import KEEP_VIDEOS, hear, use_all
 from benchmarks.program import cpu_seconds, program, wait_for_cameras
 from benchmarks.stream import _cpu
+from tests.support.heard import flashing
 
 CLIPS = Path(__file__).parents[1] / "clips"
 SIZES = ((1280, 800), (360, 740))
@@ -100,6 +101,26 @@ def looked_at(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         asked = {address.split("//")[1] for address in browser.requests if address.startswith("http")}
         foreign = sorted(one for one in asked if not one.startswith(address.removeprefix("http://")))
         return {"used": used, "violations": violations, "console": browser.errors, "foreign": foreign}
+
+
+def heard(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Press Sound: AAC comes over a WebSocket into Media Source, Opus over WebRTC."""
+    clips = {
+        codec: flashing(folder / f"{codec}.mkv", codec, seconds=60, more=("-s", "640x360"))
+        for codec in ("aac", "libopus")
+    }
+    cameras = [
+        {"name": codec, "url": str(path), "translate": "never", "audio": True, "loop": True}
+        for codec, path in clips.items()
+    ]
+    with program(cameras, folder) as (address, _), Browser() as browser:
+        wait_for_cameras(address, 2)
+        browser.look(width=1280, height=800, dark=False)
+        browser.call("Page.addScriptToEvaluateOnNewDocument", source=KEEP_VIDEOS)
+        found = {codec: hear(browser, address, codec, peer=codec == "libopus") for codec in clips}
+        if arguments.screenshots:
+            browser.screenshot(arguments.screenshots / "heard.png")
+        return {**found, "console": browser.errors}
 
 
 def axe(browser: Browser, script: Path) -> list[str]:
@@ -187,7 +208,7 @@ def forty(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             }
 
 
-CASES = {"looked_at": looked_at, "latencies": latencies, "forty": forty}
+CASES = {"looked_at": looked_at, "heard": heard, "latencies": latencies, "forty": forty}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -223,7 +244,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for one in found
         if one.startswith(("serious", "crit"))
     ]
-    return 1 if serious or seen.get("console") or seen.get("foreign") else 0
+    console = [line for name in ("looked_at", "heard") for line in results.get(name, {}).get("console", [])]
+    return 1 if serious or console or seen.get("foreign") else 0
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def play(folder: Path, *, seconds: int, rng: np.random.Generator) -> dict[str, A
     with relay("day", "day-silent") as relayed, served(folder / "hls") as web:
         players: dict[str, tuple[Any, bool]] = {
             f"{name}, ffmpeg listens": (
-                Ffmpeg(url, folder / f"{name}.mkv", seconds=seconds, options=options),
+                Ffmpeg(url, folder / f"{name}.nut", seconds=seconds, options=options),
                 True,
             )
             for name, (url, options) in listen.items()
@@ -115,7 +115,7 @@ def play(folder: Path, *, seconds: int, rng: np.random.Generator) -> dict[str, A
             for name, urls in addresses.items():
                 options = ("-rtsp_transport", "tcp") if name == "rtsp" else ()
                 for url, sound in zip(urls, (True, False), strict=True):
-                    path = folder / f"played{len(players)}.mkv"
+                    path = folder / f"played{len(players)}.nut"
                     what = f"{name}{'' if sound else ' without sound'}"
                     ffmpeg = Ffmpeg(url, path, seconds=seconds, options=options)
                     players[f"{what}, ffmpeg"] = ffmpeg, sound

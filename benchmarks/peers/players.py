@@ -28,7 +28,7 @@ class Ffmpeg:
 
     Args:
         url: the address, or where to listen.
-        path: the recording, a Matroska file; what ffmpeg says goes beside it.
+        path: the recording, a NUT file, which keeps time stamps as they are; what ffmpeg says goes beside it.
         seconds: for how long.
         options: of the input.
     """
@@ -44,9 +44,10 @@ class Ffmpeg:
         with self._said.open("w") as said:
             self._process = subprocess.Popen(command, stderr=said)
 
-    def found(self, clip: Clip, *, sound: bool, within: float) -> dict[str, Any]:
-        """What it made of the clip, once it has ended."""
-        return of_file(self._path, clip, sound=sound, complaints=self._end(within))
+    def found(self, clip: Clip, *, sound: bool, within: float, known: Sequence[str] = ()) -> dict[str, Any]:
+        """What it made of the clip, once it has ended; lines with a ``known`` word are no complaints."""
+        complaints = [line for line in self._end(within) if not any(word in line for word in known)]
+        return of_file(self._path, clip, sound=sound, complaints=complaints)
 
     def _end(self, within: float) -> list[str]:
         try:
