@@ -53,7 +53,7 @@ def hear(browser: Browser, address: str, camera: str, *, peer: bool) -> dict[str
     browser.until(_DRAWN)
     browser.until("!document.getElementById('sound').hidden")
     playing = "window.videos.at(-1).currentTime > 1 && document.getElementById('veil').hidden"
-    peaks = []
+    peaks: list[float] = []
     for pressed in (False, True, False):
         if peaks:
             browser.click("#sound")

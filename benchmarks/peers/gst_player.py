@@ -86,6 +86,14 @@ def taken(sink: GstApp.AppSink, kind: str, stamps: dict[str, list[float]]) -> tu
     return at, buffer.extract_dup(0, buffer.get_size()), sample.get_caps()
 
 
+def by_the_sender(_bin: Gst.Element, source: Gst.Element) -> None:
+    """Take the sender's time stamps as they are, not smoothed against the times of arrival."""
+    if source.find_property("buffer-mode"):  # RTSP
+        Gst.util_set_object_arg(source, "buffer-mode", "none")
+    elif source.get_factory().get_name() == "udpsrc":
+        source.set_property("do-timestamp", False)
+
+
 def main(url: str, seconds: float, sound: bool, player: Player) -> None:
     """Play ``url`` for so long and print what was found."""
     heard = (
@@ -96,6 +104,7 @@ def main(url: str, seconds: float, sound: bool, player: Player) -> None:
         f'uridecodebin name=source uri="{url}" source. ! queue ! videoconvert ! video/x-raw,format=I420 '
         f"! appsink name=picture emit-signals=true {heard if sound else ''}"
     )
+    pipeline.get_by_name("source").connect("source-setup", by_the_sender)
     pipeline.get_by_name("picture").connect("new-sample", player.picture)
     if sound:
         pipeline.get_by_name("sound").connect("new-sample", player.sound)
