@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 
 from ...core.sound import SoundFormat
+from ..encoding.encoder import NOMINAL_RATE
 from ..encoding.shared_encoder import EncodedPicture
 from ..module import MP4_SOUNDS, Sounds
 from ..mp4.segment_file import FINEST, MICROSECONDS
@@ -70,6 +71,8 @@ class Mp4Muxer:
         # The last picture, where sound would end its fragment before it is known how long it lasts.
         self._held: EncodedPicture | None = None
         self._heard = first.at
+        # What is said of a picture that sound may cut off, in ticks. After a length of 0 GStreamer shows grey pictures.
+        self._usual = max(1, round(Fraction(1, NOMINAL_RATE) / first.time_base))
 
     def accepts(self, encoded: EncodedPicture) -> bool:
         """Whether ``encoded`` belongs to the stream that the first picture began.
@@ -90,11 +93,11 @@ class Mp4Muxer:
         # The header is made of the first one, and has to be there at once.
         self._held = encoded if heard and encoded is not self._first else None
         if self._held is None:
-            self._mux(encoded)
+            self._mux(encoded, lasts=self._usual if self._sound is not None else 0)
         data = self._written.take()
         return _without_header(data) if self._without_header else data
 
-    def _mux(self, encoded: EncodedPicture, *, lasts: int = 0) -> None:
+    def _mux(self, encoded: EncodedPicture, *, lasts: int) -> None:
         packet = encoded.packet(self._stream, origin=self._origin, duration=lasts)
         self._container.mux_one(packet)
 

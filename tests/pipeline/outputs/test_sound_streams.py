@@ -113,8 +113,9 @@ def test_in_mp4_pictures_and_sound_are_at_their_times(
         # The last fragment is complete with the next picture.
         assert len(times) - 3 <= len(found) <= len(times)
         assert found == pytest.approx(times[: len(found)], abs=1e-5)
-    # The header is there with the first picture, when nothing is known of the second.
-    lasting = fragments(path.read_bytes(), track=1)[1:]
+    # The header is there with the first picture, when nothing is known of the second. GStreamer stumbles over 0.
+    (_, first), *lasting = fragments(path.read_bytes(), track=1)
+    assert first > 0
     assert len(lasting) >= len(shown) - 4
     whole = [(one.pts, after.pts - one.pts) for one, after in pairwise(shown)]
     assert lasting == whole[1 : len(lasting) + 1]
