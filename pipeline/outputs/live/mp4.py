@@ -71,7 +71,7 @@ class Mp4Muxer:
         # The last picture, where sound would end its fragment before it is known how long it lasts.
         self._held: EncodedPicture | None = None
         self._heard = first.at
-        # What is said of a picture that sound may cut off, in ticks. After a length of 0 GStreamer shows grey pictures.
+        # What is said of a picture that sound may cut off, in ticks: not 0, after which GStreamer shows grey.
         self._usual = max(1, round(Fraction(1, NOMINAL_RATE) / first.time_base))
 
     def accepts(self, encoded: EncodedPicture) -> bool:
