@@ -25,6 +25,7 @@ LATE = 60.0
 # here say, since all time stamps are looked at.
 _OF_ANY_STREAM = (
     "Timestamps are unset in a packet",
+    "previous: 0, current: 0",
     "Found duplicated MOOV Atom",
     "Last message repeated",
     "Estimating duration from bitrate",
