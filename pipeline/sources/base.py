@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..media.clock_watch import ClockWatch
     from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
+    from .repeats import Repeats
     from .sound import SoundInput
 
 WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
@@ -51,6 +52,7 @@ class ConnectionSettings:
         sound: takes the sound; None where none is wanted.
         warn: tells of something that the user should know, as a notice of the camera.
         packet_log: where the packets' hashes are noted; None: they are not computed.
+        repeats: tells which packets of a playlist an earlier connection has brought; None: there was none.
     """
 
     open_timeout: float
@@ -67,6 +69,7 @@ class ConnectionSettings:
     sound: SoundInput | None = None
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
     packet_log: PacketLog | None = None
+    repeats: Repeats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

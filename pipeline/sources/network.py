@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from urllib.parse import urlsplit
 
 from ..core.camera_url import PORT_FAULT, CameraUrl
 from ..core.faults import FaultReason
@@ -51,6 +52,12 @@ _NO_PARTS = (
     "the front with ffmpeg -i clip.mp4 -c copy -movflags +faststart new.mp4"
 )
 _NO_ANSWER = "; it answers neither a picture nor why not: open the address in a browser"
+# What is behind an address that ends so is a playlist, whose pieces are fetched one by one.
+_PLAYLISTS = (".m3u8", ".mpd")
+_NO_PIECES: Mapping[FaultReason, str] = {
+    "stall": ": its playlist does not grow, or its pieces cannot be had",
+    "timeout": ": its playlist does not come, or its pieces cannot be had",
+}
 _NO_SRT = (
     "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
     "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
@@ -96,12 +103,18 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
             opened = True
             yield connection
         except SourceLostError as lost:
+            if url.scheme in HTTP and lost.reason in _NO_PIECES and _is_playlist(url):
+                raise SourceLostError(lost.reason, lost.detail + _NO_PIECES[lost.reason]) from None
             if getattr(lost.cause, "errno", None) != errno.EIO:
                 raise
             # FFmpeg calls the end of a stream whose length was not told so, too.
             if opened and url.scheme in HTTP and connection.clock_watch is not None:
                 raise SourceLostError("end_of_stream", "the source ended it") from None
             raise _told(lost, url, clip=settings.every_s is None) from None
+
+
+def _is_playlist(url: CameraUrl) -> bool:
+    return urlsplit(url.reveal()).path.lower().endswith(_PLAYLISTS)
 
 
 def _told(lost: SourceLostError, url: CameraUrl, *, clip: bool) -> SourceLostError:

@@ -31,6 +31,7 @@ from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
 from .registry import kind_of, open_source
+from .repeats import Repeats
 from .sound import SoundInput
 from .transport import RtpTransport, TransportChoice
 
@@ -206,6 +207,7 @@ class Reader(threading.Thread):
         self._clock = clock or SystemClock()
         self._kind = kind_of(source)
         self._transport = RtpTransport(transport)
+        self._repeats = Repeats()
         self._every_s = every_s
         self._delivery = FrameDelivery(
             camera=camera,
@@ -288,6 +290,7 @@ class Reader(threading.Thread):
             gstreamer=self._decoding.gstreamer,
             packet_log=self._packet_log,
             sound=sound,
+            repeats=self._repeats,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),
