@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nightday.engines.errors import NightdayError
@@ -49,6 +50,7 @@ class ConnectionSettings:
         transport: how RTP is asked for, and what was learnt of it.
         damage: counts the pictures that packets were lost of; None where none can be lost.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        ca: the certificate (PEM) that the source's is checked by; None: none is checked.
         sound: takes the sound; None where none is wanted.
         warn: tells of something that the user should know, as a notice of the camera.
         packet_log: where the packets' hashes are noted; None: they are not computed.
@@ -65,6 +67,7 @@ class ConnectionSettings:
     transport: RtpTransport = field(default_factory=RtpTransport)
     damage: DamageWatch | None = None
     every_s: float | None = None
+    ca: Path | None = None
     gstreamer: bool = False
     sound: SoundInput | None = None
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None

@@ -33,6 +33,7 @@ from .jpegs import ONE_PICTURE, checked
 from .packets import PIECE_MOST, Arrival, LivePackets, Packet, demuxed, stalled
 from .progress import Progress
 from .steady_size import SteadySize
+from .tls import UNCHECKED_PIECES
 
 # FFmpeg's AVFMT_NOTIMESTAMPS: a format that has no time stamps, so that FFmpeg makes them up.
 NO_TIME_STAMPS = 0x80
@@ -84,6 +85,9 @@ def open_connection(
         except Exception as error:
             raise _not_opened(error, settings, began) from None
         with container, ExitStack() as stack:
+            pieces = container.format.name in IN_PIECES
+            if pieces and settings.ca is not None:
+                raise SourceLostError("unsupported", UNCHECKED_PIECES)
             if live is None:
                 live = _is_live(container)
             stream = _video_of(container)
@@ -98,7 +102,6 @@ def open_connection(
             if not live:
                 yield FFmpegConnection(stream, _as_asked_for(packets, settings, watch), settings=settings)
                 return
-            pieces = container.format.name in IN_PIECES
             clock_watch = ClockWatch(stamped=not container.format.flags & NO_TIME_STAMPS, pieces=pieces)
             held = LivePackets(
                 packets,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
@@ -24,7 +23,6 @@ class HlsServer:
         piece_seconds: how long a piece is.
         rate: pictures a second.
         part_seconds: low latency: pieces come in parts of this length (EXT-X-PART); 0 for whole pieces alone.
-        tls: what encrypts it; None for plain HTTP.
 
     ``trouble``: "none"; "stands still": the playlist grows no more, and is still answered with 200;
     "no pieces": pieces and parts are answered with 404; "silent": nothing is answered.
@@ -36,11 +34,10 @@ class HlsServer:
         piece_seconds: float = 1.0,
         rate: int = 10,
         part_seconds: float = 0.0,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.trouble: Trouble = "none"
         self.port = lasting_port()
-        self._seconds, self._part, self._rate, self._tls = piece_seconds, part_seconds, rate, tls
+        self._seconds, self._part, self._rate = piece_seconds, part_seconds, rate
         self._pictures = pictures_of_a_stream(rate, 60 * rate)
         self._began = time.monotonic() - 3 * piece_seconds
         self._frozen = 0.0
@@ -80,8 +77,6 @@ class HlsServer:
         self._over.clear()
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
-        if self._tls is not None:
-            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -102,7 +97,7 @@ class HlsServer:
     @property
     def url(self) -> str:
         """The playlist's address."""
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/live.m3u8"
+        return f"http://127.0.0.1:{self.port}/live.m3u8"
 
     def begin_trouble(self, trouble: Trouble) -> None:
         """From now on there is ``trouble``."""

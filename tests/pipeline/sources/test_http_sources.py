@@ -84,6 +84,30 @@ def test_a_snapshot_behind_a_digest_login(right: bool) -> None:
     assert PASSWORD not in str(list(camera.events))
 
 
+@pytest.mark.parametrize("every", [0.1, None])
+def test_a_kind_of_login_that_ffmpeg_does_not_know_is_named(every: float | None) -> None:
+    """A camera whose digest is by SHA-256 (RFC 7616); that FFmpeg answers nothing looks like a refused password."""
+
+    def asks(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(401)
+        for algorithm in ("SHA-256", "SHA-512-256"):
+            request.send_header(
+                "WWW-Authenticate", f'Digest realm="a, b", qop="auth", algorithm={algorithm}, nonce="x"'
+            )
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with (
+        HttpCamera({"/s": asks}) as server,
+        Camera(server.url("/s?n=1", login="viewer:s3cret"), every_s=every) as camera,
+    ):
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.reason == "unauthorised"
+    assert event.detail.startswith(
+        "it wants a login by digest with SHA-256 or digest with SHA-512-256, which"
+    )
+
+
 def test_a_lost_snapshot_now_and_then_is_nothing_and_several_are() -> None:
     """A try that fails is followed by the next at its time; after three the camera is away, and then found again."""
     fails = {2, 4, 5, 7, 8, 9}
