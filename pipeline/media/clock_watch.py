@@ -20,8 +20,9 @@ PIECES_AHEAD = 1.0, 10.0
 CONFIRM = 3
 # Times within ``SPAN`` seconds that a clock may be set; the next time it is not believed any more.
 JUMPS, SPAN = 2, 60.0
-# Usual steps over which the pace is compared, where that is longer than ``SPAN``: a step is then 0.3 % of it.
-SPAN_STEPS = 300
+# Usual steps over which the pace is compared, where that is longer than ``SPAN``: a step is then 0.3 % of it. The
+# same in pieces, which come up to one of them later or earlier once the network has hesitated, and stay so.
+SPAN_STEPS, SPAN_PIECES = 300, 200
 # Stamps in a row, and seconds, that agree with nothing until the clock is not believed any more.
 ODD_STAMPS, ODD_SECONDS = 3, 2.0
 # How far the stamps may move against our clock: seconds and a share of the time passed, which over ``SPAN`` is 2 %;
@@ -245,6 +246,11 @@ class ClockWatch:
             return 0.0
         return min(by_stamps, max(self._arrivals.waits))
 
+    def _piece(self) -> float:
+        """Seconds from one piece to the next, where it comes in pieces; else 0."""
+        waits = [bucket.wait for bucket in list(self._leads)[:-1]]
+        return min(*waits, PIECES_AHEAD[1]) if self._pieces and waits else 0.0
+
     def _recent(self) -> list[_Bucket]:
         return list(self._leads)[-3:]
 
@@ -260,7 +266,7 @@ class ClockWatch:
         if arrived - self._leads[-1].began >= self._bucket:
             self._leads.append(_Bucket(arrived, lead))
         self._leads[-1].lead = max(self._leads[-1].lead, lead)
-        span = max(SPAN, SPAN_STEPS * self._apart())
+        span = max(SPAN, SPAN_STEPS * self._apart(), SPAN_PIECES * self._piece())
         while len(self._leads) > 6 and self._leads[1].began < arrived - span:
             self._leads.popleft()
             self._base, self._allowed = self._oldest(), 0.0
@@ -274,7 +280,7 @@ class ClockWatch:
         else:
             passed = self._leads[-3].began - self._leads[0].began
             moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
-            most = PACE_SLACK + PACE_SHARE * passed + _longest(self._leads)
+            most = PACE_SLACK + PACE_SHARE * passed + _longest(self._leads) + self._piece()
             wrong = abs(moved) > max(most, PACE_STEPS * self._apart())
         if wrong:
             self._disbelieve(stamp, arrived)

@@ -49,7 +49,7 @@ def certificate_fault(url: CameraUrl, ca: Path, *, within: float) -> str | None:
         why = error.verify_message.rstrip(".")
         return (
             f"its certificate does not pass with {ca} ({why}); `ca` wants the one that it shows, or of who signed "
-            "that, and the url the name or address that stands in it; to see it: openssl s_client -showcerts -connect "
+            "that, and the url the name or address that stands in it; to see it: openssl s_client -connect "
             f"{parts.hostname}:{parts.port or ENCRYPTED[url.scheme]}"
         )
     except (OSError, ValueError):

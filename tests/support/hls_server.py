@@ -39,7 +39,7 @@ class HlsServer:
         self.port = lasting_port()
         self._seconds, self._part, self._rate = piece_seconds, part_seconds, rate
         self._pictures = pictures_of_a_stream(rate, 60 * rate)
-        self._began = time.monotonic() - 3 * piece_seconds
+        self._began = time.monotonic() - 10 * piece_seconds
         self._frozen = 0.0
         self._over = threading.Event()
         self.asked: list[str] = []

@@ -221,6 +221,40 @@ def test_an_honest_clock_is_believed_to_the_tick_however_its_pictures_arrive(
         assert [places[number] for number in sure] == [sent[number][0] for number in sure], network
 
 
+def in_pieces(length: float, seconds: float, rate: float, late: Callable[[float], float]) -> list[float]:
+    """Arrivals of pictures in pieces of ``length`` seconds, each so many seconds ``late`` in which it is whole."""
+    whole = ((n / rate // length + 1) * length for n in range(round(seconds * rate)))
+    return in_order((at + late(at) for at in whole), 5e-4)
+
+
+@pytest.mark.parametrize("length", [1.0, 2.0, 4.0, 6.0, 10.0])
+@pytest.mark.parametrize("mode", HONEST)
+def test_pieces_that_come_later_since_the_network_hesitated_do_not_speak_against_the_clock(
+    mode: str, length: float, rng: random.Random
+) -> None:
+    """Who asks for the next piece once the last is over never makes up for what was lost."""
+    since = rng.uniform(5.0, 200.0)
+    before, after = rng.uniform(0.0, 0.99), rng.uniform(0.0, 0.99)
+
+    def late(at: float) -> float:
+        return length * (before if at < since else after) + 9.0 * (since <= at < since + length)
+
+    sent = pictures(HONEST[mode], in_pieces(length, 500.0, 5.0, late), rate=5.0)
+    places, watch = placed(sent, pieces=True)
+    assert watch.reason is None
+    assert places == [pts for pts, _ in sent]
+
+
+@pytest.mark.parametrize("length", [1.0, 2.0, 4.0, 6.0])
+@pytest.mark.parametrize("mode", ["x0.5", "x0.9", "x1.1", "x1.2", "x2", "x10", "stands still", "no stamps"])
+def test_a_wrong_clock_is_noticed_in_pieces_too(mode: str, length: float, rng: random.Random) -> None:
+    late = rng.uniform(0.0, 0.9) * length
+    sent = pictures(WRONG[mode], in_pieces(length, 600.0, 5.0, lambda _: late), rate=5.0)
+    places, watch = placed(sent, pieces=True)
+    assert watch.reason is not None
+    assert off(places, sent) <= 0.02 * 600.0 + length
+
+
 def doorbell(rng: random.Random, seconds: float) -> list[float]:
     """When a camera takes pictures that films at 25 a second while something moves, and else at ``idle``."""
     idle, every, lasts = rng.choice((1.0, 2.0, 5.0)), rng.uniform(15, 60), rng.uniform(3, 12)
