@@ -29,7 +29,7 @@ from ..media.packet_digest import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder
-from .jpegs import ONE_PICTURE, checked
+from .jpegs import NO_JPEG, ONE_PICTURE, SINGLE, checked
 from .packets import PIECE_MOST, Arrival, LivePackets, Packet, demuxed, stalled
 from .progress import Progress
 from .steady_size import SteadySize
@@ -145,7 +145,7 @@ def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings, watch
 def _is_live(container: InputContainer) -> bool:
     """Whether what was opened has no end. Raises SourceLostError for a single picture, which is neither."""
     if is_picture(container):
-        raise SourceLostError("unsupported", ONE_PICTURE)
+        raise SourceLostError("unsupported", ONE_PICTURE if container.format.name == SINGLE else NO_JPEG)
     return not has_end(container)
 
 

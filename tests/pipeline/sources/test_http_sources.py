@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -161,6 +162,18 @@ def test_what_is_no_jpeg_is_told() -> None:
     with HttpCamera({"/s": page}) as server, Camera(server.url("/s"), every_s=0.1) as camera:
         event = camera.events.wait_for(lambda event: event.state == "retrying")
     assert event.reason == "decode"
+
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".webp"])
+@pytest.mark.parametrize("every", [0.1, None])
+def test_a_picture_of_another_kind_leads_to_jpeg(ending: str, every: float | None) -> None:
+    picture = bytes(cv2.imencode(ending, np.full((48, 64, 3), 90, np.uint8))[1])
+    with (
+        HttpCamera({"/s": whole(picture, "image/x")}) as server,
+        Camera(server.url("/s"), every_s=every) as camera,
+    ):
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert "is no JPEG" in event.detail
 
 
 @pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 3), (8, 1)])
