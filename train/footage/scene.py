@@ -160,11 +160,9 @@ def load_day(
         raise SceneError(f"{path}: no such clip or folder of another camera's day")
     faults: dict[Path, str] = {}
     day = [image for _, image in _read_files(path, files, max_frames, faults, progress)]
-    x_ref, fixed = reference_of(day, background), background == "median"
-    left_out, passed = [*faults.values()], passed_over(folders)
-    return Scene(
-        path.resolve().stem, day, [], x_ref, left_out=left_out, passed_over=passed, fixed_camera=fixed
-    )
+    x_ref, fixed, unread = reference_of(day, background), background == "median", passed_over(folders)
+    left_out = [*faults.values()]
+    return Scene(path.resolve().stem, day, [], x_ref, [], left_out, unread, fixed_camera=fixed)
 
 
 def clip_median(path: Path) -> Image:
