@@ -6,7 +6,6 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import pytest
 
@@ -30,7 +29,7 @@ def peer(answer: str) -> Iterator[tuple[int, list[str]]]:
     with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
-            yield cast(int, server.server_address[1]), asked
+            yield server.server_address[1], asked
         finally:
             server.shutdown()
 
