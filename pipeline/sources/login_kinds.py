@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from urllib.parse import urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
 from ..core.camera_url import CameraUrl
-from .tls import ENCRYPTED, connected
+from .tls import ENCRYPTED, any_certificate, connected
 
 # Digest algorithms that FFmpeg computes; where none is named it is MD5 (RFC 7616, 3.3).
 _KNOWN = ("MD5", "MD5-SESS")
@@ -43,11 +42,8 @@ def _challenges(url: CameraUrl, within: float) -> list[str]:
     parts = urlsplit(url.reveal())
     scheme, host = parts.scheme.lower(), parts.netloc.rpartition("@")[2]
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    context = None
-    if scheme in ENCRYPTED:
-        context = ssl.create_default_context()
-        # No secret is sent, and the certificate was checked before where that is wanted.
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # No secret is sent, and the certificate was checked before where that is wanted.
+    context = any_certificate() if scheme in ENCRYPTED else None
     if scheme.startswith("http"):
         request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     else:

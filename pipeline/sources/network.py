@@ -128,7 +128,7 @@ def _told(lost: SourceLostError, url: CameraUrl, settings: ConnectionSettings) -
     unknown = unresolved(url)
     if unknown is not None:
         return SourceLostError("unreachable", unknown)
-    wrong = None if settings.ca is None else tls.certificate_fault(url, settings.ca, within=ASKS)
+    wrong = tls.tls_fault(url, settings.ca, within=ASKS) if url.scheme in tls.ENCRYPTED else None
     if wrong is not None:
         return SourceLostError("failed", wrong)
     if url.scheme not in HTTP:

@@ -33,17 +33,17 @@ def options(ca: Path | None) -> dict[str, str]:
     return {} if ca is None else {"tls_verify": "1", "ca_file": str(ca), "max_redirects": "0"}
 
 
-def certificate_fault(url: CameraUrl, ca: Path, *, within: float) -> str | None:
-    """What is wrong with the peer's certificate, by a connection of its own; None if nothing is, or none comes about.
+def tls_fault(url: CameraUrl, ca: Path | None, *, within: float) -> str | None:
+    """Why no encrypted connection comes about, by one of its own; None if it does, or nobody answers.
 
     Args:
         url: an address of a scheme in ``ENCRYPTED``.
-        ca: the authority's certificate, or the camera's own (PEM).
+        ca: the authority's certificate, or the camera's own (PEM); None: any certificate will do.
         within: seconds that connecting, and each answer, may take.
     """
     parts = urlsplit(url.reveal())
     try:
-        with connected(parts, within=within, context=ssl.create_default_context(cafile=str(ca))):
+        with connected(parts, within=within, context=any_certificate() if ca is None else _by(ca)):
             return None
     except ssl.SSLCertVerificationError as error:
         why = error.verify_message.rstrip(".")
@@ -52,8 +52,25 @@ def certificate_fault(url: CameraUrl, ca: Path, *, within: float) -> str | None:
             "that, and the url the name or address that stands in it; to see it: openssl s_client -connect "
             f"{parts.hostname}:{parts.port or ENCRYPTED[url.scheme]}"
         )
+    except ssl.SSLError as error:
+        plain = url.scheme.removesuffix("s")
+        return (
+            f"it does not answer by TLS ({error.reason or 'it hangs up'}); if it does not encrypt there, the address "
+            f"begins with {plain}://"
+        )
     except (OSError, ValueError):
         return None
+
+
+def any_certificate() -> ssl.SSLContext:
+    """For an encrypted connection to anybody."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _by(ca: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(ca))
 
 
 def connected(parts: SplitResult, *, within: float, context: ssl.SSLContext | None) -> socket.socket:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nightday.pipeline.sources.rtsp import NOT_RTSP
 from tests.faults.camera import Camera
 from tests.pipeline.sources.test_http_sources import stream
 from tests.support.clips import make_clip
@@ -114,3 +115,21 @@ def test_a_redirect_does_not_lead_away_from_tls(cameras: Cameras, own: Path) -> 
     with Camera(url, ca=own, **options) as camera:
         event = camera.events.wait_for(lambda event: event.state in ("retrying", "playing"))
     assert event.detail.endswith("a redirect is not followed where `ca` is given")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "detail"), [("https", "begins with http://"), ("rtsps", "begins with rtsp://")]
+)
+def test_one_that_does_not_encrypt_is_told_as_that(scheme: str, detail: str) -> None:
+    with HttpCamera({}) as server:
+        url = server.url("/video").replace("http", scheme)
+        with Camera(url) as camera:
+            event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.detail.startswith("it does not answer by TLS (")
+    assert event.detail.endswith(detail)
+
+
+def test_one_that_speaks_no_rtsp_is_told_as_that() -> None:
+    with HttpCamera({}) as server, Camera(server.url("/video").replace("http", "rtsp")) as camera:
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert (event.reason, event.detail) == ("failed", NOT_RTSP)
