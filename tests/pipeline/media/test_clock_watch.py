@@ -178,6 +178,29 @@ def bursts(rate: float, every: float, rng: random.Random) -> list[float]:
     ]
 
 
+@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0])
+@pytest.mark.parametrize("size", [0.3, 0.9, 1.0, 1.1, 1.5])
+def test_stray_stamps_in_bursts_add_nothing_and_the_clock_is_still_believed(
+    size: float, rate: float, rng: random.Random
+) -> None:
+    """In a burst a stamp that lies ahead may be honest; that it was not is known once the next one has come."""
+    for every in (0.3, 1.0, 2.0, 2.4):
+        arrivals = bursts(rate, every, rng)
+        stray = set(range(rng.randrange(3, 10), len(arrivals) - round(4 * rate), 17))
+        sent = pictures(lambda t, n, stray=stray: t + size * (n in stray), arrivals, rate=rate)  # type: ignore[misc]
+        places, watch = placed(sent)
+        assert watch.reason is None, every
+        first = sent[0][0]
+        assert first is not None
+        late = range(round(size * rate) + 2)
+        for number, place in enumerate(places):
+            own = first + round(number / rate * TICKS)
+            # What was placed by a stray stamp cannot be taken back, and pictures have to rise until they are past it.
+            behind = any(number - back in stray for back in late)
+            early = TICKS / rate if number in stray else 1  # it lies anywhere between its neighbours
+            assert -early <= place - own <= (size * TICKS + 100 if behind else 1), (every, number)
+
+
 def in_order(times: Iterator[float], gap: float = 5e-4) -> list[float]:
     at, came = 0.0, []
     for time in times:
