@@ -62,6 +62,7 @@ class Member:
         void_at: when every lease that it was granted has run out.
         leaving: whether it is granted none any more.
         told: the number of the last of its events that was taken.
+        late_to: the journal of which late events were taken last, and the number of the last one.
         part: what it is to run.
     """
 
@@ -72,6 +73,7 @@ class Member:
     void_at: float = float("-inf")
     leaving: bool = False
     told: int = 0
+    late_to: tuple[str, int] | None = None
     part: Part | None = None
 
 
@@ -146,10 +148,10 @@ class Coordinator:
         member = self.members[name]
         report, part = member.report, member.part
         if report is None:
-            return Beat(None, told_to=member.told)
+            return Beat(None, told_to=member.told, late_to=member.late_to)
         member.void_at = max(member.void_at, member.heard_at + LEASE_SECONDS)
         known = part is None or report.version >= part.version
-        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told)
+        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told, member.late_to)
 
     def heard(self, name: str, report: Report, *, now: float) -> tuple[list[Happened], int]:
         """A node has reported, at ``now`` by the coordinator's clock.
@@ -159,6 +161,8 @@ class Coordinator:
         """
         member = self.members[name]
         happened, lost = self._taken(member, report)
+        if report.late is not None:
+            member.late_to = report.late.journal, report.late.messages[-1].number
         if member.report is None:
             self._place_at = float("-inf")
         member.report, member.heard_at = report, now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from pathlib import Path
 
 from nightday.engines.distribution import program_version
 
@@ -41,6 +41,8 @@ class NodeRunner:
         fence: what its cameras ask before they write.
         lease_clock: seconds on the fence's clock.
         clock: time.
+        journal: the folder where events are kept until the coordinator has them; None keeps them in memory alone.
+        name: what the coordinator calls this node.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class NodeRunner:
         fence: Fence,
         lease_clock: Callable[[], float] = boot_seconds,
         clock: Clock | None = None,
+        journal: Path | None = None,
+        name: str = "",
     ) -> None:
         self._fence = fence
         self._lease_clock = lease_clock
         self._clock = clock or SystemClock()
         self._costs = Costs(time.process_time, self._clock.monotonic)
-        self._happenings = Happenings(self._clock)
+        self._happenings = Happenings(self._clock, folder=journal, node=name)
         self._setups = PartSetups(
             load, build, fence, sizes=self._sizes, again=self._set_up_again, publish=self._happenings.note
         )
@@ -77,7 +81,7 @@ class NodeRunner:
         """Take what the coordinator tells, and answer how things are."""
         if beat.lease_until is not None:
             self._fence.renew(beat.lease_until)
-        self._happenings.taken(beat.told_to)
+        self._happenings.taken(beat)
         part = beat.part
         with self._changed:
             if part is not None and (self._part is None or part.version > self._part.version):
@@ -104,7 +108,7 @@ class NodeRunner:
                 cameras=tuple(self._over.states.values()),
             )
         # After it was looked which cameras have ended, so that their last events are told before they go elsewhere.
-        report = replace(report, happened=self._happenings.next())
+        report = self._happenings.told(report)
         return report if runtime is None else with_runtime(report, runtime, self._costs)
 
     def drain(self) -> Report:

@@ -125,7 +125,7 @@ class RayNodes:
             max_task_retries=0,
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-        ).remote(self._verbose)
+        ).remote(node.name, self._verbose)
         return RayActor(self._ray, actor)
 
     def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> RayTask:
