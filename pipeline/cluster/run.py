@@ -179,6 +179,7 @@ class ClusterRun:
         except WebError as error:
             self._tell("reload_refused", f"not reloaded: {error}", level="error")
         else:
+            self.coordinator.refusals.forget(cameras=self.coordinator.names)
             self._configure(config, anew=True)
             self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
         self.notifier.ready()

@@ -274,6 +274,28 @@ def test_a_refused_camera_says_why() -> None:
     assert 'nightday_camera_up{camera="yard"} 0.0' in text
 
 
+def test_a_camera_that_a_node_refuses_goes_to_another_which_is_told_with_the_reason(tmp_path: Path) -> None:
+    played = Played(
+        "a", "b", events={"file": str(tmp_path / "events.jsonl"), "spool": str(tmp_path / "spool")}
+    )
+    played.run.turn()
+    refused = dict.fromkeys(CAMERAS, "outputs.0 out/x.mp4: the folder is read-only")
+    played.nodes.actors["a"].more = {"refused": refused, "cameras": ()}
+    played.turns(START + 5)
+    assert set(played.states().values()) == {("playing", None, "b")}
+    given = played.events("camera_placed")
+    played.turns(60.0)
+    assert played.events("camera_placed") == given
+    played.run._end("signal", None)
+    played.run._outside.close()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    told = [one for one in lines if one["event"] == "camera_refused"]
+    assert told
+    assert len({one["camera"] for one in told}) == len(told)
+    assert all(one["message"].startswith("node a cannot run it: outputs.0 out/x.mp4") for one in told)
+    assert {one["level"] for one in told} == {"warning"}
+
+
 def test_a_reload_adds_and_removes_cameras_and_faults_change_nothing() -> None:
     played = Played("a", "b")
     played.turns(START + 1)
