@@ -22,10 +22,12 @@ class NodeActor:
         from nightday.engines import cores
 
         cores.limit_libraries()
+        from ..core.clock import SystemClock
         from ..core.state_folder import state_folder
         from ..monitoring.log_stream import Screen, set_up_logging
         from ..serving.model_loader import ModelLoader
         from .fence import Fence
+        from .happenings import Happenings
         from .node import NodeRunner
 
         set_up_logging(Screen(sys.stderr, log_format="text"), verbose=verbose)
@@ -34,8 +36,7 @@ class NodeActor:
             load=models.begin,
             build=lambda loaded, sizes: models.setup(loaded, sizes=sizes),
             fence=Fence(),
-            journal=state_folder() / "node_events",
-            name=name,
+            happenings=Happenings(SystemClock(), folder=state_folder() / "node_events", node=name),
         )
 
     def beat(self, beat: Beat) -> Report:

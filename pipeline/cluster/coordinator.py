@@ -10,7 +10,7 @@ No Ray here, and time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,8 @@ class Coordinator:
         many events it could not keep.
         """
         member = self.members[name]
-        happened, lost = self._taken(member, report)
+        own = {camera for camera, held in self.held.items() if held.node == name}
+        happened, lost = _taken(member, report, own)
         if report.late is not None:
             member.late_to = report.late.journal, report.late.messages[-1].number
         if member.report is None:
@@ -202,15 +203,6 @@ class Coordinator:
         """Whether there is a node that has not refused a camera."""
         there = {name for name, one in self.members.items() if one.report is not None and not one.leaving}
         return not there <= self.refusals.nodes(camera, now=now).keys()
-
-    def _taken(self, member: Member, report: Report) -> tuple[list[Happened], int]:
-        """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
-        new = [one for one in report.happened if one.number > member.told]
-        if not new:
-            return [], 0
-        lost, member.told = new[0].number - member.told - 1, new[-1].number
-        own = {None, *(camera for camera, held in self.held.items() if held.node == member.node.name)}
-        return [one for one in new if one.event.camera in own], lost
 
     def step(self, *, now: float) -> list[str]:
         """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""
@@ -295,6 +287,15 @@ class Coordinator:
         new = Part(1, wanted.file, wanted.folder, cameras, epochs, rest, wanted.learnt)
         if part is None or new != replace(part, version=1):
             member.part = new if part is None else replace(new, version=part.version + 1)
+
+
+def _taken(member: Member, report: Report, own: Collection[str]) -> tuple[list[Happened], int]:
+    """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
+    new = [one for one in report.happened if one.number > member.told]
+    if not new:
+        return [], 0
+    lost, member.told = new[0].number - member.told - 1, new[-1].number
+    return [one for one in new if one.event.camera is None or one.event.camera in own], lost
 
 
 def _is_silent(member: Member, now: float) -> bool:

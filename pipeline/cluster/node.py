@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from nightday.engines.distribution import program_version
 
@@ -41,8 +40,7 @@ class NodeRunner:
         fence: what its cameras ask before they write.
         lease_clock: seconds on the fence's clock.
         clock: time.
-        journal: the folder where events are kept until the coordinator has them; None keeps them in memory alone.
-        name: what the coordinator calls this node.
+        happenings: where it is noted what happens; by default in memory alone.
     """
 
     def __init__(
@@ -53,14 +51,13 @@ class NodeRunner:
         fence: Fence,
         lease_clock: Callable[[], float] = boot_seconds,
         clock: Clock | None = None,
-        journal: Path | None = None,
-        name: str = "",
+        happenings: Happenings | None = None,
     ) -> None:
         self._fence = fence
         self._lease_clock = lease_clock
         self._clock = clock or SystemClock()
         self._costs = Costs(time.process_time, self._clock.monotonic)
-        self._happenings = Happenings(self._clock, folder=journal, node=name)
+        self._happenings = happenings or Happenings(self._clock)
         self._setups = PartSetups(
             load, build, fence, sizes=self._sizes, again=self._set_up_again, publish=self._happenings.note
         )
@@ -82,9 +79,8 @@ class NodeRunner:
         if beat.lease_until is not None:
             self._fence.renew(beat.lease_until)
         self._happenings.taken(beat)
-        part = beat.part
         with self._changed:
-            if part is not None and (self._part is None or part.version > self._part.version):
+            if (part := beat.part) is not None and (self._part is None or part.version > self._part.version):
                 self._part, self._part_at = part, self._clock.monotonic()
                 # Cameras that are to go are written until they have ended in good order.
                 self._written |= part.epochs
