@@ -27,8 +27,8 @@ NAMESPACE = "nightday-stream"
 # Bytes of Ray's shared memory, of which frames need nothing. Ray would take 30 % of the machine's memory.
 OBJECT_STORE = 100 * 1024 * 1024
 # How soon Ray's head takes a node for dead: 1 s between questions, 3 of them. By default it takes 75 s. Actors run
-# with the usual priority; by default Ray runs them at nice 15. And a node may take long to start on a busy machine; by
-# default it aborts where a Python process of its own is not there within 20 s.
+# with the usual priority; by default Ray runs them at nice 15. And a node may take long to start on a busy machine;
+# by default it aborts where a Python process of its own is not there within 20 s.
 SYSTEM_CONFIG = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
