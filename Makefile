@@ -2,6 +2,7 @@
 # make check   style, types, import contracts, and every test that needs neither an RTSP server nor a training
 # make test    every test        make lint    style, types and import contracts
 # make addon     the folder of the add-on for Home Assistant, in dist/
+# make deb       a package for this Debian or Ubuntu, in dist/
 # make test-tensorrt    the conversion to TensorRT alone (part of make test; 110 MB)
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ PIP := $(BIN)/pip install -q --no-compile
 # Each of the many processes that tests start would otherwise compile the code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: addon demo check check-tests test test-setup test-alone test-others test-again test-tensorrt lint style types clean test-packages
+.PHONY: addon deb demo check check-tests test test-setup test-alone test-others test-again test-tensorrt lint style types clean test-packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/run
@@ -136,6 +137,21 @@ addon:
 	cp -r deploy/home-assistant/. $(ADDON)
 	cat deploy/Dockerfile deploy/home-assistant/Dockerfile > $(ADDON)/Dockerfile
 	{ cat .dockerignore; echo '!run.py'; } > $(ADDON)/.dockerignore
+
+# The package's version is the program's and the commit's; its maintainer is who builds it, as devscripts has it.
+DEB := build/deb/nightday-stream
+DEB_VERSION = $(shell sed -n 's/^version = //p' setup.cfg)+$(shell git log -1 --format=%cd.%h --date=format:%Y%m%d)
+DEB_BY = $(or $(DEBFULLNAME),$(shell git config user.name)) <$(or $(DEBEMAIL),$(shell git config user.email))>
+deb:
+	rm -rf build/deb && mkdir -p $(DEB) dist
+	git archive HEAD | tar -x -C $(DEB)
+	cp -r $(DEB)/deploy/debian $(DEB)/debian
+	cp deploy/nightday-stream.service $(DEB)/debian/
+	sed -i 's/@MAINTAINER@/$(DEB_BY)/' $(DEB)/debian/control
+	{ echo 'nightday-stream ($(DEB_VERSION)) unstable; urgency=medium'; echo; echo '  * See CHANGELOG.md.'; echo; \
+		git log -1 --format=' -- $(DEB_BY)  %cD'; } > $(DEB)/debian/changelog
+	cd $(DEB) && dpkg-buildpackage -us -uc -b
+	mv build/deb/*.deb dist/
 
 clean:
 	rm -rf $(VENV) $(RTX) build *.egg-info out

@@ -105,6 +105,8 @@ class _Trial:
             self._pause(due)
             limit = time.monotonic() + NODES_BACK
             while not self._all_is_well() and time.monotonic() < limit:
+                if len(self._boxes) < NODES:
+                    self._add()
                 self._pause(time.monotonic() + 1.0)
             due = time.monotonic() + EVERY
             if not any(one["node"] for one in self._program.cameras().values()):
@@ -144,7 +146,16 @@ class _Trial:
 
     def _replace(self, box: Box) -> None:
         self._boxes.remove(box)
-        self._boxes.append(Box(self._cluster, cpus=1))
+        self._add()
+
+    def _add(self) -> None:
+        """Start a node. Where that fails, as it may on a machine that is too busy, it is tried again before the next
+        blow.
+        """
+        try:
+            self._boxes.append(Box(self._cluster, cpus=1))
+        except Exception as error:  # Ray raises no other
+            print(f"no node could be started: {error}", flush=True)
 
     def _pause(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:

@@ -10,7 +10,7 @@ No Ray here, and time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from .fence import LEASE_SECONDS
 from .messages import Beat, Happened, Part, Report, SharedFolder
 from .placement import CameraDemand, Node, place
+from .refusals import Refusals
 
 # Seconds beyond the lease's end, for clocks that run at unequal speed.
 MARGIN = 0.25
@@ -25,6 +26,8 @@ MARGIN = 0.25
 UNMEASURED = 0.01
 # Seconds between looks at whether a node is overloaded.
 RELIEVE_EVERY = 30.0
+# The capacity of a node that has none left.
+_FULL = 1e-9
 # The weight of a new measurement of a camera's cost.
 RATE = 0.3
 
@@ -62,6 +65,7 @@ class Member:
         void_at: when every lease that it was granted has run out.
         leaving: whether it is granted none any more.
         told: the number of the last of its events that was taken.
+        late_to: the journal of which late events were taken last, and the number of the last one.
         part: what it is to run.
     """
 
@@ -72,6 +76,7 @@ class Member:
     void_at: float = float("-inf")
     leaving: bool = False
     told: int = 0
+    late_to: tuple[str, int] | None = None
     part: Part | None = None
 
 
@@ -105,6 +110,8 @@ class Coordinator:
         self._place_at = float("-inf")
         self.begun = False
         """Whether cameras may be given out. Another coordinator's leases must have run out before."""
+        self.refusals = Refusals()
+        """Which nodes cannot run which cameras."""
         self.crowded = False
         """Whether the cameras take more than the nodes have."""
 
@@ -112,7 +119,9 @@ class Coordinator:
         """Run this from now on."""
         before = {} if self._wanted is None else self._wanted.cameras
         # A camera that was changed is begun again, wherever it was.
-        self.ended -= {name for name in self.ended if wanted.cameras.get(name) != before.get(name)}
+        changed = {name for name, values in before.items() if wanted.cameras.get(name) != values}
+        self.ended -= changed
+        self.refusals.forget(cameras=changed)
         self._wanted = wanted
         self._place_at = float("-inf")
 
@@ -146,10 +155,10 @@ class Coordinator:
         member = self.members[name]
         report, part = member.report, member.part
         if report is None:
-            return Beat(None, told_to=member.told)
+            return Beat(None, told_to=member.told, late_to=member.late_to)
         member.void_at = max(member.void_at, member.heard_at + LEASE_SECONDS)
         known = part is None or report.version >= part.version
-        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told)
+        return Beat(report.stamp + LEASE_SECONDS, None if known else part, member.told, member.late_to)
 
     def heard(self, name: str, report: Report, *, now: float) -> tuple[list[Happened], int]:
         """A node has reported, at ``now`` by the coordinator's clock.
@@ -158,16 +167,24 @@ class Coordinator:
         many events it could not keep.
         """
         member = self.members[name]
-        happened, lost = self._taken(member, report)
+        own = {camera for camera, held in self.held.items() if held.node == name}
+        happened, lost = _taken(member, report, own)
+        if report.late is not None:
+            member.late_to = report.late.journal, report.late.messages[-1].number
         if member.report is None:
             self._place_at = float("-inf")
         member.report, member.heard_at = report, now
         for camera, cost in report.costs.items():
             before = self.costs.get(camera, cost)
             self.costs[camera] = before + RATE * (cost - before)
+        if member.part is not None and report.version >= member.part.version:
+            given = [camera for camera in member.part.cameras if self._has(name, camera)]
+            if self.refusals.hear(name, report, given, now=now):
+                self._place_at = float("-inf")
         for state in report.cameras:
-            held = self.held.get(state.name)
-            if state.state in ("finished", "failed") and held is not None and held.node == name:
+            given_up = state.engine != "failed" or not self._untried(state.name, now)
+            ended = state.state == "finished" or (state.state == "failed" and given_up)
+            if ended and self._has(name, state.name):
                 self.ended.add(state.name)
         for camera, held in [*self.held.items()]:
             # It was taken from the node, which has let go of it.
@@ -178,14 +195,14 @@ class Coordinator:
                     del self.held[camera]
         return happened, lost
 
-    def _taken(self, member: Member, report: Report) -> tuple[list[Happened], int]:
-        """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
-        new = [one for one in report.happened if one.number > member.told]
-        if not new:
-            return [], 0
-        lost, member.told = new[0].number - member.told - 1, new[-1].number
-        own = {None, *(camera for camera, held in self.held.items() if held.node == member.node.name)}
-        return [one for one in new if one.event.camera in own], lost
+    def _has(self, node: str, camera: str) -> bool:
+        held = self.held.get(camera)
+        return held is not None and held.node == node
+
+    def _untried(self, camera: str, now: float) -> bool:
+        """Whether there is a node that has not refused a camera."""
+        there = {name for name, one in self.members.items() if one.report is not None and not one.leaving}
+        return not there <= self.refusals.nodes(camera, now=now).keys()
 
     def step(self, *, now: float) -> list[str]:
         """Bring the nodes' parts up to date; returns the nodes that are dropped, whose leases have run out."""
@@ -201,6 +218,7 @@ class Coordinator:
         ]
         for name in dropped:
             del self.members[name]
+            self.refusals.forget(node=name)
             self.held = {camera: held for camera, held in self.held.items() if held.node != name}
             self._place_at = float("-inf")
         if self.begun:
@@ -221,10 +239,15 @@ class Coordinator:
         usual = self._usual()
         costs = {name: self.costs.get(name, usual) for name in self._wanted.cameras if name not in self.ended}
         current = {camera: held.node for camera, held in self.held.items()}
-        placement = place([CameraDemand(name, cost) for name, cost in costs.items()], nodes, current)
-        self._placed = dict(placement.assigned)
+        settled = self.refusals.settled(costs, nodes, current, now=now)
         load = {node.name: 0.0 for node in nodes}
-        for camera, node in self._placed.items():
+        for camera, node in settled.items():
+            load[node] += costs[camera]
+        left = [replace(one, capacity=max(one.capacity - load[one.name], _FULL)) for one in nodes]
+        demands = [CameraDemand(name, cost) for name, cost in costs.items() if name not in settled]
+        placement = place(demands, left, current)
+        self._placed = {**settled, **placement.assigned}
+        for camera, node in placement.assigned.items():
             load[node] += costs[camera]
         for camera in placement.unplaced:  # all slow down evenly, rather than that one is not seen
             best = min(nodes, key=lambda node: ((load[node.name] + costs[camera]) / node.capacity, node.name))
@@ -264,6 +287,15 @@ class Coordinator:
         new = Part(1, wanted.file, wanted.folder, cameras, epochs, rest, wanted.learnt)
         if part is None or new != replace(part, version=1):
             member.part = new if part is None else replace(new, version=part.version + 1)
+
+
+def _taken(member: Member, report: Report, own: Collection[str]) -> tuple[list[Happened], int]:
+    """The new events of a report. What a node tells of a camera that another has now is late, and not told."""
+    new = [one for one in report.happened if one.number > member.told]
+    if not new:
+        return [], 0
+    lost, member.told = new[0].number - member.told - 1, new[-1].number
+    return [one for one in new if one.event.camera is None or one.event.camera in own], lost
 
 
 def _is_silent(member: Member, now: float) -> bool:

@@ -94,7 +94,7 @@ class NodeLinks:
         coordinator: told what comes and goes, and asked what to tell.
         publish: told what happens to nodes.
         http: where a node is to be served, as the section of a configuration.
-        tell: told what has happened on a node.
+        tell: told what a node has reported, and what of it has happened that was not told before.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class NodeLinks:
         coordinator: Coordinator,
         publish: Publish,
         http: Callable[[RayNode], Mapping[str, Any]],
-        tell: Callable[[str, Sequence[Happened]], None],
+        tell: Callable[[str, Report, Sequence[Happened]], None],
     ) -> None:
         self._nodes = nodes
         self._coordinator = coordinator
@@ -167,7 +167,7 @@ class NodeLinks:
         if lost:
             detail = f"node {name} could not keep {counted(lost, 'event')} while it was not asked"
             self._tell("events_lost", detail, "warning")
-        self._tell_outside(name, happened)
+        self._tell_outside(name, report, happened)
 
     def close(self) -> None:
         """End every process."""

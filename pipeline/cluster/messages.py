@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from nightday.engines.backends.base import EngineInfo
+from typing import TYPE_CHECKING, Any
 
 from ..core.counters import HistogramSnapshot
 from ..core.events import Event
 from ..core.status import CameraStatus
+from ..monitoring.notify.message import StoredMessage
+
+if TYPE_CHECKING:
+    # It brings PyTorch along, and a node is to be there before that is loaded.
+    from nightday.engines.backends.base import EngineInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,13 @@ class Beat:
         lease_until: until when it may write, by the clock of its own last report's stamp; None before its first.
         part: what it is to run; None where it knows that.
         told_to: the number of the last event that was taken from it.
+        late_to: the journal whose late events were taken last, and up to which number.
     """
 
     lease_until: float | None
     part: Part | None = None
     told_to: int = 0
+    late_to: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,19 @@ class Happened:
     number: int
     at: float
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Events of a node's process that has ended before it could tell them.
+
+    Attributes:
+        journal: the process's; see ``Report.journal``.
+        messages: the next of them, in order.
+    """
+
+    journal: str
+    messages: tuple[StoredMessage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +119,8 @@ class Report:
         batches: frames given to an engine at once; None before its first camera.
         events: how often each event has happened there.
         happened: the next events that the coordinator has not taken yet, in order.
+        journal: what its file of events is called, which no other process has; None if it has none.
+        late: events that others have left there.
         problem: why its cameras cannot run at all; None if they can.
         files: what was written; only at its end.
     """
@@ -121,5 +141,7 @@ class Report:
     batches: HistogramSnapshot | None = None
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)
     happened: tuple[Happened, ...] = ()
+    journal: str | None = None
+    late: Late | None = None
     problem: str | None = None
     files: tuple[Path, ...] = ()

@@ -24,7 +24,14 @@ class Moves:
                 self._publish(SourceChanged(camera=camera, state="retrying", reason="no_node", detail=gone))
 
     def tell(self, coordinator: Coordinator) -> None:
-        """Say which cameras were given to which node since the last time, and whether all have room."""
+        """Say which cameras were refused since the last time, which were given to which node, and whether all have
+        room.
+        """
+        for one in coordinator.refusals.news:
+            so = "translate it" if one.brightened else "run it"
+            detail = f"node {one.node} cannot {so}: {one.why}"
+            self._publish(Notice(camera=one.camera, name="camera_refused", detail=detail, level="warning"))
+        coordinator.refusals.news.clear()
         placed = {camera: held.node for camera, held in coordinator.held.items()}
         if placed != self._placed:
             for camera, node in placed.items():

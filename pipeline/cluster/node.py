@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from nightday.engines.distribution import program_version
 
@@ -41,6 +40,7 @@ class NodeRunner:
         fence: what its cameras ask before they write.
         lease_clock: seconds on the fence's clock.
         clock: time.
+        happenings: where it is noted what happens; by default in memory alone.
     """
 
     def __init__(
@@ -51,12 +51,13 @@ class NodeRunner:
         fence: Fence,
         lease_clock: Callable[[], float] = boot_seconds,
         clock: Clock | None = None,
+        happenings: Happenings | None = None,
     ) -> None:
         self._fence = fence
         self._lease_clock = lease_clock
         self._clock = clock or SystemClock()
         self._costs = Costs(time.process_time, self._clock.monotonic)
-        self._happenings = Happenings(self._clock)
+        self._happenings = happenings or Happenings(self._clock)
         self._setups = PartSetups(
             load, build, fence, sizes=self._sizes, again=self._set_up_again, publish=self._happenings.note
         )
@@ -77,10 +78,9 @@ class NodeRunner:
         """Take what the coordinator tells, and answer how things are."""
         if beat.lease_until is not None:
             self._fence.renew(beat.lease_until)
-        self._happenings.taken(beat.told_to)
-        part = beat.part
+        self._happenings.taken(beat)
         with self._changed:
-            if part is not None and (self._part is None or part.version > self._part.version):
+            if (part := beat.part) is not None and (self._part is None or part.version > self._part.version):
                 self._part, self._part_at = part, self._clock.monotonic()
                 # Cameras that are to go are written until they have ended in good order.
                 self._written |= part.epochs
@@ -104,7 +104,7 @@ class NodeRunner:
                 cameras=tuple(self._over.states.values()),
             )
         # After it was looked which cameras have ended, so that their last events are told before they go elsewhere.
-        report = replace(report, happened=self._happenings.next())
+        report = self._happenings.told(report)
         return report if runtime is None else with_runtime(report, runtime, self._costs)
 
     def drain(self) -> Report:

@@ -13,12 +13,13 @@ from ..core.camera_url import register_secret
 from ..core.clock import SystemClock
 from ..core.events import EventBus
 from ..monitoring.http_server import app_of
+from ..monitoring.notify.message import late
 from ..monitoring.notify.notifications import Notifications
 from ..monitoring.web.trial import trial_routes
 from ..supervision.endpoint import HttpEndpoint
 from .forward import Forwarder
 from .home import ClusterHome
-from .messages import Happened
+from .messages import Happened, Report
 from .ray_nodes import RayNode
 from .view import ClusterView, NodeMetrics
 
@@ -62,10 +63,14 @@ class Outside:
         self._notifications.close(NOTIFY_WITHIN)
         self._endpoint.serve(None)
 
-    def tell(self, node: str, happened: Sequence[Happened]) -> None:
-        """These things have happened on a node."""
+    def tell(self, node: str, report: Report, happened: Sequence[Happened]) -> None:
+        """These things have happened on a node, as it has reported; and those that were left there."""
         for one in happened:
-            self._notifications.note(one.event, at=one.at, node=node)
+            origin = None if report.journal is None else (report.journal, one.number)
+            self._notifications.note(one.event, at=one.at, node=node, origin=origin)
+        if report.late is not None:
+            for message in report.late.messages:
+                self._notifications.note_late(late(message, report.late.journal))
 
     def http_of(self, node: RayNode) -> Mapping[str, Any]:
         """Where a node is served: for the coordinator alone, which has the token."""

@@ -26,13 +26,15 @@ NAMESPACE = "nightday-stream"
 """Where the actors' names are; there is one for each node, so a cluster has one coordinator."""
 # Bytes of Ray's shared memory, of which frames need nothing. Ray would take 30 % of the machine's memory.
 OBJECT_STORE = 100 * 1024 * 1024
-# How soon Ray's head takes a node for dead: 1 s between questions, 3 of them. By default it takes 75 s. And actors
-# run with the usual priority; by default Ray runs them at nice 15.
+# How soon Ray's head takes a node for dead: 1 s between questions, 3 of them. By default it takes 75 s. Actors run
+# with the usual priority; by default Ray runs them at nice 15. And a node may take long to start on a busy machine;
+# by default it aborts where a Python process of its own is not there within 20 s.
 SYSTEM_CONFIG = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
+    "agent_register_timeout_ms": 120_000,
     "worker_niceness": 0,
 }
 # Seconds between looks at which nodes there are.
@@ -125,7 +127,7 @@ class RayNodes:
             max_task_retries=0,
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-        ).remote(self._verbose)
+        ).remote(node.name, self._verbose)
         return RayActor(self._ray, actor)
 
     def train(self, node: RayNode, folder: Path, start: Path, words: Sequence[str]) -> RayTask:

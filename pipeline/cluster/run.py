@@ -23,7 +23,7 @@ from .fence import LEASE_SECONDS, boot_seconds
 from .head_watch import GONE, HeadWatch
 from .learning import ClusterLearning
 from .links import BEAT_EVERY, NodeLinks, Nodes, line_of
-from .messages import Happened
+from .messages import Happened, Report
 from .moves import Moves
 from .outside import Outside
 from .view import ClusterView
@@ -154,9 +154,9 @@ class ClusterRun:
         if there and (not self._links.awaited or now > self._began + GATHER):
             self.coordinator.begun = True
 
-    def _hear(self, node: str, happened: Sequence[Happened]) -> None:
+    def _hear(self, node: str, report: Report, happened: Sequence[Happened]) -> None:
         """Take what has happened on a node."""
-        self._outside.tell(node, happened)
+        self._outside.tell(node, report, happened)
         self._learning.hear(happened)
 
     def _configure(self, config: Config, *, anew: bool = False) -> None:
@@ -179,6 +179,7 @@ class ClusterRun:
         except WebError as error:
             self._tell("reload_refused", f"not reloaded: {error}", level="error")
         else:
+            self.coordinator.refusals.forget(cameras=self.coordinator.names)
             self._configure(config, anew=True)
             self._tell("reloaded", f"reloaded: {len(config.cameras)} cameras")
         self.notifier.ready()

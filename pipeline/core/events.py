@@ -250,6 +250,7 @@ NoticeName = Literal[
     "batch_lost",
     "camera_not_fixed",
     "camera_placed",
+    "camera_refused",
     "clock_not_believed",
     "cluster_full",
     "collect_failed",

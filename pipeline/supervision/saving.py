@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.events import Event, FileBegun
+from ..media.malloc_trim import malloc_trimmer
 from ..monitoring.night_reports import NightReports
 from .camera import Camera
 
@@ -57,6 +58,8 @@ class PictureSaver:
                 for one in pictures:
                     self._files.update(one.save(final=final))
                 self._reports.look(final=final)
+            # What loading engines and reports left behind would stay with the allocator for good.
+            malloc_trimmer.give_back()
 
         thread = threading.Thread(target=work, name="save", daemon=True)
         thread.start()

@@ -20,6 +20,10 @@ LONGEST = 2000
 _TOLD = ("camera", "name", "level", "retry_at")
 
 
+Origin = tuple[str, int]
+"""The journal of a cluster's node that an event comes from, and its number there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What happened, before it has a number.
@@ -28,11 +32,15 @@ class Message:
         event: what it is called.
         camera: whose it is; None for the whole program.
         body: a JSON object: ``time``, ``event``, ``level``, ``camera``, ``message`` and the event's own values.
+        number: the number that it is to have in a spool; None is the next.
+        origin: where it comes from, if from a node; a spool takes it once.
     """
 
     event: str
     camera: str | None
     body: str
+    number: int | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,18 @@ class StoredMessage:
         return self.payload.encode()
 
 
-def message_of(event: Event, time: float, *, node: str | None = None) -> Message:
-    """What is told of an event that happened at ``time``, in Unix seconds, on a cluster's ``node`` if on one."""
+def message_of(
+    event: Event,
+    time: float,
+    *,
+    node: str | None = None,
+    number: int | None = None,
+    origin: Origin | None = None,
+) -> Message:
+    """What is told of an event that happened at ``time``, in Unix seconds, on a cluster's ``node`` if on one.
+
+    ``number`` and ``origin`` are those of the message.
+    """
     name, text = name_of(event), text_of(event)
     values = {
         field.name: getattr(event, field.name)
@@ -75,7 +93,14 @@ def message_of(event: Event, time: float, *, node: str | None = None) -> Message
         "message": text,
         **values,
     }
-    return Message(name, event.camera, json.dumps(_plain(told), ensure_ascii=False))
+    return Message(name, event.camera, json.dumps(_plain(told), ensure_ascii=False), number, origin)
+
+
+def late(message: StoredMessage, journal: str) -> Message:
+    """What a node could not tell while it ran, out of its ``journal``, as it is told afterwards."""
+    told = {key: value for key, value in json.loads(message.payload).items() if key not in ("id", "number")}
+    body = json.dumps({**told, "late": True}, ensure_ascii=False)
+    return Message(message.event, message.camera, body, origin=(journal, message.number))
 
 
 def stored(spool: str, number: int, message: Message) -> StoredMessage:

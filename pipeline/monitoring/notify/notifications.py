@@ -20,6 +20,7 @@ from ...core.state_folder import state_folder
 from ...core.status import Pictured
 from .camera_facts import CameraFacts
 from .file import FileSink
+from .message import Message, Origin
 from .outbox import Outbox
 from .sink import Sink, Surroundings
 from .spool import Spool, SpoolInUseError
@@ -80,14 +81,22 @@ class Notifications:
         """Those that send."""
         return [sink for _, sink in list(self._sinks.values())]
 
-    def note(self, event: Event, *, at: float | None = None, node: str | None = None) -> None:
+    def note(
+        self, event: Event, *, at: float | None = None, node: str | None = None, origin: Origin | None = None
+    ) -> None:
         """Something has happened, at a Unix second, by default now; in a cluster maybe on a node. Never waits."""
         self._facts.note(event)
         outbox, early = self._outbox, self._early
         if outbox is not None:
-            outbox.put(event, at=at, node=node)
+            outbox.put(event, at=at, node=node, origin=origin)
         elif early is not None:
             early.append(event)
+
+    def note_late(self, message: Message) -> None:
+        """Something has happened on a node that could not tell it then. How things are now, it does not change."""
+        outbox = self._outbox
+        if outbox is not None:
+            outbox.put_message(message)
 
     def serve(self, config: Config) -> None:
         """Send what happens to where ``config`` says from now on. Sinks it says nothing new of are not touched."""

@@ -6,12 +6,12 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 from ...core.clock import Clock
 from ...core.events import Event, Notice, Publish
 from ...core.words import counted
-from .message import message_of
+from .message import Message, Origin, message_of
 from .spool import Spool
 
 # Events that may wait to be written: some seconds of the busiest cameras, while a disk hangs.
@@ -20,12 +20,6 @@ MOST_WAITING = 10_000
 BATCH = 500
 # Seconds until a disk that failed is tried again.
 RETRY_AFTER = 5.0
-
-
-class _Waiting(NamedTuple):
-    event: Event
-    at: float
-    node: str | None
 
 
 class Outbox(threading.Thread):
@@ -45,7 +39,7 @@ class Outbox(threading.Thread):
         self._publish = publish
         self._clock = clock
         self._changed = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Callable[[], Message]] = deque()
         self._pushed_out = 0  # events that went to make room for others in the queue
         self._finishing = threading.Event()
         self._losing = False
@@ -53,14 +47,32 @@ class Outbox(threading.Thread):
         self.lost = 0
         """Events that were lost since the start, because the queue or the spool was full."""
 
-    def put(self, event: Event, *, at: float | None = None, node: str | None = None) -> None:
-        """Take an event of Unix second ``at``, by default now. Never waits; where too many wait the oldest goes."""
+    def put(
+        self,
+        event: Event,
+        *,
+        at: float | None = None,
+        node: str | None = None,
+        number: int | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Take an event of Unix second ``at``, by default now. Never waits; where too many wait the oldest goes.
+
+        The rest is as in ``message_of``.
+        """
         at = self._clock.time() if at is None else at
+        self._put(partial(message_of, event, at, node=node, number=number, origin=origin))
+
+    def put_message(self, message: Message) -> None:
+        """Take a message that was made elsewhere; see ``put``."""
+        self._put(lambda: message)
+
+    def _put(self, make: Callable[[], Message]) -> None:
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.popleft()
                 self._pushed_out += 1
-            self._waiting.append(_Waiting(event, at, node))
+            self._waiting.append(make)
             self._changed.notify()
 
     def finish(self) -> None:
@@ -84,9 +96,9 @@ class Outbox(threading.Thread):
             if ended:
                 return
 
-    def _write(self, batch: list[_Waiting]) -> int:
+    def _write(self, batch: list[Callable[[], Message]]) -> int:
         """Write a batch, again and again if the disk fails; how many messages are lost."""
-        messages = [message_of(one.event, one.at, node=one.node) for one in batch]
+        messages = [make() for make in batch]
         while True:
             try:
                 return self._spool.add(messages)

@@ -24,6 +24,8 @@ MOST_MESSAGES = 100_000
 MOST_BYTES = 64_000_000
 # Seconds that a call under way has to end.
 CLOSE_WITHIN = 1.0
+# Journals of which it is known how far they were taken: years of nodes that come and go.
+MOST_ORIGINS = 10_000
 # The share of what waits that goes at once, so that a full spool is not tidied for each message.
 _STEP = 0.01
 
@@ -34,6 +36,7 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 CREATE TABLE IF NOT EXISTS readers (name TEXT PRIMARY KEY, acknowledged INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS origins (journal TEXT PRIMARY KEY, number INTEGER NOT NULL);
 """
 
 
@@ -138,16 +141,21 @@ class Spool:
             self._tidy()
 
     def add(self, messages: Sequence[Message]) -> int:
-        """Number messages and keep them. How many of the oldest went to make room, unsent."""
+        """Number messages and keep them. How many of the oldest went to make room, unsent.
+
+        Of an origin each number is taken once, and none that is below one that was taken.
+        """
         with self._lock:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
+                new = _not_taken(self._database, messages)
+                # After a failure below the same messages come again, where they have numbers of their own.
                 self._database.executemany(
-                    "INSERT INTO messages (event, camera, body) VALUES (?, ?, ?)",
-                    [(one.event, one.camera, one.body) for one in messages],
+                    "INSERT OR IGNORE INTO messages (number, event, camera, body) VALUES (?, ?, ?, ?)",
+                    [(one.number, one.event, one.camera, one.body) for one in new],
                 )
-            self._count += len(messages)
-            self._bytes += sum(len(one.body.encode()) for one in messages)
+            self._count += len(new)
+            self._bytes += sum(len(one.body.encode()) for one in new)
             return self._make_room()
 
     def _make_room(self) -> int:
@@ -211,3 +219,25 @@ class Spool:
         with self._lock:
             row = self._database.execute("SELECT value FROM remembered WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+
+def _not_taken(database: sqlite3.Connection, messages: Sequence[Message]) -> list[Message]:
+    """Those that were not taken before, which are noted as taken now."""
+    new: list[Message] = []
+    taken: dict[str, int] = {}
+    for one in messages:
+        if one.origin is not None:
+            journal, number = one.origin
+            if journal not in taken:
+                row = database.execute("SELECT number FROM origins WHERE journal = ?", (journal,)).fetchone()
+                taken[journal] = 0 if row is None else int(row[0])
+            if number <= taken[journal]:
+                continue
+            taken[journal] = number
+        new.append(one)
+    if taken:
+        database.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", [*taken.items()])
+        database.execute(
+            "DELETE FROM origins WHERE rowid <= (SELECT max(rowid) FROM origins) - ?", (MOST_ORIGINS,)
+        )
+    return new

@@ -14,9 +14,10 @@ from nightday.pipeline.cluster.coordinator import MARGIN, RELIEVE_EVERY, Coordin
 from nightday.pipeline.cluster.fence import LEASE_SECONDS, Fence
 from nightday.pipeline.cluster.messages import Beat, Report
 from nightday.pipeline.cluster.placement import Node
+from nightday.pipeline.cluster.refusals import AGAIN_AFTER
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.lease import Lease
-from nightday.pipeline.core.status import CameraStatus
+from nightday.pipeline.core.status import CameraStatus, EngineState
 
 
 class Machine:
@@ -35,6 +36,8 @@ class Machine:
         self.ending: set[str] = set()  # cameras that take their time to end
         self.costs: dict[str, float] = {}
         self.ended: set[str] = set()
+        self.refuses: dict[str, str] = {}  # cameras that cannot run here, and why
+        self.unbuilt: set[str] = set()  # cameras whose engines cannot be had here
         self.leases: dict[str, Lease] = {}
 
     def clock(self) -> float:
@@ -53,14 +56,22 @@ class Machine:
             if self.epochs.get(name) == epoch or name in self.ending
         }
         self.fence.keep(self.written)
+        runs = self.epochs.keys() - self.refuses.keys() - self.ended
         return Report(
             stamp=self.clock(),
             version=self.version,
             written=dict(self.written),
             program="1",
             costs=self.costs,
-            cameras=tuple(status(name, "finished") for name in self.ended),
+            refused={name: why for name, why in self.refuses.items() if name in self.epochs},
+            cameras=(
+                *(status(name, "finished") for name in self.ended),
+                *(replace(status(name, "playing"), engine=self._engine(name)) for name in runs),
+            ),
         )
+
+    def _engine(self, camera: str) -> EngineState:
+        return "failed" if camera in self.unbuilt else "ready"
 
     def writes(self) -> set[str]:
         """The cameras that its outputs would write a picture of now."""
@@ -334,7 +345,7 @@ def test_no_camera_is_written_twice_whatever_happens(rng: np.random.Generator) -
     names = 0
     for _ in range(150):
         machine = world.machines[str(rng.choice([*world.machines]))]
-        match int(rng.integers(6)):
+        match int(rng.integers(7)):
             case 0:
                 machine.frozen = not machine.frozen
             case 1:
@@ -345,7 +356,9 @@ def test_no_camera_is_written_twice_whatever_happens(rng: np.random.Generator) -
                 machine.costs = {name: float(rng.uniform(0.0, 2.0)) for name in cameras}
             case 4:
                 machine.ending = {name for name in cameras if rng.random() < 0.3}
-            case 5 if len(world.machines) < 8:
+            case 5:
+                machine.refuses = {name: "no model.pt" for name in cameras if rng.random() < 0.3}
+            case 6 if len(world.machines) < 8:
                 names += 1
                 world.join(f"n{names}")
         world.turns(float(rng.uniform(0.1, 8.0)))
@@ -366,3 +379,81 @@ def test_an_old_report_changes_nothing_for_a_camera_that_was_given_anew(world: W
     assert report is not None
     world.coordinator.heard(name, replace(report, version=0, written={}), now=world.now)
     assert world.where() == {"one": name}
+
+
+def moves(world: World, seconds: float) -> list[tuple[str, str]]:
+    """Which cameras were given to which nodes within some seconds."""
+    given: list[tuple[str, str]] = []
+    held = dict(world.coordinator.held)
+    end = world.now + seconds
+    while world.now < end:
+        world.turn(0.5)
+        new = world.coordinator.held
+        given += [(camera, one.node) for camera, one in new.items() if held.get(camera) != one]
+        held = dict(new)
+    return given
+
+
+def test_a_camera_that_its_node_refuses_is_tried_on_each_other_node_once(rng: np.random.Generator) -> None:
+    world = World(rng, "a", "b", "c")
+    for name in "abc":
+        world.machines[name].refuses = {"one": f"no model.pt on {name}"}
+    world.want("one", "two", "three")
+    given = moves(world, 60.0)
+    assert sorted(node for camera, node in given if camera == "one") == ["a", "b", "c"]
+    assert sorted(camera for camera, _ in given if camera != "one") == ["three", "two"]
+    told = [(one.camera, one.node, one.why) for one in world.coordinator.refusals.news]
+    assert sorted(told) == [("one", name, f"no model.pt on {name}") for name in "abc"]
+    # It stays with the last one until one of the others is asked again.
+    last = given[-1][1]
+    assert not moves(world, AGAIN_AFTER - 90.0)
+    assert world.where()["one"] == last
+    fine = next(name for name in "abc" if name != last)
+    world.machines[fine].refuses = {}
+    moves(world, 120.0)
+    assert world.where()["one"] == fine
+    assert "one" in world.machines[fine].writes()
+    assert len(world.coordinator.refusals.news) == 3
+    assert not moves(world, RELIEVE_EVERY + 10.0)
+
+
+def test_a_refused_camera_goes_where_it_can_run_and_its_cost_counts_there(rng: np.random.Generator) -> None:
+    world = World(rng, "a", "b", cores=1.0)
+    for machine in world.machines.values():
+        machine.costs = dict.fromkeys(("one", "two", "three", "four"), 0.4)
+    world.machines["a"].refuses = dict.fromkeys(("one", "two"), "the folder is read-only")
+    world.want("one", "two", "three", "four")
+    moves(world, 30.0)
+    assert [world.where()[name] for name in ("one", "two")] == ["b", "b"]
+    moves(world, 2 * RELIEVE_EVERY)
+    assert [world.where()[name] for name in ("three", "four")] == ["a", "a"]
+    # The only node that could run them is gone: rather refused than without any.
+    world.machines["b"].frozen = True
+    moves(world, 20.0)
+    assert {*world.where().values()} == {"a"}
+
+
+def test_a_camera_whose_engine_no_node_has_stays_where_it_is_seen(rng: np.random.Generator) -> None:
+    world = World(rng, "a", "b", "c")
+    world.machines["a"].unbuilt = world.machines["b"].unbuilt = {"one"}
+    world.machines["c"].refuses = {"one": "no model.pt"}
+    world.want("one")
+    given = moves(world, 60.0)
+    assert len(given) <= 4
+    assert world.where()["one"] in ("a", "b")
+    assert not moves(world, AGAIN_AFTER)
+    world.join("d")
+    moves(world, RELIEVE_EVERY + 10.0)
+    assert world.where()["one"] == "d"
+
+
+def test_a_camera_that_was_changed_is_tried_everywhere_again(world: World) -> None:
+    world.machines["a"].refuses = world.machines["b"].refuses = {"one": "no model.pt"}
+    world.want("one", "two")
+    moves(world, 30.0)
+    last = world.where()["one"]
+    (other,) = {"a", "b"} - {last}
+    world.machines[other].refuses = {}
+    world.want("one", "two", one={"model": "another.pt"})
+    moves(world, 30.0)
+    assert world.where()["one"] == other

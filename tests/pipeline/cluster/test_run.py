@@ -18,7 +18,7 @@ from nightday.engines.distribution import program_version
 from nightday.pipeline.cluster.coordinator import MARGIN
 from nightday.pipeline.cluster.fence import LEASE_SECONDS
 from nightday.pipeline.cluster.links import AGAIN_AFTER
-from nightday.pipeline.cluster.messages import Beat, Happened, Report
+from nightday.pipeline.cluster.messages import Beat, Happened, Late, Report
 from nightday.pipeline.cluster.ray_nodes import RayNode
 from nightday.pipeline.cluster.run import ClusterRun
 from nightday.pipeline.cluster.trainings import Task
@@ -32,6 +32,7 @@ from nightday.pipeline.learning import learner
 from nightday.pipeline.learning.own_folder import OwnFolder, OwnModels
 from nightday.pipeline.learning.own_models import folder_of
 from nightday.pipeline.monitoring.http_server import WebServer, app_of
+from nightday.pipeline.monitoring.notify.message import message_of, stored
 from nightday.pipeline.supervision.commands import CommandQueue
 from tests.pipeline.monitoring.test_http_server import ask
 
@@ -52,13 +53,14 @@ class PlayedActor:
     happened: list[Happened] = field(default_factory=list)
     taken: int = 0
     more: dict[str, Any] = field(default_factory=dict)
+    late_to: tuple[str, int] | None = None
 
     def publish(self, *events: Event) -> None:
         for event in events:
             self.happened.append(Happened(len(self.happened) + 1, 1_700_000_000.0, event))
 
     def beat(self, beat: Beat) -> Future[Report]:
-        self.taken = beat.told_to
+        self.taken, self.late_to = beat.told_to, beat.late_to
         if beat.part is not None:
             self.version, self.epochs = beat.part.version, dict(beat.part.epochs)
         answer: Future[Report] = Future()
@@ -272,6 +274,28 @@ def test_a_refused_camera_says_why() -> None:
     assert 'nightday_camera_up{camera="yard"} 0.0' in text
 
 
+def test_a_camera_that_a_node_refuses_goes_to_another_which_is_told_with_the_reason(tmp_path: Path) -> None:
+    played = Played(
+        "a", "b", events={"file": str(tmp_path / "events.jsonl"), "spool": str(tmp_path / "spool")}
+    )
+    played.run.turn()
+    refused = dict.fromkeys(CAMERAS, "outputs.0 out/x.mp4: the folder is read-only")
+    played.nodes.actors["a"].more = {"refused": refused, "cameras": ()}
+    played.turns(START + 5)
+    assert set(played.states().values()) == {("playing", None, "b")}
+    given = played.events("camera_placed")
+    played.turns(60.0)
+    assert played.events("camera_placed") == given
+    played.run._end("signal", None)
+    played.run._outside.close()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    told = [one for one in lines if one["event"] == "camera_refused"]
+    assert told
+    assert len({one["camera"] for one in told}) == len(told)
+    assert all(one["message"].startswith("node a cannot run it: outputs.0 out/x.mp4") for one in told)
+    assert {one["level"] for one in told} == {"warning"}
+
+
 def test_a_reload_adds_and_removes_cameras_and_faults_change_nothing() -> None:
     played = Played("a", "b")
     played.turns(START + 1)
@@ -367,6 +391,47 @@ def test_events_of_all_nodes_are_told_once_and_in_order_when_a_camera_goes_to_an
     assert {one["node"] for one in lines if one["event"] == "line_crossed"} == {"a", "b"}
     assert {one["time"] for one in lines if "node" in one} == {"2023-11-14T22:13:20.000+00:00"}
     assert not [one for one in lines if one["event"] == "node_lost" and "node" in one]
+
+
+def test_what_a_dead_node_could_not_tell_is_told_late_and_once_even_to_another_coordinator(
+    tmp_path: Path,
+) -> None:
+    places = {"file": str(tmp_path / "events.jsonl"), "spool": str(tmp_path / "spool")}
+    played = Played("a", "b", events=places)
+    played.turns(START + 1)
+    dies, stays = played.nodes.actors["a"], played.nodes.actors["b"]
+    camera = next(iter(dies.epochs))
+    dies.more = {"journal": "of-a"}
+    dies.publish(*(crossed(camera, track) for track in (1, 2)))
+    played.turns(2.0)
+    dies.silent = True
+    # What is in its journal: the coordinator took the first two, and was to say so.
+    kept = [message_of(crossed(camera, track), 1_700_000_000.0 + track, node="a") for track in (1, 2, 3, 4)]
+    left = Late("of-a", tuple(stored("of-a", number + 1, one) for number, one in enumerate(kept)))
+    played.turns(LEASE_SECONDS + 4.0)
+    stays.more = {"journal": "of-b", "late": left}
+    played.turns(3.0)
+    assert stays.late_to == ("of-a", 4)
+    played.run._end("signal", None)
+    played.run._outside.close()
+    # The coordinator dies before the node has heard that all was taken.
+    again = Played("b", events=places)
+    again.turns(0.25)
+    again.nodes.actors["b"].more = {"journal": "of-another-b", "late": left}
+    again.turns(START)
+    assert again.nodes.actors["b"].late_to == ("of-a", 4)
+    again.run._end("signal", None)
+    again.run._outside.close()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    told = [one for one in lines if one["event"] == "line_crossed"]
+    assert [(one["track"], one["node"], one.get("late")) for one in told] == [
+        (1, "a", None),
+        (2, "a", None),
+        (3, "a", True),
+        (4, "a", True),
+    ]
+    assert [one["time"][17:19] for one in told] == ["20", "20", "23", "24"]
+    assert len({one["id"] for one in lines}) == len(lines)
 
 
 def test_events_that_a_node_could_not_keep_are_counted() -> None:

@@ -253,3 +253,29 @@ def test_what_was_written_outlives_a_process_that_is_killed(tmp_path: Path) -> N
     assert kept == list(range(len(kept)))
     assert len(kept) in (said, said + 1)  # it may have been killed between writing and saying so
     spool.close()
+
+
+def test_what_comes_from_a_journal_is_taken_once_and_numbers_of_ones_own_are_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite")
+    spool.keep_readers(["a"])
+
+    def of(journal: str, *numbers: int) -> list[Message]:
+        return [
+            Message("reloaded", None, f'{{"what": {number}}}', origin=(journal, number)) for number in numbers
+        ]
+
+    spool.add([*of("x", 1, 2), *messages(1, first=100), *of("y", 1)])
+    spool.add(of("x", 2, 3, 3))
+    spool.acknowledge("a", 10)  # what was sent is known all the same
+    spool.close()
+    spool = Spool(tmp_path / "spool.sqlite")
+    spool.add(of("x", 1, 2, 3, 4))
+    assert bodies(spool) == [4]
+    spool.close()
+    journal = Spool(tmp_path / "journal.sqlite")
+    journal.keep_readers(["a"])
+    numbered = [Message("reloaded", None, '{"what": 1}', number=number) for number in (3, 7)]
+    journal.add(numbered)
+    journal.add(numbered)
+    assert [one.number for one in journal.after(0, 10)] == [3, 7]
+    journal.close()
