@@ -3,12 +3,13 @@
 An infra-red picture is grey, or has one tint that is stronger where the picture is brighter. Its letters, logos and
 coloured lamps are small areas. So colour is measured as what remains of the chroma of most of the picture once the
 picture's own tint is taken away: the mean colour would not do, since a line of yellow letters raises it above that of
-an overcast day. The picture is measured in cells, whose means are free of noise.
+an overcast day. Where little colour remains, only what differs from place to place counts, since a tint may do so
+smoothly. The picture is measured in cells, whose means are free of noise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import av
 import cv2
@@ -21,6 +22,7 @@ from nightday.engines.video.colour import is_full_range
 from nightday.engines.video.look import upright
 
 from ..media import gpu_video
+from .hues import Hues, hues
 
 # Luma to which brighter pixels are cut.
 GLARE = 200
@@ -38,6 +40,9 @@ GROUPS = 10
 STEEPEST = 0.2
 # Share of the cells that chroma is measured on: letters, logos and lamps are among the others.
 MOST = 65
+# Chroma below which it counts only as far as it has variety, and the chroma of a level of variety. In more colour a
+# picture of two smooth halves may be one of sea and sky.
+LITTLE, EACH = 6.0, 2.4
 # A hazy picture is one whose darkest cells have this luma. Haze takes away colour and contrast alike. So colour is
 # weighed by the contrast that is left, relative to that of a clear day, but at most doubled.
 HAZE, CLEAR, WEAKEST = 125.0, 110.0, 0.5
@@ -55,11 +60,13 @@ class Light:
         luma: mean, 0 (black) to ``GLARE``.
         chroma: how far the colour of most of the picture is from the picture's tint, in levels: 0 (none) and up.
         view: luma in 16×12 places, float32 (12, 16), 0 to 255; None where it is not known.
+        hues: what of its colours lamps may have made; None where it is not known.
     """
 
     luma: float
     chroma: float
     view: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    hues: Hues | None = field(default=None, compare=False, repr=False)
 
 
 def measure(video: av.VideoFrame) -> Light:
@@ -89,25 +96,32 @@ def measure(video: av.VideoFrame) -> Light:
     down = 1 if plane.shape[0] == planes[0].shape[0] else 2
     across = 1 if plane.shape[1] == planes[0].shape[1] else 2
     cb, cr = (_means(part, size // down, size // across) for part in planes)
-    return Light(mean, colour(luma, cb, cr), _view(upright(luma, video)))
+    height, width = (min(part.shape[axis] for part in (luma, cb, cr)) for axis in (0, 1))
+    cells = [upright(part[:height, :width], video) for part in (luma, cb, cr)]
+    return _of_cells(mean, cells, upright(luma, video))
+
+
+def _of_cells(mean: float, cells: list[Cells], luma: Cells) -> Light:
+    """Light of the mean luma, the cells' means of luma, Cb and Cr, and luma of all cells there are."""
+    bright, cb, cr = cells
+    known = bright <= CUT_OFF
+    if known.mean() < 0.3:
+        known = np.ones_like(known)
+    found = hues(bright, cb, cr, known)
+    darkest, low, high = np.percentile(bright, (5, 10, 90))
+    left = float(np.clip((high - low) / CLEAR, WEAKEST, 1)) if darkest > HAZE else 1.0
+    found = replace(found, variety=found.variety / left)
+    chroma = colour(bright[known], cb[known], cr[known]) / left
+    if chroma < LITTLE:
+        chroma = min(chroma, EACH * found.variety)
+    return Light(mean, chroma, _view(luma), found)
 
 
 def colour(luma: Cells, cb: Cells, cr: Cells) -> float:
-    """How far the colour of most cells is from the tint of all: see ``Light.chroma``.
-
-    Args:
-        luma, cb, cr: means of the cells, (h, w) each, 0 to 255; luma of full range.
-    """
-    height, width = (min(part.shape[axis] for part in (luma, cb, cr)) for axis in (0, 1))
-    flat = np.stack([part[:height, :width].ravel() for part in (luma, cb, cr)])
-    known = flat[:, flat[0] <= CUT_OFF]
-    if known.shape[1] < 0.3 * flat.shape[1]:
-        known = flat
-    order = np.argsort(known[0], kind="stable")
-    away = np.hypot(*(_without_tint(known[0][order], part[order]) for part in known[1:]))
-    chroma = float(np.percentile(away, MOST))
-    darkest, low, high = np.percentile(flat[0], (5, 10, 90))
-    return chroma / float(np.clip((high - low) / CLEAR, WEAKEST, 1)) if darkest > HAZE else chroma
+    """How far the colour of most cells is from the tint of all, (n,) each, 0 to 255; see ``Light.chroma``."""
+    order = np.argsort(luma, kind="stable")
+    away = _without_tint(luma[order], np.stack((cb[order], cr[order])))
+    return float(np.percentile(np.hypot(*away), MOST))
 
 
 def view_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,18 +130,21 @@ def view_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _without_tint(luma: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What ``chroma`` is above the line that most of it follows; both (n,), in the order of ``luma``."""
-    parts = np.array_split(np.arange(len(luma)), min(GROUPS, len(luma)))
-    x = np.array([luma[part].mean() for part in parts])
-    y = np.array([np.median(chroma[part]) for part in parts])
+    """What each of ``chroma``, (2, n), is above the line that most of it follows, in the order of ``luma``, (n,)."""
+    groups = min(GROUPS, len(luma))
+    # As many cells in each group: the few that are too many are left out evenly.
+    taken = np.linspace(0, len(luma) - 1, len(luma) // groups * groups).astype(int)
+    x = luma[taken].reshape(groups, -1).mean(1)
+    y = np.median(chroma[:, taken].reshape(2, groups, -1), axis=2)
     # The median of all slopes (Theil and Sen), so that one group that is all letters does not turn the line.
     one, other = np.triu_indices(len(x), 1)
     apart = x[other] - x[one] > 4
-    slope = (
-        float(np.median(((y[other] - y[one])[apart]) / (x[other] - x[one])[apart])) if apart.any() else 0.0
-    )
-    slope = min(max(slope, -STEEPEST), STEEPEST)
-    return np.asarray(chroma - slope * luma - np.median(y - slope * x), np.float32)
+    one, other = one[apart], other[apart]
+    slopes = np.zeros((2, 1))
+    if len(one):
+        slopes = np.median((y[:, other] - y[:, one]) / (x[other] - x[one]), axis=1, keepdims=True)
+        slopes = np.clip(slopes, -STEEPEST, STEEPEST)
+    return np.asarray(chroma - slopes * luma - np.median(y - slopes * x, axis=1, keepdims=True), np.float32)
 
 
 def _measure_on_gpu(video: av.VideoFrame) -> Light:
@@ -145,10 +162,9 @@ def _measure_on_gpu(video: av.VideoFrame) -> Light:
     ]
     height, width = (min(part.shape[axis] for part in cells) for axis in (0, 1))
     means = torch.stack([part[:height, :width] for part in cells]).cpu().numpy()
-    bright = _stretched(means[0], full)
-    return Light(
-        float(grey.clamp(0, GLARE).mean()), colour(bright, means[1], means[2]), _view(upright(bright, video))
-    )
+    means[0] = _stretched(means[0], full)
+    upright_means = [upright(part, video) for part in means]
+    return _of_cells(float(grey.clamp(0, GLARE).mean()), upright_means, upright_means[0])
 
 
 def _cell(height: int, width: int) -> int:

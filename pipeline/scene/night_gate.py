@@ -1,19 +1,20 @@
 """Night or day: whether a camera's picture is worth translating.
 
 A dark picture is night, and so is one without colour (infra-red), however bright the camera's lamps make it. Colour
-is what remains once the picture's tint and its small coloured areas are left out; see ``light``.
+is what remains once the picture's tint and its small coloured areas are left out; see ``light`` and ``hues``.
 
 A bright picture in colour is day, or a street lit like day. What tells them apart, the best first:
 
 - The sun, where the camera's place is known and its pictures are of this moment.
 - The camera's own day: by night lamps lie where by day the sky does. Compared are the order of bright and dark
   places, and how dark the darkest are.
-- Else a picture whose upper third is dark may be a lit night. It counts as day, and the gate is in doubt.
+- Else a picture whose upper third is dark, that is warmer on one side, or that lies under one coloured light, may be
+  a lit night. It counts as day, and the gate is in doubt.
 
-A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. One with
-little colour counts as day, and the gate says that it may be infra-red. Doubt
-that lasts is told. The thresholds were measured on fifteen and more public cameras; see "Scene" in
-benchmarks/NOTES.md. A camera without colour by day is always taken for night; it needs ``always`` or ``never``.
+A picture with hardly any colour may be infra-red, or fog. Then the state stays, and the gate is in doubt. One whose
+colours differ little from place to place counts as day, and the gate says that it may be infra-red. Doubt that lasts
+is told. The thresholds were measured on fifteen and more public cameras; see "Scene" in benchmarks/NOTES.md. A camera
+without colour by day is always taken for night; it needs ``always`` or ``never``.
 """
 
 from __future__ import annotations
@@ -49,15 +50,18 @@ _UNSURE = ("colour", "lit")
 DARK, BRIGHT = 82.0, 95.0
 # Chroma below which a picture is infra-red, and above which it is not. In between the state stays.
 GREY, COLOURED = 0.8, 1.4
-# Chroma below which a bright picture that is taken for day may be infra-red, with a tint, lamps and letters all at
-# once. One day picture in twenty has less, so it is told, but the picture still counts as day.
-PALE = 2.2
+# Variety of hues below which a bright picture that is taken for day may be infra-red, with a tint, lamps and letters
+# all at once. One day picture in twenty has less, so it is told, but the picture still counts as day.
+PALE = 1.1
 # Mean luma below which a night without colour is dark rather than infra-red: nothing lights it.
 PITCH_DARK = 25.0
 # Degrees of the sun below which it is night, the end of civil twilight, and above which what is bright is day.
 SUN_DOWN, SUN_UP = -6.0, 0.0
-# Luma of the upper third below which a bright picture in colour may be a lit night.
-DARK_SKY = 88.0
+# Luma of the upper third below which a bright picture in colour may be a lit night. It counts as darker by ``WARMER``
+# times what lamps make one side warmer than the other, from ``BRIGHT_SKY`` on.
+DARK_SKY, BRIGHT_SKY, WARMER = 69.5, 120.0, 2.0
+# ``Hues.cast`` above which a bright picture may be lit by lamps of one colour.
+CAST = 8.0
 # How ``likeness_to_day`` tells: below the first it is night, above the second day.
 UNLIKE, LIKE = -1.5, 1.5
 # Seconds a change must last, which is longer than lightning or a car that turns.
@@ -224,9 +228,9 @@ class NightGate:
             return ("day" if likeness > LIKE else "night"), None
         if grey:
             return None, "colour"
-        rows = 0 if light.view is None else len(light.view) // 3
-        dark_sky = light.view is not None and float(np.median(light.view[:rows])) < DARK_SKY
-        return "day", ("lit" if dark_sky else "pale" if light.chroma < PALE else None)
+        if light.hues is not None and light.hues.variety < PALE:
+            return "day", "pale"
+        return "day", ("lit" if _lit_by_lamps(light) else None)
 
     def _tell_doubt(self, seconds: float) -> None:
         if self._doubt is None:
@@ -245,8 +249,16 @@ class NightGate:
 
 
 def _hazy(light: Light) -> bool:
-    """Whether even the darkest places are bright, as in fog; no lamp lights a night like that."""
-    return light.view is not None and float(np.percentile(light.view, 5)) > HAZE
+    """Whether all but the darkest quarter is bright, as in fog and snow; no lamp lights a night like that."""
+    return light.view is not None and float(np.percentile(light.view, 25)) > HAZE
+
+
+def _lit_by_lamps(light: Light) -> bool:
+    """Whether a bright picture in colour may be a night that is lit like day."""
+    if light.view is None or light.hues is None:
+        return False
+    sky = float(np.median(light.view[: len(light.view) // 3]))
+    return min(sky, BRIGHT_SKY) - WARMER * light.hues.lamps < DARK_SKY or light.hues.cast > CAST
 
 
 def doubt_text(doubt: Doubt, *, night: bool) -> str:

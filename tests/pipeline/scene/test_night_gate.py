@@ -13,6 +13,7 @@ from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.fault_log import FaultLog
 from nightday.pipeline.core.frame import Frame
+from nightday.pipeline.scene.hues import Hues
 from nightday.pipeline.scene.light import GLARE, Light, measure
 from nightday.pipeline.scene.night_gate import DWELL, FIRST_DWELL, INTERVAL, NightGate, doubt_text
 from nightday.pipeline.sources.latest_slot import LatestSlot
@@ -391,10 +392,51 @@ def test_infrared_with_a_cast_lamps_a_logo_and_letters_at_once_is_never_day_with
     assert told(lettered(night, (255, 255, 0))) in ("night", "unsure")
 
 
+@pytest.mark.parametrize("place", ["across", "down", "out"])
+@pytest.mark.parametrize("strength", [0.03, 0.06])
+def test_a_tint_that_changes_over_the_picture_makes_no_day_of_an_infrared_night(
+    rng: np.random.Generator, place: str, strength: float
+) -> None:
+    y, x = np.mgrid[-1:1:288j, -1:1:352j]
+    where = {"across": x, "down": y, "out": x**2 + y**2 - 1}[place]
+    gains = 1 + strength * where[..., None] * np.array([1.0, -0.3, 0.6])
+    assert told(np.clip(infrared(rng) * gains, 0, 255).astype(np.uint8)) == "night"
+
+
+@pytest.mark.parametrize("colour", [(0.6, 0.8, 1.6), (1.0, 0.8, 0.5)])
+def test_a_lamp_that_colours_a_third_of_an_infrared_night_is_never_day_without_a_word(
+    rng: np.random.Generator, colour: tuple[float, float, float]
+) -> None:
+    night = infrared(rng).astype(float)
+    side = slice(None, 118) if rng.random() < 0.5 else slice(-118, None)
+    night[:, side] *= colour
+    assert told(np.clip(night, 0, 255).astype(np.uint8)) in ("night", "unsure")
+
+
+@pytest.mark.parametrize("colour", [(1.0, 0.62, 0.18), (1.0, 0.8, 0.5)])
+def test_a_night_under_sodium_is_never_day_without_a_word(
+    rng: np.random.Generator, colour: tuple[float, float, float]
+) -> None:
+    """Such lamps show hardly any colour but their own."""
+    day = real_day().astype(float)
+    grey = day.mean(2, keepdims=True)
+    lit = (grey + 0.1 * (day - grey)) * np.array(colour)
+    lit *= rng.uniform(115, 140) / lit.mean()
+    assert told(np.clip(lit, 0, 255).astype(np.uint8)) in ("night", "unsure")
+
+
+def test_a_night_that_is_warm_on_one_side_and_cold_on_the_other_is_never_day_without_a_word() -> None:
+    lit = real_day().astype(float)
+    half = lit.shape[1] // 2
+    lit[:, :half] *= (1.0, 0.8, 0.5)
+    lit[:, half:] *= (0.86, 1.0, 1.15)
+    assert told(np.clip(lit, 0, 255).astype(np.uint8)) in ("night", "unsure")
+
+
 def test_a_pale_day_counts_as_day_and_it_is_told_that_it_may_be_infrared() -> None:
     gate = NightGate()
     for second in range(60):
-        gate.update(Light(130, 1.8), now=second)
+        gate.update(Light(130, 1.8, hues=Hues(variety=0.9, cast=0, lamps=0)), now=second)
     assert (gate.night, gate.sure, gate.doubt) == (False, "day", "pale")
     assert "infra-red picture with a tint; it is taken for day" in doubt_text("pale", night=False)
 

@@ -43,13 +43,16 @@ DAY = 24 * 60  # minutes
 
 
 def scene(rng: np.random.Generator, *, size: tuple[int, int] = (96, 128)) -> Pixels:
-    """A picture by day with structure at all scales, unlike any other."""
+    """A picture by day with structure at all scales, unlike any other; its small things have colours."""
     height, width = size
-    layers = [
-        cv2.resize(rng.uniform(0, 255, (max(height // n, 2), max(width // n, 2), 3)), (width, height))
-        for n in (4, 8, 16, 32)
-    ]
-    return np.asarray(np.clip(np.mean(layers, axis=0) * 1.6 - 60, 0, 255), np.uint8)
+    layers = []
+    for n in (4, 8, 16, 32):
+        layer = rng.uniform(0, 255, (max(height // n, 2), max(width // n, 2), 3))
+        # Large areas of a colour each would be those of lamps.
+        layers.append(cv2.resize(layer if n == 4 else layer[..., :1].repeat(3, 2), (width, height)))
+    picture = np.mean(layers, axis=0) * 1.6 - 60
+    picture[: height // 3] += 50  # the sky
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
 def made(folder: Path, **options: Any) -> TrainingPictures:
