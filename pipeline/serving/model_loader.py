@@ -70,7 +70,7 @@ class ModelLoader:
         settings = loaded.config.engine
         engines, detectors = _for_each_model(
             loaded,
-            lambda model: self._engine(model, settings, _sent_to(model, loaded, sizes)),
+            lambda model: self._engine(model, settings, _sent_to(model, loaded, sizes), gives_way=True),
             self._detector,
         )
         return Setup(loaded.config, engines, detectors)
@@ -106,19 +106,21 @@ class ModelLoader:
         try:
             # What was measured before is loaded in less time than a process of its own takes to start.
             ahead = set() if is_measured(model, settings) else set(sizes())
-            return self._engine(model, settings, ahead)
+            return self._engine(model, settings, ahead, gives_way=False)
         except (CheckpointError, EngineError, OSError) as error:
             named = (one.checkpoint == model for one in loaded.config.cameras)
             raise ConfigError([_engine_fault(loaded, list(named).index(True), error)]) from None
 
-    def _engine(self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]]) -> Engine:
+    def _engine(
+        self, model: Path, settings: EngineConfig, sizes: set[tuple[int, int]], *, gives_way: bool
+    ) -> Engine:
         with self._building:
             version = _engine_version(model, settings)
             engine = self._engines.get(version)
             if engine is None:
-                built = prebuild_engine(model, sizes, settings)
+                built = prebuild_engine(model, sizes, settings, gives_way=gives_way)
                 if built and not is_measured(model, settings):  # the time for it was up
-                    built = prebuild_engine(model, sizes, settings)
+                    built = prebuild_engine(model, sizes, settings, gives_way=gives_way)
                 engine = load_engine(
                     model,
                     settings.backend,

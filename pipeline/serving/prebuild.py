@@ -1,7 +1,11 @@
-"""Builds engines in a process of their own, which gives way to the cameras, before this process loads them.
+"""Builds engines in a process of their own before this process loads them.
 
 Compiling in this process would cost the cameras frames: OpenVINO's conversion of a model holds the interpreter's
 lock, which the workers need for every batch.
+
+At a reload that process gives way to the cameras, which are translated meanwhile. At a start it does not: beside
+large pictures, which are brightened until it has ended, it would have next to no time, and they would stay so for
+long.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from ..core.camera_url import redact
 from ..core.event_log import to_log
 from ..core.events import Notice
 
+# By how much the priority of a process that gives way is lower.
+GIVES_WAY = 10
+
 # Seconds. TensorRT takes minutes for each picture size.
 BUILD_WITHIN = 1800.0
 
@@ -30,7 +37,7 @@ BUILD_WITHIN = 1800.0
 # input ends with this process, however that ends, and then it ends, too.
 _CHILD = """
 import os, sys, threading
-os.nice(10)
+os.nice(int(sys.argv.pop(1)))
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
 from nightday.engines.cli import main
 sys.exit(main(sys.argv[1:]))
@@ -50,15 +57,18 @@ def is_measured(model: Path, settings: EngineConfig) -> bool:
     return all(engines.key(candidate) in kept for candidate in found)
 
 
-def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: EngineConfig) -> bool:
+def prebuild_engine(
+    model: Path, sizes: Collection[tuple[int, int]], settings: EngineConfig, *, gives_way: bool
+) -> bool:
     """Have the engine of a checkpoint in the cache; whether that was done.
 
-    Takes seconds or minutes, at a lower priority than this process. It does not raise: loading tells what is wrong.
+    Takes seconds or minutes. It does not raise: loading tells what is wrong.
 
     Args:
         model: the checkpoint.
         sizes: (height, width) of the frames to come.
         settings: what is asked of engines.
+        gives_way: whether it is done at a lower priority than this process.
     """
     good = sorted(size for size in sizes if min(size) >= MIN_SIDE)
     if not good or settings.backend == "eager":  # which compiles nothing
@@ -68,7 +78,7 @@ def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: E
     words += [f"--size={height}x{width}" for height, width in good]
     began = time.monotonic()
     try:
-        fault = _run(words)
+        fault = _run(words, GIVES_WAY if gives_way else 0)
     except subprocess.TimeoutExpired:
         fault = f"timed out after {BUILD_WITHIN:g} seconds"
     except OSError as error:
@@ -82,11 +92,11 @@ def prebuild_engine(model: Path, sizes: Collection[tuple[int, int]], settings: E
     return True
 
 
-def _run(words: Sequence[str]) -> str:
-    """Run the command; the last thing it said if it failed, else ""."""
+def _run(words: Sequence[str], nice: int) -> str:
+    """Run the command at a priority lower by ``nice``; the last thing it said if it failed, else ""."""
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, "build", *words],
+            [sys.executable, "-c", _CHILD, f"{nice}", "build", *words],
             env=child_process.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 
 from nightday.engines.backends.base import Engine
@@ -12,12 +12,11 @@ from ..core.clock import Clock
 from ..core.frame import Frame
 from .batch_delay import BatchDelay
 from .channel import Channel
+from .turns import Turns
 
 # Seconds without a frame after which `next` returns, so that whoever calls it can show that it is alive.
 IDLE = 0.5
-# Turns that a camera may have while a frame of another waits for its next turn, and the seconds after which it need
-# not wait for that any longer.
-TURNS_AHEAD = 2
+# Seconds after which a camera need not wait any longer for one that has fewer turns.
 HELD_MOST = 1.0
 
 Taken = tuple[Channel, Frame]
@@ -37,13 +36,13 @@ class Batcher:
 
     Several threads may take batches, each until it is ``done``; the frames of a camera that is in one wait for that.
 
-    First is the camera whose last turn is longest ago; among those without one, the oldest frame. The age of frames
-    alone would not be fair: under overload slots hold the newest, and of cameras that tick in step the one a
-    few milliseconds behind would be the youngest for ever.
+    First is the camera whose turn begins first (see ``Turns``); among those, the one whose last turn is longest ago,
+    and then the oldest frame. The age of frames alone would not be fair: under overload slots hold the newest, and of
+    cameras that tick in step the one a few milliseconds behind would be the youngest for ever.
 
-    Frames that need no engine take the processor from those that do. So that all cameras slow down alike when it is
-    too slow, none gets more than ``TURNS_AHEAD`` turns while a frame of another waits; but none waits for that for
-    more than about ``HELD_MOST`` seconds, so a camera whose engine hangs holds up nobody. A file at its fastest
+    Frames that need no engine take the processor from those that do. So that all cameras slow down when it is too
+    slow, none has more than two turns (more, of cheap frames) while a frame of another waits; but none waits for that
+    for more than about ``HELD_MOST`` seconds, so a camera whose engine hangs holds up nobody. A file at its fastest
     always has a frame that waits: nobody waits for it.
 
     Args:
@@ -72,9 +71,8 @@ class Batcher:
         self._clock = clock
         self._delay = BatchDelay()
         self._last_kind: dict[str, Hashable] = {}
-        self._turns: dict[str, deque[int]] = {}  # the last few of each camera
+        self._turns = Turns()
         self._last_turn_at: dict[str, float] = {}
-        self._turn = 0
         # Channels with a frame in a batch, and the engine it is for.
         self._under_way: dict[Channel, Engine | None] = {}
 
@@ -87,9 +85,10 @@ class Batcher:
     def remove(self, name: str) -> None:
         """Take no more frames of camera ``name``."""
         with self._ready:
-            for known in (self._channels, self._last_kind, self._turns, self._last_turn_at):
+            for known in (self._channels, self._last_kind, self._last_turn_at):
                 known.pop(name, None)
             self._delay.forget(name)
+            self._turns.forget(name)
 
     def forget_kind(self, name: str) -> None:
         """Take the next frame of camera ``name`` into any batch it fits in: its kind is another from now on."""
@@ -119,18 +118,24 @@ class Batcher:
                 self._ready.notify()
             return batches
 
-    def done(self, batches: Sequence[Sequence[Taken]]) -> None:
-        """Say that these have been worked off; who does asks for the ``next``, so nobody else is woken."""
+    def done(self, batches: Sequence[Sequence[Taken]], took: float = 0.0) -> None:
+        """Say that these have been worked off, in so many seconds.
+
+        Who does asks for the ``next``, so nobody else is woken.
+        """
+        frames = [one for batch in batches for one in batch]
         with self._ready:
-            for channel, _ in (one for batch in batches for one in batch):
+            for channel, _ in frames:
                 self._under_way.pop(channel, None)
+                if self._channels.get(channel.name) is channel:
+                    self._turns.took(channel.name, took / len(frames))
 
     def _pending(self) -> list[str]:
         """The cameras with a frame that can be worked on now."""
         waiting = {name: channel for name, channel in self._channels.items() if channel.slot.pending}
         slowest = min(
-            (self._last_turn(name) for name, channel in waiting.items() if not channel.lossless),
-            default=self._turn,
+            (self._turns.last(name) for name, channel in waiting.items() if not channel.lossless),
+            default=math.inf,
         )
         return [
             name
@@ -140,13 +145,9 @@ class Batcher:
             and not self._is_ahead(name, slowest)
         ]
 
-    def _last_turn(self, name: str) -> int:
-        return self._turns[name][-1] if name in self._turns else 0
-
-    def _is_ahead(self, name: str, slowest: int) -> bool:
+    def _is_ahead(self, name: str, slowest: float) -> bool:
         """Whether a camera has had all the turns it may have since turn ``slowest``, and has to wait."""
-        turns = self._turns.get(name)
-        if turns is None or len(turns) < TURNS_AHEAD or turns[0] <= slowest:
+        if not self._turns.had_all(name, since=slowest):
             return False
         return self._clock.monotonic() - self._last_turn_at[name] < HELD_MOST
 
@@ -174,7 +175,8 @@ class Batcher:
         return sorted(
             names,
             key=lambda name: (
-                self._last_turn(name),
+                self._turns.begins(name),
+                self._turns.last(name),
                 -(self._channels[name].slot.peek_age(now) or 0.0),
             ),
         )
@@ -202,8 +204,7 @@ class Batcher:
             if not taken:
                 wanted = kind
             taken += 1
-            self._turn += 1
-            self._turns.setdefault(name, deque(maxlen=TURNS_AHEAD)).append(self._turn)
+            self._turns.take(name)
             self._last_turn_at[name] = now
             batches.setdefault(kind, []).append((channel, frame))
         return list(batches.values())

@@ -173,9 +173,9 @@ class WorkerPool(threading.Thread):
                 for batch in batches:
                     taken = batch
                     worker.process(batch)
-                self.batcher.done(batches)
+                took = self._clock.monotonic() - self._beats[number]
+                self.batcher.done(batches, took)
                 if batches:
-                    took = self._clock.monotonic() - self._beats[number]
                     self._busy[number] = self._busy.get(number, 0.0) + took
         except Exception as error:
             self.error = self.error or error

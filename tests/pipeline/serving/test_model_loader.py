@@ -86,7 +86,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr("nightday.pipeline.serving.model_loader.load_engine", load_engine)
     monkeypatch.setattr(
         "nightday.pipeline.serving.model_loader.prebuild_engine",
-        lambda model, sizes, _: done.append(set(sizes)),
+        lambda model, sizes, _, *, gives_way: done.append(set(sizes)),
     )
     return done
 
@@ -145,7 +145,8 @@ def test_what_was_built_in_a_process_of_its_own_is_not_measured_in_this_one(
     measured_for: list[float] = []
     module = "nightday.pipeline.serving.model_loader"
 
-    def prebuild_engine(_: Path, given: set[tuple[int, int]], __: object) -> bool:
+    def prebuild_engine(_: Path, given: set[tuple[int, int]], __: object, *, gives_way: bool) -> bool:
+        assert not gives_way  # there is no engine to give way to
         built_beside.append(given)
         return True
 

@@ -42,15 +42,17 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return put
 
 
-def test_a_build_is_told_what_is_asked_and_gives_way(
-    stand_in: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("gives_way", "lower"), [(True, 10), (False, 0)])
+def test_a_build_is_told_what_is_asked_and_gives_way_where_it_shall(
+    stand_in: Callable[[str], Path], caplog: pytest.LogCaptureFixture, gives_way: bool, lower: int
 ) -> None:
     caplog.set_level("INFO")
     folder = stand_in("open('told', 'w').write(f'{os.nice(0)} ' + ' '.join(arguments)); return 0")
     settings = EngineConfig(backend="openvino", precision="bf16", max_batch=4, reuse="off")
-    assert prebuild_engine(Path("weights/-gate.pt"), {(1080, 1920), (8, 64), (288, 352)}, settings)
+    sizes = {(1080, 1920), (8, 64), (288, 352)}
+    assert prebuild_engine(Path("weights/-gate.pt"), sizes, settings, gives_way=gives_way)
     assert (folder / "told").read_text() == (
-        f"{min(os.nice(0) + 10, 19)} build --model=weights/-gate.pt --backend=openvino --precision=bf16 "
+        f"{min(os.nice(0) + lower, 19)} build --model=weights/-gate.pt --backend=openvino --precision=bf16 "
         "--max-batch=4 --reuse=off --size=288x352 --size=1080x1920"
     )
     assert [record.__dict__["event"] for record in caplog.records] == ["engine_built"]
@@ -75,7 +77,7 @@ def test_a_build_that_fails_is_told_of_and_no_more(
     stand_in(body)
     if "timed out" in fault:
         monkeypatch.setattr(prebuild, "BUILD_WITHIN", 0.2)
-    assert not prebuild_engine(Path("gate.pt"), {(48, 64)}, EngineConfig())
+    assert not prebuild_engine(Path("gate.pt"), {(48, 64)}, EngineConfig(), gives_way=True)
     (record,) = caplog.records
     assert record.getMessage().startswith(
         "gate.pt is built beside the cameras, since a process of its own failed: "
@@ -85,8 +87,8 @@ def test_a_build_that_fails_is_told_of_and_no_more(
 
 def test_where_there_is_nothing_to_compile_no_process_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
-    assert not prebuild_engine(Path("gate.pt"), {(48, 64)}, EngineConfig(backend="eager"))
-    assert not prebuild_engine(Path("gate.pt"), (), EngineConfig())
+    assert not prebuild_engine(Path("gate.pt"), {(48, 64)}, EngineConfig(backend="eager"), gives_way=True)
+    assert not prebuild_engine(Path("gate.pt"), (), EngineConfig(), gives_way=True)
 
 
 def test_a_build_ends_with_the_process_that_wants_it_even_if_that_is_killed(
@@ -99,7 +101,7 @@ def test_a_build_ends_with_the_process_that_wants_it_even_if_that_is_killed(
         "from nightday.pipeline.config.schema import EngineConfig; popen = subprocess.Popen;"
         f"subprocess.Popen = lambda *a, **o: popen(*a, **(o | dict(stderr={into}, pass_fds=[{into}])));"
         f"sys.path.insert(0, {sys.path[0]!r});"
-        "prebuild.prebuild_engine(Path('gate.pt'), [(48, 64)], EngineConfig())"
+        "prebuild.prebuild_engine(Path('gate.pt'), [(48, 64)], EngineConfig(), gives_way=True)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], pass_fds=[into])
     os.close(into)
@@ -119,9 +121,13 @@ def test_a_reload_builds_ahead_what_is_new_for_the_sizes_of_its_cameras(
         torch.manual_seed(0)
         save_checkpoint(name, NightToDay(GeneratorSettings(blocks=1, width=4)))
     built: list[tuple[Path, set[tuple[int, int]]]] = []
-    monkeypatch.setattr(
-        model_loader, "prebuild_engine", lambda model, sizes, _: built.append((model, set(sizes)))
-    )
+
+    def prebuild_engine(model: Path, sizes: set[tuple[int, int]], _: object, *, gives_way: bool) -> bool:
+        assert gives_way  # to the cameras that run
+        built.append((model, set(sizes)))
+        return False
+
+    monkeypatch.setattr(model_loader, "prebuild_engine", prebuild_engine)
     cameras = [
         {"name": name, "url": f"rtsp://10.0.0.5/{name}", "model": model}
         for name, model in (("gate", "a.pt"), ("yard", "a.pt"), ("door", "a.pt"), ("hall", "b.pt"))

@@ -93,6 +93,25 @@ def test_cameras_in_step_slow_evenly_under_overload() -> None:
     assert max(len(gap) for camera in "abcde" for gap in "".join(served).split(camera)) <= 5
 
 
+def test_still_scenes_are_not_as_slow_as_busy_ones_under_overload() -> None:
+    """Of four cameras that always have a frame, those whose frames cost little have more; the others hardly fewer."""
+    yard = Yard("abcd", max_batch=1)
+    costs = {"a": 0.002, "b": 0.002, "c": 0.03, "d": 0.03}
+    served, seconds = "", 0.0
+    while seconds < 20:
+        for camera in costs:
+            yard.put(camera, at=seconds)
+        batches = yard.batcher.next(yard.closed)
+        ((((_, frame),),)) = batches
+        served, seconds = served + frame.camera, seconds + costs[frame.camera]
+        yard.batcher.done(batches, costs[frame.camera])
+    evenly = 20 / sum(costs.values())
+    for camera in "ab":
+        assert served.count(camera) > 2 * evenly
+    for camera in "cd":
+        assert served.count(camera) > 0.8 * evenly
+
+
 def test_one_kind_a_batch() -> None:
     yard = Yard("abc")
     yard.put("a", at=1)
