@@ -139,6 +139,12 @@ for room in ("core", "config", "monitoring"):
             import_module(name)
 import_module("nightday.engines.backends.base")
 print(*sorted({"torch", "av", "openvino", "onnx", "aiortc"} & set(sys.modules)))
+import av
+from fractions import Fraction
+from nightday.pipeline.core.frame import Frame
+assert Frame("gate", av.VideoFrame(64, 48, "yuv420p"), 0, Fraction(1, 25), 0.0, 0.0).size == (48, 64)
+# Else the first frame would wait for seconds.
+assert "torch" not in sys.modules
 """
 
 

@@ -42,6 +42,7 @@ class Frame:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of its picture, which is upright; ``video`` may be stored turned."""
+        # Where there is a frame PyAV is loaded, and this costs nothing.
         from nightday.engines.video import look
 
         return look.size_of(self.video)

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,13 @@ class Listener:
             if holds(self.messages):
                 return
             with self._changed:
-                came = self._changed.wait_for(
-                    lambda known=known: len(self.messages) > known, until - time.monotonic()
-                )
+                came = self._changed.wait_for(partial(self._knows_more_than, known), until - time.monotonic())
             assert came, [
                 (topic, payload[:200], retained) for topic, payload, retained in self.messages[-20:]
             ]
+
+    def _knows_more_than(self, known: int) -> bool:
+        return len(self.messages) > known
 
     def last(self, topic: str) -> bytes | None:
         with self._changed:
