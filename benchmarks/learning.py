@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 
 from benchmarks.demo_scene import CLIP, Image
-from benchmarks.page.__main__ import program
+from benchmarks.program import program
 from nightday.engines.bundled import bundled_clips, bundled_weights
 from nightday.engines.cache import machine
 from nightday.engines.cores import processors

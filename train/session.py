@@ -113,8 +113,9 @@ def _others(arguments: Arguments) -> list[Scene]:
     for path in arguments.others:
         with _reading(f"reading {path}") as passed:
             other = load_day(path, background=arguments.training.background, progress=passed)
-        if other.left_out and processes.rank() == 0:
-            print(f"{PROGRAM}: warning: {brief(other.left_out)}", file=sys.stderr)
+        unread = [*other.passed_over, *([brief(other.left_out)] if other.left_out else [])]
+        for text in unread if processes.rank() == 0 else ():
+            print(f"{PROGRAM}: warning: {path}: {text}", file=sys.stderr)
         others.append(other)
     return others
 

@@ -7,6 +7,12 @@ It starts mosquitto, a run with two cameras whose state is made up (real counter
 core with its MQTT integration alone. Every entity must be there with its state, the picture be the camera's, the
 switch switch, a camera that is taken away go, and all be unavailable once the run was killed. No line of Home
 Assistant's log may complain.
+
+With ``--streams 120`` its `stream` integration plays live streams and a restream instead, for so many seconds, with
+sound and without, and ffmpeg plays the HLS that it gives out. It needs what that integration asks for, too:
+
+    /tmp/ha/bin/pip install av==13.1.0 numpy==2.2.2 PyTurboJPEG==1.7.5
+    python -m benchmarks.home_assistant --python /tmp/ha/bin/python --streams 120
 """
 
 from __future__ import annotations
@@ -14,13 +20,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.home_assistant.streams import watched
 from tests.support.mosquitto import Mosquitto
+from tests.support.ports import lasting_port
 
 HERE = Path(__file__).parent
 # What is about the machine and not about what it was told.
@@ -44,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run it and print what was found; exit 1 if anything is not as it should be."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.home_assistant")
     parser.add_argument("--python", required=True, help="a Python that has homeassistant")
+    parser.add_argument("--streams", type=int, metavar="SECONDS", help="have it play live streams")
     args = parser.parse_args(argv)
+    if args.streams:
+        return _streams(args.python, args.streams)
     with tempfile.TemporaryDirectory() as folder:
         found = _run(Path(folder), args.python)
     print(json.dumps(found, indent=1))
@@ -61,6 +75,20 @@ def main(argv: list[str] | None = None) -> int:
         wrong["complaints"] = (found["complaints"], [])
     for name, pair in wrong.items():
         print(f"{name}: found {pair[0]!r}, not {pair[1]!r}", file=sys.stderr)
+    return int(bool(wrong))
+
+
+def _streams(python: str, seconds: int) -> int:
+    """Have it play live streams and print what came of it; exit 1 if anything is not as it should be."""
+    seed = secrets.randbelow(2**31)
+    with tempfile.TemporaryDirectory() as folder:
+        found = watched(
+            Path(folder), python, seconds=seconds, port=lasting_port(), rng=np.random.default_rng(seed)
+        )
+    print(json.dumps({"seed": seed, "seconds": seconds, "streams": found}, indent=1))
+    wrong = {name: one["wrong"] for name, one in found.items() if one["wrong"]}
+    for name, why in wrong.items():
+        print(f"{name}: {', '.join(why)}", file=sys.stderr)
     return int(bool(wrong))
 
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 import benchmarks.page
 from benchmarks.page.browser import Browser
 from benchmarks.page.cameras import BITS, SQUARE, stamping_camera
-from benchmarks.page.controls import use_all
+from benchmarks.page.controls import KEEP_VIDEOS, hear, use_all
+from benchmarks.program import cpu_seconds, program, wait_for_cameras
 from benchmarks.stream import _cpu
+from tests.support.heard import flashing
 
 CLIPS = Path(__file__).parents[1] / "clips"
 SIZES = ((1280, 800), (360, 740))
@@ -62,44 +57,6 @@ FORMS = {
     "WebSocket": "delete window.RTCPeerConnection;",
     "MJPEG": "delete window.MediaSource; delete window.ManagedMediaSource;",
 }
-
-
-@contextmanager
-def program(cameras: list[dict[str, Any]], folder: Path, **defaults: Any) -> Iterator[tuple[str, int]]:
-    """The program with these cameras; its address and its process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    file = folder / "cameras.yaml"
-    config = {"cameras": cameras, "defaults": defaults, "http": {"host": "127.0.0.1", "port": port}}
-    file.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "nightday.pipeline.cli", "--cameras", str(file), "--log-format", "json"]
-    environment = os.environ | {"XDG_STATE_HOME": str(folder / "state")}
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
-        try:
-            yield f"http://127.0.0.1:{port}", process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30.0)
-
-
-def wait_for_cameras(address: str, count: int, *, translated: int = 0) -> None:
-    """Wait until so many cameras deliver pictures, and one so many translated ones."""
-    end = time.monotonic() + 180
-    while time.monotonic() < end:
-        with suppress(OSError), urllib.request.urlopen(f"{address}/api/cameras", timeout=5.0) as answer:
-            cameras = json.load(answer)["cameras"]
-            shown = [one for one in cameras if one["translated"] + one["passed"] + one["brightened"]]
-            if len(shown) >= count and any(one["translated"] >= translated for one in cameras):
-                return
-        time.sleep(0.3)
-    raise AssertionError(f"{count} cameras do not play after 180 s")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def looked_at(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -144,6 +101,26 @@ def looked_at(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         asked = {address.split("//")[1] for address in browser.requests if address.startswith("http")}
         foreign = sorted(one for one in asked if not one.startswith(address.removeprefix("http://")))
         return {"used": used, "violations": violations, "console": browser.errors, "foreign": foreign}
+
+
+def heard(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Press Sound: AAC comes over a WebSocket into Media Source, Opus over WebRTC."""
+    clips = {
+        codec: flashing(folder / f"{codec}.mkv", codec, seconds=60, more=("-s", "640x360"))
+        for codec in ("aac", "libopus")
+    }
+    cameras = [
+        {"name": codec, "url": str(path), "translate": "never", "audio": True, "loop": True}
+        for codec, path in clips.items()
+    ]
+    with program(cameras, folder) as (address, _), Browser() as browser:
+        wait_for_cameras(address, 2)
+        browser.look(width=1280, height=800, dark=False)
+        browser.call("Page.addScriptToEvaluateOnNewDocument", source=KEEP_VIDEOS)
+        found = {codec: hear(browser, address, codec, peer=codec == "libopus") for codec in clips}
+        if arguments.screenshots:
+            browser.screenshot(arguments.screenshots / "heard.png")
+        return {**found, "console": browser.errors}
 
 
 def axe(browser: Browser, script: Path) -> list[str]:
@@ -231,7 +208,7 @@ def forty(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             }
 
 
-CASES = {"looked_at": looked_at, "latencies": latencies, "forty": forty}
+CASES = {"looked_at": looked_at, "heard": heard, "latencies": latencies, "forty": forty}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -267,7 +244,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for one in found
         if one.startswith(("serious", "crit"))
     ]
-    return 1 if serious or seen.get("console") or seen.get("foreign") else 0
+    console = [line for name in ("looked_at", "heard") for line in results.get(name, {}).get("console", [])]
+    return 1 if serious or console or seen.get("foreign") else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,60 @@ _DRAWN = (
 )
 
 
+# Keeps the elements that play, which are not in the page.
+KEEP_VIDEOS = """
+    window.videos = [];
+    const make = document.createElement.bind(document);
+    document.createElement = (tag, ...more) => {
+        const made = make(tag, ...more);
+        if (tag === "video") window.videos.push(made);
+        return made;
+    };"""
+# The loudest sample, of 0 to 1, that the newest of them plays within so many seconds; 0 where it plays no sound.
+_PEAK = """(async () => {
+    const stream = window.videos.at(-1).captureStream();
+    if (!stream.getAudioTracks().length) return 0;
+    const context = new AudioContext();
+    const analyser = new AnalyserNode(context, { fftSize: 4096 });
+    context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
+    const samples = new Float32Array(4096);
+    let peak = 0;
+    for (const end = performance.now() + %d; performance.now() < end; await new Promise((go) => setTimeout(go, 20))) {
+        analyser.getFloatTimeDomainData(samples);
+        peak = Math.max(peak, ...samples.map(Math.abs));
+    }
+    await context.close();
+    return peak;
+})()"""
+# Milliseconds for which is listened to a beep each second.
+LISTEN = 3000
+
+
+def hear(browser: Browser, address: str, camera: str, *, peer: bool) -> dict[str, Any]:
+    """Press Sound at a camera that beeps; how loud it was before, while it was pressed, and after.
+
+    Raises AssertionError where nothing is heard, or over another way than WebRTC (``peer``) or else Media Source.
+    """
+    browser.open(f"{address}/camera/{camera}")
+    browser.until(_DRAWN)
+    browser.until("!document.getElementById('sound').hidden")
+    playing = "window.videos.at(-1).currentTime > 1 && document.getElementById('veil').hidden"
+    peaks: list[float] = []
+    for pressed in (False, True, False):
+        if peaks:
+            browser.click("#sound")
+            shown = browser.run("document.getElementById('sound').getAttribute('aria-pressed')")
+            assert shown == str(pressed).lower()
+        browser.until(f"window.videos.at(-1).muted === {str(not pressed).lower()} && {playing}")
+        peaks.append(round(browser.run(_PEAK % LISTEN), 3))
+        if pressed:
+            assert browser.run("window.videos.at(-1).srcObject !== null") == peer
+    before, heard, after = peaks
+    assert before == after == 0, peaks
+    assert heard > 0.3, peaks
+    return {"before": before, "pressed": heard, "after": after}
+
+
 def use_all(browser: Browser, address: str, picture: str) -> list[str]:
     """Use each control once. Returns what was used; raises AssertionError where nothing came of it.
 

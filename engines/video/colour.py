@@ -99,9 +99,10 @@ def matrix_of(named: int, *, full_range: bool, rows: int) -> int:
 
 
 def is_full_range(video: av.VideoFrame) -> bool:
-    """Whether levels are 0…255. Grey names no range, and FFmpeg takes it for full."""
+    """Whether levels are 0…255, as those of grey are that names no range, such as a PNG's."""
     name = video.format.name
-    return video.color_range == FULL_RANGE or name.startswith("yuvj") or name == "gray"
+    grey = name.startswith("gray") and video.color_range != LIMITED_RANGE
+    return video.color_range == FULL_RANGE or name.startswith("yuvj") or grey
 
 
 def to_rgb(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
@@ -128,11 +129,15 @@ def eight_bits(video: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[n
 
 def _in_eight_bits(video: av.VideoFrame, reformatter: VideoReformatter) -> av.VideoFrame:
     """The frame, if need be with its levels in eight bits; nothing else is changed."""
-    eight = _EIGHT_BITS.get(video.format.name)
+    name = video.format.name
+    # To swscale grey is always of full range, so that grey of limited range, as H.265's, would not become black and
+    # white; as luma without colour it does, and GStreamer, NVDEC and browsers show it so.
+    grey = name.startswith("gray") and video.color_range == LIMITED_RANGE
+    eight = "yuv420p" if grey else _EIGHT_BITS.get(name)
     if eight is None:
         return video
     colour = colour_of(video, video.height)
-    levels = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+    levels = ColorRange.JPEG if colour.full_range or grey else ColorRange.MPEG
     matrix = _SWSCALE.get(colour.matrix, colour.matrix)
     return reformatter.reformat(
         video,

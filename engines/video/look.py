@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData, SideDataContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -41,6 +42,17 @@ class Look:
 
 
 PLAIN = Look()
+
+
+def _unknown(cls: type[SideDataType], value: object) -> SideDataType:
+    """Side data of a kind that PyAV does not know."""
+    member: SideDataType = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value  # type: ignore[assignment]
+    return member
+
+
+# PyAV 18.1 reads none of a frame's side data where it does not know the kind of one, as of the EXIF that a JPEG has.
+SideDataType._missing_ = classmethod(_unknown)  # type: ignore[assignment]
 
 
 def look_of(video: av.VideoFrame) -> Look:
@@ -139,12 +151,7 @@ def _turned(video: av.VideoFrame) -> Look | None:
     """
     # Not video.side_data: PyAV 18.1 has the frame and that refer to each other, so the frame's memory would stay
     # until the garbage collector comes by.
-    try:
-        data = SideDataContainer(video).get("DISPLAYMATRIX")  # type: ignore[call-arg]
-    except (
-        ValueError
-    ):  # PyAV 18.1 does not know the side data that a JPEG with EXIF has; this it reads by itself
-        return Look(quarters=round(video.rotation / 90) % 4) if video.rotation else None
+    data = SideDataContainer(video).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if not isinstance(data, SideData):
         return None
     a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(data), np.int32)[:5])

@@ -154,6 +154,18 @@ def require_path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(require_text(value, what="a path"))
 
 
+def _certificate(value: object) -> Path:
+    path = require_path(value)
+    try:
+        if "-----BEGIN CERTIFICATE-----" not in path.read_text("ascii"):
+            fail("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+    return path
+
+
 def _token(value: object) -> SecretStr:
     given = value.get_secret_value() if isinstance(value, SecretStr) else value
     text = require_text(given, what="text (put it in quotes)")
@@ -217,6 +229,7 @@ OutputAddress = Annotated[CameraUrl, PlainValidator(_output)]
 Model = Annotated[Path | Literal["auto"], PlainValidator(_model)]
 Png = Annotated[Path, PlainValidator(_png)]
 Folder = Annotated[Path, PlainValidator(_folder)]
+Certificate = Annotated[Path, PlainValidator(_certificate)]
 Signing = Annotated[bool | Literal["c2pa"], PlainValidator(_signing)]
 OnOff = Annotated[Reuse, BeforeValidator(_reuse)]
 Token = Annotated[SecretStr, PlainValidator(_token)]

@@ -29,7 +29,7 @@ from nightday.engines.distribution import INSTALL_MQTT
 
 from ..core.camera_url import PORT_FAULT, CameraUrl, register_secret
 from ..core.event_log import EVENT_NAMES
-from .fields import Count, Number, Seconds, check_folder, fail, require_path, require_text
+from .fields import Certificate, Count, Number, Seconds, check_folder, fail, require_path, require_text
 from .section import Section
 
 MOST_WEBHOOKS = 32
@@ -159,18 +159,6 @@ def _web_address(value: object) -> CameraUrl:
     return url
 
 
-def _certificate(value: object) -> Path:
-    path = require_path(value)
-    try:
-        if "-----BEGIN CERTIFICATE-----" not in path.read_text("ascii"):
-            fail("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
-    except OSError as error:
-        fail(f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        fail("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
-    return path
-
-
 def _written_file(value: object) -> Path:
     path = require_path(value)
     if path.is_dir():
@@ -187,7 +175,6 @@ Text = Annotated[str, PlainValidator(_text)]
 Password = Annotated[SecretStr, PlainValidator(_password)]
 Secret = Annotated[SecretStr, PlainValidator(_secret)]
 WebAddress = Annotated[CameraUrl, PlainValidator(_web_address)]
-Certificate = Annotated[Path, PlainValidator(_certificate)]
 WrittenFile = Annotated[Path, PlainValidator(_written_file)]
 EventPatterns = Annotated[tuple[EventPattern, ...], AfterValidator(_at_least_one)]
 

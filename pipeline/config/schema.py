@@ -21,10 +21,12 @@ from ..core.camera_url import CameraUrl
 from ..outputs.mp4.limits import Limits, retention_fault
 from ..sources.decoders import DecoderChoice, decoder_fault
 from ..sources.registry import is_file
+from ..sources.tls import ca_fault
 from ..sources.transport import TransportChoice
 from .detection import Detection
 from .fields import (
     AUTO,
+    Certificate,
     Count,
     Folder,
     Latitude,
@@ -127,6 +129,7 @@ class CameraConfig(Section):
         loop: play a file again and again.
         audio: pass on its sound, unchanged, with recordings and streams that hold it.
         transport: how an RTSP camera sends its packets: ``tcp``, ``udp``, or ``auto``, over TCP unless it refuses.
+        ca: a certificate in PEM: that of who signed the camera's, or the camera's own, which is then checked.
         decoder: what decodes an RTSP camera: ``auto``, or ``gstreamer``, by which a Jetson decodes in hardware.
         every_s: the url answers one JPEG, which is fetched every so many seconds.
         frames: where frames of a camera stay that is translated on a GPU: ``auto`` keeps them on the GPU from
@@ -160,6 +163,7 @@ class CameraConfig(Section):
     loop: bool = False
     audio: bool = False
     transport: TransportChoice = "auto"
+    ca: Certificate | None = None
     decoder: DecoderChoice = "auto"
     every_s: Seconds | None = None
     frames: Literal["auto", "host"] = "auto"
@@ -208,6 +212,15 @@ class CameraConfig(Section):
     def _can_decode(cls, value: DecoderChoice, info: ValidationInfo) -> DecoderChoice:
         url: CameraUrl | None = info.data.get("url")
         fault = None if url is None else decoder_fault(value, url)
+        if fault is not None:
+            fail(fault)
+        return value
+
+    @field_validator("ca")
+    @classmethod
+    def _can_be_checked(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        url: CameraUrl | None = info.data.get("url")
+        fault = None if value is None or url is None else ca_fault(url)
         if fault is not None:
             fail(fault)
         return value

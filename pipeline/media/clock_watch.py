@@ -4,68 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
+
+from .clock_pace import PIECES_AHEAD, SPAN, Pace
 
 Verdict = Literal["believed", "doubted", "started"]
 
 # How far a stamp may lie ahead of every recent one, compared with its arrival, and still be believed at once: in
 # seconds, or, if that is more, in steps; and in steps of the first ``FIRST`` waits, where the first picture was old.
 AHEAD, AHEAD_STEPS, FIRST_AHEAD_STEPS, FIRST = 0.09, 0.65, 1.05, 2
-# The same for streams that come in pieces, in seconds: one step, within these limits.
-PIECES_AHEAD = 1.0, 10.0
 # Stamps in a row that must agree with the first doubted one until the clock counts as set rather than wrong.
 CONFIRM = 3
 # Times within ``SPAN`` seconds that a clock may be set; the next time it is not believed any more.
-JUMPS, SPAN = 2, 60.0
-# Usual steps over which the pace is compared, where that is longer than ``SPAN``: a step is then 0.3 % of it.
-SPAN_STEPS = 300
+JUMPS = 2
 # Stamps in a row, and seconds, that agree with nothing until the clock is not believed any more.
 ODD_STAMPS, ODD_SECONDS = 3, 2.0
-# How far the stamps may move against our clock: seconds and a share of the time passed, which over ``SPAN`` is 2 %;
-# or, if that is more, most of a step.
-PACE_SLACK, PACE_SHARE, PACE_STEPS = 0.2, 0.015, 0.85
-# Seconds over which the best lead is taken, for streams that come picture by picture and for those in pieces.
-BUCKET, PIECES_BUCKET = 1.0, 10.0
-# Seconds that the stamps may gain on our clock, picture by picture, before their pace is known.
-GAIN, PIECES_GAIN = 1.05, 30.0
 # Pictures came together, as in a burst, if the last came so many seconds after the one before, or if the last five
 # came within so many seconds, which is faster than a camera films.
 TOGETHER, FIVE_TOGETHER = 0.004, 0.05
 # How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
 BURST_STEPS, BURST_STEP = 2.0, 2.5
-# A camera's rate varies (some film faster while something moves) if pictures were so many times further apart at one
-# time than at another; and by how far apart at the most, in seconds, its stamps may move against our clock.
-VARIES, VARIED = 2.0, 1.0
 # How often in one connection a burst may tell of a delay that has ended, within how many seconds of its beginning,
 # and by how many it may gain on our clock then: the first one, which is what a server sends at once at the start, and
 # all others together.
 DELAYS, DELAY_ENDS = 3, 0.9
 BACKLOG, DELAY = 30.0, 3.0
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """When a bucket began, and what its pictures had, in seconds.
-
-    Attributes:
-        lead: the largest stamp - arrival.
-        shortest, longest: from stamp to stamp.
-        wait: the longest from arrival to arrival.
-    """
-
-    began: float
-    lead: float
-    shortest: float = math.inf
-    longest: float = 0.0
-    wait: float = 0.0
-
-    def see(self, step: float, wait: float) -> None:
-        """Take in a picture's."""
-        self.shortest, self.longest = min(self.shortest, step), max(self.longest, step)
-        self.wait = max(self.wait, wait)
 
 
 class _Arrivals:
@@ -94,11 +59,13 @@ class _Arrivals:
         return pair or five
 
 
+@dataclass(slots=True)
 class _Delays:
     """Delays of one connection that have ended: few. A clock that is too fast gains in each burst."""
 
-    def __init__(self) -> None:
-        self._count, self._began, self._left = 0, -math.inf, BACKLOG
+    _count: int = 0
+    _began: float = -math.inf
+    _left: float = BACKLOG
 
     def explain(self, gain: float, arrived: float) -> bool:
         """Whether a burst that came ``arrived`` may gain so many seconds because a delay has ended."""
@@ -110,12 +77,14 @@ class _Delays:
         return explained
 
 
-def _longest(leads: Collection[_Bucket]) -> float:
-    """The longest time between pictures where the camera's rate varies, at most ``VARIED``; else 0."""
-    longest = max(bucket.longest for bucket in leads)
-    if longest <= VARIES * min(bucket.shortest for bucket in leads):
-        return 0.0
-    return min(longest, max(bucket.wait for bucket in leads), VARIED)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a ``ClockWatch`` knew of the stamps at one moment."""
+
+    last: tuple[float, float]
+    steps: tuple[float, ...]
+    pace: Pace
+    delays: _Delays
 
 
 class ClockWatch:
@@ -137,23 +106,20 @@ class ClockWatch:
     """
 
     def __init__(self, *, stamped: bool = True, pieces: bool = False) -> None:
-        self._bucket, self._gain = (PIECES_BUCKET, PIECES_GAIN) if pieces else (BUCKET, GAIN)
         self._pieces = pieces
         self._why = None if stamped else "it sends no time stamps"
         self._jumps: deque[float] = deque(maxlen=JUMPS)
         self._delays = _Delays()
         self._arrivals = _Arrivals()
-        # Whether the last believed stamp made a long step in a burst, and whether one that did was a stray.
-        self._leapt = self._stray = False
+        # What was known before the last believed stamp, if that made a long step; and whether such a one was a stray.
+        self._before_leap: _Known | None = None
+        self._stray = False
         self._last: tuple[float, float] | None = None  # the last believed stamp, and when it came
         self._restart()
 
     def _restart(self) -> None:
-        self._leads: deque[_Bucket] = deque()
+        self._pace = Pace(pieces=self._pieces)
         self._first: tuple[float, float] | None = None  # the first stamp since, and when it came
-        self._base = 0.0
-        self._allowed = 0.0  # how much of that comes from delays that ended
-        self._gained = 0.0
         self._steps: deque[float] = deque(maxlen=9)
         self._odd: tuple[float, float] | None = None  # the last doubted stamp, and when it came
         self._odd_count = self._confirmed = 0
@@ -167,7 +133,7 @@ class ClockWatch:
     @property
     def base(self) -> float:
         """The lead, in seconds, that a stamp in step with our clock would have."""
-        return self._base
+        return self._pace.base
 
     @property
     def usual_step(self) -> float | None:
@@ -189,31 +155,44 @@ class ClockWatch:
             return self._doubt(None, arrived, together)
         if self._first is None or self._last is None:
             return self._start(stamp, arrived)
+        if self._before_leap is not None and stamp <= self._last[0]:
+            self._take_back_leap(self._before_leap, stamp)
         step = stamp - self._last[0]
         lead = stamp - arrived
-        gain = lead - max(bucket.lead for bucket in self._recent())
+        gain = lead - self._pace.lead
         in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
         if step <= 0 or (gain > self._ahead_most(step) and not in_burst):
-            self._stray = self._stray or (self._leapt and step <= 0)
+            self._stray = self._stray or (self._before_leap is not None and step <= 0)
             return self._doubt(stamp, arrived, together)
-        self._leapt = in_burst and step > BURST_STEPS * (self.usual_step or math.inf)
+        leaps = step > BURST_STEPS * (self.usual_step or math.inf)
+        self._before_leap = self._copied() if leaps else None
         self._odd, self._odd_count = None, 0
         self._last = stamp, arrived
         self._steps.append(step)
         if gain > 0 and in_burst and self._delays.explain(gain, arrived):
-            self._allow(gain, lead)
+            self._pace.allow(gain, lead)
         else:
-            self._gained += max(gain, 0.0)
-        self._leads[-1].see(step, self._arrivals.waits[-1])
-        if on_time:
-            self._note(lead, arrived)
-            self._check_pace(stamp, arrived)
+            self._pace.gain(gain)
+        self._pace.see(step, self._arrivals.waits[-1])
+        if on_time and self._pace.is_wrong(lead, arrived, apart=self._apart()):
+            self._disbelieve(stamp, arrived)
         return "believed" if self._why is None else "doubted"
+
+    def _copied(self) -> _Known:
+        assert self._last is not None
+        return _Known(self._last, tuple(self._steps), self._pace.copied(), replace(self._delays))
+
+    def _take_back_leap(self, known: _Known, stamp: float) -> None:
+        """Forget the last believed stamp if ``stamp`` goes on from the one before it, as after a stray."""
+        usual = median(known.steps) if known.steps else 0.0
+        if 0 < stamp - known.last[0] <= (BURST_STEPS + 1) * usual:
+            self._last, self._pace, self._delays = known.last, known.pace, known.delays
+            self._steps = deque(known.steps, maxlen=9)
+            self._before_leap, self._stray = None, True
 
     def _start(self, stamp: float, arrived: float) -> Verdict:
         self._first = self._last = stamp, arrived
-        self._base = stamp - arrived
-        self._leads.append(_Bucket(arrived, self._base))
+        self._pace.begin(stamp - arrived, arrived)
         return "started"
 
     def _step_most(self) -> float:
@@ -245,40 +224,6 @@ class ClockWatch:
             return 0.0
         return min(by_stamps, max(self._arrivals.waits))
 
-    def _recent(self) -> list[_Bucket]:
-        return list(self._leads)[-3:]
-
-    def _allow(self, gain: float, lead: float) -> None:
-        """Take a gain for a delay that has ended, so that the lead was as large as ``lead`` before it."""
-        base = max(self._base, min(self._base + gain, lead))
-        self._allowed += base - self._base
-        self._base = base
-        for bucket in self._leads:
-            bucket.lead = max(bucket.lead, min(bucket.lead + gain, lead))
-
-    def _note(self, lead: float, arrived: float) -> None:
-        if arrived - self._leads[-1].began >= self._bucket:
-            self._leads.append(_Bucket(arrived, lead))
-        self._leads[-1].lead = max(self._leads[-1].lead, lead)
-        span = max(SPAN, SPAN_STEPS * self._apart())
-        while len(self._leads) > 6 and self._leads[1].began < arrived - span:
-            self._leads.popleft()
-            self._base, self._allowed = self._oldest(), 0.0
-
-    def _oldest(self) -> float:
-        return max(bucket.lead for bucket in list(self._leads)[:3])
-
-    def _check_pace(self, stamp: float, arrived: float) -> None:
-        if len(self._leads) < 4:  # the pace is not known yet
-            wrong = self._gained > max(self._gain, PACE_STEPS * self._apart())
-        else:
-            passed = self._leads[-3].began - self._leads[0].began
-            moved = max(bucket.lead for bucket in self._recent()) - self._oldest()
-            most = PACE_SLACK + PACE_SHARE * passed + _longest(self._leads)
-            wrong = abs(moved) > max(most, PACE_STEPS * self._apart())
-        if wrong:
-            self._disbelieve(stamp, arrived)
-
     def _doubt(self, stamp: float | None, arrived: float, together: bool) -> Verdict:
         before, self._odd = self._odd, None if stamp is None else (stamp, arrived)
         self._odd_since = arrived if not self._odd_count else self._odd_since
@@ -308,7 +253,7 @@ class ClockWatch:
         if stamp is None:
             self._why = "it sends no time stamps"
             return
-        self._base -= self._allowed  # it was the clock
+        self._pace.allow_nothing()  # it was the clock
         first, began = self._first or (stamp, arrived)
         last = self._last or (stamp, arrived)
         if self._odd_count and stamp == last[0]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .clock_watch import PACE_SHARE, ClockWatch
+from .clock_pace import PACE_SHARE
+from .clock_watch import ClockWatch
 
 # Seconds by which a PTS may differ from where it is expected. A file's that lies further behind is a jump rather than
 # a frame out of order.

@@ -223,9 +223,10 @@ def sentences(report: dict[str, Any]) -> Sequence[str]:
         f"{report['dropped']} dropped."
     ]
     if report["remembered_share"] is not None:
+        remembered, unclear = (100 * float(report[f"{name}_share"]) for name in ("remembered", "unclear"))
         told.append(
-            f"On average {float(report['remembered_share']):.0%} of a translated picture was remembered from the "
-            f"day, and {float(report['unclear_share']):.0%} unclear."
+            f"On average {remembered:.0f} % of a translated picture was remembered from the day, "
+            f"and {unclear:.0f} % unclear."
         )
     if report["objects"] is not None:
         count = {view: int(report["objects"].get(view, 0)) for view in ("night", "both", "day")}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nightday.engines.errors import NightdayError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..media.clock_watch import ClockWatch
     from .damage import DamageWatch
     from .frame_skipping import FrameSkipping
+    from .repeats import Repeats
     from .sound import SoundInput
 
 WAYS = "use rtsp://, rtsps://, http(s)://, rtmp(s)://, the path of a file or a pipe, or device:0"
@@ -48,9 +50,11 @@ class ConnectionSettings:
         transport: how RTP is asked for, and what was learnt of it.
         damage: counts the pictures that packets were lost of; None where none can be lost.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        ca: the certificate (PEM) that the source's is checked by; None: none is checked.
         sound: takes the sound; None where none is wanted.
         warn: tells of something that the user should know, as a notice of the camera.
         packet_log: where the packets' hashes are noted; None: they are not computed.
+        repeats: tells which packets of a playlist an earlier connection has brought; None: there was none.
     """
 
     open_timeout: float
@@ -63,10 +67,12 @@ class ConnectionSettings:
     transport: RtpTransport = field(default_factory=RtpTransport)
     damage: DamageWatch | None = None
     every_s: float | None = None
+    ca: Path | None = None
     gstreamer: bool = False
     sound: SoundInput | None = None
     warn: Callable[[NoticeName, str], None] = lambda name, detail: None
     packet_log: PacketLog | None = None
+    repeats: Repeats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

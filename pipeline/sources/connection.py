@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from itertools import filterfalse
 from typing import Literal
 
 import av
@@ -28,21 +29,18 @@ from ..media.packet_digest import packet_digest
 from .base import ConnectionSettings, Decoded, SourceLostError
 from .frame_skipping import DecodeLevel
 from .gstreamer import GStreamerDecoder, open_decoder
-from .jpegs import ONE_PICTURE, checked
-from .packets import Arrival, LivePackets, Packet, demuxed, stalled
+from .jpegs import NO_JPEG, ONE_PICTURE, SINGLE, checked
+from .packets import PIECE_MOST, Arrival, LivePackets, Packet, demuxed, stalled
+from .progress import Progress
 from .steady_size import SteadySize
+from .tls import UNCHECKED_PIECES
 
-# Seconds of data without a key frame after which a connection is given up. Cameras that save bits send one a minute.
-KEY_WAIT = 180.0
 # FFmpeg's AVFMT_NOTIMESTAMPS: a format that has no time stamps, so that FFmpeg makes them up.
 NO_TIME_STAMPS = 0x80
 # FFmpeg's names of formats that come in pieces of several seconds.
 IN_PIECES = ("hls", "dash")
 # Ticks in which frames count that have no time stamps.
 ARRIVAL_TIME_BASE = Fraction(1, 90_000)
-# Seconds of nothing but errors, after pictures that were good, until the decoder is opened anew. A damaged stream
-# gives a picture now and then; one whose codec has changed never does.
-BROKEN_RUN = 3.0
 
 SKIP_FRAME: dict[DecodeLevel, Literal["DEFAULT", "NONREF", "NONKEY"]] = {
     "all": "DEFAULT",
@@ -80,12 +78,16 @@ def open_connection(
                 container_format=container_format,
                 options=options,
                 open_timeout=settings.open_timeout,
-                stall_timeout=settings.stall_timeout,
+                # Between two pieces there is silence; how much of it is too much is judged packet by packet.
+                stall_timeout=settings.stall_timeout + (0.0 if live is False else PIECE_MOST),
                 hwaccel=gpu_video.accelerator() if settings.nvdec else None,
             )
         except Exception as error:
             raise _not_opened(error, settings, began) from None
         with container, ExitStack() as stack:
+            pieces = container.format.name in IN_PIECES
+            if pieces and settings.ca is not None:
+                raise SourceLostError("unsupported", UNCHECKED_PIECES)
             if live is None:
                 live = _is_live(container)
             stream = _video_of(container)
@@ -98,9 +100,9 @@ def open_connection(
                 raise _not_opened(error, settings, began) from None
             watch.expect(math.inf)
             if not live:
-                yield FFmpegConnection(stream, _as_asked_for(packets, settings), settings=settings)
+                yield FFmpegConnection(stream, _as_asked_for(packets, settings, watch), settings=settings)
                 return
-            clock_watch = _clock_watch_of(container)
+            clock_watch = ClockWatch(stamped=not container.format.flags & NO_TIME_STAMPS, pieces=pieces)
             held = LivePackets(
                 packets,
                 time_base=_time_base_of(stream),
@@ -108,6 +110,8 @@ def open_connection(
                 watch=clock_watch,
                 stop=settings.stop,
                 clock=settings.clock,
+                pieces=pieces,
+                repeats=settings.repeats if pieces else None,
             )
             try:
                 yield FFmpegConnection(
@@ -129,15 +133,11 @@ def _time_base_of(stream: VideoStream) -> Fraction:
     return stream.time_base or stream.codec_context.time_base
 
 
-def _clock_watch_of(container: InputContainer) -> ClockWatch:
-    return ClockWatch(
-        stamped=not container.format.flags & NO_TIME_STAMPS, pieces=container.format.name in IN_PIECES
-    )
-
-
-def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings) -> Iterator[Arrival]:
-    for packet in packets:
-        if settings.stop.is_set():
+def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings, watch: Watch) -> Iterator[Arrival]:
+    while not settings.stop.is_set():
+        watch.expect(settings.stall_timeout)
+        packet = next(packets, None)
+        if packet is None or settings.stop.is_set():
             return
         yield Arrival(packet, settings.clock.monotonic())
 
@@ -145,7 +145,7 @@ def _as_asked_for(packets: Iterator[Packet], settings: ConnectionSettings) -> It
 def _is_live(container: InputContainer) -> bool:
     """Whether what was opened has no end. Raises SourceLostError for a single picture, which is neither."""
     if is_picture(container):
-        raise SourceLostError("unsupported", ONE_PICTURE)
+        raise SourceLostError("unsupported", ONE_PICTURE if container.format.name == SINGLE else NO_JPEG)
     return not has_end(container)
 
 
@@ -214,12 +214,9 @@ class FFmpegConnection:
         self._looks = LookReader(stream)
         self._fields = Deinterlacer()
         self._good = False  # whether a frame without an error has come
-        # Monotonic seconds, which only live sources update: when the last packet came, when the last picture came,
-        # since when there have been errors only, and when the last packet without one came.
-        self._now = self._picture_at = self._clean_at = settings.clock.monotonic()
-        self._starved = False  # whether the last packet came so late that the source is lost as stalled
-        self._broken_at: float | None = None
-        self._key_at: float | None = None  # when the first key frame since the last picture came
+        self._progress = Progress(settings.stall_timeout, settings.clock.monotonic())
+        self._now = settings.clock.monotonic()  # when a live source's last packet came
+        self._shown_until: int | None = None  # the last PTS that an earlier connection has shown
         self._packets: PacketMark | None = None  # the packets so far, where they are logged
 
     def frames(self) -> Iterator[Decoded]:
@@ -250,22 +247,24 @@ class FFmpegConnection:
                 continue
             if self._live:
                 self._see_packet(arrival)
-            if self._settings.packet_log is not None:
+            self._see_repeat(arrival)
+            if self._settings.packet_log is not None and not arrival.repeated:
                 self._packets = self._settings.packet_log.add(packet_digest(arrival.packet))
             for frame in self._decode(arrival.packet, number):
-                self._picture_at, self._broken_at, self._key_at = self._now, None, None
+                self._progress.saw_picture()
                 if self._is_good(frame):
                     self._good = True
                     for whole in self._fields.frames(frame):
                         # Of key frames alone, one may wait in the decoder until the next has come.
                         on_time = arrival.on_time and self._level != "keys"
-                        yield Decoded(whole, arrival.at, on_time, packets=self._packets)
+                        if not self._is_old(whole):
+                            yield Decoded(whole, arrival.at, on_time, packets=self._packets)
                 else:
                     self._settings.stats.count_dropped("decode_error")
-            if self._live:
-                self._check_progress()
+            if self._live and (fault := self._progress.fault(good=self._good)) is not None:
+                raise self._undecodable(fault)
         now = self._settings.clock.monotonic()
-        for whole in self._held_back():
+        for whole in filterfalse(self._is_old, self._held_back()):
             yield Decoded(whole, now, on_time=False, held_back=True, packets=self._packets)
         if lost is not None:
             raise lost
@@ -278,13 +277,22 @@ class FFmpegConnection:
                     yield from self._fields.frames(frame)
         yield from self._fields.rest()
 
+    def _see_repeat(self, arrival: Arrival) -> None:
+        """Note what has been shown by an earlier connection. It is decoded, since later pictures may refer to it."""
+        pts, until = arrival.packet.pts, self._shown_until
+        if pts is not None and arrival.repeated:
+            self._shown_until = pts if until is None else max(pts, until)
+        elif pts is not None and until is not None and arrival.packet.is_keyframe and pts <= until:
+            self._shown_until = None  # the stream begins anew
+
+    def _is_old(self, video: av.VideoFrame) -> bool:
+        return self._shown_until is not None and video.pts is not None and video.pts <= self._shown_until
+
     def _see_packet(self, arrival: Arrival) -> None:
         """Note when a live source's packet came, and how much is to be decoded from it on."""
         skipping, key = self._settings.skipping, arrival.packet.is_keyframe
-        self._starved = arrival.at - self._now >= self._settings.stall_timeout
         self._now = arrival.at
-        if key and self._key_at is None:
-            self._key_at = self._now
+        self._progress.saw_packet(arrival.at, key=key)
         skipping.saw_packet(now=self._settings.clock.monotonic(), waited=arrival.waited, key=key)
         # From key frames alone it goes back to the others at a key frame only: the others refer to skipped ones.
         if skipping.level != self._level and (self._level != "keys" or key):
@@ -306,9 +314,9 @@ class FFmpegConnection:
                 ) from None  # the driver's fault; the data may be good
             self._settings.stats.count_dropped("decode_error")
             self._size.saw_error()
-            self._broken_at = self._now if self._broken_at is None else self._broken_at
+            self._progress.saw_error()
             return []
-        self._clean_at = self._now
+        self._progress.saw_no_error()
         if not frames and self._level != "all":
             self._settings.stats.count_dropped("skipped")
         return frames
@@ -332,18 +340,6 @@ class FFmpegConnection:
         look = self._looks.give(frame)
         shape = (frame.width, frame.height, look, frame.colorspace, frame.color_range)
         return not self._live or self._size.accepts(shape, self._now)
-
-    def _check_progress(self) -> None:
-        """Raise SourceLostError when data keeps coming but no picture does."""
-        stall_timeout = self._settings.stall_timeout
-        since = self._clean_at if self._key_at is None else self._key_at
-        if not self._starved and self._now - max(since, self._picture_at) > stall_timeout:
-            raise self._undecodable(f"data came but no picture for {stall_timeout:g} s")
-        # Without a key frame there can be no picture, and opening the source anew would begin the wait anew.
-        if self._key_at is None and self._now - self._picture_at > KEY_WAIT:
-            raise self._undecodable(f"data came but no key frame for {KEY_WAIT:g} s")
-        if self._good and self._broken_at is not None and self._now - self._broken_at > BROKEN_RUN:
-            raise self._undecodable(f"nothing but errors for {BROKEN_RUN:g} s")
 
     def _undecodable(self, detail: str) -> SourceLostError:
         elsewhere = self._settings.nvdec or self._decoder is not None

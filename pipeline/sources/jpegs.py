@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PARTS, SINGLE = "mpjpeg", "jpeg_pipe"
 # What is said of an address that is to be fetched again and again.
 ONE_PICTURE = "it answers one picture, not a video; add every_s: 5 to have it fetched every 5 seconds"
+NO_JPEG = "it answers one picture, which is no JPEG; have the camera send JPEG, and add every_s: 5"
 # What begins a picture, and each scan of it, and what ends it. Within a scan none of them stands by itself.
 _START, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 # Bytes that cameras append to a picture, to fill up.

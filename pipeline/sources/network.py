@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from urllib.parse import urlsplit
 
 from ..core.camera_url import PORT_FAULT, CameraUrl
 from ..core.faults import FaultReason
 from ..core.host_names import unresolved
+from . import tls
 from .base import WAYS, Connection, ConnectionSettings, SourceLostError
+from .login_kinds import unknown_login
 
 # What a source may open in turn. An HLS play list on the network must not read a local file, for instance.
 PROTOCOLS = {
@@ -46,11 +49,20 @@ ADVICE: Mapping[FaultReason, str] = {
 
 
 HTTP = ("http", "https")
+# Seconds that a camera has to answer when it is asked once more what was wrong.
+ASKS = 3.0
 _NO_PARTS = (
     "; if it is an MP4, its index may stand at its end, and the server sends no parts of a file: move the index to "
     "the front with ffmpeg -i clip.mp4 -c copy -movflags +faststart new.mp4"
 )
+_NO_REDIRECT = "; a redirect is not followed where `ca` is given"
 _NO_ANSWER = "; it answers neither a picture nor why not: open the address in a browser"
+# What is behind an address that ends so is a playlist, whose pieces are fetched one by one.
+_PLAYLISTS = (".m3u8", ".mpd")
+_NO_PIECES: Mapping[FaultReason, str] = {
+    "stall": ": its playlist does not grow, or its pieces cannot be had",
+    "timeout": ": its playlist does not come, or its pieces cannot be had",
+}
 _NO_SRT = (
     "needs SRT, which PyAV's ready-made package lacks; let a server such as mediamtx or go2rtc take the stream in "
     "and name its rtsp:// address here, or build PyAV against an FFmpeg with libsrt (pip install --no-binary av av)"
@@ -82,44 +94,56 @@ def open_source(url: CameraUrl, settings: ConnectionSettings) -> Iterator[Connec
     from .rtsp import open_rtsp
     from .snapshots import open_snapshots
 
+    options = {"protocol_whitelist": PROTOCOLS[url.scheme], **tls.options(settings.ca)}
     opened = False
     with ExitStack() as stack:
         try:
             if url.scheme in ("rtsp", "rtsps"):
-                options = OPTIONS | {"protocol_whitelist": PROTOCOLS[url.scheme]}
-                connection = open_rtsp(url, options, settings, stack)
+                connection = open_rtsp(url, OPTIONS | options, settings, stack)
             elif settings.every_s is not None:
-                options = {"protocol_whitelist": PROTOCOLS[url.scheme]}
                 connection = stack.enter_context(open_snapshots(url, options, settings))
             else:
-                connection = _open(url, settings, stack)
+                connection = _open(url, OPTIONS | options, settings, stack)
             opened = True
             yield connection
         except SourceLostError as lost:
+            if url.scheme in HTTP and lost.reason in _NO_PIECES and _is_playlist(url):
+                raise SourceLostError(lost.reason, lost.detail + _NO_PIECES[lost.reason]) from None
+            if lost.reason == "unauthorised" and (unknown := unknown_login(url, within=ASKS)) is not None:
+                raise SourceLostError("unauthorised", unknown) from None
             if getattr(lost.cause, "errno", None) != errno.EIO:
                 raise
             # FFmpeg calls the end of a stream whose length was not told so, too.
             if opened and url.scheme in HTTP and connection.clock_watch is not None:
                 raise SourceLostError("end_of_stream", "the source ended it") from None
-            raise _told(lost, url, clip=settings.every_s is None) from None
+            raise _told(lost, url, settings) from None
 
 
-def _told(lost: SourceLostError, url: CameraUrl, *, clip: bool) -> SourceLostError:
-    """What FFmpeg calls an input/output error in words: a name that does not resolve, a clip that cannot be read."""
+def _is_playlist(url: CameraUrl) -> bool:
+    return urlsplit(url.reveal()).path.lower().endswith(_PLAYLISTS)
+
+
+def _told(lost: SourceLostError, url: CameraUrl, settings: ConnectionSettings) -> SourceLostError:
+    """What FFmpeg calls an input/output error: an unknown name, a wrong certificate, a clip that cannot be read."""
     unknown = unresolved(url)
     if unknown is not None:
         return SourceLostError("unreachable", unknown)
+    wrong = tls.tls_fault(url, settings.ca, within=ASKS) if url.scheme in tls.ENCRYPTED else None
+    if wrong is not None:
+        return SourceLostError("failed", wrong)
     if url.scheme not in HTTP:
         return lost
-    return SourceLostError(lost.reason, lost.detail + (_NO_PARTS if clip else _NO_ANSWER))
+    why = _NO_PARTS if settings.every_s is None else _NO_ANSWER
+    return SourceLostError(lost.reason, lost.detail + why + ("" if settings.ca is None else _NO_REDIRECT))
 
 
-def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Connection:
+def _open(
+    url: CameraUrl, options: Mapping[str, str], settings: ConnectionSettings, stack: ExitStack
+) -> Connection:
     """Open what is no RTSP. Over HTTP there may be a clip, which has an end and then plays at its own pace."""
     from .connection import open_connection
 
     http = url.scheme in HTTP
-    options = OPTIONS | {"protocol_whitelist": PROTOCOLS[url.scheme]}
     opening = open_connection(url.reveal(), options=options, live=None if http else True, settings=settings)
     try:
         return stack.enter_context(opening)
@@ -130,7 +154,11 @@ def _open(url: CameraUrl, settings: ConnectionSettings, stack: ExitStack) -> Con
     # JPEGs in a multipart stream that does not begin with its boundary, whose parts have another length or type than
     # it says, or such. FFmpeg's reader of bare JPEGs passes over whatever stands between them.
     opening = open_connection(
-        url.reveal(), container_format="mjpeg", options=options | BARE_JPEGS, live=True, settings=settings
+        url.reveal(),
+        container_format="mjpeg",
+        options={**options, **BARE_JPEGS},
+        live=True,
+        settings=settings,
     )
     try:
         connection = stack.enter_context(opening)

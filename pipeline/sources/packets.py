@@ -22,6 +22,7 @@ from ..media.interruptible import Watch, interruptible
 from .base import SourceLostError
 from .damage import DamageWatch
 from .playout import HOLD_MOST, Playout
+from .repeats import Repeats
 from .sound import SoundInput
 
 # Read errors of the container without a packet between them after which a connection is given up.
@@ -30,6 +31,8 @@ CORRUPT_RUN = 100
 PACKETS_MOST, BYTES_MOST = 1000, 32 * 2**20
 # Seconds that a read must wait until what had piled up in the socket is known to have been read.
 _BLOCKED = 0.005
+# Of a stream in pieces: seconds without a packet that end a piece, and the longest one whose successor is waited for.
+_PIECE_ENDS, PIECE_MOST = 0.2, 15.0
 # Seconds between looks at the clock and at ``stop`` while nothing else wakes a thread.
 _LOOK = 0.05
 
@@ -45,12 +48,14 @@ class Arrival:
         at: when it arrived, monotonic seconds; of a source whose clock is not believed, when it was due.
         on_time: whether it was read as soon as it came, so that ``at`` says how late the network was.
         waited: seconds that were spent waiting for it, or for it to be due.
+        repeated: whether an earlier connection has brought it.
     """
 
     packet: Packet
     at: float
     on_time: bool = True
     waited: float = 0.0
+    repeated: bool = False
 
 
 def demuxed(
@@ -101,6 +106,9 @@ class LivePackets:
         watch: whether the camera's clock is believed.
         stop: ends it once set, even while it waits for the network.
         clock: time.
+        pieces: whether it comes in pieces of several seconds. The next one is due when the last has been played, and
+            the source is lost ``stall_timeout`` seconds after that.
+        repeats: tells which packets an earlier connection has brought; None: none has.
     """
 
     def __init__(
@@ -112,10 +120,16 @@ class LivePackets:
         watch: ClockWatch,
         stop: threading.Event,
         clock: Clock,
+        pieces: bool = False,
+        repeats: Repeats | None = None,
     ) -> None:
         self._packets = packets
         self._time_base = time_base
         self._stall_timeout = stall_timeout
+        self._pieces = pieces
+        self._repeats = repeats
+        self._piece_began: float | None = None  # the stamp of the first packet of the present piece
+        self._lasts = 0.0  # seconds that it lasts, as far as it has come
         self._clock_watch = watch
         self._stop = stop
         self._clock = clock
@@ -189,17 +203,20 @@ class LivePackets:
             self._changed.notify_all()
 
     def _read_all(self) -> None:
+        if self._repeats is not None:
+            self._repeats.begin()
         while self._wait_for_room():
             asked = self._clock.monotonic()
-            self._reads.expect(self._stall_timeout)
+            patience = self._stall_timeout + self._lasts
+            self._reads.expect(patience)
             packet = next(self._packets, None)
             if packet is None:
                 return
             at = self._clock.monotonic()
             self._behind = self._behind and at - asked < _BLOCKED
-            self._put(packet, at)
+            self._put(packet, at, waited=at - asked)
             # FFmpeg's RTSP client answers a read that has timed out with a picture that it had held back.
-            if at - asked >= self._stall_timeout:
+            if at - asked >= patience:
                 raise stalled(self._stall_timeout)
 
     def _wait_for_room(self) -> bool:
@@ -214,15 +231,25 @@ class LivePackets:
                 self._changed.wait(_LOOK)
         return False
 
-    def _put(self, packet: Packet, at: float) -> None:
+    def _put(self, packet: Packet, at: float, *, waited: float) -> None:
         ticks = packet.dts if packet.dts is not None else packet.pts
+        stamp = None if ticks is None else float(ticks * self._time_base)
+        if self._pieces and stamp is not None:
+            self._see_piece(stamp, begins=waited > _PIECE_ENDS)
+        repeated = self._repeats is not None and packet.size > 0 and self._repeats.see(packet)
         with self._changed:
-            stamp = None if ticks is None else float(ticks * self._time_base)
-            self._playout.arrived(stamp, at, believed=self._clock_watch.reason is None)
-            self._queue.append(Arrival(packet, at, on_time=not self._behind))
+            # What is not shown is due at once.
+            believed = repeated or self._clock_watch.reason is None
+            self._playout.arrived(None if repeated else stamp, at, believed=believed)
+            self._queue.append(Arrival(packet, at, on_time=not self._behind, repeated=repeated))
             self._bytes += packet.size
             if len(self._queue) == 1:
                 self._changed.notify_all()
+
+    def _see_piece(self, stamp: float, *, begins: bool) -> None:
+        if begins or self._piece_began is None:
+            self._piece_began = stamp
+        self._lasts = min(max(0.0, stamp - self._piece_began), PIECE_MOST)
 
 
 def stalled(stall_timeout: float) -> SourceLostError:

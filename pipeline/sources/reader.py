@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import av
@@ -31,6 +32,7 @@ from .delivery import FrameDelivery
 from .frame_skipping import FrameSkipping
 from .latest_slot import LatestSlot
 from .registry import kind_of, open_source
+from .repeats import Repeats
 from .sound import SoundInput
 from .transport import RtpTransport, TransportChoice
 
@@ -161,6 +163,7 @@ class Reader(threading.Thread):
         nvdec: whether to decode on the GPU.
         transport: how RTP is asked for.
         every_s: seconds between two fetches of a source that answers one picture; None where it sends a video.
+        ca: the certificate (PEM) that the source's is checked by; None: none is checked.
         gstreamer: whether an element of GStreamer decodes. If it cannot, FFmpeg does from then on, as with ``nvdec``.
         packet_log: where the packets' hashes are noted; None: they are not computed.
         sound: where its sound goes; None where none is wanted.
@@ -187,6 +190,7 @@ class Reader(threading.Thread):
         nvdec: bool = False,
         transport: TransportChoice = "auto",
         every_s: float | None = None,
+        ca: Path | None = None,
         gstreamer: bool = False,
         packet_log: PacketLog | None = None,
         sound: SoundTrack | None = None,
@@ -206,7 +210,9 @@ class Reader(threading.Thread):
         self._clock = clock or SystemClock()
         self._kind = kind_of(source)
         self._transport = RtpTransport(transport)
+        self._repeats = Repeats()
         self._every_s = every_s
+        self._ca = ca
         self._delivery = FrameDelivery(
             camera=camera,
             slot=slot,
@@ -285,9 +291,11 @@ class Reader(threading.Thread):
             clock=self._clock,
             transport=self._transport,
             every_s=self._every_s,
+            ca=self._ca,
             gstreamer=self._decoding.gstreamer,
             packet_log=self._packet_log,
             sound=sound,
+            repeats=self._repeats,
             warn=lambda name, detail: self._publish(
                 Notice(camera=self._camera, name=name, detail=detail, level="warning")
             ),

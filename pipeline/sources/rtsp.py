@@ -17,6 +17,7 @@ from .transport import Transport
 
 # Bytes of a UDP socket's buffer, as far as the system grants them: a key frame of 4K comes as a burst of a megabyte.
 UDP_OPTIONS = {"buffer_size": "4194304"}
+NOT_RTSP = "what answers there does not speak RTSP; look at host and port (554 is usual), or at the scheme of the url"
 # What cameras answer to a transport that they do not have, apart from 461, of which FFmpeg makes EPROTONOSUPPORT.
 _REFUSALS = (av.error.HTTPBadRequestError, av.error.HTTPOtherClientError, av.error.HTTPServerError)
 
@@ -41,6 +42,8 @@ def open_rtsp(
         try:
             connection = _connect(url, transport, options, settings, stack)
         except SourceLostError as lost:
+            if isinstance(lost.cause, av.error.InvalidDataError):
+                raise SourceLostError("failed", NOT_RTSP) from None
             if not _refuses(lost):
                 settings.transport.worked("tcp")  # or neither did, and it is asked for first the next time
                 raise

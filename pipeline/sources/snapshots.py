@@ -14,7 +14,9 @@ from .connection import open_connection
 from .packets import stalled
 
 TIME_BASE = Fraction(1, 90_000)
-_NO_JPEG = "what it answers is no JPEG; every_s wants the address of a single picture"
+_NO_JPEG = (
+    "what it answers is no JPEG (PNG, WebP, HEIC and web pages are none); every_s wants the address of a JPEG"
+)
 # By default FFmpeg reads on for 5 s where the camera sends one picture after the other.
 ONE_PICTURE = {"analyzeduration": "0", "probesize": "32"}
 # Tries that may fail one after the other, after pictures that came, until the camera is away, all of them within

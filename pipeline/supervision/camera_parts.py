@@ -201,6 +201,7 @@ def reader_of(
         gstreamer=config.decoder == "gstreamer",
         transport=config.transport,
         every_s=config.every_s,
+        ca=config.ca,
         packet_log=PacketLog() if config.provenance else None,
         sound=sound,
     )

@@ -38,7 +38,7 @@ def multipart_jpeg(rate: float) -> tuple[str, Send]:
 
 def transport_stream(*, rate: int, seconds: float, every: float) -> tuple[str, Send]:
     """Content type and sender of MPEG-TS whose pictures come in a burst ``every`` so many seconds."""
-    pieces = _pictures_of_a_stream(rate, round(rate * seconds))
+    pieces = pictures_of_a_stream(rate, round(rate * seconds))
 
     def send(write: Callable[[bytes], object], ended: threading.Event) -> None:
         began = time.monotonic()
@@ -51,15 +51,15 @@ def transport_stream(*, rate: int, seconds: float, every: float) -> tuple[str, S
     return "video/mp2t", send
 
 
-def _pictures_of_a_stream(rate: int, count: int) -> list[bytes]:
-    """The bytes of each picture of an MPEG transport stream."""
+def pictures_of_a_stream(rate: int, count: int, *, dark: int = 20) -> list[bytes]:
+    """The bytes of each picture of an MPEG transport stream, in levels from ``dark`` on; a key frame each second."""
     out, pieces = BytesIO(), list[bytes]()
     with av.open(out, "w", format="mpegts", container_options={"flush_packets": "1"}) as container:
         options = {"tune": "zerolatency", "preset": "ultrafast", "g": str(rate)}
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(count):
-            level = np.full((72, 64), number * 10 % 200 + 20, np.uint8)
+            level = np.full((72, 64), number * 10 % 200 + dark, np.uint8)
             video = av.VideoFrame.from_ndarray(level, format="yuv420p")
             video.pts = number
             container.mux(stream.encode(video))

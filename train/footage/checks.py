@@ -32,7 +32,8 @@ def check_scene(scene: Scene, *, learns_nights: bool) -> list[Finding]:
         scene: at least one day and one night picture.
         learns_nights: whether the recipe learns from the night pictures.
     """
-    findings = [Finding(False, brief(scene.left_out))] if scene.left_out else []
+    findings = [Finding(False, text) for text in scene.passed_over]
+    findings += [Finding(False, brief(scene.left_out))] if scene.left_out else []
     findings += _counts(scene, learns_nights)
     if not scene.fixed_camera:
         findings.append(Finding(False, NOT_FIXED))

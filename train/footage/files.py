@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 CLIPS = {".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm"}
+# What stands beside pictures: labels, lists and notes, checkpoints, and what systems leave.
+BESIDE = {
+    ".txt",
+    ".json",
+    ".xml",
+    ".csv",
+    ".yaml",
+    ".yml",
+    ".md",
+    ".html",
+    ".log",
+    ".pt",
+    ".db",
+    ".ini",
+    ".state",
+}
 # A folder of one day: 2026-01-02 or 20260102.
 _DATE = re.compile(r"(19|20)\d\d(-\d\d-\d\d|\d{4})")
 
@@ -27,16 +44,42 @@ def footage_files(folder: Path) -> list[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
-    found: list[Path] = []
+    return sorted(path for path in _walked(folder) if path.suffix.lower() in PICTURES | CLIPS)
+
+
+def passed_over(folders: Iterable[Path]) -> list[str]:
+    """A line on the files in ``folders`` that are neither pictures nor clips and might be meant to be; else nothing.
+
+    Labels and what else may stand beside pictures is no reason to say anything. Raises OSError as ``footage_files``.
+    """
+    known = PICTURES | CLIPS | BESIDE
+    kinds = Counter(path.suffix.lower() for folder in folders for path in _walked(folder))
+    others = {kind: count for kind, count in kinds.most_common() if kind not in known}
+    if not others:
+        return []
+    named = ", ".join(f"{count} {kind or 'without an ending'}" for kind, count in others.items())
+    return [
+        f"{sum(others.values())} files are passed over ({named}): pictures are read from "
+        f"{', '.join(sorted(PICTURES))}, clips from {', '.join(sorted(CLIPS))}; convert or unpack the others"
+    ]
+
+
+def nothing_read(folder: Path) -> str:
+    """What to say of a folder without a picture or clip, to be read after its name."""
+    others = passed_over([folder]) if folder.is_dir() else []
+    why = f"; {others[0]}" if others else f" ({', '.join(sorted(PICTURES | CLIPS))})"
+    return "holds no picture or clip" + why
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and the folders in it but hidden ones, each folder once. Raises OSError."""
     visited: set[str] = set()
     for here, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         real = os.path.realpath(here)
         folders[:] = [] if real in visited else sorted(name for name in folders if not _is_hidden(name))
         if real not in visited:
-            paths = (Path(here, name) for name in names if not _is_hidden(name))
-            found += [path for path in paths if path.suffix.lower() in PICTURES | CLIPS]
+            yield from (Path(here, name) for name in names if not _is_hidden(name))
         visited.add(real)
-    return sorted(found)
 
 
 def part_folders(scene: Path, part: str) -> list[Path]:

@@ -17,7 +17,7 @@ from nightday.engines.errors import NightdayError
 from nightday.engines.video.streams import NoVideoError, best_video, pictures
 
 from .even_sample import Part, Progress, even_positions, read_evenly
-from .files import CLIPS, PICTURES, footage_files, is_picture, part_files, part_folders
+from .files import footage_files, is_picture, nothing_read, part_files, part_folders, passed_over
 from .labels import labels_of
 from .mean import mean_of
 from .picture_store import Keep, PictureStore
@@ -56,6 +56,7 @@ class Scene:
         held_back_nights: some of the last of the night, for the report alone.
         night_boxes: what is labelled in each of these, (N, 4) in pixels as x1, y1, x2, y2; empty without labels.
         left_out: a line for each file that could not be read, or not whole, and what to do about it.
+        passed_over: a line on files of kinds that are not read at all.
         fixed_camera: whether x_ref is what the camera sees when nothing passes. Else it is the mean of the days, and
             what differs from it need not move.
     """
@@ -66,6 +67,7 @@ class Scene:
     background: Image
     held_back: list[Image] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     held_back_nights: list[Image] = field(default_factory=list)
     night_boxes: list[NDArray[np.float64]] = field(default_factory=list)
     fixed_camera: bool = True
@@ -128,9 +130,10 @@ def load_scene(
         night,
         x_ref,
         held_back,
-        [*faults.values()],
-        [image for _, image in kept_back],
-        labels_of([path for path, _ in kept_back], shape),
+        held_back_nights=[image for _, image in kept_back],
+        night_boxes=labels_of([path for path, _ in kept_back], shape),
+        left_out=[*faults.values()],
+        passed_over=passed_over(path for part in ("day", "night") for path in part_folders(folder, part)),
         fixed_camera=background == "median",
     )
 
@@ -149,15 +152,17 @@ def load_day(
         OSError: a folder in it cannot be read.
     """
     if path.is_dir():
-        files = part_files(path, "day") if part_folders(path, "day") else footage_files(path)
+        folders = part_folders(path, "day") or [path]
+        files = [file for folder in folders for file in footage_files(folder)]
     elif path.is_file():
-        files = [path]
+        folders, files = [], [path]
     else:
         raise SceneError(f"{path}: no such clip or folder of another camera's day")
     faults: dict[Path, str] = {}
     day = [image for _, image in _read_files(path, files, max_frames, faults, progress)]
-    x_ref, fixed = reference_of(day, background), background == "median"
-    return Scene(path.resolve().stem, day, [], x_ref, left_out=[*faults.values()], fixed_camera=fixed)
+    x_ref, fixed, unread = reference_of(day, background), background == "median", passed_over(folders)
+    left_out = [*faults.values()]
+    return Scene(path.resolve().stem, day, [], x_ref, [], left_out, unread, fixed_camera=fixed)
 
 
 def clip_median(path: Path) -> Image:
@@ -184,7 +189,7 @@ def _read_files(
     Each comes with its file.
     """
     if not files:
-        raise SceneError(f"{folder}: holds no picture or clip ({', '.join(sorted(PICTURES | CLIPS))})")
+        raise SceneError(f"{folder}: {nothing_read(folder)}")
     before, store = {*faults}, PictureStore()
     counts = {path: _count(path, faults) for path in files}
     parts = [

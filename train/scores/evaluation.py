@@ -119,6 +119,8 @@ def _read(arguments: Arguments, steps: Steps) -> HeldOut:
     labels = [*arguments.label, *(TFL_LABELS if arguments.tfl_labels else ())]
     if scene.left_out and arguments.pairs is not None:
         raise SceneError(f"{brief(scene.left_out)}; without it night and day would not be the same moments")
+    for text in scene.passed_over:
+        steps.warn(f"{folder}: {text}")
     if scene.left_out:
         steps.warn(brief(scene.left_out))
     test = _held_out(scene, folder, paired=arguments.pairs is not None, keep_out=labels)

@@ -32,6 +32,11 @@ UNWANTED = (
     "the server hung up right after it had taken the stream, as go2rtc does with a path that it does not know: list "
     "the stream in go2rtc's `streams:` (an empty source is enough)"
 )
+# MediaMTX answers 400 to who publishes to a path at which another one does already.
+TAKEN = (
+    "; if nothing else is wrong, another program publishes to this path (two cameras, or this one twice?), or the "
+    "server takes no stream there: look at its log, or name another path"
+)
 NOT_RTSP = "what answers there is not an RTSP server; look at host and port"
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -146,7 +151,8 @@ class RtspRecording:
                     continue
             break
         if status != 200:
-            raise RtspError(status, f"the server answers {method} with {status} {reason}")
+            why = "" if status in _REASONS else TAKEN
+            raise RtspError(status, f"the server answers {method} with {status} {reason}{why}")
         return reply
 
     def _request(self, method: str, url: str, headers: Mapping[str, str], body: str = "") -> bytes:

@@ -205,3 +205,25 @@ def test_what_is_not_read_is_said_in_one_line(tags: tuple[int, int, int], said: 
         assert said in fault
         assert "\n" not in fault
         assert "set the camera to" in fault
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
+@pytest.mark.parametrize("limited", [True, False])
+def test_grey_of_limited_range_is_shown_as_luma_without_colour(pix_fmt: str, limited: bool) -> None:
+    """By its definition (ITU-T H.273): 16 is black and 235 white where the range is limited."""
+    rng = np.random.default_rng(seed := int(np.random.SeedSequence().generate_state(1)[0]))
+    print("seed", seed)
+    luma = rng.integers(16, 236, (48, 64), np.uint8)
+    stored = luma if pix_fmt == "gray" else luma.astype(np.uint16) * 4
+    video = av.VideoFrame.from_ndarray(stored, format=pix_fmt)
+    video.color_range = colour.LIMITED_RANGE if limited else colour.FULL_RANGE
+    shown = colour.to_rgb(video, VideoReformatter()).astype(float)
+    meant = (luma - 16.0) * 255 / 219 if limited else luma.astype(float)
+    # Ten bits become eight with a dither.
+    most = 0.5 if pix_fmt == "gray" else 1.5
+    assert np.abs(shown - meant[..., None]).max() <= most * 255 / 219 + 1.0
+    if limited:
+        kept = colour.eight_bits(video, VideoReformatter())
+        assert kept is not None
+        assert np.abs(kept[:48].astype(int) - luma).max() <= round(most - 0.5)
+        assert np.array_equal(kept[48:], np.full((24, 64), 128))

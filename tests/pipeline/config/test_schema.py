@@ -328,3 +328,14 @@ class TestModel:
             'cameras[0].model: "Auto": no such checkpoint; nightday-train makes them, and "auto" stands for the '
             "general model"
         )
+
+
+def test_a_certificate_is_for_an_encrypted_camera(load: Load, faults: Faults) -> None:
+    Path("camera.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    text = "cameras:\n  - name: gate\n    url: {}://10.0.0.5/x\n    model: gate.pt\n    ca: camera.pem\n"
+    for scheme in ("https", "rtsps", "rtmps"):
+        assert load(text.format(scheme)).config.cameras[0].ca == Path("camera.pem")
+    assert faults(text.format("rtsp")) == [
+        'cameras.yaml:5: cameras[0].ca: "camera.pem" is for a camera whose address begins with https://, '
+        "rtsps://, rtmps://"
+    ]

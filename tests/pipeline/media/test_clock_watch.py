@@ -178,6 +178,29 @@ def bursts(rate: float, every: float, rng: random.Random) -> list[float]:
     ]
 
 
+@pytest.mark.parametrize("rate", [5.0, 10.0, 25.0])
+@pytest.mark.parametrize("size", [0.3, 0.9, 1.0, 1.1, 1.5])
+def test_stray_stamps_in_bursts_add_nothing_and_the_clock_is_still_believed(
+    size: float, rate: float, rng: random.Random
+) -> None:
+    """In a burst a stamp that lies ahead may be honest; that it was not is known once the next one has come."""
+    for every in (0.3, 1.0, 2.0, 2.4):
+        arrivals = bursts(rate, every, rng)
+        stray = set(range(rng.randrange(3, 10), len(arrivals) - round(4 * rate), 17))
+        sent = pictures(lambda t, n, stray=stray: t + size * (n in stray), arrivals, rate=rate)  # type: ignore[misc]
+        places, watch = placed(sent)
+        assert watch.reason is None, every
+        first = sent[0][0]
+        assert first is not None
+        late = range(round(size * rate) + 2)
+        for number, place in enumerate(places):
+            own = first + round(number / rate * TICKS)
+            # What was placed by a stray stamp cannot be taken back, and pictures have to rise until they are past it.
+            behind = any(number - back in stray for back in late)
+            early = TICKS / rate if number in stray else 1  # it lies anywhere between its neighbours
+            assert -early <= place - own <= (size * TICKS + 100 if behind else 1), (every, number)
+
+
 def in_order(times: Iterator[float], gap: float = 5e-4) -> list[float]:
     at, came = 0.0, []
     for time in times:
@@ -219,6 +242,40 @@ def test_an_honest_clock_is_believed_to_the_tick_however_its_pictures_arrive(
         doubted = {1} if rate == 0.2 and network == "4.0 s stored" else set()
         sure = [number for number in range(len(sent)) if number not in doubted]
         assert [places[number] for number in sure] == [sent[number][0] for number in sure], network
+
+
+def in_pieces(length: float, seconds: float, rate: float, late: Callable[[float], float]) -> list[float]:
+    """Arrivals of pictures in pieces of ``length`` seconds, each so many seconds ``late`` in which it is whole."""
+    whole = ((n / rate // length + 1) * length for n in range(round(seconds * rate)))
+    return in_order((at + late(at) for at in whole), 5e-4)
+
+
+@pytest.mark.parametrize("length", [1.0, 2.0, 4.0, 6.0, 10.0])
+@pytest.mark.parametrize("mode", HONEST)
+def test_pieces_that_come_later_since_the_network_hesitated_do_not_speak_against_the_clock(
+    mode: str, length: float, rng: random.Random
+) -> None:
+    """Who asks for the next piece once the last is over never makes up for what was lost."""
+    since = rng.uniform(5.0, 200.0)
+    before, after = rng.uniform(0.0, 0.99), rng.uniform(0.0, 0.99)
+
+    def late(at: float) -> float:
+        return length * (before if at < since else after) + 9.0 * (since <= at < since + length)
+
+    sent = pictures(HONEST[mode], in_pieces(length, 500.0, 5.0, late), rate=5.0)
+    places, watch = placed(sent, pieces=True)
+    assert watch.reason is None
+    assert places == [pts for pts, _ in sent]
+
+
+@pytest.mark.parametrize("length", [1.0, 2.0, 4.0, 6.0])
+@pytest.mark.parametrize("mode", ["x0.5", "x0.9", "x1.1", "x1.2", "x2", "x10", "stands still", "no stamps"])
+def test_a_wrong_clock_is_noticed_in_pieces_too(mode: str, length: float, rng: random.Random) -> None:
+    late = rng.uniform(0.0, 0.9) * length
+    sent = pictures(WRONG[mode], in_pieces(length, 600.0, 5.0, lambda _: late), rate=5.0)
+    places, watch = placed(sent, pieces=True)
+    assert watch.reason is not None
+    assert off(places, sent) <= 0.02 * 600.0 + length
 
 
 def doorbell(rng: random.Random, seconds: float) -> list[float]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -26,7 +27,7 @@ from nightday.pipeline.outputs.rtmp.connection import FlvMuxer
 from nightday.pipeline.sources.sound import format_of
 from tests.support.clips import ffmpeg
 from tests.support.heard import flashing
-from tests.support.media_helpers import picture
+from tests.support.media_helpers import ffprobe, picture
 
 FRAME, RATE = 512, 25  # ticks of a picture, and pictures a second
 
@@ -55,14 +56,16 @@ def opus(tmp_path_factory: pytest.TempPathFactory) -> list[SoundPacket]:
 
 
 def pictures(
-    sound: list[SoundPacket], count: int, *, begins: float = 0, ends: float = 99
+    sound: list[SoundPacket], count: int, *, begins: float = 0, ends: float = 99, share: float = 1
 ) -> Iterator[EncodedPicture]:
-    """So many encoded pictures, with the part of the sound between two moments."""
+    """So many encoded pictures, or a random share of them, with the part of the sound between two moments."""
     track = SoundTrack()
     one = EncoderClient(SharedEncoder(sound=track))
     coming = [packet for packet in sound if begins <= packet.at < ends]
     for number in range(count):
         at = Fraction(number, RATE)
+        if number and random.random() > share:
+            continue
         while coming and coming[0].at <= at:
             track.tell(coming[0].format)
             assert track.put(coming.pop(0))
@@ -86,6 +89,59 @@ def test_pictures_do_not_wait_for_sound_that_has_stopped(
             # Of MP4 the last one is complete with the next; one more may wait.
             assert pictures_in(data, form) >= begun - 2
     assert begun == 100
+
+
+@pytest.mark.parametrize("share", [1, 0.6])
+def test_in_mp4_pictures_and_sound_are_at_their_times(
+    aac: list[SoundPacket], tmp_path: Path, share: float
+) -> None:
+    random.seed(seed := random.randrange(2**32))
+    print(f"seed {seed}")
+    path, made, shown = tmp_path / "live.mp4", None, list[EncodedPicture]()
+    with path.open("wb") as file:
+        for encoded in pictures(aac, 120, share=share):
+            made = made or Mp4Muxer(encoded, title="gate")
+            file.write(made.mux(encoded))
+            shown.append(encoded)
+    expected = {
+        "video": [one.pts / (FRAME * RATE) for one in shown],
+        "audio": [float(packet.at) for one in shown for packet in one.sound],
+    }
+    packets = ffprobe(path, "packet=codec_type,pts_time")["packets"]
+    for kind, times in expected.items():
+        found = [float(one["pts_time"]) for one in packets if one["codec_type"] == kind]
+        # The last fragment is complete with the next picture.
+        assert len(times) - 3 <= len(found) <= len(times)
+        assert found == pytest.approx(times[: len(found)], abs=1e-5)
+    # The header is there with the first picture, when nothing is known of the second. GStreamer stumbles over 0.
+    (_, first), *lasting = fragments(path.read_bytes(), track=1)
+    assert first > 0
+    assert len(lasting) >= len(shown) - 4
+    whole = [(one.pts, after.pts - one.pts) for one, after in pairwise(shown)]
+    assert lasting == whole[1 : len(lasting) + 1]
+
+
+def fragments(data: bytes, *, track: int) -> list[tuple[int, int]]:
+    """When each fragment of a track begins and how long its only sample lasts, in ticks: ISO/IEC 14496-12, 8.8."""
+    found = []
+    for match in re.finditer(rb"traf", data):
+        head = data.index(b"tfhd", match.start())
+        if int.from_bytes(data[head + 8 : head + 12], "big") != track:
+            continue
+        flags = int.from_bytes(data[head + 4 : head + 8], "big")
+        assert flags & 0x03 == 0
+        lasts = int.from_bytes(data[head + 12 : head + 16], "big") if flags & 0x08 else None
+        time = data.index(b"tfdt", head)
+        assert data[time + 4] == 1
+        run = data.index(b"trun", time)
+        flags, count = (int.from_bytes(data[run + at : run + at + 4], "big") for at in (4, 8))
+        assert count == 1
+        if flags & 0x100:
+            at = run + 12 + 4 * bool(flags & 0x01) + 4 * bool(flags & 0x04)
+            lasts = int.from_bytes(data[at : at + 4], "big")
+        assert lasts is not None
+        found.append((int.from_bytes(data[time + 8 : time + 16], "big"), lasts))
+    return found
 
 
 def test_over_rtmp_nothing_waits(aac: list[SoundPacket]) -> None:

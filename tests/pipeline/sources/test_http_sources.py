@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from nightday.engines.video.look import look_of
+from nightday.engines.video.look import upright
 from nightday.pipeline.core.camera_url import CameraUrl
 from nightday.pipeline.core.host_names import unresolved
 from nightday.pipeline.sources import snapshots
@@ -84,6 +85,30 @@ def test_a_snapshot_behind_a_digest_login(right: bool) -> None:
     assert PASSWORD not in str(list(camera.events))
 
 
+@pytest.mark.parametrize("every", [0.1, None])
+def test_a_kind_of_login_that_ffmpeg_does_not_know_is_named(every: float | None) -> None:
+    """A camera whose digest is by SHA-256 (RFC 7616); that FFmpeg answers nothing looks like a refused password."""
+
+    def asks(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(401)
+        for algorithm in ("SHA-256", "SHA-512-256"):
+            request.send_header(
+                "WWW-Authenticate", f'Digest realm="a, b", qop="auth", algorithm={algorithm}, nonce="x"'
+            )
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with (
+        HttpCamera({"/s": asks}) as server,
+        Camera(server.url("/s?n=1", login="viewer:s3cret"), every_s=every) as camera,
+    ):
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert event.reason == "unauthorised"
+    assert event.detail.startswith(
+        "it wants a login by digest with SHA-256 or digest with SHA-512-256, which"
+    )
+
+
 def test_a_lost_snapshot_now_and_then_is_nothing_and_several_are() -> None:
     """A try that fails is followed by the next at its time; after three the camera is away, and then found again."""
     fails = {2, 4, 5, 7, 8, 9}
@@ -139,9 +164,24 @@ def test_what_is_no_jpeg_is_told() -> None:
     assert event.reason == "decode"
 
 
-@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-def test_a_jpeg_that_says_in_its_exif_how_it_lies_is_turned_upright(orientation: int, quarters: int) -> None:
-    content = jpeg(90)
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".webp"])
+@pytest.mark.parametrize("every", [0.1, None])
+def test_a_picture_of_another_kind_leads_to_jpeg(ending: str, every: float | None) -> None:
+    picture = bytes(cv2.imencode(ending, np.full((48, 64, 3), 90, np.uint8))[1])
+    with (
+        HttpCamera({"/s": whole(picture, "image/x")}) as server,
+        Camera(server.url("/s"), every_s=every) as camera,
+    ):
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+    assert "is no JPEG" in event.detail
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_that_says_in_its_exif_how_it_lies_is_turned_upright(orientation: int) -> None:
+    """Mirrored ones as well, as OpenCV reads them."""
+    corner = np.full((48, 64, 3), 40, np.uint8)
+    corner[:24, :16], corner[24:, :16] = (30, 60, 220), (200, 160, 90)
+    content = bytes(cv2.imencode(".jpg", corner)[1])
     entry = struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
     content = content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + content[2:]
@@ -150,7 +190,11 @@ def test_a_jpeg_that_says_in_its_exif_how_it_lies_is_turned_upright(orientation:
         Camera(server.url("/s"), every_s=0.1) as camera,
     ):
         (frame, *_) = camera.slot.wait_for(1)
-    assert look_of(frame.video).quarters == quarters
+    pixels = np.asarray(frame.video.to_ndarray(format="bgr24"), np.uint8)
+    shown = upright(pixels, frame.video).astype(np.int16)
+    meant = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), np.int16)
+    assert shown.shape == meant.shape
+    assert np.abs(shown - meant).mean() < 4
 
 
 def test_half_a_jpeg_is_no_picture() -> None:

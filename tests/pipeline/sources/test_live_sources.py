@@ -14,10 +14,11 @@ from nightday.pipeline.core.counters import CameraStats
 from nightday.pipeline.core.frame import Frame
 from nightday.pipeline.media.clock_watch import ClockWatch
 from nightday.pipeline.sources.base import ConnectionSettings, SourceLostError
-from nightday.pipeline.sources.connection import KEY_WAIT, FFmpegConnection
+from nightday.pipeline.sources.connection import FFmpegConnection
 from nightday.pipeline.sources.frame_skipping import FrameSkipping
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.sources.packets import Arrival
+from nightday.pipeline.sources.progress import KEY_WAIT
 from tests.faults.camera import Camera, steps
 from tests.support.http_streams import http_camera, multipart_jpeg, transport_stream
 from tests.support.media_helpers import FakeClock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import av
@@ -51,6 +52,26 @@ def test_a_transport_that_is_refused_is_said_with_the_way_out(
     ):
         event = camera.events.wait_for(lambda event: event.state == "retrying")
     assert (event.reason, event.detail) == ("unsupported", detail)
+
+
+def test_a_camera_that_sends_no_packet_any_more_is_lost_though_its_connection_lives(tmp_path: Path) -> None:
+    """RTSP over TCP stays and is answered, RTP over UDP does not come."""
+    with (
+        RtspServer(record=tmp_path, transport="udp") as server,
+        Camera(server.url("/cam"), transport="udp", stall_timeout=1.0, open_timeout=1.0) as camera,
+    ):
+        camera.slot.wait_for(10)
+        server.command("stall")
+        server.expect("stalled")
+        began = time.monotonic()
+        event = camera.events.wait_for(lambda event: event.state == "retrying")
+        assert (event.reason, event.detail) == ("stall", "no data for 1 s")
+        assert time.monotonic() - began < 1.0 + 1.0 + 2.0  # two seconds are for a machine with other work
+        event = camera.events.wait_for(lambda event: event.reason == "timeout")
+        assert event.detail.endswith("look whether a firewall keeps the camera's packets away")
+        server.kill()
+        with server:
+            camera.wait_more(5)
 
 
 @pytest.mark.parametrize("loss", [0.01, 0.02])

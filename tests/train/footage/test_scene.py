@@ -169,6 +169,41 @@ class TestFoldersOfDays:
         ]
 
 
+class TestFilesOfOtherKinds:
+    """They are not read, and that is told in one line."""
+
+    def test_beside_good_files(self, tmp_path: Path) -> None:
+        fill(tmp_path)
+        for name in ("day/a.HEIC", "day/more/b.heic", "night/c.zip", "night/d.gif", "night/e"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"any")
+        for name in ("day/01.txt", "night/list.json", "day/.hidden.heic", "night/Thumbs.db"):
+            (tmp_path / name).write_bytes(b"any")
+        scene = load_scene(tmp_path)
+        assert scene.left_out == []
+        (line,) = scene.passed_over
+        assert line.startswith("5 files are passed over (2 .heic, 1 ")
+        assert "1 .zip" in line
+        assert "1 without an ending" in line
+        assert ".jpg" in line
+        assert line in [finding.text for finding in check_scene(scene, learns_nights=True)]
+        assert load_day(tmp_path).passed_over[0].startswith("2 files are passed over (2 .heic): ")
+
+    def test_alone(self, tmp_path: Path) -> None:
+        fill(tmp_path)
+        for path in (tmp_path / "day").iterdir():
+            path.rename(path.with_suffix(".heic"))
+        with pytest.raises(
+            SceneError, match=r"holds no picture or clip; 6 files are passed over \(6 \.heic\)"
+        ):
+            load_scene(tmp_path)
+
+    def test_nothing_is_said_of_labels(self, tmp_path: Path) -> None:
+        fill(tmp_path)
+        (tmp_path / "day" / "01.txt").write_text("0 0.5 0.5 0.1 0.1")
+        assert load_scene(tmp_path).passed_over == []
+
+
 class TestFilesThatCannotBeRead:
     """They are left out and told; the others are trained on."""
 

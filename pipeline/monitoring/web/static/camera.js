@@ -4,7 +4,7 @@ import { Plot } from "./plot.js";
 import { getJson, make, postJson, repeat, root, say } from "./server.js";
 import { showSnippets } from "./snippets.js";
 import { Stage } from "./stage.js";
-import { bytes, dropped, inWords, pictures, rate } from "./words.js";
+import { bytes, dropped, inWords, moment, pictures, rate } from "./words.js";
 
 const LOOK = 2;
 const TRUST = 0.7;
@@ -112,7 +112,8 @@ function sound(camera) {
 
 // Its state.
 
-function list(place, sentences) {
+function list(place, told) {
+  const sentences = told.map((text) => text.replaceAll(" %", "\u00a0%")); // no line begins with the sign
   const shown = [...place.children].map((item) => item.textContent);
   if (shown.join("\n") !== sentences.join("\n")) {
     place.replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
@@ -284,7 +285,7 @@ async function recordings() {
       button.dataset.url = one.url;
       button.setAttribute("aria-current", String(by("player").getAttribute("src") === one.url));
       button.addEventListener("click", () => play(one.url));
-      const until = new Date(one.changed * 1000).toLocaleString();
+      const until = moment(new Date(one.changed * 1000));
       const about = `until ${until}, ${bytes(one.bytes)}${several ? `, ${one.output}` : ""}`;
       const get = make("a", { href: one.url, download: "", textContent: "Download" });
       get.setAttribute("aria-label", `Download ${one.name}${several ? ` of ${one.output}` : ""}`);

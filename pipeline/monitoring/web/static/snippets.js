@@ -7,6 +7,7 @@ function texts(name, token, webrtc) {
   const and = token ? "&token=TOKEN" : "";
   const place = `${location.host}/live/${name}/whep${key}`;
   const live = `${location.origin}/live/${name}.ts${key}`;
+  const mp4 = `${location.origin}/live/${name}.mp4${key}`;
   const still = `${location.origin}/snapshot/${name}.jpg?view=day${and}`;
   return {
     Frigate: `cameras:
@@ -24,7 +25,7 @@ function texts(name, token, webrtc) {
     runOnInitRestart: yes`,
     "Home Assistant": `# Settings > Devices & services > Add integration > Generic Camera
 Still image URL:    ${still}
-Stream source URL:  ${live}`,
+Stream source URL:  ${mp4}`,
     "ffplay, VLC": `ffplay -fflags nobuffer "${live}"
 vlc "${live}"`,
     ...(webrtc && {

@@ -63,6 +63,11 @@ export function rate(before, now) {
   return seconds > 0 && count >= 0 ? count / seconds : null;
 }
 
+/** A moment: its time of day, and its date where that is not today. */
+export function moment(date) {
+  return date.toDateString() === new Date().toDateString() ? date.toLocaleTimeString() : date.toLocaleString();
+}
+
 export function bytes(count) {
   return count < 1e6 ? `${Math.ceil(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }

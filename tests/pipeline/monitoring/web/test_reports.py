@@ -83,6 +83,9 @@ def test_the_page_tells_each_cameras_last_night(start: Start, run: FakeRun) -> N
         "21 objects came and went: 11 found on both views, 3 on the night alone, 7 on the day view alone"
         in answer.text
     )
+    assert (
+        "On average 91 % of a translated picture was remembered from the day, and 2 % unclear." in answer.text
+    )
     assert "Problems: source lost (2)." in answer.text
     assert "No night of it has been seen yet" in answer.text
     tags = Cells(answer.text).tags

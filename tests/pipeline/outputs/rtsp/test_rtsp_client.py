@@ -189,6 +189,7 @@ def test_a_plain_login_is_decoded_first() -> None:
         (['RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Bearer realm="r"\r\n\r\n'], 401),
         (["RTSP/1.0 401 Unauthorized\r\n\r\n"], 401),
         ([OK, SETUP_OK, "RTSP/1.0 454 Session Not Found\r\n\r\n"], 454),
+        (["RTSP/1.0 400 Bad Request\r\n\r\n"], 400),
         (["RTSP/1.0 OK\r\n\r\n"], 0),
         (["RTSP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n"], 0),
         (["RTSP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n"], 0),
@@ -200,6 +201,7 @@ def test_refusals(replies: list[str], status: int) -> None:
         record(server, f"viewer:{PASSWORD}@")
     assert error.value.status == status
     assert "viewer" not in str(error.value)
+    assert ("another program publishes to this path" in str(error.value)) == (status in (400, 454))
 
 
 def test_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
