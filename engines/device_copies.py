@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Direction = Literal["to_host", "to_device"]
 CopyReason = Literal["decode", "engine", "detector", "encode", "background", "snapshot", "collect", "model"]
 """What a copy was made for: a stage that cannot work on the GPU, or something that rarely looks at a frame."""
 
-Pixels = NDArray[np.uint8] | Tensor
+Pixels = Union[NDArray[np.uint8], "Tensor"]
 """Uint8 pictures, an array on the host or a tensor on a device."""
 
-PixelsT = TypeVar("PixelsT", NDArray[np.uint8], Tensor)
+PixelsT = TypeVar("PixelsT", NDArray[np.uint8], "Tensor")
 """``Pixels`` where the result is an array if the argument is one, and a tensor if that is one."""
 
 _lock = threading.Lock()
@@ -41,6 +43,8 @@ def counted() -> dict[tuple[Direction, CopyReason], int]:
 
 def to_device(frames: NDArray[np.uint8], device: torch.device, why: CopyReason) -> Tensor:
     """A picture (H, W, 3) or a batch (N, H, W, 3) as a tensor on ``device``. On a CPU the array is not copied."""
+    import torch
+
     tensor = torch.from_numpy(np.ascontiguousarray(frames))
     if device.type == "cpu":
         return tensor
@@ -58,7 +62,7 @@ def to_host(frames: Tensor, why: CopyReason) -> NDArray[np.uint8]:
 
 def on_host(frames: Pixels, why: CopyReason) -> NDArray[np.uint8]:
     """An array is returned as it is, a tensor is brought ``to_host``."""
-    return to_host(frames, why) if isinstance(frames, Tensor) else frames
+    return frames if isinstance(frames, np.ndarray) else to_host(frames, why)
 
 
 def _count(direction: Direction, why: CopyReason, frames: Tensor) -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .config.errors import ConfigError
     from .config.load import LoadedConfig
     from .monitoring.log_stream import Screen
-    from .serving.model_loader import ModelLoader
     from .serving.setup import Setup
     from .supervision.outcome import Outcome
 
@@ -135,9 +134,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
     from .cluster.errors import ClusterError
     from .config.errors import ConfigError
-    from .monitoring.http_server import WebError
+    from .monitoring.listening import WebError
     from .monitoring.log_stream import default_screen, say, set_up_logging
-    from .serving.model_loader import ModelLoader
 
     screen = default_screen(options.log_format)
     set_up_logging(screen, verbose=options.verbose)
@@ -165,7 +163,7 @@ def _run(options: argparse.Namespace, commands: CommandQueue) -> int:
             return DONE
         if options.check:
             loaded = _read(file, overrides)
-            _check_machine(loaded, ModelLoader(), cluster=options.ray)
+            _check_machine(loaded, cluster=options.ray)
             screen.flush()
             _print_config(loaded)
             return DONE
@@ -256,10 +254,11 @@ def checkpoint_fault(path: Path) -> str | None:
     return None
 
 
-def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | None) -> None:
+def _check_machine(loaded: LoadedConfig, *, cluster: str | None) -> None:
     """Raise ConfigError with what of a valid configuration cannot be had on this machine, as things are now."""
     from .config.errors import ConfigError
-    from .monitoring.http_server import is_served, port_fault
+    from .monitoring.listening import is_served, port_fault
+    from .serving.model_loader import ModelLoader
     from .supervision.encoder_check import encoder_faults
     from .supervision.model_check import model_faults
 
@@ -272,7 +271,7 @@ def _check_machine(loaded: LoadedConfig, models: ModelLoader, *, cluster: str | 
     else:  # nodes may have other GPUs
         faults += encoder_faults(loaded)
     try:
-        models.check(loaded)
+        ModelLoader().check(loaded)
     except ConfigError as error:
         faults += error.faults
     faults += model_faults(loaded)

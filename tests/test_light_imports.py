@@ -17,7 +17,7 @@ COMMAND = f"""\
 import sys
 from nightday.pipeline.cli import main
 try:
-    main()
+    sys.exit(main())
 finally:
     print("imported", *sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
 """
@@ -123,6 +123,44 @@ from nightday.engines.selection.load import load_engine as it
 print(load_engine is it, sys.modules["openvino_telemetry"], hasattr(nightday.engines, "nothing"))
 """
     assert run(code) == "True None False\n"
+
+
+# What flows, what watches it and what every backend is: each of it is imported by processes that never translate.
+ROOMS = """
+import sys
+from importlib import import_module
+from pathlib import Path
+import nightday.pipeline
+root = Path(nightday.pipeline.__path__[0])
+for room in ("core", "config", "monitoring"):
+    for file in sorted((root / room).rglob("*.py")):
+        name = ".".join(("nightday.pipeline", *file.relative_to(root).with_suffix("").parts))
+        if name != "nightday.pipeline.monitoring.web.peer":  # imported once somebody watches over WebRTC
+            import_module(name)
+import_module("nightday.engines.backends.base")
+print(*sorted({"torch", "av", "openvino", "onnx", "aiortc"} & set(sys.modules)))
+import av
+from fractions import Fraction
+from nightday.pipeline.core.frame import Frame
+assert Frame("gate", av.VideoFrame(64, 48, "yuv420p"), 0, Fraction(1, 25), 0.0, 0.0).size == (48, 64)
+# Else the first frame would wait for seconds.
+assert "torch" not in sys.modules
+"""
+
+
+def test_what_flows_and_what_watches_are_imported_without_pytorch_and_ffmpeg() -> None:
+    assert run(ROOMS) == "\n"
+
+
+def test_a_wrong_configuration_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "cameras.yaml").write_text(
+        "cameras: [{name: gate, url: 'rtsp://10.0.0.5/s', modle: gate.pt}]\n"
+    )
+    done = ran("--check", "--cameras", str(tmp_path / "cameras.yaml"))
+    assert done.returncode == 2
+    assert "modle" in done.stderr
+    imported = done.stderr.splitlines()[-1].split()[1:]
+    assert not {"torch", "av", "cv2", "openvino", "uvicorn", "starlette"} & set(imported)
 
 
 CAMERAS = """\

@@ -6,16 +6,15 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..device_copies import Pixels, to_device
-from ..model.generator import NightToDay, from_bytes
-from ..model.lift import Lifted
+from ..device_copies import Pixels
+
+if TYPE_CHECKING:
+    import torch
 
 Background = Pixels | Sequence[Pixels]
 """Uint8 RGB (N, H, W, 3), one for each frame; (1, H, W, 3), one for all; or a sequence of N pictures (H, W, 3)."""
@@ -69,7 +68,7 @@ def _pictures(
 ) -> list[Pixels]:
     """A background of each frame, (H, W, 3). Raises ValueError."""
     count, size = len(frames), tuple(frames.shape[1:])
-    if isinstance(background, (np.ndarray, Tensor)):
+    if background is not None and not isinstance(background, Sequence):
         if background.ndim != 4 or background.shape[0] not in (1, count):
             many = "" if count == 1 else f" or {(count, *size)}"
             raise ValueError(f"{name} is {_described(background)}: expected uint8 {(1, *size)}{many}")
@@ -85,7 +84,7 @@ def _pictures(
             raise ValueError(
                 f"{name} has a picture of {_described(picture)}: expected uint8 {size}, like the frames"
             )
-        if isinstance(picture, Tensor) and (device is None or picture.device.type != device.type):
+        if not isinstance(picture, np.ndarray) and (device is None or picture.device.type != device.type):
             wanted = "an array" if device is None else f"an array, or one on {device}"
             raise ValueError(f"{name} is a tensor on {picture.device}: expected {wanted}")
     return pictures
@@ -156,7 +155,7 @@ class Derived(Generic[T]):
 
 def _owner(picture: Pixels) -> NDArray[np.uint8] | None:
     """The array whose memory a picture is a part of; None for a tensor."""
-    if isinstance(picture, Tensor):
+    if not isinstance(picture, np.ndarray):
         return None
     while isinstance(picture.base, np.ndarray):
         picture = picture.base
@@ -167,40 +166,3 @@ def _place(picture: Pixels) -> tuple[object, ...]:
     """What tells a picture from every other one that lives, once it is known to be an array."""
     assert isinstance(picture, np.ndarray)
     return picture.__array_interface__["data"][0], picture.shape, picture.strides
-
-
-def small(module: NightToDay | Lifted, picture: Tensor) -> Tensor:
-    """A background at the size at which ``module`` translates: uint8 (H, W, 3) → float32 (h, w, 3) in grey levels.
-
-    Shrunk ones are no whole grey levels: in the dark half a level passes for evidence.
-    """
-    if not isinstance(module, Lifted):
-        return picture.float()
-    with torch.inference_mode():
-        return module.small(from_bytes(picture[None]))[0].permute(1, 2, 0) * 255
-
-
-class DeviceBackgrounds:
-    """Backgrounds as tensors on a device, at the size at which frames are translated; each is brought there once.
-
-    Args:
-        device: where they are brought.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._derived: Derived[Tensor] = Derived()
-
-    def batch(self, module: NightToDay | Lifted, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-        """The backgrounds by day and by night of a batch, see ``small``: float32 (N, h, w, 3) each."""
-        by_day, by_night = (torch.stack([self._one(module, pair[kind]) for pair in pairs]) for kind in (0, 1))
-        return by_day, by_night
-
-    def _one(self, module: NightToDay | Lifted, picture: Pixels) -> Tensor:
-        def make() -> Tensor:
-            if isinstance(picture, Tensor):
-                return small(module, picture)
-            # A copy: what is kept must not keep the picture alive.
-            return small(module, to_device(np.array(picture), self._device, "background"))
-
-        return self._derived.get([picture], make)

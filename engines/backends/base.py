@@ -5,21 +5,24 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, overload
+from typing import TYPE_CHECKING, Generic, Protocol, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .. import device_copies
-from ..cache.engine_cache import EngineCache
 from ..choices import MIN_SIDE, Precision
 from ..device_copies import Pixels, PixelsT
 from ..errors import EngineError
-from ..model.generator import NightToDay
-from ..model.qualification_frames import RgbPair
 from .backgrounds import Background, Pair, pairs_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..cache.engine_cache import EngineCache
+    from ..model.generator import NightToDay
+    from ..model.qualification_frames import RgbPair
 
 Frames = NDArray[np.uint8]
 """A batch of pictures on the host, uint8 RGB (N, H, W, 3)."""
@@ -239,7 +242,7 @@ def check_frames(frames: Pixels, device: torch.device | None) -> None:
         raise ValueError(
             f"frames are {dtype} {tuple(frames.shape)}: expected uint8 (N, H, W, 3), H and W at least {MIN_SIDE}"
         )
-    if isinstance(frames, Tensor) and (device is None or frames.device.type != device.type):
+    if not isinstance(frames, np.ndarray) and (device is None or frames.device.type != device.type):
         wanted = (
             "an array, as this engine computes on a CPU"
             if device is None
@@ -260,7 +263,7 @@ def call_on_device(
     translate: Callable[[Tensor], Translation[Tensor]], frames: PixelsT, *, computes_on: torch.device
 ) -> Translation[PixelsT]:
     """``translate`` of frames: a tensor is given as it is, an array is copied to ``computes_on`` and back."""
-    if isinstance(frames, Tensor):
+    if not isinstance(frames, np.ndarray):
         return translate(frames)
     made = translate(device_copies.to_device(frames, computes_on, "engine"))
     trust = None if made.trust is None else made.trust.cpu().numpy()

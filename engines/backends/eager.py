@@ -11,8 +11,9 @@ from ..errors import EngineError
 from ..model import lift
 from ..model.checkpoint import model_digest
 from ..model.generator import NightToDay
-from .backgrounds import DeviceBackgrounds, Pair
+from .backgrounds import Pair
 from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
+from .device_backgrounds import DeviceBackgrounds
 from .torch_precision import computing_in, offered
 
 

@@ -18,9 +18,10 @@ from ..errors import EngineError
 from ..model import lift
 from ..model.checkpoint import model_digest
 from ..model.generator import NightToDay
-from .backgrounds import DeviceBackgrounds, Pair
+from .backgrounds import Pair
 from .base import CheckedEngine, Engine, EngineInfo, EngineSpec, Translation, call_on_device
 from .compiled_sizes import CompiledSizes, Size
+from .device_backgrounds import DeviceBackgrounds
 from .torch_precision import computing_in, offered
 
 # Compiled shapes that are kept. PyTorch's own limit is 8, beyond which it silently runs uncompiled.

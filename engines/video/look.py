@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import av
 import numpy as np
-import torch
 from av.sidedata.sidedata import SideData, SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .colour import BT709, FULL_RANGE, LIMITED_RANGE, SRGB, UNNAMED, is_full_range
 
-PlanesT = TypeVar("PlanesT", NDArray[np.uint8], NDArray[np.float32], Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PlanesT = TypeVar("PlanesT", NDArray[np.uint8], NDArray[np.float32], "Tensor")
 
 SQUARE = Fraction(1)
 # A pixel that is wider than this, or as high, is a mistake in the stream.
@@ -88,7 +89,9 @@ def upright(pixels: PlanesT, video: av.VideoFrame) -> PlanesT:
     look = look_of(video)
     if not look.mirrored and not look.quarters:
         return pixels
-    if isinstance(pixels, Tensor):
+    if not isinstance(pixels, np.ndarray):
+        import torch
+
         tensor = pixels.flip(1) if look.mirrored else pixels
         return torch.rot90(tensor, look.quarters, (0, 1)).contiguous()
     array = pixels[:, ::-1] if look.mirrored else pixels

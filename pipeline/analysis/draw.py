@@ -8,12 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nightday.engines.device_copies import Pixels
 
@@ -21,6 +20,10 @@ from ..core.pixels import copy_of
 from ..core.stages import BatchItem, each
 from .draw_found import draw_detections, draw_followed
 from .ink import FONT
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 MARK = "synthetic day"
 # Height of the mark as a share of the picture's, and at the least in pixels: smaller letters cannot be read.
@@ -49,7 +52,7 @@ def _draw(item: BatchItem) -> None:
 def draw_mark(rgb: Pixels, text: str = MARK) -> None:
     """Draw the mark in the lower right corner of ``rgb`` (H, W, 3), in place: one copy of a finished patch."""
     height, width = rgb.shape[:2]
-    if isinstance(rgb, Tensor):
+    if not isinstance(rgb, np.ndarray):
         there = _mark_on(text, height, width, rgb.device)
         rgb[height - there.shape[0] :, width - there.shape[1] :] = there
         return
@@ -69,6 +72,8 @@ def draw_absence(rgb: NDArray[np.uint8], since: float) -> None:
 
 @lru_cache(maxsize=32)
 def _mark_on(text: str, height: int, width: int, device: torch.device) -> Tensor:
+    import torch
+
     return torch.from_numpy(_mark(text, height, width).copy()).to(device)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from nightday.engines.detection.detections import Detection
 from nightday.engines.device_copies import Pixels
@@ -102,10 +100,12 @@ def _arrow(
 def _outline(rgb: Pixels, box: tuple[int, int, int, int], colour: Colour, line: int) -> None:
     """The edges of a box; on a GPU as four filled rectangles, as wide as OpenCV draws a line; it rounds corners."""
     x1, y1, x2, y2 = box
-    if not isinstance(rgb, Tensor):
+    if isinstance(rgb, np.ndarray):
         cv2.rectangle(rgb, (x1, y1), (x2, y2), colour, line)
         return
     reach = 0 if line == 1 else (line + 1) // 2
+    import torch
+
     ink = torch.tensor(colour, dtype=torch.uint8).to(rgb.device)
     across, down = (slice(max(0, a - reach), b + reach + 1) for a, b in ((x1, x2), (y1, y2)))
     for y in (y1, y2):

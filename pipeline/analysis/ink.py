@@ -7,9 +7,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nightday.engines.device_copies import Pixels
 
@@ -40,7 +38,9 @@ def draw_label(rgb: Pixels, text: str, *, left: int, above: int, below: int, col
     tall = text_height + under
     left = max(0, min(left, width - text_width))
     top = max(0, above - tall if above >= tall else min(below, height - tall))
-    if isinstance(rgb, Tensor):
+    if not isinstance(rgb, np.ndarray):
+        import torch
+
         label = np.full((tall + 1, text_width + 1, 3), colour, np.uint8)
         cv2.putText(label, text, (0, text_height), FONT, scale, (0, 0, 0), line, cv2.LINE_AA)
         label = np.ascontiguousarray(label[: height - top, : width - left])
@@ -53,7 +53,9 @@ def draw_label(rgb: Pixels, text: str, *, left: int, above: int, below: int, col
 def paint(rgb: Pixels, places: Places, colour: Colour, *, quarters: int = 4) -> None:
     """Give pixels a colour, of which so many quarters show, in place."""
     rows, columns = places
-    if isinstance(rgb, Tensor):
+    if not isinstance(rgb, np.ndarray):
+        import torch
+
         # Four bytes of a pixel go up; no picture is as large as 16 bits tell.
         where = torch.from_numpy(np.stack((rows, columns)).astype(np.int16)).to(rgb.device).long()
         ink = torch.tensor(colour, dtype=torch.int16).to(rgb.device)

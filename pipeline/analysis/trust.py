@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nightday.engines import device_copies
 from nightday.engines.device_copies import Pixels
@@ -23,6 +22,10 @@ from ..core.stages import BatchItem, each
 from ..core.status import TrustMap
 from .draw import MARK_HEIGHT, MARK_LEAST
 from .ink import FONT
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 # Blue and orange are told apart with any kind of colour blindness, and by their lightness; stripes tell them apart
 # without any colour. What was drawn stays as it is.
@@ -56,10 +59,10 @@ def _take(item: BatchItem) -> None:
 def shares_of(trust: Pixels) -> tuple[float, float, float]:
     """The mean shares of a map (h, w, 3): drawn, remembered and unclear, 0 to 1 each."""
     sparse = trust[::COUNTED, ::COUNTED]
-    if isinstance(sparse, Tensor):
-        means = (sparse.float().mean(dim=(0, 1)) / 255).tolist()
-    else:
+    if isinstance(sparse, np.ndarray):
         means = (sparse.mean(axis=(0, 1)) / 255).tolist()
+    else:
+        means = (sparse.float().mean(dim=(0, 1)) / 255).tolist()
     drawn, remembered, unclear = means
     return drawn, remembered, unclear
 
@@ -70,8 +73,10 @@ def draw_trust(rgb: Pixels, trust: Pixels) -> None:
     What is remembered is tinted blue, what is unclear has orange stripes.
     """
     height, width = rgb.shape[:2]
-    if isinstance(rgb, Tensor):
-        there = trust if isinstance(trust, Tensor) else device_copies.to_device(trust, rgb.device, "engine")
+    if not isinstance(rgb, np.ndarray):
+        there = (
+            device_copies.to_device(trust, rgb.device, "engine") if isinstance(trust, np.ndarray) else trust
+        )
         _cover_tensor(rgb, there.to(rgb.device))
         legend_there = _legend_on(height, width, rgb.device)
         rgb[height - legend_there.shape[0] :, : legend_there.shape[1]] = legend_there
@@ -129,6 +134,8 @@ def _cover(rgb: NDArray[np.uint8], trust: NDArray[np.uint8]) -> None:
 
 
 def _cover_tensor(rgb: Tensor, trust: Tensor) -> None:
+    import torch
+
     height, width = rgb.shape[:2]
     maps = trust[..., 1:].permute(2, 0, 1).float()[None] / 255
     remembered, unclear = torch.nn.functional.interpolate(maps, (height, width), mode="bilinear")[
@@ -167,6 +174,8 @@ def _plain(height: int, width: int, colour: tuple[int, int, int]) -> NDArray[np.
 
 @lru_cache(maxsize=32)
 def _legend_on(height: int, width: int, device: torch.device) -> Tensor:
+    import torch
+
     return torch.from_numpy(_legend(height, width).copy()).to(device)
 
 

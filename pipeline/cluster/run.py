@@ -14,7 +14,7 @@ from ..core.counters import EventCounter
 from ..core.event_log import to_log
 from ..core.events import EventBus, Notice, NoticeName
 from ..core.status import CameraStatus
-from ..monitoring.http_server import WebError
+from ..monitoring.listening import WebError
 from ..supervision.commands import CommandQueue
 from ..supervision.outcome import Cause, Outcome
 from ..supervision.systemd import Notifier

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-
-import av
+from typing import TYPE_CHECKING
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.device_copies import Pixels
-from nightday.engines.video import look
 
 from .packet_log import PacketMark
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import av
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +42,16 @@ class Frame:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of its picture, which is upright; ``video`` may be stored turned."""
+        # Where there is a frame PyAV is loaded, and this costs nothing.
+        from nightday.engines.video import look
+
         return look.size_of(self.video)
 
     @property
     def pixel_aspect(self) -> Fraction:
         """Width by height of a pixel of its picture."""
+        from nightday.engines.video import look
+
         return look.aspect_of(self.video)
 
 

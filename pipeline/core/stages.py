@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nightday.engines.backends.base import EngineInfo
 from nightday.engines.detection.detections import Detection
@@ -20,6 +18,9 @@ from .events import NoticeName
 from .fault_log import FaultLog
 from .found import Followed, Looking
 from .frame import Frame
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Detector(Protocol):

@@ -8,13 +8,10 @@ request's head takes.
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
 import socket
 import threading
 from collections.abc import Sequence
-from http.client import HTTPConnection, HTTPException
 
 import h11
 import uvicorn
@@ -25,18 +22,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from nightday.engines.errors import NightdayError
-
 from ..config.schema import HttpConfig
 from ..core.control import Controls
 from ..core.event_log import to_log
 from ..core.events import Notice, Publish
 from ..core.status import RunState, Watched
 from .api import camera_json, readiness_json, room_json
+from .listening import bracketed, listen
 from .prometheus import PrometheusMetrics
 from .web.changes import change_routes
 from .web.connections import connection_types
-from .web.guard import LARGEST_HEAD, Guard, bracketed
+from .web.guard import LARGEST_HEAD, Guard
 from .web.live import live_routes
 from .web.pages import page_routes
 from .web.pictures import Endpoint, picture_endpoints
@@ -53,10 +49,6 @@ MOST_CONNECTIONS = 64
 BACKLOG = 128
 # Bytes of a message that a viewer may send over a WebSocket; it has nothing to say.
 MOST_FROM_VIEWERS = 1024
-
-
-class WebError(NightdayError, RuntimeError):
-    """The server cannot listen at its address. The message is one line and says what to do."""
 
 
 class WebServer:
@@ -106,7 +98,7 @@ class WebServer:
 
     def start(self) -> None:
         """Listen, and serve from now on. Raises WebError if the port cannot be had."""
-        self._listener = _listen(self._settings.host, self._settings.port)
+        self._listener = listen(self._settings.host, self._settings.port)
         self._port = self._listener.getsockname()[1]
         # A client could fill the log with malformed requests, so they are not logged.
         logger = logging.getLogger("uvicorn.error")
@@ -193,48 +185,3 @@ def app_of(
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether a record of uvicorn's is to be logged; not if a request turned out malformed while it was answered."""
     return record.exc_info is None or not isinstance(record.exc_info[1], h11.LocalProtocolError)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises WebError."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)  # localhost has two
-        return socket.create_server(address, family=family)
-    except (OSError, UnicodeError) as error:
-        raise WebError(f"http: cannot listen at {bracketed(host)}:{port}: {_why(error)}") from None
-
-
-def port_fault(settings: HttpConfig) -> str | None:
-    """Why nothing could listen where ``settings`` say at the moment, and the way out; None if it could."""
-    try:
-        _listen(settings.host, settings.port).close()
-    except WebError as error:
-        return str(error)
-    return None
-
-
-def is_served(settings: HttpConfig) -> bool:
-    """Whether it is another run of this program that listens there."""
-    connection = HTTPConnection(settings.host, settings.port, timeout=1.0)
-    try:
-        connection.request("GET", "/healthz")
-        return "alive" in json.loads(connection.getresponse().read(LARGEST_HEAD))
-    except (OSError, HTTPException, ValueError, TypeError):
-        return False
-    finally:
-        connection.close()
-
-
-def _why(error: OSError | UnicodeError) -> str:
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        return "no such host; set http.host to an address of this machine, e.g. 127.0.0.1"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return "the port is taken; set http.port to another (0 takes a free one)"
-        case errno.EADDRNOTAVAIL:
-            return "not an address of this machine; set http.host to one that is, e.g. 127.0.0.1"
-        case errno.EACCES:
-            return "not permitted; set http.port to one from 1024 on"
-        case _:
-            return f"{error.strerror}; set http.host and http.port to others"

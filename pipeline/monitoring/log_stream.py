@@ -18,8 +18,6 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, TextIO
 
-import av.logging
-
 from ..core.camera_url import redact
 
 LogFormat = Literal["text", "json"]
@@ -179,7 +177,11 @@ def set_up_logging(screen: Screen, *, verbose: bool = False) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("nightday").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.captureWarnings(True)
-    av.logging.set_level(av.logging.WARNING if verbose else None)
+    # PyAV, which takes long to import, is silent at first.
+    if verbose or "av" in sys.modules:
+        import av.logging
+
+        av.logging.set_level(av.logging.WARNING if verbose else None)
     threading.excepthook = _log_thread_death
     sys.excepthook = partial(_tell_end, screen)
 

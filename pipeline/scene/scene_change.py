@@ -282,7 +282,8 @@ def edge_directions(grey: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def structure(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean square of the edge field in each block, (ROWS, COLUMNS)."""
-    square = (directions * directions).sum(axis=2)
+    cosine, sine = cv2.split(directions)
+    square = cosine * cosine + sine * sine
     return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))
 
 
@@ -312,7 +313,8 @@ def _sharpness(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     """Power of a block's fine gradients as a multiple of its coarse ones', (ROWS, COLUMNS); contrast cancels out."""
 
     def power(sigma: float) -> NDArray[np.float32]:
-        square = np.square(_gradients(grey, sigma)).sum(axis=0)
+        x, y = _gradients(grey, sigma)
+        square = x * x + y * y
         return np.asarray(cv2.resize(square, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA))
 
     return np.asarray((power(0.7) + 1e-3) / (power(2.5) + 1e-3))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-
-from av.container import InputContainer
-from av.video.stream import VideoStream
+from typing import TYPE_CHECKING
 
 from .base import SourceLostError
-from .packets import Packet
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from .packets import Packet
 
 # FFmpeg's names of multipart streams, and of a file that is one JPEG.
 PARTS, SINGLE = "mpjpeg", "jpeg_pipe"

@@ -8,7 +8,8 @@ from starlette.types import ASGIApp
 
 from ..config.schema import HttpConfig
 from ..core.events import Notice, Publish
-from ..monitoring.http_server import WebError, WebServer
+from ..monitoring.http_server import WebServer
+from ..monitoring.listening import WebError
 
 # Seconds the server has to end.
 CLOSE_WITHIN = 2.0

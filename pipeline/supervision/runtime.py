@@ -21,7 +21,8 @@ from ..core.stages import Detector
 from ..core.status import CameraStatus
 from ..learning.learner import Learner
 from ..learning.own_models import learning_cameras
-from ..monitoring.http_server import WebError, web_app
+from ..monitoring.http_server import web_app
+from ..monitoring.listening import WebError
 from ..monitoring.night_reports import NightReports
 from ..monitoring.notify.notifications import Notifications
 from ..serving.setup import Setup

@@ -33,6 +33,7 @@ from tests.support.media_helpers import (
     picture,
 )
 from tests.support.rtsp_server import WAIT, RtspServer
+from tests.support.tcp_peer import TcpPeer
 
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
 TIMEOUT = 0.5  # seconds, in place of IO_TIMEOUT
@@ -40,42 +41,17 @@ STEPS = ("ANNOUNCE", "SETUP", "RECORD")
 HELD = 1.5  # seconds another thread may have to wait on a busy machine; FFmpeg's own client held them for 3.1
 
 
-class Peer:
+class Peer(TcpPeer):
     """A TCP peer that speaks as much RTSP as it is told to and then does ``misbehave`` with the connection."""
 
     def __init__(self, until: str, misbehave: Callable[[socket.socket, threading.Event], None]) -> None:
         self._until, self._misbehave = until, misbehave
-        self.ended = threading.Event()
-        self.connections = 0
-        self._listener = socket.socket()
-        self._listener.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
-        )  # of accepted connections as well
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen()
-        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/day"
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Peer:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.ended.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(WAIT)
-
-    def _accept(self) -> None:
-        while not self.ended.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._threads.append(threading.Thread(target=self._talk, args=(connection,)))
-            self._threads[-1].start()
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # of accepted connections as well
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        super().__init__(listener)
+        self.url = f"rtsp://127.0.0.1:{self.port}/day"
 
     def _talk(self, connection: socket.socket) -> None:
         with connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import av
@@ -34,13 +36,26 @@ def ffmpeg(*words: str | Path) -> None:
     subprocess.run(command, check=True, timeout=60)
 
 
+def made(suffix: str, *words: str) -> bytes:
+    """What ffmpeg writes into a file whose name ends so."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"made{suffix}")
+        ffmpeg(*words, path)
+        return path.read_bytes()
+
+
 def pattern(
     path: Path, *, size: str = "96x64", rate: int = 10, frames: int = 4, filters: str = "null"
 ) -> Path:
-    """A test pattern that has no symmetry."""
-    source = f"testsrc2=size={size}:rate={rate}"
-    ffmpeg("-f", "lavfi", "-i", source, "-vf", filters, "-frames:v", str(frames), *H264, path)
+    """A test pattern that has no symmetry; a process makes each once."""
+    path.write_bytes(_pattern(path.suffix, size, rate, frames, filters))
     return path
+
+
+@cache
+def _pattern(suffix: str, size: str, rate: int, frames: int, filters: str) -> bytes:
+    source = f"testsrc2=size={size}:rate={rate}"
+    return made(suffix, "-f", "lavfi", "-i", source, "-vf", filters, "-frames:v", str(frames), *H264)
 
 
 def shown_by_ffmpeg(path: Path) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import av
@@ -15,21 +16,26 @@ from nightday.pipeline.core.frame import Frame, Picture
 from nightday.pipeline.core.sound import SoundTrack
 from nightday.pipeline.sources.latest_slot import LatestSlot
 from nightday.pipeline.sources.reader import Reader
-from tests.support.clips import ffmpeg
+from tests.support.clips import made
 
 RATE = 48_000
 
 
 def flashing(path: Path, codec: str, *, seconds: int, more: tuple[str, ...] = ()) -> Path:
-    """A clip of 64x48 at 25 fps with sound of a codec."""
+    """A clip of 64x48 at 25 fps with sound of a codec; a process makes each once."""
+    path.write_bytes(_flashing(path.suffix, codec, seconds, more))
+    return path
+
+
+@cache
+def _flashing(suffix: str, codec: str, seconds: int, more: tuple[str, ...]) -> bytes:
     box = "drawbox=w=64:h=48:t=fill:color=white:enable='lt(mod(t,1),0.039)'"
     beep = f"aevalsrc='if(lt(mod(t,1),0.04),0.8*sin(6283*t),0)':s={RATE}:d={seconds}"
-    ffmpeg(
+    return made(
+        suffix,
         *("-f", "lavfi", "-i", f"color=black:s=64x48:r=25:d={seconds},{box}", "-f", "lavfi", "-i", beep),
         *("-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-c:a", codec, *more),
-        path,
     )
-    return path
 
 
 def play(

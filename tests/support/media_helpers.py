@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,27 @@ def ffprobe(path: Path, *entries: str) -> dict[str, Any]:
     return told
 
 
+def probed(path: Path) -> dict[str, Any]:
+    """What ``ffprobe`` says of a file's packets, time and tags; it is asked again only if the file has changed."""
+    found = path.stat()
+    return _probed(path.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=64)
+def _probed(path: Path, *_: int) -> dict[str, Any]:
+    return ffprobe(
+        path, "packet=pts,pts_time", "stream=time_base", "format=start_time,duration", "format_tags"
+    )
+
+
 def packet_pts(path: Path) -> list[int]:
     """PTS of a file's packets in its own ticks, by ffprobe."""
-    return [int(packet["pts"]) for packet in ffprobe(path, "packet=pts")["packets"]]
+    return [int(packet["pts"]) for packet in probed(path)["packets"]]
 
 
 def camera_pts(path: Path) -> list[int]:
     """PTS of a recording's packets on the camera's timeline, in its ticks: by ffprobe and the file's tags."""
-    told = ffprobe(path, "packet=pts", "stream=time_base", "format_tags=description")
+    told = probed(path)
     first, base = camera_start(told["format"]["tags"]["description"])
     ticks = Fraction(told["streams"][0]["time_base"]) / base
     pts = [first + int(packet["pts"]) * ticks for packet in told["packets"]]

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ class Listener:
         self._changed = threading.Condition()
         self.messages: list[tuple[str, bytes, bool]] = []
         """Topic, payload, and whether it was retained."""
+        self._events: list[dict[str, Any]] = []
+        self._read = 0
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311, clean_session=True
         )
@@ -107,9 +110,20 @@ class Listener:
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT)
 
     def wait_for(self, holds: Callable[[list[tuple[str, bytes, bool]]], object]) -> None:
-        with self._changed:
-            came = self._changed.wait_for(lambda: holds(self.messages), WAIT)
-        assert came, [(topic, payload[:200], retained) for topic, payload, retained in self.messages[-20:]]
+        until = time.monotonic() + WAIT
+        while True:
+            known = len(self.messages)
+            # Without the lock, so that it is not asked anew for each of a thousand messages.
+            if holds(self.messages):
+                return
+            with self._changed:
+                came = self._changed.wait_for(partial(self._knows_more_than, known), until - time.monotonic())
+            assert came, [
+                (topic, payload[:200], retained) for topic, payload, retained in self.messages[-20:]
+            ]
+
+    def _knows_more_than(self, known: int) -> bool:
+        return len(self.messages) > known
 
     def last(self, topic: str) -> bytes | None:
         with self._changed:
@@ -125,9 +139,12 @@ class Listener:
     def events(self) -> list[dict[str, Any]]:
         """What came at topics of events."""
         with self._changed:
-            return [
-                json.loads(payload) for topic, payload, _ in self.messages if topic.split("/")[-1] == "event"
+            new = self.messages[self._read :]
+            self._read += len(new)
+            self._events += [
+                json.loads(payload) for topic, payload, _ in new if topic.split("/")[-1] == "event"
             ]
+            return list(self._events)
 
     def close(self) -> None:
         self._client.disconnect()

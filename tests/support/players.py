@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
 
-from tests.support.media_helpers import ffprobe
+from tests.support.media_helpers import probed
 
 # Run by the system's Python, which has GStreamer.
 _DISCOVER = """
@@ -20,8 +21,9 @@ gi.require_version("GstPbutils", "1.0")
 from gi.repository import Gst, GstPbutils
 Gst.init(None)
 discoverer = GstPbutils.Discoverer.new(10 * Gst.SECOND)
-found = [discoverer.discover_uri(pathlib.Path(path).as_uri()).get_duration() for path in sys.argv[1:]]
-print(json.dumps([duration / Gst.SECOND for duration in found]))
+for line in sys.stdin:
+    found = [discoverer.discover_uri(pathlib.Path(path).as_uri()).get_duration() for path in json.loads(line)]
+    print(json.dumps([duration / Gst.SECOND for duration in found]), flush=True)
 """
 
 
@@ -42,13 +44,23 @@ class Lengths:
 
 def lengths(paths: list[Path]) -> list[Lengths]:
     """What the players say of each file."""
-    command = ["/usr/bin/python3", "-c", _DISCOVER, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return [_length(path, gstreamer) for path, gstreamer in zip(paths, json.loads(done.stdout), strict=True)]
+    discoverer = _discoverer()
+    assert discoverer.stdin is not None
+    assert discoverer.stdout is not None
+    print(json.dumps([str(path) for path in paths]), file=discoverer.stdin, flush=True)
+    told = json.loads(discoverer.stdout.readline())
+    return [_length(path, gstreamer) for path, gstreamer in zip(paths, told, strict=True)]
+
+
+@cache
+def _discoverer() -> subprocess.Popen[str]:
+    """One for all files, as it takes long to start. It ends with this process, which holds its input."""
+    command = ["/usr/bin/python3", "-c", _DISCOVER]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _length(path: Path, gstreamer: float) -> Lengths:
-    told = ffprobe(path, "format=start_time,duration")["format"]
+    told = probed(path)["format"]
     video = cv2.VideoCapture(str(path))
     count, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
     video.release()
@@ -64,5 +76,5 @@ def joined(paths: list[Path], folder: Path) -> tuple[list[float], float]:
     listed.write_text("".join(f"file '{each}'\n" for each in paths))
     command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", str(listed)]
     subprocess.run([*command, "-c", "copy", str(path)], check=True, timeout=60)
-    told = ffprobe(path, "packet=pts_time", "format=duration")
+    told = probed(path)
     return [float(packet["pts_time"]) for packet in told["packets"]], float(told["format"]["duration"])

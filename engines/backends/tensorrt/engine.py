@@ -24,7 +24,7 @@ from ...model import lift, qualification_frames
 from ...model.checkpoint import model_digest
 from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
-from ..backgrounds import DeviceBackgrounds, Pair
+from ..backgrounds import Pair
 from ..base import (
     CheckedEngine,
     Engine,
@@ -35,6 +35,7 @@ from ..base import (
     check_calibration,
 )
 from ..compiled_sizes import CompiledSizes, Size
+from ..device_backgrounds import DeviceBackgrounds
 from . import convert, export, int8
 from .convert import build
 from .plan import Plan, PlanError

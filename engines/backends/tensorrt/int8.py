@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...model.generator import NightToDay
 from ...model.qualification_frames import RgbPair
-from ..backgrounds import small
+from ..device_backgrounds import small
 from .export import WholeGraph
 
 # The largest value. Ranges are symmetric, because TensorRT knows no zero point.

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...config.schema import HttpConfig, is_loopback
+from ..listening import bracketed
 from .pages import is_page, login_html
 from .session import Session
 
@@ -129,11 +130,6 @@ def _name(host: str) -> str | None:
     """The name in a ``Host`` header, without its port; None if it is none."""
     found = _HOST.fullmatch(host)
     return found[1].lower() if found else None
-
-
-def bracketed(host: str) -> str:
-    """A host as addresses have it: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 _POLICY = (

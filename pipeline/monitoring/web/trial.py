@@ -12,12 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-
-from nightday.engines.video import look
 
 from ...config.address_hints import address_hint
 from ...core.camera_url import CameraUrl, redact
@@ -25,7 +22,6 @@ from ...core.clock import SystemClock
 from ...core.counters import CameraStats
 from ...core.faults import detail_of
 from ...core.picture_files import jpeg_of, with_square_pixels
-from ...media.colour import to_rgb
 from ...sources.base import ConnectionSettings, SourceLostError
 from ...sources.frame_skipping import FrameSkipping
 from ...sources.jpegs import ONE_PICTURE
@@ -133,6 +129,13 @@ def try_address(text: str, *, stop: threading.Event) -> dict[str, Any]:
 
 
 def _first_picture(url: CameraUrl, settings: ConnectionSettings, text: str) -> dict[str, Any]:
+    # Whoever only serves the page does without them.
+    from av.video.reformatter import VideoReformatter
+
+    from nightday.engines.video import look
+
+    from ...media.colour import to_rgb
+
     began = time.monotonic()
     with open_source(url, settings) as connection:
         decoded = next(iter(connection.frames()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import av
@@ -13,11 +14,20 @@ from tests.support.clips import H264, ffmpeg, pattern, turned
 FILM = (64, 96, 3)
 
 
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a film and two covers."""
+    folder = tmp_path_factory.mktemp("made")
     for name in ("cover.png", "cover.jpg"):
-        ffmpeg("-f", "lavfi", "-i", "color=red:size=600x600", "-frames:v", "1", tmp_path / name)
-    return pattern(tmp_path / "film.mp4")
+        ffmpeg("-f", "lavfi", "-i", "color=red:size=600x600", "-frames:v", "1", folder / name)
+    pattern(folder / "film.mp4")
+    return folder
+
+
+@pytest.fixture
+def film(made: Path, tmp_path: Path) -> Path:
+    """A film with two covers beside it, in a folder of the test's own."""
+    return shutil.copytree(made, tmp_path, dirs_exist_ok=True) / "film.mp4"
 
 
 def shapes(path: Path) -> list[tuple[int, ...]]:

@@ -34,7 +34,8 @@ from nightday.pipeline.core.events import OutputChanged
 from nightday.pipeline.core.faults import FaultReason
 from nightday.pipeline.core.status import Background, NewestPicture, Room, TrustMap
 from nightday.pipeline.monitoring.api import state_json
-from nightday.pipeline.monitoring.http_server import WebError, WebServer, web_app
+from nightday.pipeline.monitoring.http_server import WebServer, web_app
+from nightday.pipeline.monitoring.listening import WebError
 from nightday.pipeline.monitoring.web.guard import LARGEST_HEAD
 from nightday.pipeline.monitoring.web.table import Page
 from tests.support.media_helpers import FakeClock

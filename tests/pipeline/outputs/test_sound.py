@@ -26,7 +26,7 @@ from nightday.pipeline.outputs.registry import open_output, sound_fault
 from nightday.pipeline.sources.sound import format_of
 from tests.support.clips import ffmpeg
 from tests.support.heard import apart, flashing, payloads, play
-from tests.support.media_helpers import OutputEvents, camera_start, ffmpeg_complaints, ffprobe, picture
+from tests.support.media_helpers import OutputEvents, camera_start, ffmpeg_complaints, picture, probed
 from tests.support.rtsp_server import WAIT
 
 IN_TIME = 0.03  # seconds; a picture lasts 0.04
@@ -55,7 +55,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def start_of(path: Path) -> Fraction:
-    told = ffprobe(path, "format_tags=description")
+    told = probed(path)
     pts, base = camera_start(told["format"]["tags"]["description"])
     return pts * base
 

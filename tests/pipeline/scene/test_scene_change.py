@@ -43,7 +43,7 @@ class Camera:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.watch, self.seconds, self._rng = SceneWatch(), 0.0, rng
-        noise = rng.normal(0, 4, (4, 400, 400, 1)).astype(np.int16)
+        noise = (4 * rng.standard_normal((4, 400, 400, 1), np.float32)).astype(np.int16)
         self._noise = noise.repeat(3, axis=3)  # of no colour, as infrared is
 
     def show(self, pictures: Iterable[Pixels], looks: int, noise: int = 1) -> tuple[str | None, int]:

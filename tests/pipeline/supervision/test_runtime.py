@@ -29,7 +29,7 @@ from nightday.pipeline.config.errors import ConfigError
 from nightday.pipeline.config.schema import Config, HttpConfig
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.core.status import CameraStatus
-from nightday.pipeline.monitoring.http_server import WebError
+from nightday.pipeline.monitoring.listening import WebError
 from nightday.pipeline.outputs.mp4.provenance.verify import verify
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.output import Output

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nightday.engines.backends.backgrounds import small
 from nightday.engines.backends.base import Translation
+from nightday.engines.backends.device_backgrounds import small
 from nightday.engines.backends.tensorrt.export import WholeGraph, export_program
 from nightday.engines.backends.tensorrt.int8 import Int8Conv, convolutions, quantise, ranges
 from nightday.engines.model.blocks import ResizeConv2d

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
-from tests.support.media_helpers import camera_pts, camera_start, ffprobe, packet_pts, picture
+from tests.support.media_helpers import camera_pts, camera_start, packet_pts, picture, probed
 from tests.support.players import joined, lengths
 
 WALL = 1_700_000_000.25
@@ -29,7 +29,7 @@ def recordings(folder: Path) -> list[Path]:
 
 
 def description(path: Path) -> str:
-    tags = ffprobe(path, "format_tags=description")["format"]["tags"]
+    tags = probed(path)["format"]["tags"]
     return str(tags["description"])
 
 
@@ -149,7 +149,7 @@ def test_the_camera_s_time_is_in_the_first_bytes_of_a_file(tmp_path: Path) -> No
     write(writer, [54_000_000_000], Fraction(1, 90_000), wall=1_893_456_000.5 - 600_000)
     assert b'"camera_pts": 54000000000, "camera_time_base": "1/90000"' in path.read_bytes()[:2048]
     writer.close()
-    tags = ffprobe(path, "format_tags")["format"]["tags"]
+    tags = probed(path)["format"]["tags"]
     assert '"wall_time": "2030-01-01T00:00:00.500Z"' in tags["description"]
     assert tags["creation_time"] == "2030-01-01T00:00:00.000000Z"
 

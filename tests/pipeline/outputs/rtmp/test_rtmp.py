@@ -37,6 +37,7 @@ from tests.support.heard import apart, flashing, payloads, play
 from tests.support.media_helpers import OutputEvents, ffmpeg_complaints, ffprobe
 from tests.support.ports import lasting_port
 from tests.support.rtsp_server import WAIT
+from tests.support.tcp_peer import TcpPeer
 
 KEY = "Zk9q7Wx2"
 SOON = Backoff(first=0.05, cap=0.1, floor=0.0)
@@ -164,36 +165,14 @@ def test_over_tls_the_certificate_must_be_good(
     assert pts_of(path) == [40 * number for number in range(30)]
 
 
-class Peer:
+class Peer(TcpPeer):
     """A server that shakes hands and answers commands by ``answer``, which may do as it likes."""
 
     def __init__(self, answer: Callable[[socket.socket, list[Value]], None] | None) -> None:
         self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"rtmp://127.0.0.1:{self._listener.getsockname()[1]}/live/{KEY}"
-        self.ended = threading.Event()
+        super().__init__(socket.create_server(("127.0.0.1", 0)))
+        self.url = f"rtmp://127.0.0.1:{self.port}/live/{KEY}"
         self.got: list[Message] = []
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Peer:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.ended.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(WAIT)
-
-    def _accept(self) -> None:
-        while not self.ended.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._threads.append(threading.Thread(target=self._talk, args=(connection,)))
-            self._threads[-1].start()
 
     def _talk(self, connection: socket.socket) -> None:
         connection.settimeout(WAIT)
