@@ -159,12 +159,19 @@ def main() -> int:
         "--start", type=Path, help="a general.pt with backgrounds, whose weights to begin with"
     )
     add("--learning-rate", type=float, default=7e-4)
+    add("--pairs", type=int, default=4, help="simulated nights of a step")
+    add("--seed", type=int, default=11)
     add("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     clip_cameras, first, others = learned(args.footage)
-    settings = replace(settings_of(args.steps, len(others)), learning_rate=args.learning_rate)
+    settings = replace(
+        settings_of(args.steps, len(others)),
+        learning_rate=args.learning_rate,
+        pairs=args.pairs,
+        seed=args.seed,
+    )
     trainer = Trainer(first, settings, args.out, others=others)
     if not trainer.resume():
         if args.widen is not None:
