@@ -24,8 +24,9 @@ ODD_STAMPS, ODD_SECONDS = 3, 2.0
 # Pictures came together, as in a burst, if the last came so many seconds after the one before, or if the last five
 # came within so many seconds, which is faster than a camera films.
 TOGETHER, FIVE_TOGETHER = 0.004, 0.05
-# How far the stamps of two pictures that came together may lie apart: in usual steps, or in seconds while unknown.
-BURST_STEPS, BURST_STEP = 2.0, 2.5
+# How far the stamps of two pictures that came together may lie apart: in usual steps (two, and what rounding adds),
+# or in seconds while unknown.
+BURST_STEPS, BURST_STEP = 2.1, 2.5
 # How often in one connection a burst may tell of a delay that has ended, within how many seconds of its beginning,
 # and by how many it may gain on our clock then: the first one, which is what a server sends at once at the start, and
 # all others together.
@@ -160,7 +161,9 @@ class ClockWatch:
         step = stamp - self._last[0]
         lead = stamp - arrived
         gain = lead - self._pace.lead
-        in_burst = together and 0 < stamp - (self._odd or self._last)[0] <= self._step_most()
+        # A doubted stamp that lies ahead of this one was a stray.
+        before = self._last if self._odd is None or stamp <= self._odd[0] else self._odd
+        in_burst = together and 0 < stamp - before[0] <= self._step_most()
         if step <= 0 or (gain > self._ahead_most(step) and not in_burst):
             self._stray = self._stray or (self._before_leap is not None and step <= 0)
             return self._doubt(stamp, arrived, together)

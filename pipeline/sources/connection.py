@@ -247,7 +247,8 @@ class FFmpegConnection:
                 continue
             if self._live:
                 self._see_packet(arrival)
-            self._see_repeat(arrival)
+            if arrival.repeated or self._shown_until is not None:
+                self._see_repeat(arrival)
             if self._settings.packet_log is not None and not arrival.repeated:
                 self._packets = self._settings.packet_log.add(packet_digest(arrival.packet))
             for frame in self._decode(arrival.packet, number):

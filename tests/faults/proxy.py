@@ -33,6 +33,7 @@ import numpy as np
 RTP_HEADER = 12  # bytes that a damaged packet keeps, so that it stays in its place
 SLICE = 0.02  # seconds of data that go at once through a throttled connection
 AHEAD = 64  # messages on their way in a delayed connection
+ASKED = 16_384  # bytes of what a client sends that are kept
 T = TypeVar("T")
 
 
@@ -65,6 +66,7 @@ class Link:
         fault: what is done to it now.
         received: bytes that came from the server.
         sent: bytes that went on to the client.
+        asked: what the client has sent, as far as the first ``ASKED`` bytes.
         is_open: whether it has not ended.
     """
 
@@ -73,6 +75,7 @@ class Link:
     fault: Fault
     received: int = 0
     sent: int = 0
+    asked: bytes = b""
     is_open: bool = True
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -211,6 +214,7 @@ class Proxy:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                link.asked = (link.asked + data)[:ASKED]
                 await _while(link, lambda fault: fault.stalled)
                 writer.write(data)
                 await writer.drain()
