@@ -22,21 +22,20 @@ import tempfile
 import time
 import urllib.request
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import psutil
 import yaml
 
+from benchmarks.against.material import clip
 from benchmarks.quiet_scenes import EXPOSURE
+from benchmarks.remembered import remember
 from nightday.engines.bundled import bundled_clips
 from nightday.engines.cache import machine
 from nightday.engines.cores import processors
-from nightday.pipeline.scene.background_file import SavedBackground, SavedMedian, save_background
 from nightday.train.footage.night_conditions import FIXED_NIGHTS
 from nightday.train.footage.night_simulator import NightSimulator
 from nightday.train.footage.scene import Image, clip_median
@@ -96,36 +95,31 @@ def _yard(path: Path) -> tuple[Image, Image]:
     conditions = replace(FIXED_NIGHTS["test"], headlights=0.0, streak=0.0, exposure=EXPOSURE)
     simulate = NightSimulator(conditions, (HEIGHT, WIDTH), np.random.default_rng(0))
     nights = [simulate(day) for _ in range(FRAMES)]
-    with av.open(str(path), "w") as out:
-        options = {"preset": "veryfast", "tune": "zerolatency", "bf": "0"}
-        stream = out.add_stream("libx264", rate=RATE, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.bit_rate, stream.codec_context.gop_size = BIT_RATE, 2 * RATE
-        for number, night in enumerate(nights):
-            video = av.VideoFrame.from_ndarray(night, format="rgb24")
-            video.pts, video.time_base = number, Fraction(1, RATE)
-            out.mux(stream.encode(video))
-        out.mux(stream.encode(None))
+    clip(path, nights, height=HEIGHT, width=WIDTH, rate=RATE, bit_rate=BIT_RATE)
     usual = np.median(np.stack(nights[:LEARNT]), axis=0).round().astype(np.uint8)
     return np.asarray(day, np.uint8), usual
 
 
 def _run(
-    path: Path | None, clip: Path, backgrounds: tuple[Image, Image], work: Path, seconds: float
+    path: Path | None, clip_path: Path, backgrounds: tuple[Image, Image], work: Path, seconds: float
 ) -> dict[str, float]:
     """Processors that a build takes, and pictures a second that it translates and drops."""
     port = lasting_port()
     environment = {**os.environ, "XDG_CACHE_HOME": str(work / "cache"), "XDG_STATE_HOME": str(work / "state")}
     camera: dict[str, Any] = {
         "name": "yard",
-        "url": str(clip),
+        "url": str(clip_path),
         "loop": True,
         "pace": "realtime",
         "translate": "always",
     }
     if path is None:
         module = "nightday.pipeline.cli"
-        camera |= {"learn": False, "background": {"save": str(_remember(backgrounds, str(clip), work))}}
+        day, night = backgrounds
+        camera |= {
+            "learn": False,
+            "background": {"save": remember(work, "yard", str(clip_path), day=day, night=night)},
+        }
     else:
         module = "pipeline.cli"
         environment["PYTHONPATH"] = str(path)
@@ -178,19 +172,6 @@ def _camera(port: int) -> dict[str, Any]:
         told: dict[str, Any] = json.load(answer)
     (camera,) = told["cameras"]
     return dict(camera)
-
-
-def _remember(backgrounds: tuple[Image, Image], source: str, work: Path) -> Path:
-    """Leave the yard's backgrounds as the program itself would have; returns the picture they are saved beside."""
-    medians = {
-        time_of_day: SavedMedian(picture, 25)
-        for time_of_day, picture in zip(("day", "night"), backgrounds, strict=True)
-    }
-    saved = SavedBackground(
-        medians=medians, lasting=medians, agreements=dict.fromkeys(medians, 1.0), told_by="always"
-    )
-    save_background(work / "yard.state", saved, camera="yard", source=source)
-    return work / "yard.png"
 
 
 if __name__ == "__main__":

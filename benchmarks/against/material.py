@@ -33,13 +33,17 @@ def mixed_scenes(folder: Path) -> list[Path]:
     return made + busy_clips(folder)
 
 
-def clip(path: Path, nights: Iterable[Image], *, height: int, width: int, rate: int) -> Path:
+def clip(
+    path: Path, nights: Iterable[Image], *, height: int, width: int, rate: int, bit_rate: int | None = None
+) -> Path:
     """A clip at another size and rate, coded as cameras do: nothing refers ahead, a key frame a second."""
     options = {"preset": "veryfast", "tune": "zerolatency", "bf": "0"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = rate
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
         for number, night in enumerate(nights):
             resized = cv2.resize(night, (width, height), interpolation=cv2.INTER_CUBIC)
             video = av.VideoFrame.from_ndarray(np.asarray(resized, np.uint8), format="rgb24")

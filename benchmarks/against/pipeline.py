@@ -10,20 +10,17 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.against.notes import Job, Notebook, Stop, contend
+from benchmarks.remembered import remember
 from nightday.engines import load_engine
 from nightday.pipeline.config.schema import Config
-from nightday.pipeline.core.camera_url import redact
 from nightday.pipeline.core.frame import Picture
 from nightday.pipeline.outputs.mp4.writer import SegmentWriter
 from nightday.pipeline.outputs.rtsp.writer import RestreamWriter
-from nightday.pipeline.scene.background_file import SavedBackground, SavedMedian, save_background
 from nightday.pipeline.supervision.commands import CommandQueue
 from nightday.pipeline.supervision.outcome import Outcome
 from nightday.pipeline.supervision.runtime import run
 
 END_WITHIN = 10.0
-# Pictures that a camera's backgrounds are the median of.
-LEARNT = 25
 
 
 def start(job: Job, notebook: Notebook) -> Stop:
@@ -57,7 +54,15 @@ def start(job: Job, notebook: Notebook) -> Stop:
         for number, url in enumerate(job.urls)
     ]
     for camera, backgrounds in zip(cameras, job.backgrounds, strict=bool(job.backgrounds)):
-        camera["background"] = {"save": _remember(camera, backgrounds, job.folder)}
+        known = np.load(backgrounds)
+        picture = remember(
+            Path(job.folder),
+            camera["name"],
+            camera["url"],
+            day=known["day_background"],
+            night=known["night_background"],
+        )
+        camera["background"] = {"save": picture}
     inbox, outcomes = CommandQueue(), list[Outcome]()
 
     def work() -> None:
@@ -85,19 +90,6 @@ def start(job: Job, notebook: Notebook) -> Stop:
         return {"dropped since the start": dropped, "own p95 ms": round(max(own) * 1e3, 1)}
 
     return stop
-
-
-def _remember(camera: dict[str, Any], backgrounds: str, folder: str) -> str:
-    """Leave a camera's backgrounds as the program itself would have; returns the picture they are saved beside."""
-    known = np.load(backgrounds)
-    medians = {time: SavedMedian(known[f"{time}_background"], LEARNT) for time in ("day", "night")}
-    agreements = dict.fromkeys(medians, 1.0)
-    saved = SavedBackground(
-        medians=medians, lasting=medians, agreements=agreements, told_by=camera["translate"]
-    )
-    picture = Path(folder, f"{camera['name']}.png")
-    save_background(picture.with_suffix(".state"), saved, camera=camera["name"], source=redact(camera["url"]))
-    return str(picture)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support.serving import serving
 
 # The time is in so many squares of so many pixels at the top, the highest bit first; ``latency.js`` reads them.
 BITS, SQUARE = 24, 32
@@ -58,12 +60,8 @@ def stamping_camera(rate: float) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        ended.set()
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        try:
+            yield address
+        finally:
+            ended.set()

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 
 import av
 import cv2
 import numpy as np
+
+from tests.support.serving import serving
 
 BOUNDARY = "picture"
 Send = Callable[[Callable[[bytes], object], threading.Event], None]
@@ -85,12 +87,8 @@ def http_camera(content_type: str, send: Send) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/stream"
-    finally:
-        ended.set()
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        try:
+            yield f"{address}/stream"
+        finally:
+            ended.set()
